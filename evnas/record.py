@@ -1,0 +1,122 @@
+"""What one evaluation found: raw samples with their conditions, and how it ended.
+
+A trial of the design (one candidate, one seed, one budget) is the group of its phases' records;
+each phase is appended when it ends, so a killed sweep repeats one phase and nothing else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+Phase = Literal["count", "speed", "proxy", "score"]
+"""count: parameters and FLOPs; speed: a target's samples; proxy: a short training;
+score: a training-free score."""
+
+Status = Literal[
+    "complete", "pruned", "infeasible", "diverged", "oom", "timeout", "lost", "failed"
+]
+STATUSES: tuple[Status, ...] = get_args(Status)
+PHASES: tuple[Phase, ...] = get_args(Phase)
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A point estimate between two bounds, all in one unit."""
+
+    low: float
+    mid: float
+    high: float
+
+    def holds(self, value: float) -> bool:
+        """Whether `value` lies within the bounds, ends included."""
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Raw samples of one quantity; the unit stands in `name` (`latency_ms`)."""
+
+    name: str
+    samples: tuple[float, ...]
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    """What the samples were taken under: batch, clocks, load, rounds taken again, warnings."""
+
+    def __post_init__(self) -> None:
+        if not self.samples:
+            raise ValueError(f"a measurement needs at least one sample, {self.name} has none")
+
+    @property
+    def median(self) -> float:
+        """The median of the samples."""
+        return float(np.median(self.samples))
+
+    def interval(self, level: float = 0.95, draws: int = 2000) -> Interval:
+        """The median between its percentile-bootstrap bounds (Efron 1979), seed fixed."""
+        samples = np.asarray(self.samples, dtype=np.float64)
+        picks = np.random.default_rng(0).integers(len(samples), size=(draws, len(samples)))
+        medians = np.median(samples[picks], axis=1)
+        tail = 50.0 * (1.0 - level)
+        low, high = np.percentile(medians, [tail, 100.0 - tail])
+        return Interval(float(low), self.median, float(high))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One phase of one trial, and how it ended. Everything in it is JSON."""
+
+    label: str
+    """The row of an ablation ("A") or the number of a search's candidate ("17")."""
+    digest: str
+    """Names the architecture: `ArchSpec.digest`, or `timm:NAME` for a peer."""
+    arch: Mapping[str, Any]
+    """`ArchSpec.to_dict()`, or `{"timm": NAME}`."""
+    phase: Phase
+    status: Status
+    seed: int = 0
+    budget: float = 0.0
+    """Image presentations of a proxy training; 0 for the other phases."""
+    target: str = ""
+    """The speed target's id (`cpu-torch-224-b16-float32`); "" for the other phases."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Point results: `params`, `macs_exact`, `top1_percent`, `peak_mib`, ..."""
+    measurements: Mapping[str, Measurement] = field(default_factory=dict)
+    curve: tuple[Mapping[str, float], ...] = ()
+    """The learning curve, a point an epoch: `epoch`, `loss`, `top1_percent`, `images`."""
+    error: str = ""
+    """The reason of an end other than `complete`; a traceback when `failed`."""
+    origin: str = ""
+    """Where the candidate came from: `row`, `random`, `mutation of 12`, `published T.5`, ..."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What else the report shows: implementation that ran, counts by part, conditions."""
+    started: float = 0.0
+    """Seconds since the epoch."""
+    seconds: float = 0.0
+    """Wall time of the phase; on its device, so its sum is the device time."""
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"status must be one of {STATUSES}, got {self.status!r}")
+        if self.phase not in PHASES:
+            raise ValueError(f"phase must be one of {PHASES}, got {self.phase!r}")
+
+    @property
+    def key(self) -> tuple[str, str, Phase, int, float, str]:
+        """What makes two records the same work: never done twice in one study."""
+        return (self.label, self.digest, self.phase, self.seed, self.budget, self.target)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for the store and for JSON output."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Record":
+        """The inverse of `to_dict`."""
+        raw = dict(data)
+        raw["measurements"] = {
+            name: Measurement(m["name"], tuple(m["samples"]), m["conditions"])
+            for name, m in raw["measurements"].items()
+        }
+        raw["curve"] = tuple(raw["curve"])
+        return cls(**raw)

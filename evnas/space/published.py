@@ -1,0 +1,104 @@
+"""The papers' printed tables: 226 rows of data beside this file, looked up by paper, table, row.
+
+Numbers are kept as printed, since how many digits stand there decides what `matches` means.
+"""
+
+import csv
+import functools
+import importlib.resources
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from evnas.errors import SpecError, nearest
+
+QUANTITIES = (
+    "params_m",
+    "flops_g",
+    "throughput_img_s",
+    "train_throughput_img_s",
+    "memory_mb",
+    "top1",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedRow:
+    """One printed row; `printed` holds the cells that are not empty, as text."""
+
+    paper: str
+    table: str
+    row: str
+    model: str
+    change: str
+    resolution: int
+    batch: int | None
+    device: str
+    printed: Mapping[str, str]
+    note: str
+
+    def number(self, quantity: str) -> float | None:
+        """A printed cell as a number; None where nothing, `OOM` or `NaN` is printed."""
+        try:
+            value = float(self.printed.get(quantity, ""))
+        except ValueError:
+            return None
+        return value if math.isfinite(value) else None
+
+
+def prints_as(value: float, printed: str) -> bool:
+    """Whether `value` rounds to exactly the text `printed`, at its number of digits."""
+    digits = Decimal(printed)
+    return Decimal(repr(value)).quantize(digits) == digits
+
+
+@functools.cache
+def published_rows() -> tuple[PublishedRow, ...]:
+    """All rows, in the file's order.
+
+    Source: the tables of EfficientViM (arXiv 2411.15241), VSSD (2407.18559), VMamba (2401.10166)
+    and EfficientVMamba (2403.09977).
+    """
+    text = importlib.resources.files("evnas.space").joinpath("data/tables.csv").read_text()
+    return tuple(_row(raw) for raw in csv.DictReader(text.splitlines()))
+
+
+def _row(raw: Mapping[str, str]) -> PublishedRow:
+    return PublishedRow(
+        paper=raw["paper"],
+        table=raw["table"],
+        row=raw["row"],
+        model=raw["model"],
+        change=raw["change"],
+        resolution=int(raw["resolution"]),
+        batch=int(raw["batch"]) if raw["batch"] else None,
+        device=raw["device"],
+        printed={q: raw[q] for q in QUANTITIES if raw[q]},
+        note=raw["note"],
+    )
+
+
+def published_table(paper: str, table: str) -> dict[str, PublishedRow]:
+    """Row name -> row of one table. Raises SpecError for a table nobody printed."""
+    rows = {r.row: r for r in published_rows() if (r.paper, r.table) == (paper, table)}
+    if not rows:
+        papers = sorted({r.paper for r in published_rows()})
+        tables = sorted({r.table for r in published_rows() if r.paper == paper})
+        reason = (
+            f"tables of {paper} are {', '.join(tables)}, got {table!r}"
+            if tables
+            else f"paper must be one of {', '.join(papers)}, got {paper!r}{nearest(paper, papers)}"
+        )
+        raise SpecError(reason, "published")
+    return rows
+
+
+def published_row(paper: str, table: str, row: str) -> PublishedRow:
+    """One row. Raises SpecError with the nearest name when there is none."""
+    rows = published_table(paper, table)
+    if row not in rows:
+        raise SpecError(
+            f"{paper} Table {table} has no row {row!r}{nearest(row, rows)}", "published"
+        )
+    return rows[row]

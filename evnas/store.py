@@ -1,0 +1,187 @@
+"""The study store: one SQLite file a study, append-only, one writer, many readers.
+
+It is the only state of a sweep. Strategies and reports are functions of its records.
+"""
+
+import contextlib
+import fcntl
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self, TextIO
+
+from evnas.errors import StoreError
+from evnas.record import Record
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE archs (digest TEXT PRIMARY KEY, arch TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE records (
+    id INTEGER PRIMARY KEY,
+    label TEXT NOT NULL, digest TEXT NOT NULL, phase TEXT NOT NULL, status TEXT NOT NULL,
+    seed INTEGER NOT NULL, budget REAL NOT NULL, target TEXT NOT NULL,
+    started REAL NOT NULL, seconds REAL NOT NULL,
+    payload TEXT NOT NULL,
+    UNIQUE (label, digest, phase, seed, budget, target)
+);
+"""
+_COLUMNS = ("label", "digest", "phase", "status", "seed", "budget", "target", "started", "seconds")
+
+
+class Store:
+    """A study on disk. Open with `create`, `append_to` (the one writer) or `read`."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, lock: TextIO | None) -> None:
+        self.path = path
+        self._db = connection
+        self._lock = lock
+
+    @classmethod
+    def create(
+        cls, path: Path, *, sweep: Mapping[str, Any], environment: Mapping[str, Any]
+    ) -> Self:
+        """A new, empty study that says what it is of. Refuses to overwrite one."""
+        if path.exists():
+            raise StoreError(f"{path}: a study is here already; open it, or pass --fresh")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = _lock_writer(path)
+            db = _connect(path, "rwc")
+            with db:
+                db.executescript(_SCHEMA)
+                db.execute("PRAGMA journal_mode=WAL")
+                db.executemany(
+                    "INSERT INTO meta VALUES (?, ?)",
+                    [
+                        ("schema_version", json.dumps(SCHEMA_VERSION)),
+                        ("sweep", json.dumps(sweep)),
+                        ("environment", json.dumps(environment)),
+                    ],
+                )
+        except (OSError, sqlite3.OperationalError) as e:
+            raise StoreError(f"{path.parent}: must be a writable folder ({e})") from e
+        return cls(path, db, lock)
+
+    @classmethod
+    def append_to(cls, path: Path) -> Self:
+        """The writer of an existing study; a second one is refused."""
+        _must_exist(path)
+        lock = _lock_writer(path)
+        return cls(path, _checked(path, "rw"), lock)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """A reader, which never blocks the writer."""
+        _must_exist(path)
+        return cls(path, _checked(path, "ro"), None)
+
+    def append(self, record: Record) -> int:
+        """Add a record, durably, and return its id; the same work twice is refused."""
+        raw = record.to_dict()
+        arch = json.dumps(raw.pop("arch"), sort_keys=True)
+        columns = [raw.pop(name) for name in _COLUMNS]
+        row = (*columns, json.dumps(raw))
+        try:
+            with self._db:
+                self._db.execute(
+                    "INSERT OR IGNORE INTO archs VALUES (?, ?)", (record.digest, arch)
+                )
+                done = self._db.execute(
+                    f"INSERT INTO records ({', '.join(_COLUMNS)}, payload) "
+                    f"VALUES ({', '.join('?' * len(row))})",
+                    row,
+                )
+        except sqlite3.IntegrityError as e:
+            raise StoreError(f"{self.path}: {record.key} is recorded already") from e
+        except sqlite3.OperationalError as e:
+            raise StoreError(f"{self.path}: must be writable ({e})") from e
+        assert done.lastrowid is not None
+        return done.lastrowid
+
+    def records(self, after: int = 0) -> Iterator[tuple[int, Record]]:
+        """(id, record) in the order they were appended, those with an id over `after`."""
+        rows = self._db.execute(
+            f"SELECT id, {', '.join(_COLUMNS)}, payload, arch FROM records "
+            "JOIN archs USING (digest) WHERE id > ? ORDER BY id",
+            (after,),
+        )
+        for identity, *columns, payload, arch in rows:
+            raw = dict(zip(_COLUMNS, columns, strict=True)) | json.loads(payload)
+            yield identity, Record.from_dict(raw | {"arch": json.loads(arch)})
+
+    def last_id(self) -> int:
+        """The id of the newest record, 0 when there is none. Cheap: readers poll it."""
+        (last,) = self._db.execute("SELECT COALESCE(MAX(id), 0) FROM records").fetchone()
+        return int(last)
+
+    def meta(self, key: str) -> Any:
+        """What was noted under `key` (`sweep`, `environment`, ...), or None."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else json.loads(row[0])
+
+    def note(self, key: str, value: object) -> None:
+        """Keep JSON data about the study as a whole: progress, the end, device time."""
+        with self._db:
+            self._db.execute(
+                "INSERT OR REPLACE INTO meta VALUES (?, ?)",
+                (key, json.dumps(value)),
+            )
+
+    def close(self) -> None:
+        """Close the file, and let another writer in."""
+        self._db.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _must_exist(path: Path) -> None:
+    if not path.is_file():
+        raise StoreError(f"{path}: no study is here; `evnas sweep` makes one")
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    db = sqlite3.connect(uri, uri=True, timeout=30.0, check_same_thread=False)
+    if mode != "ro":
+        # a record is durable when append returns: WAL's default would lose the last on power loss
+        db.execute("PRAGMA synchronous=FULL")
+    return db
+
+
+def _checked(path: Path, mode: str) -> sqlite3.Connection:
+    db = _connect(path, mode)
+    try:
+        row = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+    except sqlite3.DatabaseError as e:
+        db.close()
+        raise StoreError(f"{path}: not a study of evnas, or damaged ({e})") from e
+    version = json.loads(row[0]) if row else None
+    if version != SCHEMA_VERSION:
+        db.close()
+        raise StoreError(
+            f"{path}: written with schema {version}, this evnas reads {SCHEMA_VERSION}; "
+            "use the version that wrote it"
+        )
+    return db
+
+
+def _lock_writer(path: Path) -> TextIO:
+    lock = path.with_suffix(".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as e:
+        lock.close()
+        raise StoreError(f"{path}: another process is writing this study; wait or stop it") from e
+    with contextlib.suppress(OSError):
+        lock.write("held by the sweep that writes this study\n")
+        lock.flush()
+    return lock
