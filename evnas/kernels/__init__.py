@@ -1,0 +1,15 @@
+"""State-space operators: for each one a definition in plain torch and fast implementations.
+
+Every operator takes `impl`: "auto" (the best that runs on the tensor's device), or "reference",
+"cpu" or "triton" by name.
+"""
+
+from .channel_layer_norm import channel_layer_norm as channel_layer_norm
+from .dispatch import Impl as Impl
+from .dispatch import implementation_in_use as implementation_in_use
+from .hsm_ssd import hsm_ssd as hsm_ssd
+from .hsm_ssd import hsm_ssd_compress as hsm_ssd_compress
+from .hsm_ssd import hsm_ssd_expand as hsm_ssd_expand
+from .nc_ssd import nc_ssd as nc_ssd
+from .selective_scan import selective_scan as selective_scan
+from .ss2d_scan import ss2d_scan as ss2d_scan

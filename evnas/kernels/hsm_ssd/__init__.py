@@ -1,0 +1,142 @@
+"""HSM-SSD of EfficientViM: compress tokens into hidden states, mix these, expand back."""
+
+from torch import Tensor
+
+from evnas.kernels.dispatch import Impl, require
+
+from .reference import (
+    hsm_ssd_compress_reference,
+    hsm_ssd_expand_reference,
+    hsm_ssd_reference,
+)
+
+
+def hsm_ssd_compress(
+    u: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    A: Tensor | None = None,
+    *,
+    heads: int = 1,
+    impl: Impl = "auto",
+) -> Tensor:
+    """Contract tokens into hidden states: h0 = u K^T per head, K = softmax_L(dt + A) * B.
+
+    A is constant along L, so the softmax cancels it: it never changes the result and its gradient
+    is exactly zero. It is an argument because the published model holds it as a parameter.
+
+    Args:
+        u: tokens, (Bt, C, L); channel c belongs to head c // (C // heads).
+        dt: scores, (Bt, S, L): S = heads * N with one score per state (index head * N + n), or
+            S = heads with one score shared by the states of a head.
+        B: input matrix, (Bt, N, L), shared by the heads.
+        A: (S,), or None for none.
+        heads: a divisor of C.
+        impl: "auto", or an implementation by name, which runs or raises.
+
+    Returns:
+        h0: (Bt, C, N), dtype of u.
+
+    Raises:
+        ValueError: shapes that do not fit one another.
+        KernelUnavailable: `impl` names a kernel that cannot run on these tensors.
+
+    Source: EfficientViM, arXiv 2411.15241, Sec. 3.2 (HSM-SSD), Alg. 1; heads and the shared score
+    are its ablations.
+    """
+    _check_compress(u, dt, B, A, heads)
+    require(impl, u)
+    return hsm_ssd_compress_reference(u, dt, B, A, heads=heads)
+
+
+def hsm_ssd_expand(h: Tensor, C: Tensor, *, impl: Impl = "auto") -> Tensor:
+    """Read hidden states out at every token: y = h C.
+
+    Args:
+        h: hidden states, (Bt, Ch, N).
+        C: output matrix, (Bt, N, L).
+        impl: "auto", or an implementation by name, which runs or raises.
+
+    Returns:
+        y: (Bt, Ch, L), dtype of h.
+
+    Raises:
+        ValueError: shapes that do not fit one another.
+        KernelUnavailable: `impl` names a kernel that cannot run on these tensors.
+
+    Source: EfficientViM, arXiv 2411.15241, Alg. 1.
+    """
+    if h.ndim != 3 or C.ndim != 3 or C.shape[:2] != (h.shape[0], h.shape[2]):
+        raise ValueError(
+            f"h must be (Bt, Ch, N) and C (Bt, N, L), got {tuple(h.shape)} and {tuple(C.shape)}"
+        )
+    require(impl, h)
+    return hsm_ssd_expand_reference(h, C)
+
+
+def hsm_ssd(
+    u: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    C: Tensor,
+    A: Tensor | None,
+    Q: Tensor,
+    O: Tensor,  # noqa: E741 - the paper's letter
+    D: Tensor,
+    *,
+    heads: int = 1,
+    impl: Impl = "auto",
+) -> tuple[Tensor, Tensor]:
+    """The whole HSM-SSD between its projections: compress, mix the hidden states, expand.
+
+    h0 = compress(u, dt, B, A); [h1; z] = Q h0; h = O (h1 * SiLU(z) + D h1); y = h C.
+
+    Args:
+        u: tokens, (Bt, Ch, L).
+        dt: scores, (Bt, S, L), S = heads * N or heads, as in `hsm_ssd_compress`.
+        B: input matrix, (Bt, N, L).
+        C: output matrix, (Bt, N, L).
+        A: (S,), or None; without effect on the result, see `hsm_ssd_compress`.
+        Q: (2*Ci, Ch), Ci the inner width.
+        O: (Ch, Ci).
+        D: (1,).
+        heads: a divisor of Ch.
+        impl: "auto", or an implementation by name, which runs or raises.
+
+    Returns:
+        y: (Bt, Ch, L), and h: (Bt, Ch, N), the hidden states after O; both of the dtype of u.
+
+    Raises:
+        ValueError: shapes that do not fit one another.
+        KernelUnavailable: `impl` names a kernel that cannot run on these tensors.
+
+    Source: EfficientViM, arXiv 2411.15241, Sec. 3.2 and Alg. 1.
+    """
+    _check_compress(u, dt, B, A, heads)
+    if C.shape != B.shape:
+        raise ValueError(f"C must have the shape of B, {tuple(B.shape)}, got {tuple(C.shape)}")
+    Ch, Ci = u.shape[1], O.shape[-1]
+    if Q.shape != (2 * Ci, Ch) or O.shape != (Ch, Ci) or D.shape != (1,):
+        raise ValueError(
+            f"Q must be (2*Ci, {Ch}), O ({Ch}, Ci) and D (1,), "
+            f"got {tuple(Q.shape)}, {tuple(O.shape)} and {tuple(D.shape)}"
+        )
+    require(impl, u)
+    return hsm_ssd_reference(u, dt, B, C, A, Q, O, D, heads=heads)
+
+
+def _check_compress(u: Tensor, dt: Tensor, B: Tensor, A: Tensor | None, heads: int) -> None:
+    if u.ndim != 3 or heads < 1 or u.shape[1] % heads:
+        raise ValueError(
+            f"u must be (Bt, C, L) with C a multiple of heads = {heads}, got {tuple(u.shape)}"
+        )
+    Bt, _, L = u.shape
+    if B.ndim != 3 or (B.shape[0], B.shape[2]) != (Bt, L):
+        raise ValueError(f"B must be ({Bt}, N, {L}), got {tuple(B.shape)}")
+    scores = (heads * B.shape[1], heads)
+    if dt.ndim != 3 or dt.shape[1] not in scores or (dt.shape[0], dt.shape[2]) != (Bt, L):
+        raise ValueError(
+            f"dt must be ({Bt}, S, {L}) with S one of {scores}, got {tuple(dt.shape)}"
+        )
+    if A is not None and A.shape != (dt.shape[1],):
+        raise ValueError(f"A must be ({dt.shape[1]},), got {tuple(A.shape)}")

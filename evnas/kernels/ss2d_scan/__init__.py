@@ -1,0 +1,104 @@
+"""The two-dimensional selective scans of VMamba (SS2D) and EfficientVMamba (ES2D)."""
+
+from torch import Tensor
+
+from evnas.kernels.dispatch import Impl, require
+
+from .reference import ss2d_scan_reference
+from .routes import SCANS, Scan, route_count
+
+
+def ss2d_scan(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    *,
+    scan: Scan,
+    step: int = 1,
+    impl: Impl = "auto",
+) -> Tensor:
+    """Scan one map along K routes, each with its own recurrence, and sum the results per pixel.
+
+    Route k walks the pixels in its order (`routes.scan_orders`) with h = exp(dt A) h + dt B u,
+    y = <C, h> + D u, dt = softplus(delta + delta_bias), from h = 0; each y returns to its pixel.
+    Everything comes in pixel order: no route's copy of a map is needed. The state is float32
+    (float64 where an input is float64) for any input dtype, and the inputs may differ in dtype,
+    so autocast has nothing to cast here.
+
+    `scan`: "unidi", "bidi" and "cross" have K = 4 routes over the whole map. "rows" ("cols") has
+    K = 2: every row (column) is a sequence of its own with a fresh state, walked forward by route
+    0 and backward by route 1, whose result is *not* flipped back: what it computes at step t goes
+    to the t-th pixel; two such passes make the cascade. "atrous" walks the step * step phases of
+    a map, zero-padded at the bottom and right to a multiple of `step`: route k holds the pixels
+    (k % step + i * step, k // step + j * step), by row for even k and by column for odd k. Padded
+    pixels take part with u, delta, B and C of zero, so the state decays over them. Step 2 is the
+    published ES2D; other steps extend its rule and are ours; step 1 is one route by row.
+
+    Args:
+        u: one map, (Bt, Dm, H, W).
+        delta: step size per route before bias and softplus, (Bt, K, Dm, H, W).
+        A: continuous decay, (K, Dm, N), negative already: -exp(A_log); 1 <= N <= 64.
+        B: input matrix, (Bt, K, N, H, W).
+        C: output matrix, (Bt, K, N, H, W).
+        D: skip, (K, Dm).
+        delta_bias: (K, Dm).
+        scan: one of `routes.SCANS`.
+        step: p of ES2D; 1 for every other scan.
+        impl: "auto", or an implementation by name, which runs or raises.
+
+    Returns:
+        y: (Bt, Dm, H, W), dtype of u.
+
+    Raises:
+        ValueError: unknown scan, or shapes that do not fit one another.
+        KernelUnavailable: `impl` names a kernel that cannot run on these tensors.
+
+    Source: VMamba, arXiv 2401.10166, Sec. 4.2 (SS2D), Table 10 (scan patterns); EfficientVMamba,
+    arXiv 2403.09977, Sec. 3.2 (ES2D).
+    """
+    _check(u, delta, A, B, C, D, delta_bias, scan, step)
+    require(impl, u)
+    return ss2d_scan_reference(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
+
+
+def _check(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    scan: str,
+    step: int,
+) -> None:
+    if scan not in SCANS:
+        raise ValueError(f"scan must be one of {SCANS}, got {scan!r}")
+    if step < 1 or (step > 1 and scan != "atrous"):
+        raise ValueError(
+            f"step must be >= 1, and 1 for any scan but 'atrous', got {step} for {scan!r}"
+        )
+    if u.ndim != 4 or u.numel() == 0:
+        raise ValueError(f"u must be a non-empty (Bt, Dm, H, W), got {tuple(u.shape)}")
+    (Bt, Dm, H, W), K = u.shape, route_count(scan, step)
+    N = A.shape[2] if A.ndim == 3 else 0
+    if not 1 <= N <= 64:
+        raise ValueError(f"A must be (K, Dm, N) with 1 <= N <= 64, got {tuple(A.shape)}")
+    expected = (
+        ("delta", delta, (Bt, K, Dm, H, W)),
+        ("A", A, (K, Dm, N)),
+        ("B", B, (Bt, K, N, H, W)),
+        ("C", C, (Bt, K, N, H, W)),
+        ("D", D, (K, Dm)),
+        ("delta_bias", delta_bias, (K, Dm)),
+    )
+    for name, tensor, shape in expected:
+        if tensor.shape != shape:
+            raise ValueError(
+                f"{name} must be {shape} for {K} routes of scan {scan!r} over u "
+                f"{tuple(u.shape)}, got {tuple(tensor.shape)}"
+            )

@@ -1,0 +1,52 @@
+"""SS2D as its definition reads: gather each route, scan it in a loop, put it back. Truth only."""
+
+import torch
+from torch import Tensor
+
+from evnas.kernels.precision import accumulation_dtype
+from evnas.kernels.selective_scan.reference import selective_scan_reference
+
+from .routes import scan_orders
+
+
+def ss2d_scan_reference(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    *,
+    scan: str,
+    step: int = 1,
+) -> Tensor:
+    """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; the result has the dtype of u."""
+    Bt, Dm, H, W = u.shape
+    acc = accumulation_dtype(u, delta, A, B, C)
+    read, write = (order.to(u.device) for order in scan_orders(scan, H, W, step=step))
+    K, S, T = read.shape
+
+    def sequences(maps: Tensor) -> Tensor:
+        """(Bt, K, R, H, W) -> (Bt*S, K, R, T), zero at padded pixels."""
+        flat = maps.to(acc).flatten(3)
+        per_route = [flat[:, k, :, read[k].clamp(min=0)] * (read[k] >= 0) for k in range(K)]
+        rows = [r.permute(0, 2, 1, 3).flatten(0, 1) for r in per_route]  # (Bt*S, R, T)
+        return torch.stack(rows, dim=1)
+
+    y = selective_scan_reference(
+        sequences(u[:, None].expand(Bt, K, Dm, H, W)).flatten(1, 2),
+        sequences(delta).flatten(1, 2),
+        A.flatten(0, 1),
+        sequences(B),
+        sequences(C),
+        D.flatten(),
+        delta_bias=delta_bias.flatten(),
+        delta_softplus=True,
+    ).view(Bt, S, K, Dm, T)
+    merged = u.new_zeros((Bt, Dm, H * W), dtype=acc)
+    for k in range(K):
+        inside = write[k].flatten() >= 0
+        values = y[:, :, k].permute(0, 2, 1, 3).flatten(2)  # (Bt, Dm, S*T)
+        merged = merged.index_add(2, write[k].flatten()[inside], values[:, :, inside])
+    return merged.view(Bt, Dm, H, W).to(u.dtype)
