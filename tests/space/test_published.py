@@ -1,0 +1,51 @@
+"""The printed rows, and what it means to print the same."""
+
+import pytest
+
+from evnas.errors import SpecError
+from evnas.space.catalog import catalog
+from evnas.space.published import prints_as, published_row, published_rows, published_table
+
+
+def test_all_rows_are_there():
+    assert len(published_rows()) == 226
+    assert list(published_table("EfficientViM", "C")) == list("ABCDEFGHIJL")
+
+
+def test_numbers_and_gaps():
+    row = published_row("EfficientViM", "C", "L")
+    assert row.number("throughput_img_s") == 17432.0
+    assert row.printed["top1"] == "NaN"
+    assert row.number("top1") is None
+    assert row.number("memory_mb") is None
+
+
+@pytest.mark.parametrize("name", catalog())
+def test_every_catalogue_entry_cites_a_row(name):
+    published = catalog()[name].published
+    assert published is not None
+    assert published_row(*published).resolution == catalog()[name].resolution
+
+
+@pytest.mark.parametrize(
+    ("value", "printed", "same"),
+    [
+        (13.903842, "13.9", True),
+        (13.95, "13.9", False),
+        (33.717136, "33", False),
+        (0.355126, "0.355", True),
+        (13.003046, "13.0", True),
+        (24.366486, "24", True),
+    ],
+)
+def test_prints_as(value, printed, same):
+    assert prints_as(value, printed) is same
+
+
+def test_unknown_table_and_row_are_sentences():
+    with pytest.raises(SpecError, match="tables of VSSD are"):
+        published_table("VSSD", "9")
+    with pytest.raises(SpecError, match="did you mean 'EfficientViM'"):
+        published_table("EfficientVim", "C")
+    with pytest.raises(SpecError, match="has no row 'K'"):
+        published_row("EfficientViM", "C", "K")
