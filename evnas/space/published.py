@@ -1,4 +1,4 @@
-"""The papers' printed tables: 226 rows of data beside this file, looked up by paper, table, row.
+"""The papers' printed tables: rows of data beside this file, looked up by paper, table, row.
 
 Numbers are kept as printed, since how many digits stand there decides what `matches` means.
 """
@@ -21,6 +21,8 @@ QUANTITIES = (
     "memory_mb",
     "top1",
 )
+LATENCIES = ("gpu_ms_per_img", "cpu_ms_per_batch", "mobile_ms_per_img")
+"""EfficientViM Table E alone: RTX 3090 at batch 256, EPYC 7742 at batch 16, iPhone 16 at batch 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +34,8 @@ class PublishedRow:
     row: str
     model: str
     change: str
-    resolution: int
+    resolution: int | None
+    """None where the table does not say (EfficientViM Table E)."""
     batch: int | None
     device: str
     printed: Mapping[str, str]
@@ -60,8 +63,13 @@ def published_rows() -> tuple[PublishedRow, ...]:
     Source: the tables of EfficientViM (arXiv 2411.15241), VSSD (2407.18559), VMamba (2401.10166)
     and EfficientVMamba (2403.09977).
     """
-    text = importlib.resources.files("evnas.space").joinpath("data/tables.csv").read_text()
-    return tuple(_row(raw) for raw in csv.DictReader(text.splitlines()))
+    tables = [_row(raw) for raw in _read("tables.csv")]
+    return (*tables, *(_latency_row(raw) for raw in _read("efficientvim_table_e_latency.csv")))
+
+
+def _read(name: str) -> list[dict[str, str]]:
+    text = importlib.resources.files("evnas.space").joinpath("data", name).read_text()
+    return list(csv.DictReader(text.splitlines()))
 
 
 def _row(raw: Mapping[str, str]) -> PublishedRow:
@@ -76,6 +84,27 @@ def _row(raw: Mapping[str, str]) -> PublishedRow:
         device=raw["device"],
         printed={q: raw[q] for q in QUANTITIES if raw[q]},
         note=raw["note"],
+    )
+
+
+def _latency_row(raw: Mapping[str, str]) -> PublishedRow:
+    columns = {
+        "gpu_ms_per_img": "gpu_ms_per_img_rtx3090_bs256",
+        "cpu_ms_per_batch": "cpu_ms_epyc7742_bs16",
+        "mobile_ms_per_img": "mobile_ms_iphone16_bs1",
+        "top1": "top1",
+    }
+    return PublishedRow(
+        paper="EfficientViM",
+        table="E",
+        row=raw["model"],
+        model=raw["model"],
+        change="",
+        resolution=None,
+        batch=None,
+        device="RTX 3090, EPYC 7742, iPhone 16",
+        printed={name: raw[column] for name, column in columns.items()},
+        note=f"distilled: {raw['top1_distilled']}" if raw["top1_distilled"] else "",
     )
 
 
