@@ -22,7 +22,7 @@ QUANTITIES = (
     "top1",
 )
 LATENCIES = ("gpu_ms_per_img", "cpu_ms_per_batch", "mobile_ms_per_img")
-"""EfficientViM Table E alone: RTX 3090 at batch 256, EPYC 7742 at batch 16, iPhone 16 at batch 1."""
+"""EfficientViM Table E alone: RTX 3090 (batch 256), EPYC 7742 (batch 16), iPhone 16 (batch 1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
