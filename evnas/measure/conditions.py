@@ -1,0 +1,142 @@
+"""What a figure was taken under: machine, versions, clocks, load. No paths, no user names."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = ("evnas", "torch", "triton", "timm", "numpy", "onnxruntime")
+CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+GPU_FIELDS = (
+    "name",
+    "uuid",
+    "driver_version",
+    "clocks.sm",
+    "clocks.max.sm",
+    "clocks.mem",
+    "power.limit",
+    "temperature.gpu",
+    "utilization.gpu",
+)
+
+
+def environment() -> dict[str, Any]:
+    """What does not change while a study runs; the content of `environment.json`."""
+    return {
+        "platform": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": versions(),
+        "cpu": cpu_facts(),
+        "torch": torch_facts(),
+        "gpus": gpu_facts(),
+    }
+
+
+def moment() -> dict[str, Any]:
+    """What does change: load and clocks at this moment."""
+    return {
+        "load_average": [round(load, 2) for load in os.getloadavg()],
+        "cpu_mhz": cpu_mhz(),
+        "gpus": gpu_facts(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the packages whose speed or figures show in a result."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def cpu_facts() -> dict[str, Any]:
+    """Model, cores that this process may use, memory and the frequency governor."""
+    return {
+        "model": _proc_field("/proc/cpuinfo", "model name") or platform.processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        "governor": _read(CPUFREQ / "scaling_governor"),
+        "mhz": cpu_mhz(),
+    }
+
+
+def torch_facts() -> dict[str, Any]:
+    """Torch's settings that move a speed."""
+    return {
+        "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "cuda": torch.version.cuda or "",
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call] # torch's own
+        "cudnn_benchmark": torch.backends.cudnn.benchmark,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+def cpu_mhz() -> float | None:
+    """The mean clock of the cores now; None where the machine does not tell."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    clocks = [float(line.split(":")[1]) for line in lines if line.startswith("cpu MHz")]
+    return round(sum(clocks) / len(clocks), 1) if clocks else None
+
+
+def gpu_facts() -> list[dict[str, str]]:
+    """One dict of `GPU_FIELDS` for each NVIDIA GPU; empty where there is none."""
+    return [
+        dict(zip(GPU_FIELDS, row, strict=True)) for row in nvidia_smi("--query-gpu", GPU_FIELDS)
+    ]
+
+
+def throttle_reasons(uuid: str) -> int:
+    """NVML's mask of active throttle reasons of a GPU (0: none, 1: idle)."""
+    rows = nvidia_smi("--query-gpu", ("clocks_throttle_reasons.active",), uuid)
+    return int(rows[0][0], 16) if rows and rows[0][0].startswith("0x") else 0
+
+
+def sm_clock_mhz(uuid: str) -> float | None:
+    """The clock of a GPU's multiprocessors now."""
+    rows = nvidia_smi("--query-gpu", ("clocks.sm",), uuid)
+    return float(rows[0][0].split()[0]) if rows and rows[0][0][:1].isdigit() else None
+
+
+def foreign_gpu_processes(uuid: str) -> int:
+    """How many compute processes are on a GPU beside this one, which has to be on it.
+
+    By number, not by process id: inside a container the driver shows other ids than ours.
+    """
+    return max(0, len(nvidia_smi("--query-compute-apps", ("pid",), uuid)) - 1)
+
+
+def nvidia_smi(query: str, fields: tuple[str, ...], uuid: str = "") -> list[list[str]]:
+    """Rows that nvidia-smi prints; none where it is missing or fails."""
+    command = ["nvidia-smi", f"{query}={','.join(fields)}", "--format=csv,noheader"]
+    if uuid:
+        command.append(f"--id={uuid}")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
+    return [row for row in rows if len(row) == len(fields)]
+
+
+def _proc_field(path: str, name: str) -> str:
+    for line in _read(Path(path)).splitlines():
+        if line.startswith(name):
+            return line.split(":", 1)[1].strip()
+    return ""
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

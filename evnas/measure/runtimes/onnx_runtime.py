@@ -1,0 +1,77 @@
+"""ONNX Runtime on the exported graph; needs the extra `onnx`."""
+
+import io
+import warnings
+
+import torch
+from torch import nn
+
+from evnas.errors import MeasurementError
+from evnas.measure.stopwatch import Call
+from evnas.measure.target import Target
+
+OPSET = 17
+PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def onnx_runtime(model: nn.Module, images: torch.Tensor, target: Target) -> Call:
+    """A call that runs the exported `model` on `images`, with as many threads as torch.
+
+    Raises:
+        MeasurementError: onnxruntime is missing, lacks the device, or an operator of the model
+            has no ONNX form; or the precision is not float32.
+    """
+    if target.precision != "float32":
+        raise MeasurementError(f"runtime 'onnx' needs precision float32, got {target.precision!r}")
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise MeasurementError(
+            "runtime 'onnx' needs onnxruntime, which is not installed: pip install 'evnas[onnx]'"
+        ) from error
+    provider = PROVIDERS[images.device.type]
+    if provider not in onnxruntime.get_available_providers():
+        raise MeasurementError(
+            f"onnxruntime has no {provider} here, only {onnxruntime.get_available_providers()}"
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    graph = export(model, images)
+    session = onnxruntime.InferenceSession(graph, options, providers=[provider])
+    binding = session.io_binding()
+    host = images.contiguous().cpu().numpy()
+    binding.bind_ortvalue_input(
+        "images", onnxruntime.OrtValue.ortvalue_from_numpy(host, images.device.type, 0)
+    )
+    binding.bind_output("logits", images.device.type)
+
+    def call() -> object:
+        session.run_with_iobinding(binding)
+        return binding.get_outputs()
+
+    return call
+
+
+def export(model: nn.Module, images: torch.Tensor) -> bytes:
+    """The ONNX form of `model` for the shape of `images`.
+
+    Raises:
+        MeasurementError: an operator has no ONNX form.
+    """
+    file = io.BytesIO()
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # tracing warns of every constant shape: meant here
+            torch.onnx.export(
+                model,
+                (images,),
+                file,  # type: ignore[arg-type] # a file object is taken, the stub forgot it
+                dynamo=False,
+                opset_version=OPSET,
+                input_names=["images"],
+                output_names=["logits"],
+            )
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise MeasurementError(f"the model has no ONNX form: {reason}") from error
+    return file.getvalue()

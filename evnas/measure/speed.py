@@ -1,0 +1,139 @@
+"""One speed measurement from a model and a target: prepare, take the lane, time, weigh."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from evnas.errors import MeasurementError
+from evnas.measure.conditions import moment
+from evnas.measure.lane import Lane, lane_for
+from evnas.measure.memory import METHODS, peak_mib
+from evnas.measure.protocol import Protocol, guarded, time_alternating, time_forward
+from evnas.measure.runtimes import RUNTIMES
+from evnas.measure.stopwatch import Call, stopwatch_for
+from evnas.measure.target import Target
+from evnas.measure.watch import watch_for
+from evnas.record import Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model ready to be timed on a target whose device and batch are settled."""
+
+    model: nn.Module
+    images: torch.Tensor
+    """(B, 3, S, S) of standard normal values, drawn with a fixed seed."""
+    call: Call
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What one measurement found."""
+
+    measurements: Mapping[str, Measurement]
+    """`latency_ms`, `throughput_img_s`; in alternation also `base_latency_ms` and
+    `throughput_ratio`."""
+    peak_mib: float | None
+    """None where the runtime keeps its memory to itself."""
+    conditions: Mapping[str, Any]
+
+
+def prepare(model: nn.Module, target: Target) -> Subject:
+    """Move a model to the target's device and build the call that runs it there.
+
+    Args:
+        model: takes (B, 3, S, S); put into eval mode here. Its form (plain or deployed) has to
+            be the target's already.
+        target: resolved, with an integer batch size (`Target.resolved`, `Target.with_batch`).
+
+    Raises:
+        OutOfMemory: the model or its input does not fit.
+        MeasurementError: the runtime cannot run here, or not this model.
+    """
+    if target.batch_size == "auto" or target.device == "auto":
+        raise MeasurementError(
+            "the target's device and batch must be settled before measuring, got "
+            f"device {target.device!r} and batch_size {target.batch_size!r}"
+        )
+    batch = target.batch_size
+
+    def build() -> Subject:
+        device = torch.device(target.device)
+        placed = model.eval().to(device)
+        generator = torch.Generator().manual_seed(0)
+        shape = (batch, 3, target.resolution, target.resolution)
+        images = torch.randn(shape, generator=generator).to(device)
+        return Subject(placed, images, RUNTIMES[target.runtime](placed, images, target), target)
+
+    return guarded(build)
+
+
+def measure_speed(
+    candidate: Subject,
+    base: Subject | None = None,
+    *,
+    protocol: Protocol | None = None,
+    lane: Lane | None = None,
+    lane_timeout_s: float = float("inf"),
+) -> Speed:
+    """Time a candidate, alone or in alternation with the base, with the device to ourselves.
+
+    Args:
+        candidate: from `prepare`.
+        base: from `prepare`, on the same target; None times the candidate alone.
+        lane: the device's own, unless given.
+        lane_timeout_s: how long to wait for other work of ours to make way.
+
+    Raises:
+        OutOfMemory: a forward does not fit.
+        MeasurementError: the lane stayed taken, or the two targets differ.
+    """
+    target = candidate.target
+    if base is not None and base.target != target:
+        raise MeasurementError(
+            f"base and candidate must share a target, got {base.target.id} and {target.id}"
+        )
+    lane = lane or lane_for(target.device)
+    with lane.measuring(lane_timeout_s):
+        before = moment()
+        measurements = _timed(candidate, base, protocol)
+        peak = _peak(candidate)
+    conditions = {
+        **measurements["latency_ms"].conditions,
+        "target": target.id,
+        "torch_threads": torch.get_num_threads(),
+        "before": before,
+        "after": moment(),
+        "peak_mib_method": METHODS[target.device_type] if peak is not None else "not measured",
+    }
+    return Speed(measurements, peak, conditions)
+
+
+def _timed(
+    candidate: Subject, base: Subject | None, protocol: Protocol | None
+) -> dict[str, Measurement]:
+    device = candidate.target.device
+    images = len(candidate.images)
+    stopwatch, watch = stopwatch_for(device), watch_for(device)
+    if base is None:
+        return time_forward(
+            candidate.call, images=images, stopwatch=stopwatch, watch=watch, protocol=protocol
+        )
+    return time_alternating(
+        base.call,
+        candidate.call,
+        images=images,
+        stopwatch=stopwatch,
+        watch=watch,
+        protocol=protocol,
+    )
+
+
+def _peak(subject: Subject) -> float | None:
+    if subject.target.runtime == "onnx":
+        return None
+    return guarded(lambda: peak_mib(subject.call, subject.model, subject.images))

@@ -1,0 +1,119 @@
+"""What a speed is measured on: device, runtime, batch, resolution, precision and form."""
+
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+
+from evnas.errors import MeasurementError, nearest
+
+Runtime = Literal["torch", "compile", "cuda_graph", "onnx"]
+Precision = Literal["float32", "bfloat16", "float16"]
+Form = Literal["plain", "deployed"]
+
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+FORMS: tuple[Form, ...] = get_args(Form)
+
+LARGEST_BATCH = {"cpu": 16, "cuda": 256}
+"""The papers' own: EfficientViM Table E measures CPUs at 16 and GPUs at 256 images."""
+LARGEST_CALL_MACS = {"cpu": 8e9, "cuda": 2e12}
+"""What one forward may cost: about 0.2 s on two CPU cores, 0.1 s on a data-centre GPU."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One way of running a model. `id` names it in the store."""
+
+    device: str = "auto"
+    """`auto` (the first CUDA device, else the CPU), `cpu`, `cuda` or `cuda:N`."""
+    runtime: Runtime = "torch"
+    resolution: int = 224
+    """Side of the square input, in pixels."""
+    batch_size: int | Literal["auto"] = "auto"
+    precision: Precision = "float32"
+    """Below float32 the forward runs under autocast, the weights stay float32."""
+    form: Form = "plain"
+    """`deployed` folds batch norms into convolutions before the forward is timed."""
+
+    def __post_init__(self) -> None:
+        _one_of("runtime", self.runtime, RUNTIMES)
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("form", self.form, FORMS)
+        if self.resolution < 1:
+            raise MeasurementError(f"resolution must be at least 1, got {self.resolution}")
+        if self.batch_size != "auto" and self.batch_size < 1:
+            raise MeasurementError(
+                f"batch_size must be 'auto' or at least 1, got {self.batch_size!r}"
+            )
+        if self.runtime == "cuda_graph" and self.device == "cpu":
+            raise MeasurementError("runtime 'cuda_graph' needs a CUDA device, got device 'cpu'")
+
+    @property
+    def id(self) -> str:
+        """`cpu-torch-224-b16-float32`; `-deployed` is added for that form."""
+        device = self.device.replace(":", "")
+        parts = [device, self.runtime, str(self.resolution), f"b{self.batch_size}", self.precision]
+        return "-".join([*parts, "deployed"] if self.form == "deployed" else parts)
+
+    @property
+    def device_type(self) -> str:
+        """`cpu` or `cuda`, of a resolved target."""
+        return torch.device(self.device).type
+
+    def resolved(self) -> "Target":
+        """The same with `auto` and `cuda` replaced by the device that they mean here.
+
+        Raises:
+            MeasurementError: the device asked for is not on this machine.
+        """
+        device = self.device
+        if device == "auto":
+            device = "cuda:0" if torch.cuda.is_available() else "cpu"
+        elif device == "cuda":
+            device = "cuda:0"
+        _check_present(device)
+        return replace(self, device=device)
+
+    def with_batch(self, macs: float) -> "Target":
+        """The same with `batch_size: auto` settled for a model of `macs` per image."""
+        if self.batch_size != "auto":
+            return self
+        return replace(self, batch_size=auto_batch(self.device_type, macs))
+
+
+def auto_batch(device_type: str, macs: float) -> int:
+    """The batch that `auto` means for a model of `macs` multiply-adds per image.
+
+    The largest power of two that is neither above `LARGEST_BATCH` nor makes one forward cost
+    more than `LARGEST_CALL_MACS`; 1 when no other does. It depends on the model's count alone,
+    so the same sweep takes the same batch on the same kind of device, today and tomorrow. In an
+    ablation the base's count decides for all rows.
+    """
+    if macs <= 0:
+        raise ValueError(f"macs must be positive, got {macs}")
+    batch = LARGEST_BATCH[device_type]
+    while batch > 1 and batch * macs > LARGEST_CALL_MACS[device_type]:
+        batch //= 2
+    return batch
+
+
+def _one_of(field: str, got: str, known: tuple[str, ...]) -> None:
+    if got not in known:
+        raise MeasurementError(f"{field} must be one of {known}, got {got!r}{nearest(got, known)}")
+
+
+def _check_present(device: str) -> None:
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise MeasurementError(
+            f"device must be auto, cpu, cuda or cuda:N, got {device!r}"
+        ) from error
+    if wanted.type not in LARGEST_BATCH:
+        raise MeasurementError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}")
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise MeasurementError(
+            f"device {device} is not here: this machine shows "
+            f"{torch.cuda.device_count()} CUDA devices"
+        )

@@ -1,0 +1,130 @@
+"""The quiet lane between real processes, one of them killed."""
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from evnas.errors import MeasurementError
+from evnas.measure.lane import Lane, runtime_folder
+
+HOLD = """
+import sys
+from pathlib import Path
+from evnas.measure.lane import Lane
+with getattr(Lane("cpu", Path(sys.argv[2])), sys.argv[1])():
+    print("held", flush=True)
+    sys.stdin.readline()
+print("left", flush=True)
+"""
+
+
+class Holder:
+    """Another process that holds the lane until it is told to leave, or killed."""
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", HOLD, kind, str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_until(self, word: str) -> None:
+        assert self.process.stdout.readline() == f"{word}\n"
+
+    def leave(self) -> None:
+        self.process.stdin.write("leave\n")
+        self.process.stdin.flush()
+        self.wait_until("left")
+        self.process.wait(60)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate(timeout=60)
+
+
+@pytest.fixture
+def holders():
+    started: list[Holder] = []
+    yield started
+    for holder in started:
+        holder.kill()
+
+
+def free(lane: Lane, kind: str) -> bool:
+    try:
+        with getattr(lane, kind)(timeout_s=0.0):
+            return True
+    except MeasurementError:
+        return False
+
+
+def test_a_measurement_is_alone_and_training_is_not(tmp_path, holders):
+    lane = Lane("cpu", tmp_path)
+    training = Holder("working", tmp_path)
+    holders.append(training)
+    training.wait_until("held")
+    assert free(lane, "working")
+    assert not free(lane, "measuring")
+    training.leave()
+
+    measuring = Holder("measuring", tmp_path)
+    holders.append(measuring)
+    measuring.wait_until("held")
+    assert not free(lane, "working")
+    assert not free(lane, "measuring")
+    assert free(Lane("gpu-1", tmp_path), "measuring"), "another device is another lane"
+    measuring.leave()
+    assert free(lane, "measuring")
+
+
+def test_a_killed_holder_leaves_the_lane(tmp_path, holders):
+    lane = Lane("cpu", tmp_path)
+    measuring = Holder("measuring", tmp_path)
+    holders.append(measuring)
+    measuring.wait_until("held")
+    assert not free(lane, "working")
+    measuring.kill()
+    assert measuring.process.returncode != 0
+    with lane.measuring(timeout_s=60.0):
+        pass
+
+
+def test_a_waiting_measurement_lets_no_new_work_start(tmp_path):
+    """Else a stream of short trainings would keep a measurement waiting for ever."""
+    lane = Lane("cpu", tmp_path)
+    measured = threading.Event()
+
+    def measure() -> None:
+        with lane.measuring(timeout_s=60.0):
+            measured.set()
+
+    with lane.working():
+        waiting = threading.Thread(target=measure)
+        waiting.start()
+        while free(lane, "working"):  # until the other thread has taken its turn
+            pass
+        assert not measured.is_set(), "it must wait for the chunk under way"
+    waiting.join(60)
+    assert measured.is_set()
+    assert free(lane, "working")
+
+
+def test_waiting_in_vain_says_for_what(tmp_path):
+    lane = Lane("cpu", tmp_path)
+    with (
+        lane.working(),
+        pytest.raises(MeasurementError, match="evnas work held cpu for more than 0 s"),
+        lane.measuring(timeout_s=0.0),
+    ):
+        pass
+    assert free(lane, "measuring")
+
+
+def test_the_folder_is_the_users_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert runtime_folder() == tmp_path / "evnas"
+    assert (tmp_path / "evnas").stat().st_mode & 0o077 == 0

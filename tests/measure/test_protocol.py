@@ -1,0 +1,244 @@
+"""The protocol on a made-up clock: what it warms up, keeps, takes again and gives up on."""
+
+from collections.abc import Callable, Iterable, Iterator
+
+import pytest
+
+from evnas.errors import MeasurementError
+from evnas.measure.protocol import (
+    OutOfMemory,
+    Protocol,
+    guarded,
+    is_out_of_memory,
+    time_alternating,
+    time_forward,
+    warm_up,
+)
+from evnas.measure.stopwatch import CpuStopwatch
+
+
+class Clock:
+    """A clock that only moves when a forward runs."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def forward(self, seconds: Iterable[float]) -> Callable[[], None]:
+        """A forward that takes the next of `seconds` each time."""
+        left = iter(seconds)
+
+        def call() -> None:
+            self.now += next(left)
+
+        return call
+
+
+class Verdicts:
+    """A watch that gives the next of some verdicts for each round, then quiet ones."""
+
+    def __init__(self, *verdicts: str) -> None:
+        self.left = list(verdicts)
+
+    def read(self) -> dict[str, float]:
+        return {}
+
+    def spoiled(self, before: object, after: object) -> str:
+        return self.left.pop(0) if self.left else ""
+
+
+def forever(seconds: float) -> Iterator[float]:
+    while True:
+        yield seconds
+
+
+def falling(*first: float, then: float) -> Iterator[float]:
+    yield from first
+    yield from forever(then)
+
+
+def test_warm_up_ends_when_the_rate_settles_not_after_a_count():
+    clock = Clock()
+    slow_start = falling(9.0, 8.0, 7.0, 6.0, 5.0, 4.0, 3.0, 2.0, then=1.0)
+    protocol = Protocol(budget_s=1000.0)
+    warm = warm_up(clock.forward(slow_start), CpuStopwatch(clock), protocol)
+    assert warm.settled
+    assert warm.call_s == 1.0
+    assert warm.calls == 13  # two windows of three, whose medians are both at the settled rate
+
+    quick = warm_up(clock.forward(forever(1.0)), CpuStopwatch(clock), protocol)
+    assert quick.calls == 7
+
+
+def test_warm_up_is_bounded_and_says_so():
+    clock = Clock()
+    getting_slower = (1.5**i for i in range(1000))
+    call = clock.forward(getting_slower)
+    protocol = Protocol(budget_s=100.0)
+    warm = warm_up(call, CpuStopwatch(clock), protocol)
+    assert not warm.settled
+    assert 25.0 <= warm.seconds < 25.0 * 2.5
+
+    found = time_forward(
+        clock.forward(getting_slower),
+        images=1,
+        stopwatch=CpuStopwatch(clock),
+        watch=Verdicts(),
+        protocol=protocol,
+    )
+    assert (
+        "the warm-up did not settle within its time" in found["latency_ms"].conditions["warnings"]
+    )
+
+
+def test_every_sample_is_kept_and_the_budget_is_met():
+    clock = Clock()
+    found = time_forward(
+        clock.forward(forever(0.5)),
+        images=16,
+        stopwatch=CpuStopwatch(clock),
+        watch=Verdicts(),
+        protocol=Protocol(budget_s=10.0),
+    )
+    assert found["latency_ms"].samples == (500.0,) * 15  # ten seconds less five warm-up calls
+    assert found["throughput_img_s"].samples == (32.0,) * 15
+    assert clock.now == pytest.approx(10.0)
+
+
+def test_a_short_call_is_timed_several_in_a_row():
+    clock = Clock()
+    found = time_forward(
+        clock.forward(forever(0.001)),
+        images=1,
+        stopwatch=CpuStopwatch(clock),
+        watch=Verdicts(),
+        protocol=Protocol(budget_s=10.0, most_rounds=4),
+    )
+    assert found["latency_ms"].samples == pytest.approx((1.0,) * 4)
+    assert clock.now == pytest.approx(0.007 + 4 * 0.020, rel=0.1)
+
+
+def test_one_round_is_taken_even_where_a_call_outlasts_the_budget():
+    clock = Clock()
+    found = time_forward(
+        clock.forward(forever(60.0)),
+        images=1,
+        stopwatch=CpuStopwatch(clock),
+        watch=Verdicts(),
+        protocol=Protocol(budget_s=1.0),
+    )
+    assert found["latency_ms"].samples == (60_000.0,)
+
+
+def test_the_ratio_survives_a_drifting_machine():
+    """Both forwards slow down by 10 % a round; the ratio of their throughputs stays 2."""
+    clock = Clock()
+
+    def drifting(share: float) -> Callable[[], None]:
+        def call() -> None:
+            clock.now += share * (1.0 + 0.002 * clock.now)
+
+        return call
+
+    found = time_alternating(
+        drifting(1.0),
+        drifting(0.5),
+        images=8,
+        stopwatch=CpuStopwatch(clock),
+        watch=Verdicts(),
+        protocol=Protocol(budget_s=100.0),
+    )
+    latencies = found["base_latency_ms"].samples
+    assert latencies[-1] > 1.05 * latencies[0]
+    ratio = found["throughput_ratio"]
+    assert len(latencies) == 2 * len(ratio.samples) == len(found["latency_ms"].samples)
+    assert ratio.interval().holds(2.0) or abs(ratio.median - 2.0) < 0.002
+    assert max(ratio.samples) - min(ratio.samples) < 0.01
+
+
+def test_a_spoiled_round_is_taken_again_and_noted():
+    clock = Clock()
+    seconds = falling(*[1.0] * 7, 5.0, then=1.0)  # the round after the warm-up is disturbed
+    found = time_forward(
+        clock.forward(seconds),
+        images=1,
+        stopwatch=CpuStopwatch(clock),
+        watch=Verdicts("foreign load of 50% of the CPU"),
+        protocol=Protocol(budget_s=40.0),
+    )
+    latency = found["latency_ms"]
+    assert set(latency.samples) == {1000.0}
+    assert latency.conditions["retaken"] == [
+        {"why": "foreign load of 50% of the CPU", "samples_ms": [5000.0]}
+    ]
+    assert latency.conditions["warnings"] == []
+
+
+def test_samples_that_lie_apart_in_one_round_spoil_it():
+    clock = Clock()
+    base = falling(*[1.0] * 7, 1.0, 2.0, then=1.0)
+    found = time_alternating(
+        clock.forward(base),
+        clock.forward(forever(1.0)),
+        images=1,
+        stopwatch=CpuStopwatch(clock),
+        watch=Verdicts(),
+        protocol=Protocol(budget_s=100.0),
+    )
+    (retaken,) = found["throughput_ratio"].conditions["retaken"]
+    assert retaken["why"] == "samples of one forward 100% apart in one round"
+    assert set(found["throughput_ratio"].samples) == {1.0}
+
+
+def test_a_machine_that_is_never_quiet_still_gives_a_figure_with_a_warning():
+    clock = Clock()
+    found = time_forward(
+        clock.forward(forever(1.0)),
+        images=1,
+        stopwatch=CpuStopwatch(clock),
+        watch=Verdicts(*["foreign load"] * 1000),
+        protocol=Protocol(budget_s=20.0),
+    )
+    conditions = found["latency_ms"].conditions
+    assert len(conditions["retaken"]) == 10  # half the budget
+    assert conditions["rounds"] == len(found["latency_ms"].samples) > 0
+    assert "rounds kept although spoiled: foreign load" in conditions["warnings"][-1]
+    assert clock.now <= 31.0
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"),
+    ],
+    ids=["python", "torch's CPU allocator"],
+)
+def test_out_of_memory_is_a_result_of_its_own(error: Exception):
+    assert is_out_of_memory(error)
+
+    def call() -> None:
+        raise error
+
+    clock = Clock()
+    with pytest.raises(OutOfMemory):
+        time_forward(call, images=1, stopwatch=CpuStopwatch(clock), watch=Verdicts())
+
+
+def test_another_failure_keeps_its_own_type():
+    with pytest.raises(RuntimeError, match="shapes") as caught:
+        guarded(lambda: (_ for _ in ()).throw(RuntimeError("shapes differ")))
+    assert not isinstance(caught.value, OutOfMemory)
+
+
+def test_an_allocation_beyond_any_memory_is_recognised():
+    torch = pytest.importorskip("torch")
+    with pytest.raises(OutOfMemory):
+        guarded(lambda: torch.empty(2**60))
+
+
+def test_a_budget_of_nothing_is_refused():
+    with pytest.raises(MeasurementError, match="budget_s must be above 0, got 0"):
+        Protocol(budget_s=0)

@@ -1,0 +1,129 @@
+"""Preparing, timing and weighing a small model for real; no figure is asserted, only its sense."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from evnas.errors import MeasurementError
+from evnas.measure.conditions import environment
+from evnas.measure.lane import Lane
+from evnas.measure.memory import peak_mib
+from evnas.measure.protocol import Protocol
+from evnas.measure.speed import measure_speed, prepare
+from evnas.measure.target import Target, auto_batch
+
+QUICK = Protocol(budget_s=0.2, most_rounds=3)
+
+
+def model(width: int = 4) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(3, width, 3),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(width, 5),
+    )
+
+
+def target(**changes: object) -> Target:
+    return Target(**{"device": "cpu", "resolution": 32, "batch_size": 2, **changes})
+
+
+@pytest.mark.parametrize("runtime", ["torch", "onnx"])
+def test_a_forward_is_timed_alone(runtime, tmp_path):
+    subject = prepare(model(), target(runtime=runtime))
+    speed = measure_speed(subject, protocol=QUICK, lane=Lane("cpu", tmp_path))
+    assert all(sample > 0 for sample in speed.measurements["latency_ms"].samples)
+    latency, rate = (speed.measurements[k].samples for k in ("latency_ms", "throughput_img_s"))
+    assert rate == pytest.approx([2000.0 / ms for ms in latency])
+    assert (speed.peak_mib is None) == (runtime == "onnx")
+    assert speed.conditions["target"] == f"cpu-{runtime}-32-b2-float32"
+    json.dumps(speed.conditions)
+
+
+def test_a_forward_is_timed_in_alternation_with_its_base(tmp_path):
+    base, wide = (prepare(model(width), target()) for width in (4, 64))
+    speed = measure_speed(wide, base, protocol=QUICK, lane=Lane("cpu", tmp_path))
+    assert speed.measurements["throughput_ratio"].median < 1
+    with pytest.raises(MeasurementError, match="must share a target"):
+        measure_speed(prepare(model(), target(batch_size=1)), base, lane=Lane("cpu", tmp_path))
+
+
+def test_onnx_runtime_gives_the_models_logits():
+    eager, exported = (
+        prepare(m, target(runtime=runtime)) for m in (model(),) for runtime in ("torch", "onnx")
+    )
+    (logits,) = exported.call()
+    torch.testing.assert_close(
+        torch.from_numpy(logits.numpy()), eager.call(), atol=1e-5, rtol=1e-4
+    )
+
+
+def test_bfloat16_runs_under_autocast():
+    subject = prepare(model(), target(precision="bfloat16"))
+    assert subject.call().dtype == torch.bfloat16
+    assert subject.model[0].weight.dtype == torch.float32
+
+
+def test_peak_memory_counts_weights_input_and_the_largest_moment():
+    class Doubling(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(2**18))  # 1 MiB
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x.repeat(4)  # 4 MiB
+            return (y + 1).sum()  # 4 MiB more while y lives
+
+    model, images = Doubling(), torch.zeros(2**18)
+    peak = peak_mib(lambda: model(images), model, images)
+    assert peak == pytest.approx(1 + 1 + 8, abs=0.01)
+
+
+def test_auto_batch_depends_on_the_count_alone():
+    assert auto_batch("cpu", 355e6) == 16  # EfficientViM-M2
+    assert auto_batch("cpu", 656e6) == 8
+    assert auto_batch("cpu", 16e9) == 1
+    assert auto_batch("cuda", 355e6) == 256
+    assert auto_batch("cuda", 16e9) == 64
+    assert target(batch_size="auto").with_batch(656e6).batch_size == 8
+    assert target(batch_size=3).with_batch(656e6).batch_size == 3
+
+
+def test_a_targets_id_names_all_that_moves_its_speed():
+    assert target().id == "cpu-torch-32-b2-float32"
+    deployed = Target(device="cuda:1", runtime="cuda_graph", batch_size=256, form="deployed")
+    assert deployed.id == "cuda1-cuda_graph-224-b256-float32-deployed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"runtime": "tensorrt"}, "runtime must be one of"),
+        ({"precision": "bfloat"}, "did you mean 'bfloat16'"),
+        ({"batch_size": 0}, "batch_size must be 'auto' or at least 1, got 0"),
+        ({"runtime": "cuda_graph"}, "needs a CUDA device"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused(changes, message):
+    with pytest.raises(MeasurementError, match=message):
+        target(**changes)
+
+
+@pytest.mark.parametrize("device", ["cuda:99", "tpu", "mps"])
+def test_a_device_that_is_not_here_is_refused(device):
+    with pytest.raises(MeasurementError, match=device):
+        Target(device=device).resolved()
+
+
+def test_the_environment_names_machine_and_versions_but_no_paths():
+    text = json.dumps(environment())
+    facts = json.loads(text)
+    assert (
+        facts["packages"]["torch"] == torch.__version__.split("+")[0] or facts["packages"]["torch"]
+    )
+    assert facts["cpu"]["cores"] >= 1
+    assert facts["cpu"]["memory_gib"] > 0
+    assert "/home" not in text and "/root" not in text
