@@ -1,0 +1,1 @@
+"""Modules: mixers, residual blocks, stems, heads, and the backbone made of them."""

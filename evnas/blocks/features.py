@@ -1,0 +1,68 @@
+"""A backbone for detection and segmentation code: images in, stage maps out."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from torch import Tensor, nn
+
+from evnas.blocks.stage import Stage, run_stages
+
+
+@dataclass(frozen=True, slots=True)
+class StageInfo:
+    """One map that a `FeatureBackbone` returns."""
+
+    num_chs: int
+    reduction: int
+    module: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureInfo:
+    """What the maps are: timm's `feature_info`, as far as code that takes backbones asks it."""
+
+    infos: tuple[StageInfo, ...]
+    out_indices: tuple[int, ...]
+
+    def channels(self, idx: int | None = None) -> list[int] | int:
+        """Channels of all maps, or of one."""
+        found = [info.num_chs for info in self.infos]
+        return found if idx is None else found[idx]
+
+    def reduction(self, idx: int | None = None) -> list[int] | int:
+        """Stride on the image, before rounding, of all maps, or of one."""
+        found = [info.reduction for info in self.infos]
+        return found if idx is None else found[idx]
+
+    def module_name(self, idx: int | None = None) -> list[str] | str:
+        """The module whose output a map is, of all maps, or of one."""
+        found = [info.module for info in self.infos]
+        return found if idx is None else found[idx]
+
+    def get_dicts(self) -> list[dict[str, str | int]]:
+        """All of it as plain data, a dict a map."""
+        return [
+            asdict(info) | {"index": i}
+            for i, info in zip(self.out_indices, self.infos, strict=True)
+        ]
+
+
+class FeatureBackbone(nn.Module):
+    """Stem and stages. Children are named as in `Backbone`, so its weights load here."""
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        stages: Sequence[Stage],
+        out_indices: tuple[int, ...],
+        infos: Sequence[StageInfo],
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.stages = nn.ModuleList(stages)
+        self.feature_info = FeatureInfo(tuple(infos), out_indices)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Images (B, 3, H, W) -> the chosen stages' maps, (B, C_s, H_s, W_s), shallow first."""
+        maps, _ = run_stages(self.stem(x), self.stages)
+        return [maps[i] for i in self.feature_info.out_indices]

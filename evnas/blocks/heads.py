@@ -1,0 +1,114 @@
+"""Stage maps and hidden states to logits."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from evnas.blocks import init
+from evnas.blocks.layers import GlobalPool, StatePool
+from evnas.blocks.norms import Norms
+
+
+class Classifier(nn.Linear):
+    """A linear layer with bias, truncated normal of std 0.02."""
+
+    def reset_parameters(self) -> None:
+        """Truncated normal of std 0.02, zero bias."""
+        init.linear_(self.weight, self.bias)
+
+
+class PooledHead(nn.Module):
+    """Norm, mean over pixels, classifier: VSSD, VMamba, and EfficientViM without fusion.
+
+    With `distillation`, a second classifier: training returns both logits, evaluation their mean.
+
+    Source: VMamba, arXiv 2401.10166; VSSD, arXiv 2407.18559; EfficientViM, Table C row H.
+    """
+
+    def __init__(
+        self, dim: int, num_classes: int, *, norms: Norms, distillation: bool = False
+    ) -> None:
+        super().__init__()
+        self.norm = norms.token(dim)
+        self.pool = GlobalPool()
+        self.classifier = Classifier(dim, num_classes)
+        self.classifier_dist = Classifier(dim, num_classes) if distillation else None
+
+    def forward(
+        self, maps: Sequence[Tensor], states: Sequence[Tensor | None]
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """The last map (B, C, H, W) -> (B, classes), or a pair of them."""
+        features = self.pool(self.norm(maps[-1]))
+        logits: Tensor = self.classifier(features)
+        if self.classifier_dist is None:
+            return logits
+        return _both(logits, self.classifier_dist(features), training=self.training)
+
+
+class FusionHead(nn.Module):
+    """The weighted mean of a classifier a source, the weights a softmax of parameters.
+
+    Sources are hidden states and the last map (`hidden`), or every stage's map (`features`). Each
+    is normalized, then pooled, over states or pixels.
+
+    Args:
+        state_dims: channels of each stage's hidden states; empty for `features`.
+        map_dims: channels of the stage maps used, which are the last ones.
+        num_classes: logits.
+        norms: which layer normalizes what.
+        distillation: a second set of weights and classifiers on the same features.
+
+    Source: EfficientViM, arXiv 2411.15241, Section 4.2 (multi-stage hidden state fusion); Table
+    C row G for `features`, where the last stage's map is the final one and there is no fourth
+    classifier, which is what its printed parameters say.
+    """
+
+    def __init__(
+        self,
+        state_dims: Sequence[int],
+        map_dims: Sequence[int],
+        num_classes: int,
+        *,
+        norms: Norms,
+        distillation: bool = False,
+    ) -> None:
+        super().__init__()
+        dims = [*state_dims, *map_dims]
+        self.n_states, self.n_maps = len(state_dims), len(map_dims)
+        self.weights = nn.Parameter(torch.ones(len(dims)))
+        self.weights_dist = nn.Parameter(torch.ones(len(dims))) if distillation else None
+        self.norms = nn.ModuleList(
+            [*(norms.state(d) for d in state_dims), *(norms.token(d) for d in map_dims)]
+        )
+        self.state_pool, self.pool = StatePool(), GlobalPool()
+        self.classifiers = nn.ModuleList(Classifier(d, num_classes) for d in dims)
+        self.classifiers_dist = (
+            nn.ModuleList(Classifier(d, num_classes) for d in dims) if distillation else None
+        )
+
+    def forward(
+        self, maps: Sequence[Tensor], states: Sequence[Tensor | None]
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        """Maps (B, C_s, H_s, W_s) and states (B, C_s, N_s) -> (B, classes), or a pair."""
+        sources = [*states[: self.n_states], *maps[len(maps) - self.n_maps :]]
+        pools = [self.state_pool] * self.n_states + [self.pool] * self.n_maps
+        features = [
+            pool(norm(source))
+            for pool, norm, source in zip(pools, self.norms, sources, strict=True)
+        ]
+        logits = _fused(self.weights, self.classifiers, features)
+        if self.weights_dist is None or self.classifiers_dist is None:
+            return logits
+        dist = _fused(self.weights_dist, self.classifiers_dist, features)
+        return _both(logits, dist, training=self.training)
+
+
+def _fused(weights: Tensor, classifiers: nn.ModuleList, features: Sequence[Tensor]) -> Tensor:
+    shares = torch.softmax(weights, dim=0)
+    logits = [c(f) for c, f in zip(classifiers, features, strict=True)]  # each (B, classes)
+    return (shares[:, None, None] * torch.stack(logits)).sum(0)
+
+
+def _both(logits: Tensor, dist: Tensor, *, training: bool) -> Tensor | tuple[Tensor, Tensor]:
+    return (logits, dist) if training else (logits + dist) / 2

@@ -1,0 +1,152 @@
+"""What SS2D and ES2D share: projections into and out of the scan, and the scan's parameters."""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from evnas.blocks import init
+from evnas.blocks.layers import PixelLinear
+from evnas.blocks.norms import Norms
+
+ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "relu": F.relu,
+}
+
+
+class ScanParameters(nn.Module):
+    """Per route: A, D, and the projections that make step, B and C out of the input.
+
+    The projections act at each pixel, so they commute with any order of the pixels.
+
+    Args:
+        inner: D, channels scanned.
+        routes: K.
+        d_state: N.
+        dt_rank: R.
+        scheme: initialization, one of VMamba's Table 11.
+    """
+
+    def __init__(
+        self, inner: int, *, routes: int, d_state: int, dt_rank: int, scheme: str
+    ) -> None:
+        super().__init__()
+        self.split = [dt_rank, d_state, d_state]
+        self.x_proj = nn.Parameter(torch.empty(routes, sum(self.split), inner))  # (K, R+2N, D)
+        self.A_log = nn.Parameter(torch.empty(routes, inner, d_state))
+        self.D = nn.Parameter(torch.ones(routes, inner))
+        self.dt_weight = nn.Parameter(torch.empty(routes, inner, dt_rank))
+        self.dt_bias = nn.Parameter(torch.empty(routes, inner))
+        bound = inner**-0.5
+        nn.init.uniform_(self.x_proj, -bound, bound)
+        init.selective_scan_(self.A_log, self.dt_weight, self.dt_bias, scheme=scheme)
+
+    def A(self) -> Tensor:
+        """Continuous decay, (K, D, N), negative; float32 at least, also under autocast."""
+        return -torch.exp(self.A_log.float() if self.A_log.dtype.itemsize < 4 else self.A_log)
+
+    def on_map(self, u: Tensor, routes: slice = slice(None)) -> tuple[Tensor, Tensor, Tensor]:
+        """Step, B and C of every chosen route at every pixel of one map.
+
+        Args:
+            u: (B, D, H, W).
+            routes: which of the K.
+
+        Returns:
+            delta (B, K, D, H, W) before bias and softplus, B and C (B, K, N, H, W).
+        """
+        weight = self.x_proj[routes]  # (K, R+2N, D)
+        K, H, W = weight.shape[0], u.shape[2], u.shape[3]
+        q = F.conv2d(u, weight.flatten(0, 1)[..., None, None])
+        q = q.view(-1, K, weight.shape[1], H, W)
+        low, B, C = torch.split(q, self.split, dim=2)
+        up = self.dt_weight[routes].flatten(0, 1)[..., None, None]  # (K*D, R, 1, 1)
+        delta = F.conv2d(low.flatten(1, 2), up, groups=K)
+        return delta.view(-1, K, u.shape[1], H, W), B, C
+
+    def on_sequences(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Step, B and C where each route has a sequence of its own.
+
+        Args:
+            x: (B, K, D, L).
+
+        Returns:
+            delta (B, K*D, L) before bias and softplus, B and C (B, K, N, L).
+        """
+        K, L = x.shape[1], x.shape[3]
+        q = F.conv1d(x.flatten(1, 2), self.x_proj.flatten(0, 1)[..., None], groups=K)
+        q = q.view(-1, K, self.x_proj.shape[1], L)
+        low, B, C = torch.split(q, self.split, dim=2)
+        up = self.dt_weight.flatten(0, 1)[..., None]
+        return F.conv1d(low.flatten(1, 2), up, groups=K), B, C
+
+
+class SelectiveMixer(nn.Module):
+    """in_proj, depthwise convolution, activation, a scan, norm, gate, out_proj.
+
+    Abstract: a child says how it scans.
+
+    Args:
+        dim: C.
+        d_state: N, states a channel.
+        ssm_ratio: D = int(ssm_ratio * C).
+        dt_rank: R, or `auto` for ceil(C / 16), from C and not from D as in the releases.
+        conv: whether a depthwise 3x3 convolution stands before the activation.
+        conv_bias: its bias.
+        gate: whether SiLU(z) (the activation of `act`) multiplies the normalized scan.
+        act: `silu`, `gelu` or `relu` (VMamba, Table 15).
+        init: initialization of the scan (VMamba, Table 11).
+        routes: K.
+    """
+
+    hidden_width = None
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        d_state: int,
+        ssm_ratio: float,
+        dt_rank: int | Literal["auto"],
+        conv: bool,
+        conv_bias: bool,
+        gate: bool,
+        act: Literal["silu", "gelu", "relu"],
+        init: str,
+        routes: int,
+        norms: Norms,
+    ) -> None:
+        super().__init__()
+        inner = int(ssm_ratio * dim)
+        self.in_proj = PixelLinear(dim, 2 * inner if gate else inner, bias=False)
+        self.dwconv = (
+            nn.Conv2d(inner, inner, 3, padding=1, groups=inner, bias=conv_bias) if conv else None
+        )
+        rank = math.ceil(dim / 16) if dt_rank == "auto" else dt_rank
+        self.ssm = ScanParameters(inner, routes=routes, d_state=d_state, dt_rank=rank, scheme=init)
+        self.norm = norms.token(inner)
+        self.out_proj = PixelLinear(inner, dim, bias=False)
+        self.gate = gate
+        self.act = act
+
+    def scan(self, u: Tensor) -> Tensor:
+        """(B, D, H, W) -> the same shape."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        act = ACTIVATIONS[self.act]
+        u, z = self.in_proj(x), None
+        if self.gate:
+            u, z = u.chunk(2, dim=1)
+        u = act(u if self.dwconv is None else self.dwconv(u))
+        y = self.norm(self.scan(u))
+        if z is not None:
+            y = y * act(z)
+        out: Tensor = self.out_proj(y)
+        return out
