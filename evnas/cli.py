@@ -1,0 +1,56 @@
+"""The command line: parse, call, print. Heavy imports are lazy, so `evnas --help` answers at once.
+
+stdout is data, stderr is talk; a user's mistake is one line and exit code 2, a failure of our
+own keeps its traceback.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from evnas import __version__
+from evnas.commands import looking, measuring, models, sweeping
+from evnas.errors import EvnasError
+
+app = typer.Typer(
+    name="evnas",
+    help="Architecture search and ablation sweeps over efficient vision state-space backbones.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for room in (sweeping, models, measuring, looking):
+    room.register(app)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"evnas {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Options of evnas itself."""
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    try:
+        app()
+    except EvnasError as e:
+        print(f"evnas: {' '.join(str(e).split())}", file=sys.stderr)
+        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()  # whoever read our output has gone: nothing to tell
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""`evnas sweep`, `plan` and `check`: what a sweep file says, and doing it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evnas.commands.output import AsJson, emit
+
+SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep's YAML.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change the sweep: proxy.epochs=4."),
+]
+Quick = Annotated[bool, typer.Option("--quick", help="A first look, as study NAME_quick.")]
+Name = Annotated[str | None, typer.Option("--name", help="Another name for the study.")]
+Results = Annotated[Path, typer.Option("--results", help="Where studies are kept.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file."""
+    for command in (sweep, plan, check):
+        app.command()(command)
+
+
+def sweep(
+    file: SweepFile,
+    overrides: Overrides = None,
+    quick: Quick = False,
+    name: Name = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over; the old study is kept aside.")
+    ] = False,
+    results: Results = Path("results"),
+    json: AsJson = False,
+) -> None:
+    """Run a sweep, or go on with it, and print its table beside the published one."""
+    from evnas.search.runner import run_sweep
+    from evnas.sweep import load_sweep
+
+    loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
+    outcome = run_sweep(loaded, results=results, fresh=fresh)
+    emit(outcome.data, outcome.text, json)
+
+
+def plan(
+    file: SweepFile,
+    overrides: Overrides = None,
+    quick: Quick = False,
+    name: Name = None,
+    results: Results = Path("results"),
+    json: AsJson = False,
+) -> None:
+    """Say what a sweep would run and how long it would take, from a quick calibration."""
+    from evnas.search.forecast import forecast
+    from evnas.sweep import load_sweep
+
+    loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
+    expected = forecast(loaded, results=results)
+    emit(expected.to_dict(), expected.text(), json)
+
+
+def check(
+    file: SweepFile,
+    overrides: Overrides = None,
+    quick: Quick = False,
+    json: AsJson = False,
+) -> None:
+    """Validate a sweep file, and name the architecture of each row."""
+    from evnas.sweep import load_sweep
+
+    loaded = load_sweep(file, overrides=overrides or (), quick=quick)
+    digests = {c.label: c.digest for c in loaded.candidates}
+    data = {"name": loaded.spec.name, "rows": digests, "sweep": loaded.spec.to_dict()}
+    count = f"{len(digests)} row{'s' if len(digests) != 1 else ''}"
+    emit(data, f"{file}: sweep {loaded.spec.name} is valid, {count}", json)
