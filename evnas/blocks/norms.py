@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -18,7 +19,8 @@ class ChannelNorm(nn.Module):
         super().__init__()
         self.weight, self.bias = None, None
         if affine:
-            self.weight, self.bias = nn.Parameter(Tensor(dim)), nn.Parameter(Tensor(dim))
+            self.weight = nn.Parameter(torch.empty(dim))
+            self.bias = nn.Parameter(torch.empty(dim))
             nn.init.ones_(self.weight)
             nn.init.zeros_(self.bias)
         self.impl: Impl = impl

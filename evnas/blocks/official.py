@@ -1,0 +1,143 @@
+"""Released checkpoints in and out: official state dict -> our model, and back, bit for bit."""
+
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from evnas.blocks.backbone import Backbone, build
+from evnas.blocks.names import Shape
+from evnas.blocks.naming import official_keys
+from evnas.errors import DataError, SpecError
+from evnas.space.arch import ArchSpec
+from evnas.space.catalog import entry
+
+NESTS = ("model", "state_dict", "model_ema")
+"""Where checkpoints keep their state dict, tried in this order."""
+
+
+def load_official(name: str, state: Mapping[str, Any] | str | Path) -> nn.Module:
+    """A published architecture with its released weights, in eval mode.
+
+    Args:
+        name: a name or alias of the catalogue, such as `efficientvim_m2_dist`.
+        state: the official state dict, or a file that holds it, bare or under one of `NESTS`.
+            Files are read with `weights_only=True`: no code of theirs runs.
+
+    Returns:
+        A `Backbone` in eval mode.
+
+    Raises:
+        SpecError: no architecture has that name, or none was released.
+        DataError: the file cannot be read, or its keys or shapes are not this architecture's.
+    """
+    found = entry(name)
+    if not found.official:
+        raise SpecError(f"{found.name} was never released, so it has no official weights")
+    source = str(state) if isinstance(state, str | Path) else "the state dict"
+    held = read_checkpoint(state) if isinstance(state, str | Path) else state
+    model = build(found.arch)
+    _fill(model, found.arch, _unnested(held), where=f"{source} is not {found.name}")
+    return model.eval()
+
+
+def load_state(model: Backbone, state: Mapping[str, Any]) -> None:
+    """Fill a model with a state dict in official names, in place.
+
+    Raises:
+        SpecError: the architecture has no official names.
+        DataError: keys or shapes that are not this architecture's.
+    """
+    _fill(model, model.arch, _unnested(state), where="the state dict does not fit the model")
+
+
+def to_official(model: nn.Module) -> dict[str, Tensor]:
+    """The model's weights under official names, in the order and shapes of the release.
+
+    Raises:
+        SpecError: the architecture has no official names.
+    """
+    if not isinstance(model, Backbone):
+        raise SpecError(f"to_official needs a model that evnas built, got {type(model).__name__}")
+    ours = model.state_dict()
+    return {
+        official: ours[key].reshape(view(tuple(ours[key].shape)))
+        for official, (key, view) in official_keys(model.arch, list(ours)).items()
+    }
+
+
+def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
+    """A checkpoint file as a mapping, read without running code from it.
+
+    Raises:
+        DataError: it is missing, is no checkpoint, or holds more than tensors and plain data.
+    """
+    try:
+        held = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise DataError(f"there is no file {path}") from None
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as e:
+        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
+        raise DataError(
+            f"{path} must be a checkpoint of tensors and plain data alone, got: {reason}"
+        ) from e
+    if not isinstance(held, Mapping):
+        raise DataError(f"{path} must hold a state dict, got {type(held).__name__}")
+    return held
+
+
+def _unnested(held: Mapping[str, Any]) -> Mapping[str, Any]:
+    for nest in NESTS:
+        if isinstance(held.get(nest), Mapping):
+            inner: Mapping[str, Any] = held[nest]
+            return inner
+    return held
+
+
+def _fill(model: nn.Module, arch: ArchSpec, state: Mapping[str, Any], *, where: str) -> None:
+    ours = model.state_dict()
+    pairs = official_keys(arch, list(ours))
+    shapes = {k: view(tuple(ours[key].shape)) for k, (key, view) in pairs.items()}
+    faults = _faults(state, shapes)
+    if faults:
+        raise DataError(f"{where}: {'; '.join(faults)}")
+    model.load_state_dict(
+        {key: state[k].reshape(ours[key].shape) for k, (key, _) in pairs.items()}
+    )
+
+
+def _faults(state: Mapping[str, Any], shapes: Mapping[str, Shape]) -> list[str]:
+    """What is wrong, the first of each kind and how many more."""
+    missing = [k for k in shapes if k not in state]
+    unexpected = [str(k) for k in state if k not in shapes]
+    misshapen = [
+        f"{k} ({_shape_of(state[k])}, must be {shape})"
+        for k, shape in shapes.items()
+        if k in state and not _fits(state[k], shape)
+    ]
+    kinds = (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+    return [
+        f"{kind} {found[0]}" + (f" and {len(found) - 1} more" if len(found) > 1 else "")
+        for kind, found in kinds
+        if found
+    ]
+
+
+def _fits(value: object, shape: Shape) -> bool:
+    """Equal but for ones at the end: releases keep 1x1 convolutions as matrices or as 4-D."""
+    if not isinstance(value, Tensor):
+        return False
+    return _trimmed(tuple(value.shape)) == _trimmed(shape)
+
+
+def _trimmed(shape: Shape) -> Shape:
+    while len(shape) > 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _shape_of(value: object) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
