@@ -85,13 +85,32 @@ class ProxySpec(_Part):
     """The stem's total stride here: 4 at 56x56 gives stages the maps of 16 at 224x224."""
     width: float = Field(default=1.0, gt=0, le=4)
     """Every dim of every row times this."""
-    epochs: float = Field(default=2.0, gt=0)
-    train_images: int | None = Field(default=None, ge=1)
-    """Training images taken, class-balanced; all of them when not given."""
-    test_images: int | None = Field(default=None, ge=1)
-    """Held-out images scored; all of them when not given."""
-    batch_size: int = Field(default=50, ge=2)
+    epochs: int = Field(default=2, ge=1)
+    images_per_epoch: int = Field(default=1600, ge=2)
+    """Image presentations an epoch; no image comes twice before every image came once."""
+    batch_size: int = Field(default=16, ge=2)
+    lr: float = Field(default=2e-3, gt=0)
+    """Peak learning rate."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    points_per_epoch: int = Field(default=2, ge=1)
+    """Points of the learning curve an epoch."""
+    curve_images: int = Field(default=500, ge=1)
+    """Held-out images behind every point but the last, which takes all."""
     device: str = Field(default="auto", pattern=_DEVICE)
+
+    @model_validator(mode="after")
+    def _has_steps(self) -> Self:
+        if self.images_per_epoch // self.batch_size < self.points_per_epoch:
+            raise ValueError(
+                f"an epoch of {self.images_per_epoch} images must hold at least "
+                f"points_per_epoch = {self.points_per_epoch} batches of {self.batch_size}"
+            )
+        return self
+
+    @property
+    def presentations(self) -> int:
+        """Images that a whole training shows: a Record's budget."""
+        return self.epochs * (self.images_per_epoch // self.batch_size) * self.batch_size
 
 
 class EngineSpec(_Part):
@@ -133,6 +152,11 @@ class SweepSpec(_Part):
     def to_dict(self) -> dict[str, Any]:
         """The resolved sweep: every default spelt out; itself a sweep."""
         return self.model_dump(mode="json")
+
+    @property
+    def resolution(self) -> int:
+        """Where rows are counted that name no resolution of their own."""
+        return self.targets[0].resolution if self.targets else 224
 
     @property
     def convention(self) -> Family | None:
@@ -208,9 +232,8 @@ def quickened(spec: SweepSpec) -> SweepSpec:
     if raw["proxy"] is not None:
         raw["proxy"] |= {
             "width": min(0.25, raw["proxy"]["width"]),
-            "epochs": 1.0,
-            "train_images": min(600, raw["proxy"]["train_images"] or 600),
-            "test_images": min(500, raw["proxy"]["test_images"] or 500),
+            "epochs": 1,
+            "images_per_epoch": min(800, raw["proxy"]["images_per_epoch"]),
         }
     return SweepSpec.model_validate(raw)
 

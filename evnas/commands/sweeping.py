@@ -1,5 +1,6 @@
 """`evnas sweep`, `plan` and `check`: what a sweep file says, and doing it."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -35,12 +36,17 @@ def sweep(
     json: AsJson = False,
 ) -> None:
     """Run a sweep, or go on with it, and print its table beside the published one."""
-    from evnas.search.runner import run_sweep
+    began = time.monotonic()
     from evnas.sweep import load_sweep
 
     loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
-    outcome = run_sweep(loaded, results=results, fresh=fresh)
-    emit(outcome.data, outcome.text, json)
+    from evnas.search.runner import run_sweep
+
+    try:
+        folder = run_sweep(loaded, results=results, fresh=fresh, began=began)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    print(folder)
 
 
 def plan(

@@ -1,0 +1,49 @@
+"""A module from a record's `arch`: one of ours, or a peer of timm under the same protocol."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import timm
+from torch import nn
+
+from evnas.blocks.backbone import build
+from evnas.errors import SpecError, nearest
+from evnas.space.arch import ArchSpec
+
+
+def model_for(arch: Mapping[str, Any], *, resolution: int) -> nn.Module:
+    """The published form at its own classes, fresh parameters from torch's global generator.
+
+    Args:
+        arch: `ArchSpec.to_dict()`, or `{"timm": NAME}`.
+        resolution: of the images; peers with a fixed input size are built for it.
+    """
+    if "timm" in arch:
+        return peer(str(arch["timm"]), resolution=resolution, num_classes=1000)
+    return build(ArchSpec.from_dict(arch))
+
+
+def proxy_model(arch: Mapping[str, Any], proxy: Mapping[str, Any], *, classes: int) -> nn.Module:
+    """The form that the proxy trains: width and stem stride of the proxy, its number of classes.
+
+    A peer has neither axis: it trains as it is.
+    """
+    if "timm" in arch:
+        return peer(str(arch["timm"]), resolution=proxy["resolution"], num_classes=classes)
+    scaled = ArchSpec.from_dict(arch).scaled(proxy["width"], stem_stride=proxy["stem_stride"])
+    return build(ArchSpec.from_dict(scaled.to_dict() | {"num_classes": classes}))
+
+
+def peer(name: str, *, resolution: int, num_classes: int) -> nn.Module:
+    """A model of timm without pretrained weights.
+
+    Raises:
+        SpecError: timm has no model of that name.
+    """
+    if not timm.is_model(name):
+        raise SpecError(f"timm has no model {name!r}{nearest(name, timm.list_models())}", "timm")
+    config = timm.get_pretrained_cfg(name)
+    fixed = config is not None and config.fixed_input_size
+    size: dict[str, Any] = {"img_size": resolution} if fixed else {}
+    model: nn.Module = timm.create_model(name, num_classes=num_classes, **size)
+    return model

@@ -1,0 +1,141 @@
+"""From a sweep to its work, phase by phase, in the order in which it is done."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from evnas.measure.target import Target
+from evnas.record import Phase
+from evnas.search.work import Work
+from evnas.space.candidate import Candidate
+from evnas.sweep import Sweep, TargetSpec
+
+PHASES: tuple[Phase, ...] = ("count", "speed", "proxy")
+
+
+def evaluated(sweep: Sweep) -> list[Candidate]:
+    """The rows that are evaluated: no absent one, and of equal rows the first."""
+    found: list[Candidate] = []
+    for candidate in sweep.candidates:
+        if not candidate.absent and not any(candidate.same_work(other) for other in found):
+            found.append(candidate)
+    return found
+
+
+def counts(sweep: Sweep) -> list[Work]:
+    """The counting of every row, the reference first."""
+    return [
+        _work(sweep, candidate, "count", convention=sweep.spec.convention)
+        for candidate in _reference_first(sweep)
+    ]
+
+
+def speeds(sweep: Sweep, reference_macs: float) -> list[Work]:
+    """The timing of every row on every target, in alternation with the reference.
+
+    Args:
+        reference_macs: exact, of one image as counted; they settle `batch_size: auto` for all
+            rows.
+
+    Raises:
+        MeasurementError: a target asks for a device that is not here.
+    """
+    found = []
+    for spec in sweep.spec.targets:
+        for candidate in _reference_first(sweep):
+            counted = counted_resolution(sweep, sweep.reference)
+            target = settled(spec, candidate, macs=reference_macs, counted=counted)
+            alone = candidate == sweep.reference
+            found.append(
+                _work(
+                    sweep,
+                    candidate,
+                    "speed",
+                    target=target.id,
+                    resolution=target.resolution,
+                    speed=_fields(target) | {"budget_s": spec.budget_s},
+                    reference=None if alone else sweep.reference.to_dict(),
+                )
+            )
+    return found
+
+
+def proxies(sweep: Sweep) -> list[Work]:
+    """The short training of every row, seed by seed; rows of one architecture share it."""
+    proxy = sweep.spec.proxy
+    if proxy is None:
+        return []
+    rows = {c.digest: c for c in reversed(_reference_first(sweep))}.values()
+    return [
+        _work(
+            sweep,
+            candidate,
+            "proxy",
+            seed=seed,
+            budget=float(proxy.presentations),
+            proxy=proxy.model_dump(mode="json"),
+        )
+        for seed in sweep.spec.seeds
+        for candidate in reversed(rows)
+    ]
+
+
+def counted_resolution(sweep: Sweep, candidate: Candidate) -> int:
+    """The resolution at which a row is counted: its own, else the first target's."""
+    return candidate.resolution or sweep.spec.resolution
+
+
+def settled(spec: TargetSpec, candidate: Candidate, *, macs: float, counted: int) -> Target:
+    """A target on this machine for one row, with `auto` settled.
+
+    Args:
+        macs: exact multiply-adds of the reference for one image of `counted` pixels a side.
+    """
+    target = Target(
+        device=spec.device,
+        runtime=spec.runtime,
+        resolution=candidate.resolution or spec.resolution,
+        batch_size=candidate.batch_size or spec.batch_size,
+        precision=spec.precision,
+        form=spec.form,
+    )
+    return target.resolved().with_batch(macs * (target.resolution / counted) ** 2)
+
+
+def _reference_first(sweep: Sweep) -> list[Candidate]:
+    rows = evaluated(sweep)
+    return sorted(rows, key=lambda c: c != sweep.reference)
+
+
+def _fields(target: Target) -> dict[str, Any]:
+    names = ("device", "runtime", "resolution", "batch_size", "precision", "form")
+    return {name: getattr(target, name) for name in names}
+
+
+def _work(
+    sweep: Sweep,
+    candidate: Candidate,
+    phase: Phase,
+    *,
+    seed: int = 0,
+    budget: float = 0.0,
+    target: str = "",
+    resolution: int | None = None,
+    convention: str | None = None,
+    speed: Mapping[str, Any] | None = None,
+    reference: Mapping[str, Any] | None = None,
+    proxy: Mapping[str, Any] | None = None,
+) -> Work:
+    return Work(
+        label=candidate.label,
+        digest=candidate.digest,
+        arch=candidate.to_dict(),
+        phase=phase,
+        seed=seed,
+        budget=budget,
+        target=target,
+        resolution=resolution or counted_resolution(sweep, candidate),
+        convention=convention,
+        speed=speed,
+        reference=reference,
+        proxy=proxy,
+    )

@@ -1,0 +1,137 @@
+"""Runs a sweep: phase by phase, each result in the store before the next is asked for.
+
+Broken off at any moment, it goes on where it was: what the store holds is not done again.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from evnas.errors import MeasurementError
+from evnas.measure.conditions import environment
+from evnas.record import Phase, Record
+from evnas.search import plan
+from evnas.search.board import Board, Row
+from evnas.search.engine import Engine
+from evnas.search.engine_local import LocalEngine
+from evnas.search.live import View, view_for
+from evnas.search.study import open_study
+from evnas.search.work import Finished, Work
+from evnas.store import Store
+from evnas.sweep import EngineSpec, Sweep
+
+TICK_S = 0.25
+
+
+def run_sweep(sweep: Sweep, *, results: Path, fresh: bool, began: float) -> Path:
+    """Run what is left of a sweep.
+
+    Args:
+        results: studies' folder; the sweep's own is made inside.
+        fresh: keep the old study aside and start over.
+        began: `time.monotonic()` when the command started.
+
+    Returns:
+        The study's folder.
+
+    Raises:
+        StoreError: the study cannot be written or continued.
+        MeasurementError: a target asks for what is not here.
+    """
+    folder = results / sweep.spec.name
+    with open_study(sweep, folder, environment=environment(), fresh=fresh) as store:
+        board = Board({c.label: Row() for c in plan.evaluated(sweep)})
+        engine = engine_for(sweep.spec.engine)
+        view = view_for(board)
+        run = Run(sweep=sweep, store=store, engine=engine, board=board, view=view)
+        try:
+            run.all_phases()
+        except KeyboardInterrupt:
+            view.say("stopped; the same command goes on from here")
+            raise
+        finally:
+            view.close()
+            engine.close()
+            run.note_time(time.monotonic() - began)
+    return folder
+
+
+def engine_for(spec: EngineSpec) -> Engine:
+    """The engine that a sweep asks for."""
+    gpus = torch.cuda.device_count()
+    workers = max(1, gpus) if spec.workers == "auto" else spec.workers
+    return LocalEngine(workers=workers, gpus=gpus, timeout_s=spec.timeout_s)
+
+
+@dataclass(kw_only=True)
+class Run:
+    """A sweep under way."""
+
+    sweep: Sweep
+    store: Store
+    engine: Engine
+    board: Board
+    view: View
+    busy_s: float = 0.0
+    """Seconds that measured or trained."""
+    done: dict[tuple[str, str, Phase, int, float, str], Record] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.done = {record.key: record for _, record in self.store.records()}
+        self.board.show(self.done.values())
+
+    def all_phases(self) -> None:
+        """Counts of all rows, then throughput of all, then proxies of all."""
+        counts, proxies = plan.counts(self.sweep), plan.proxies(self.sweep)
+        kept = self._kept(counts)
+        if self.done:
+            self.view.say(f"going on: {len(self.done)} results stand already")
+        rows = len(plan.evaluated(self.sweep))
+        self.board.expect("count", len(counts), kept)
+        self.board.expect("speed", rows * len(self.sweep.spec.targets), 0)
+        self.board.expect("proxy", len(proxies), self._kept(proxies))
+        self._phase("count", counts)
+        self._phase("speed", plan.speeds(self.sweep, self._reference_macs(counts)))
+        self._phase("proxy", proxies)
+
+    def note_time(self, wall_s: float) -> None:
+        """Add this run's time to the study's."""
+        old = self.store.meta("time") or {"wall_s": 0.0, "busy_s": 0.0}
+        new = {"wall_s": old["wall_s"] + wall_s, "busy_s": old["busy_s"] + self.busy_s}
+        self.store.note("time", new)
+
+    def _phase(self, phase: Phase, works: Sequence[Work]) -> None:
+        self.board.expect(phase, len(works), self._kept(works))
+        left = [work for work in works if work.key not in self.done]
+        under_way = 0
+        while left or under_way:
+            while left and under_way < self.engine.slots:
+                work = left.pop(0)
+                self.engine.submit(work)
+                self.view.started(work)
+                under_way += 1
+            for event in self.engine.wait(TICK_S):
+                if isinstance(event, Finished):
+                    self._keep(event)
+                    under_way -= 1
+                self.view.take(event)
+            self.view.tick()
+
+    def _keep(self, event: Finished) -> None:
+        self.store.append(event.record)
+        self.done[event.record.key] = event.record
+        self.busy_s += event.busy_s
+
+    def _kept(self, works: Sequence[Work]) -> int:
+        return sum(work.key in self.done for work in works)
+
+    def _reference_macs(self, counts: Sequence[Work]) -> float:
+        record = self.done[counts[0].key]
+        if record.status != "complete":
+            raise MeasurementError(
+                f"the reference row {record.label} could not be counted: {record.error}"
+            )
+        return record.values["macs_exact"]

@@ -1,0 +1,70 @@
+"""A study's folder: opened, continued, refused or set aside; the files beside its store."""
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from evnas.errors import StoreError
+from evnas.store import Store
+from evnas.sweep import Sweep, differences, write_resolved
+
+SHOWN_DIFFERENCES = 6
+
+
+def open_study(
+    sweep: Sweep, folder: Path, *, environment: Mapping[str, Any], fresh: bool
+) -> Store:
+    """The writer of the study in `folder`: a new one, or the old one of the same sweep.
+
+    Raises:
+        StoreError: the folder is not writable, another process writes the study, or it is of a
+            sweep that differs.
+    """
+    path = folder / "study.db"
+    must_be_writable(folder)
+    if fresh and path.exists():
+        _set_aside(folder)
+        must_be_writable(folder)
+    if path.exists():
+        return _continued(sweep, path)
+    store = Store.create(path, sweep=sweep.spec.to_dict(), environment=environment)
+    store.note("identity", sweep.identity())
+    write_resolved(sweep.spec, folder / "sweep.resolved.yaml")
+    (folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
+    return store
+
+
+def must_be_writable(folder: Path) -> None:
+    """Make the folder. Raises StoreError when it cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as e:
+        raise StoreError(
+            f"{folder}: must be a folder that can be written, got: {e.strerror}; "
+            "--results names another"
+        ) from e
+
+
+def _continued(sweep: Sweep, path: Path) -> Store:
+    store = Store.append_to(path)
+    changes = differences(store.meta("identity"), json.loads(json.dumps(sweep.identity())))
+    if changes:
+        store.close()
+        more = len(changes) - SHOWN_DIFFERENCES
+        shown = "; ".join(changes[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+        raise StoreError(
+            f"{path}: holds another sweep of this name ({shown}); --fresh starts over and keeps "
+            "the old study aside, --name NAME starts another study"
+        )
+    return store
+
+
+def _set_aside(folder: Path) -> None:
+    with Store.append_to(folder / "study.db"):  # refuses while another process writes it
+        stamp = time.strftime("%Y-%m-%dT%H%M%S")
+        folder.rename(folder.with_name(f"{folder.name}.{stamp}"))
