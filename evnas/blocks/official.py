@@ -15,8 +15,9 @@ from evnas.errors import DataError, SpecError
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry
 
-NESTS = ("model", "state_dict", "model_ema")
-"""Where checkpoints keep their state dict, tried in this order."""
+NESTS = ("model_ema", "model", "state_dict")
+"""Where checkpoints keep their state dict, tried in this order: EfficientViM's hold both of the
+first two, and its averaged weights are those of the printed accuracy."""
 
 
 def load_official(name: str, state: Mapping[str, Any] | str | Path) -> nn.Module:
@@ -127,16 +128,13 @@ def _faults(state: Mapping[str, Any], shapes: Mapping[str, Shape]) -> list[str]:
 
 
 def _fits(value: object, shape: Shape) -> bool:
-    """Equal but for ones at the end: releases keep 1x1 convolutions as matrices or as 4-D."""
-    if not isinstance(value, Tensor):
-        return False
-    return _trimmed(tuple(value.shape)) == _trimmed(shape)
+    """Equal but for ones: releases keep 1x1 convolutions as matrices or as 4-D, and timm keeps
+    EfficientViM's layer norms as vectors."""
+    return isinstance(value, Tensor) and _squeezed(tuple(value.shape)) == _squeezed(shape)
 
 
-def _trimmed(shape: Shape) -> Shape:
-    while len(shape) > 1 and shape[-1] == 1:
-        shape = shape[:-1]
-    return shape
+def _squeezed(shape: Shape) -> Shape:
+    return tuple(size for size in shape if size != 1)
 
 
 def _shape_of(value: object) -> str:

@@ -1,5 +1,7 @@
 """Every released state dict, variants included, maps onto our modules key by key."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from reference_data import VARIANTS, manifest, manifests
@@ -14,16 +16,10 @@ from evnas.space.paths import edit
 REORDERED = ("abl_vanilla_as_v05_ln2d",)
 
 
-def arch_of(name: str) -> ArchSpec:
-    """The architecture of a manifest, from the catalogue or a variant of it."""
-    if name in VARIANTS:
-        base, changes = VARIANTS[name]
-        return edit(entry(base).arch, changes)
-    return entry(name).arch
-
-
 @pytest.mark.parametrize("name", manifests())
-def test_every_key_maps_and_every_shape_fits(name: str) -> None:
+def test_every_key_maps_and_every_shape_fits(
+    name: str, arch_of: Callable[[str], ArchSpec]
+) -> None:
     with torch.device("meta"):
         model = build(arch_of(name))
     ours = [(key, tuple(value.shape)) for key, value in to_official(model).items()]
@@ -69,7 +65,9 @@ PARAMS = {
 
 
 @pytest.mark.parametrize("name", PARAMS)
-def test_parameters_are_those_of_the_release(name: str) -> None:
+def test_parameters_are_those_of_the_release(
+    name: str, arch_of: Callable[[str], ArchSpec]
+) -> None:
     with torch.device("meta"):
         model = build(arch_of(name))
     assert sum(p.numel() for p in model.parameters()) == PARAMS[name]

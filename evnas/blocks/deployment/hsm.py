@@ -1,0 +1,75 @@
+"""HSM-SSD and squeeze-and-excitation for inference, with pixels as rows instead of columns."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from evnas.blocks.deployment.layers import FusedConv
+from evnas.blocks.mixers.hsm_ssd import HsmSsd
+from evnas.blocks.squeeze_excite import SqueezeExcite
+
+
+class RowHsmSsd(nn.Module):
+    """HSM-SSD on channels-last maps: states (B, N, C), so that Q and O are 1x1 convolutions.
+
+    A is gone: the softmax over L cancels it (see `evnas.kernels.hsm_ssd_compress`).
+
+    Args:
+        mixer: the plain form.
+        share: (C,), a factor of the map that it returns; its hidden states stay without it.
+    """
+
+    def __init__(self, mixer: HsmSsd, share: Tensor) -> None:
+        super().__init__()
+        self.split, self.heads = mixer.split, mixer.heads
+        self.proj = FusedConv(mixer.proj)
+        self.dwconv = FusedConv(mixer.dwconv)
+        self.Q, self.O = _linear(mixer.Q), _linear(mixer.O)
+        self.D = nn.Parameter(mixer.D.detach(), requires_grad=False)
+        self.share = nn.Parameter(share.detach(), requires_grad=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, H, W) -> the same shape, and the hidden states after O, (B, C, N)."""
+        Bt, C, H, W = x.shape
+        N, heads = self.split[0], self.heads
+        t = _rows(self.dwconv(self.proj(x)))
+        B, Cm, dt = torch.split(t, self.split, dim=2)  # (Bt, L, N) twice, (Bt, L, S)
+        G = torch.softmax(dt, dim=1).view(Bt, H * W, heads, -1)
+        K = (G * B[:, :, None]).permute(0, 2, 3, 1)  # (Bt, heads, N, L)
+        u = _rows(x).view(Bt, H * W, heads, C // heads).transpose(1, 2)
+        h0 = (K @ u).transpose(1, 2).reshape(Bt, N, C)
+        h1, z = self.Q(h0.transpose(1, 2)[..., None]).chunk(2, dim=1)  # (Bt, Ci, N, 1) each
+        h = self.O(h1 * (F.silu(z) + self.D)).squeeze(3)  # (Bt, C, N)
+        y = Cm @ (h.transpose(1, 2) * self.share)  # (Bt, L, C)
+        return y.view(Bt, H, W, C).permute(0, 3, 1, 2), h
+
+
+class RowSqueezeExcite(nn.Module):
+    """Squeeze-and-excitation whose two layers are linear maps of (B, C)."""
+
+    def __init__(self, se: SqueezeExcite) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = _as_linear(se.fc1), _as_linear(se.fc2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        gate = self.fc2(torch.relu_(self.fc1(x.mean((2, 3)))))
+        return x * torch.sigmoid(gate)[..., None, None]
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, L, C), a view of a channels-last map
+
+
+def _linear(weight: Tensor) -> FusedConv:
+    conv = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=False, device="meta")
+    conv.weight = nn.Parameter(weight.detach()[..., None, None])
+    return FusedConv(conv)
+
+
+def _as_linear(conv: nn.Conv2d) -> nn.Linear:
+    linear = nn.Linear(conv.in_channels, conv.out_channels, device="meta")
+    linear.weight = nn.Parameter(conv.weight.detach().flatten(1), requires_grad=False)
+    assert conv.bias is not None
+    linear.bias = nn.Parameter(conv.bias.detach(), requires_grad=False)
+    return linear

@@ -1,0 +1,168 @@
+"""The layers that deployed models are made of, on maps in whichever layout they come."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from evnas.blocks.norms import EPS
+
+Act = Literal["none", "relu", "gelu"]
+ACTIVATIONS: Mapping[Act, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "relu": torch.relu_,
+    "gelu": F.gelu,
+}
+SLICE_ELEMENTS = 2**20
+"""4 MiB of float32: what stays in a core's cache, and below what malloc gives back each time."""
+
+
+class FusedConv(nn.Module):
+    """A convolution and its activation in one pass.
+
+    On a CPU, in eager float32, it is one oneDNN primitive on weights that were reordered once;
+    compilers, exporters and other devices see a plain convolution and activation. The reordered
+    copy is a cache: it is not saved, and made again when the weight changes.
+    """
+
+    def __init__(self, conv: nn.Conv2d, act: Act = "none") -> None:
+        super().__init__()
+        self.weight = nn.Parameter(conv.weight.detach(), requires_grad=False)
+        bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
+        self.bias = nn.Parameter(bias.detach(), requires_grad=False)
+        self.stride = [conv.stride[0], conv.stride[1]]
+        self.padding = [int(conv.padding[0]), int(conv.padding[1])]
+        self.groups = conv.groups
+        self.act: Act = act
+        self._packed: tuple[object, Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H', W')."""
+        if runs_on_onednn(x, self.weight):
+            packed: Tensor = torch.ops.mkldnn._convolution_pointwise(
+                x,
+                self._packed_for(x),
+                self.bias,
+                self.padding,
+                self.stride,
+                [1, 1],
+                self.groups,
+                self.act,
+                [],
+                "none" if self.act == "gelu" else "",  # the exact GELU, not the tanh one
+            )
+            return packed
+        y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, 1, self.groups)
+        return ACTIVATIONS[self.act](y)
+
+    def _packed_for(self, x: Tensor) -> Tensor:
+        state = (self.weight.data_ptr(), self.weight._version)
+        if self._packed is None or self._packed[0] != state:
+            packed = torch._C._nn.mkldnn_reorder_conv2d_weight(
+                self.weight.detach().contiguous().to_mkldnn(),
+                self.padding,
+                self.stride,
+                [1, 1],
+                self.groups,
+                list(x.shape),
+            )
+            self._packed = (state, packed)
+        return self._packed[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_packed": None}
+
+    def extra_repr(self) -> str:
+        """Shapes and activation."""
+        return f"{tuple(self.weight.shape)}, stride={self.stride[0]}, act={self.act}"
+
+
+def runs_on_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether a fused oneDNN primitive may stand for the plain operators on `x`."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.is_grad_enabled()
+        and type(x) is Tensor
+        and torch.backends.mkldnn.is_available()
+        and torch.backends.mkldnn.enabled
+    )
+
+
+class TokenNorm(nn.Module):
+    """Layer norm over the channels of (B, C, H, W), one native pass where the map is channels
+    last."""
+
+    def __init__(self, weight: Tensor | None, bias: Tensor | None) -> None:
+        super().__init__()
+        self.weight = None if weight is None else nn.Parameter(weight.detach(), False)
+        self.bias = None if bias is None else nn.Parameter(bias.detach(), False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Same shape, channels last."""
+        y = F.layer_norm(x.permute(0, 2, 3, 1), x.shape[1:2], self.weight, self.bias, EPS)
+        return y.permute(0, 3, 1, 2)
+
+
+class Gated(nn.Module):
+    """keep * x + branch(x), the branch's own share already in its weights."""
+
+    def __init__(self, branch: nn.Module, keep: Tensor) -> None:
+        super().__init__()
+        self.branch = branch
+        self.keep = nn.Parameter(keep.detach(), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        y: Tensor = self.branch(x)
+        return torch.addcmul(y, x, self.keep)
+
+
+class Scaled(nn.Module):
+    """share * branch(x), where the branch ends in nothing that could take the share in."""
+
+    def __init__(self, branch: nn.Module, share: Tensor) -> None:
+        super().__init__()
+        self.branch = branch
+        self.share = nn.Parameter(share.detach(), requires_grad=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        y: Tensor = self.share * self.branch(x)
+        return y
+
+
+class Sliced(nn.Module):
+    """Runs a module on a few images at a time, so that its widest map stays small.
+
+    For eager CPU alone: there a map of many MiB is fresh memory from the system in every
+    forward, and its page faults cost more than the convolution that fills it. Compilers and
+    exporters see the module whole.
+
+    Args:
+        module: (B, C, H, W) -> a tensor with B in front, each image on its own.
+        widest: elements of the module's widest map for each input pixel.
+    """
+
+    def __init__(self, module: nn.Module, widest: float) -> None:
+        super().__init__()
+        self.module = module
+        self.widest = widest
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the module gives on the whole batch."""
+        whole: Tensor
+        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+            whole = self.module(x)
+            return whole
+        images = max(1, int(SLICE_ELEMENTS / (self.widest * x.shape[2] * x.shape[3])))
+        slices = -(-x.shape[0] // images)
+        if slices == 1:
+            whole = self.module(x)
+            return whole
+        return torch.cat([self.module(part) for part in x.chunk(slices)])

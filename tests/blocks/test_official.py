@@ -1,0 +1,149 @@
+"""Loading released weights, refusing wrong ones, and giving them back."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from reference_data import weights
+
+from evnas.blocks.backbone import build
+from evnas.blocks.official import load_official, load_state, to_official
+from evnas.errors import DataError, SpecError
+from evnas.space.catalog import entry
+from evnas.space.paths import edit
+
+ONE_A_FAMILY = ["efficientvim_m1_dist", "vssd_micro", "vmamba_tiny_s1l8", "efficient_vmamba_tiny"]
+
+
+@pytest.mark.parametrize("name", [*ONE_A_FAMILY, "vanilla_vmamba_tiny"])
+def test_there_and_back_is_exact(name: str) -> None:
+    state = weights(name)
+    model = load_official(name, state)
+    assert not model.training
+    back = to_official(model)
+    assert list(back) == list(state)
+    for key, value in state.items():
+        assert back[key].shape == value.shape and back[key].dtype == value.dtype
+        assert torch.equal(back[key], value), key
+
+
+def test_an_alias_names_a_model_too() -> None:
+    assert load_official("m1", weights("efficientvim_m1"))
+
+
+@pytest.mark.parametrize("nest", ["model", "state_dict", "model_ema"])
+def test_a_nested_checkpoint_file_is_read(nest: str, tmp_path: Path) -> None:
+    state = weights("efficientvim_m1")
+    torch.save({nest: state, "epoch": 300}, tmp_path / "m1.pth")
+    model = load_official("efficientvim_m1", tmp_path / "m1.pth")
+    assert torch.equal(to_official(model)["weights"], state["weights"])
+
+
+def test_averaged_weights_come_before_raw_ones(tmp_path: Path) -> None:
+    state = weights("efficientvim_m1")
+    raw = {k: torch.zeros_like(v) for k, v in state.items()}
+    torch.save({"model": raw, "model_ema": state}, tmp_path / "m1.pth")
+    model = load_official("efficientvim_m1", str(tmp_path / "m1.pth"))
+    assert torch.equal(to_official(model)["weights"], state["weights"])
+
+
+def test_projections_are_taken_as_matrices_or_as_convolutions() -> None:
+    state = weights("vmamba_tiny_s1l8")
+    four_d = {k: v[..., None, None] if k.endswith("fc1.weight") else v for k, v in state.items()}
+    assert load_official("vmamba_tiny_s1l8", four_d)
+
+
+def test_the_first_missing_unexpected_and_misshapen_keys_are_named() -> None:
+    state = weights("efficientvim_m1")
+    del state["weights"], state["norm.0.weight"]
+    state["head.weight"] = torch.zeros(3)
+    state["stages.0.blocks.0.alpha"] = torch.zeros(4, 127)
+    with pytest.raises(DataError) as refused:
+        load_official("efficientvim_m1", state)
+    message = str(refused.value)
+    assert "the state dict is not efficientvim_m1: " in message
+    assert "missing weights and 1 more" in message
+    assert "unexpected head.weight" in message
+    assert "misshapen stages.0.blocks.0.alpha ((4, 127), must be (4, 128))" in message
+
+
+def test_another_models_weights_are_refused() -> None:
+    with pytest.raises(DataError, match=r"unexpected weights_dist and 8 more$"):
+        load_official("efficientvim_m1", weights("efficientvim_m1_dist"))
+
+
+def test_a_value_that_is_no_tensor_is_refused() -> None:
+    state = weights("efficientvim_m1") | {"weights": "heavy"}
+    with pytest.raises(DataError, match=r"misshapen weights \(str, must be \(4,\)\)"):
+        load_official("efficientvim_m1", state)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "there is no file"), (b"", "must be a checkpoint"), (b"PK\x03\x04junk", "must be a")],
+)
+def test_a_file_that_is_no_checkpoint_is_refused(
+    content: bytes | None, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "weights.pth"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(DataError, match=reason) as refused:
+        load_official("efficientvim_m1", path)
+    assert str(path) in str(refused.value)
+
+
+class Payload:
+    """What a checkpoint must not be able to run."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (exec, ("raise SystemExit",))
+
+
+def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
+    torch.save({"model": {}, "args": Payload()}, tmp_path / "weights.pth")
+    with pytest.raises(DataError, match="tensors and plain data alone"):
+        load_official("efficientvim_m1", tmp_path / "weights.pth")
+
+
+def test_a_file_that_holds_no_mapping_is_refused(tmp_path: Path) -> None:
+    torch.save([torch.zeros(1)], tmp_path / "weights.pth")
+    with pytest.raises(DataError, match="must hold a state dict, got list"):
+        load_official("efficientvim_m1", tmp_path / "weights.pth")
+
+
+def test_names_without_a_release_are_refused() -> None:
+    with pytest.raises(SpecError, match="never released"):
+        load_official("vssd_tiny_appendix", {})
+    with pytest.raises(SpecError, match=re.escape("did you mean 'efficientvim_m2'?")):
+        load_official("eficientvim_m2", {})
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"stages[0].block": "vss"}, "one family alone"),
+        ({"downsample": "vssd"}, "got stem efficientvim and downsampling vssd"),
+        ({"stages[0].mixer": {"kind": "ss2d"}, "head.fusion": "none"}, "has no name for"),
+    ],
+)
+def test_a_design_of_no_release_has_no_official_names(
+    changes: dict[str, object], reason: str
+) -> None:
+    model = build(edit(entry("efficientvim_m1").arch, changes))
+    with pytest.raises(SpecError, match=reason):
+        to_official(model)
+
+
+def test_only_models_of_ours_have_official_names() -> None:
+    with pytest.raises(SpecError, match="got Linear"):
+        to_official(torch.nn.Linear(1, 1))
+
+
+def test_a_fine_tuned_model_keeps_its_own_class_count() -> None:
+    arch = edit(entry("efficientvim_m1").arch, {"num_classes": 10})
+    model = build(arch, seed=0)
+    state = to_official(model)
+    assert state["heads.3.weight"].shape == (10, 320)
+    load_state(build(arch), state)
