@@ -65,11 +65,10 @@ def require(impl: str, x: torch.Tensor) -> None:
         raise ValueError(f"impl must be one of {IMPLEMENTATIONS}, got {impl!r}")
 
 
-def resolve(impl: str, x: torch.Tensor) -> Chosen:
-    """What `impl` means for `x`: `auto` takes Triton on a GPU where it can run, else `cpu`."""
+def resolve(op_name: str, impl: str, x: torch.Tensor) -> Chosen:
+    """What `impl` means for the operator on `x`; for "auto" see `implementation_in_use`."""
     if impl == "auto":
-        on_gpu = x.device.type == "cuda" and why_not_triton(x.device, x.dtype) is None
-        return "triton" if on_gpu else "cpu"
+        return implementation_in_use(op_name, x.device, x.dtype)
     require(impl, x)
     return "triton" if impl == "triton" else "cpu"
 

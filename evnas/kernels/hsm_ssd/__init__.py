@@ -4,6 +4,7 @@ from torch import Tensor
 
 from evnas.kernels.dispatch import Impl, require
 
+from .op import hsm_ssd_compress_op, hsm_ssd_expand_op, hsm_ssd_op
 from .reference import (
     hsm_ssd_compress_reference,
     hsm_ssd_expand_reference,
@@ -46,7 +47,10 @@ def hsm_ssd_compress(
     """
     _check_compress(u, dt, B, A, heads)
     require(impl, u)
-    return hsm_ssd_compress_reference(u, dt, B, A, heads=heads)
+    if impl == "reference":
+        return hsm_ssd_compress_reference(u, dt, B, A, heads=heads)
+    h0: Tensor = hsm_ssd_compress_op(u, dt, B, A, heads, impl)[0]
+    return h0
 
 
 def hsm_ssd_expand(h: Tensor, C: Tensor, *, impl: Impl = "auto") -> Tensor:
@@ -71,7 +75,10 @@ def hsm_ssd_expand(h: Tensor, C: Tensor, *, impl: Impl = "auto") -> Tensor:
             f"h must be (Bt, Ch, N) and C (Bt, N, L), got {tuple(h.shape)} and {tuple(C.shape)}"
         )
     require(impl, h)
-    return hsm_ssd_expand_reference(h, C)
+    if impl == "reference":
+        return hsm_ssd_expand_reference(h, C)
+    y: Tensor = hsm_ssd_expand_op(h, C, impl)
+    return y
 
 
 def hsm_ssd(
@@ -122,7 +129,10 @@ def hsm_ssd(
             f"got {tuple(Q.shape)}, {tuple(O.shape)} and {tuple(D.shape)}"
         )
     require(impl, u)
-    return hsm_ssd_reference(u, dt, B, C, A, Q, O, D, heads=heads)
+    if impl == "reference":
+        return hsm_ssd_reference(u, dt, B, C, A, Q, O, D, heads=heads)
+    y, h, _, _ = hsm_ssd_op(u, dt, B, C, A, Q, O, D, heads, impl)
+    return y, h
 
 
 def _check_compress(u: Tensor, dt: Tensor, B: Tensor, A: Tensor | None, heads: int) -> None:

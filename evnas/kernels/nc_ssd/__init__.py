@@ -4,6 +4,7 @@ from torch import Tensor
 
 from evnas.kernels.dispatch import Impl, require
 
+from .op import nc_ssd_op
 from .reference import nc_ssd_reference
 
 
@@ -46,7 +47,10 @@ def nc_ssd(
     """
     _check(v, delta, A_log, B, C, D, heads)
     require(impl, v)
-    return nc_ssd_reference(v, delta, A_log, B, C, D, heads=heads)
+    if impl == "reference":
+        return nc_ssd_reference(v, delta, A_log, B, C, D, heads=heads)
+    y, state, _ = nc_ssd_op(v, delta, A_log, B, C, D, impl)
+    return y, state
 
 
 def _check(

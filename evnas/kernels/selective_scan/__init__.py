@@ -5,6 +5,7 @@ from torch import Tensor
 
 from evnas.kernels.dispatch import Impl, require
 
+from .op import selective_scan_op
 from .reference import selective_scan_reference
 
 
@@ -48,9 +49,12 @@ def selective_scan(
     """
     _check(x, delta, A, B, C, D, delta_bias)
     require(impl, x)
-    return selective_scan_reference(
-        x, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=delta_softplus
-    )
+    if impl == "reference":
+        return selective_scan_reference(
+            x, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=delta_softplus
+        )
+    y: Tensor = selective_scan_op(x, delta, A, B, C, D, delta_bias, delta_softplus, impl)
+    return y
 
 
 def _check(

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from evnas.kernels.dispatch import Impl, require
 
+from .op import ss2d_scan_op
 from .reference import ss2d_scan_reference
 from .routes import SCANS, Scan, route_count
 
@@ -62,7 +63,10 @@ def ss2d_scan(
     """
     _check(u, delta, A, B, C, D, delta_bias, scan, step)
     require(impl, u)
-    return ss2d_scan_reference(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
+    if impl == "reference":
+        return ss2d_scan_reference(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
+    y: Tensor = ss2d_scan_op(u, delta, A, B, C, D, delta_bias, scan, step, impl)
+    return y
 
 
 def _check(

@@ -1,0 +1,246 @@
+"""HSM-SSD as operators that autograd, compilers and counters see whole: `evnas::hsm_ssd*`.
+
+A is an argument only so that a graph shows it: it has no effect and its gradient is zero.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.library import custom_op
+
+from evnas.kernels.dispatch import resolve
+from evnas.kernels.precision import accumulation_dtype
+
+from .cpu import (
+    compress_cpu,
+    compress_cpu_backward,
+    expand_cpu,
+    expand_cpu_backward,
+    middle,
+    middle_backward,
+)
+
+
+def _compress(u: Tensor, dt: Tensor, B: Tensor, heads: int, impl: str) -> tuple[Tensor, Tensor]:
+    if resolve("hsm_ssd_compress", impl, u) == "triton":
+        from .kernel import compress_triton  # triton is optional
+
+        return compress_triton(u, dt, B, heads=heads)
+    return compress_cpu(u, dt, B, heads=heads)
+
+
+def _compress_backward(
+    gh0: Tensor, u: Tensor, dt: Tensor, B: Tensor, log_sum: Tensor, heads: int, impl: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    if resolve("hsm_ssd_compress", impl, u) == "triton":
+        from .kernel import compress_triton_backward  # triton is optional
+
+        return compress_triton_backward(gh0, u, dt, B, log_sum, heads=heads)
+    return compress_cpu_backward(gh0, u, dt, B, log_sum, heads=heads)
+
+
+def _expand(h: Tensor, C: Tensor, dtype: torch.dtype, impl: str) -> Tensor:
+    if resolve("hsm_ssd_expand", impl, C) == "triton":
+        from .kernel import expand_triton  # triton is optional
+
+        return expand_triton(h, C, dtype=dtype)
+    return expand_cpu(h, C).to(dtype)
+
+
+def _expand_backward(gy: Tensor, h: Tensor, C: Tensor, impl: str) -> tuple[Tensor, Tensor]:
+    if resolve("hsm_ssd_expand", impl, C) == "triton":
+        from .kernel import expand_triton_backward  # triton is optional
+
+        return expand_triton_backward(gy, h, C)
+    return expand_cpu_backward(gy, h, C)
+
+
+@custom_op("evnas::hsm_ssd_compress", mutates_args=())
+def hsm_ssd_compress_op(
+    u: Tensor, dt: Tensor, B: Tensor, A: Tensor | None, heads: int, impl: str
+) -> tuple[Tensor, Tensor]:
+    """h0 (Bt, C, N) in the dtype of u, and the log-sums that the backward starts from."""
+    h0, log_sum = _compress(u, dt, B, heads, impl)
+    return h0.to(u.dtype), log_sum
+
+
+@hsm_ssd_compress_op.register_fake
+def _(
+    u: Tensor, dt: Tensor, B: Tensor, A: Tensor | None, heads: int, impl: str
+) -> tuple[Tensor, Tensor]:
+    return _hidden_like(u, B), _log_sum_like(u, dt, B)
+
+
+@custom_op("evnas::hsm_ssd_compress_backward", mutates_args=())
+def hsm_ssd_compress_backward_op(
+    gh0: Tensor, u: Tensor, dt: Tensor, B: Tensor, log_sum: Tensor, heads: int, impl: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of u, dt and B."""
+    return _compress_backward(gh0, u, dt, B, log_sum, heads, impl)
+
+
+@hsm_ssd_compress_backward_op.register_fake
+def _(
+    gh0: Tensor, u: Tensor, dt: Tensor, B: Tensor, log_sum: Tensor, heads: int, impl: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    return u.new_empty(u.shape), dt.new_empty(dt.shape), B.new_empty(B.shape)
+
+
+def _compress_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    u, dt, B, A, ctx.heads, ctx.impl = inputs
+    ctx.save_for_backward(u, dt, B, A, output[1])
+    ctx.mark_non_differentiable(output[1])
+
+
+def _compress_grad(ctx: Any, gh0: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    u, dt, B, A, log_sum = ctx.saved_tensors
+    gu, gdt, gB = hsm_ssd_compress_backward_op(gh0, u, dt, B, log_sum, ctx.heads, ctx.impl)
+    return gu, gdt, gB, None if A is None else torch.zeros_like(A), None, None
+
+
+hsm_ssd_compress_op.register_autograd(_compress_grad, setup_context=_compress_setup)
+
+
+@custom_op("evnas::hsm_ssd_expand", mutates_args=())
+def hsm_ssd_expand_op(h: Tensor, C: Tensor, impl: str) -> Tensor:
+    """y = h C, in the dtype of h."""
+    return _expand(h, C, h.dtype, impl)
+
+
+@hsm_ssd_expand_op.register_fake
+def _(h: Tensor, C: Tensor, impl: str) -> Tensor:
+    return h.new_empty((h.shape[0], h.shape[1], C.shape[2]))
+
+
+@custom_op("evnas::hsm_ssd_expand_backward", mutates_args=())
+def hsm_ssd_expand_backward_op(
+    gy: Tensor, h: Tensor, C: Tensor, impl: str
+) -> tuple[Tensor, Tensor]:
+    """Gradients of h and C."""
+    gh, gC = _expand_backward(gy, h, C, impl)
+    return gh.to(h.dtype), gC.to(C.dtype)
+
+
+@hsm_ssd_expand_backward_op.register_fake
+def _(gy: Tensor, h: Tensor, C: Tensor, impl: str) -> tuple[Tensor, Tensor]:
+    return h.new_empty(h.shape), C.new_empty(C.shape)
+
+
+def _expand_setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    h, C, ctx.impl = inputs
+    ctx.save_for_backward(h, C)
+
+
+def _expand_grad(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
+    return *hsm_ssd_expand_backward_op(gy, *ctx.saved_tensors, ctx.impl), None
+
+
+hsm_ssd_expand_op.register_autograd(_expand_grad, setup_context=_expand_setup)
+
+
+@custom_op("evnas::hsm_ssd", mutates_args=())
+def hsm_ssd_op(
+    u: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    C: Tensor,
+    A: Tensor | None,
+    Q: Tensor,
+    O: Tensor,  # noqa: E741 - the paper's letter
+    D: Tensor,
+    heads: int,
+    impl: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """y and h in the dtype of u; h0 and the log-sums in the accumulation dtype, for backward."""
+    h0, log_sum = _compress(u, dt, B, heads, impl)
+    h = middle(h0, Q, O, D)
+    y = _expand(h, C, u.dtype, impl)
+    return y, h.to(u.dtype, copy=True), h0, log_sum
+
+
+@hsm_ssd_op.register_fake
+def _(
+    u: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    C: Tensor,
+    A: Tensor | None,
+    Q: Tensor,
+    O: Tensor,  # noqa: E741 - the paper's letter
+    D: Tensor,
+    heads: int,
+    impl: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    hidden = _hidden_like(u, B)
+    h0 = torch.empty_like(hidden, dtype=accumulation_dtype(u, dt, B))
+    return u.new_empty(u.shape), hidden, h0, _log_sum_like(u, dt, B)
+
+
+@custom_op("evnas::hsm_ssd_backward", mutates_args=())
+def hsm_ssd_backward_op(
+    gy: Tensor,
+    gh: Tensor,
+    u: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    C: Tensor,
+    Q: Tensor,
+    O: Tensor,  # noqa: E741 - the paper's letter
+    D: Tensor,
+    h0: Tensor,
+    log_sum: Tensor,
+    heads: int,
+    impl: str,
+) -> list[Tensor]:
+    """Gradients of u, dt, B, C, Q, O and D."""
+    h = middle(h0, Q, O, D)
+    g_expand, gC = _expand_backward(gy, h, C, impl)
+    gh0, gQ, gO, gD = middle_backward(g_expand.to(h0.dtype) + gh.to(h0.dtype), h0, Q, O, D)
+    gu, gdt, gB = _compress_backward(gh0, u, dt, B, log_sum, heads, impl)
+    return [gu, gdt, gB, gC.to(C.dtype), gQ.to(Q.dtype), gO.to(O.dtype), gD.to(D.dtype)]
+
+
+@hsm_ssd_backward_op.register_fake
+def _(
+    gy: Tensor,
+    gh: Tensor,
+    u: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    C: Tensor,
+    Q: Tensor,
+    O: Tensor,  # noqa: E741 - the paper's letter
+    D: Tensor,
+    h0: Tensor,
+    log_sum: Tensor,
+    heads: int,
+    impl: str,
+) -> list[Tensor]:
+    return [t.new_empty(t.shape) for t in (u, dt, B, C, Q, O, D)]
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    u, dt, B, C, A, Q, O, D, ctx.heads, ctx.impl = inputs  # noqa: E741 - the paper's letter
+    ctx.save_for_backward(u, dt, B, C, A, Q, O, D, *output[2:])
+    ctx.mark_non_differentiable(*output[2:])
+
+
+def _grad(ctx: Any, gy: Tensor, gh: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+    u, dt, B, C, A, Q, O, D, h0, log_sum = ctx.saved_tensors  # noqa: E741 - the paper's letter
+    gu, gdt, gB, gC, gQ, gO, gD = hsm_ssd_backward_op(
+        gy, gh, u, dt, B, C, Q, O, D, h0, log_sum, ctx.heads, ctx.impl
+    )
+    gA = None if A is None else torch.zeros_like(A)
+    return gu, gdt, gB, gC, gA, gQ, gO, gD, None, None
+
+
+hsm_ssd_op.register_autograd(_grad, setup_context=_setup)
+
+
+def _hidden_like(u: Tensor, B: Tensor) -> Tensor:
+    return u.new_empty((u.shape[0], u.shape[1], B.shape[1]))
+
+
+def _log_sum_like(u: Tensor, dt: Tensor, B: Tensor) -> Tensor:
+    return dt.new_empty((*dt.shape[:2], 1), dtype=accumulation_dtype(u, dt, B))

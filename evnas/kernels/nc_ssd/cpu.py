@@ -1,0 +1,57 @@
+"""NC-SSD and its adjoint in plain torch."""
+
+import torch
+from torch import Tensor
+
+from evnas.kernels.precision import accumulation_dtype
+
+
+def nc_ssd_cpu(
+    v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, C: Tensor, D: Tensor
+) -> tuple[Tensor, Tensor]:
+    """y and the state, in accumulation dtype."""
+    acc = accumulation_dtype(v, delta, B, C)
+    value = _per_head(v.to(acc), delta.shape[1])
+    gamma = _gamma(delta, A_log, acc)
+    state = (value * gamma).view(v.shape) @ B.to(acc).transpose(1, 2)
+    y = (value * D.to(acc)[:, None, None]).view(v.shape).baddbmm_(state, C.to(acc))
+    return y, state
+
+
+def nc_ssd_cpu_backward(
+    gy: Tensor,
+    g_state: Tensor,
+    v: Tensor,
+    delta: Tensor,
+    A_log: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    state: Tensor,
+) -> list[Tensor]:
+    """Gradients of v, delta, A_log, B, C and D, in their dtypes."""
+    acc, heads = state.dtype, delta.shape[1]
+    value, g = _per_head(v.to(acc), heads), gy.to(acc)
+    gamma = _gamma(delta, A_log, acc)  # (Bt, heads, 1, L)
+    gS = torch.baddbmm(g_state.to(acc), g, C.to(acc).transpose(1, 2))  # (Bt, Ci, N)
+    gC = state.transpose(1, 2) @ g
+    gB = gS.transpose(1, 2) @ (value * gamma).view(v.shape)
+    g_weighted = _per_head(gS @ B.to(acc), heads)  # gradient of gamma * v
+    g_gamma = (g_weighted * value).sum(2)
+    gD = (_per_head(g, heads) * value).sum((0, 2, 3))
+    gv = g_weighted.mul_(gamma).addcmul_(_per_head(g, heads), D.to(acc)[:, None, None])
+    g_delta = g_gamma * torch.exp(A_log.to(acc))[:, None]
+    g_A_log = (g_gamma * gamma.squeeze(2)).sum((0, 2))
+    grads = (gv.view(v.shape), g_delta, g_A_log, gB, gC, gD)
+    return [g.to(t.dtype) for g, t in zip(grads, (v, delta, A_log, B, C, D), strict=True)]
+
+
+def _gamma(delta: Tensor, A_log: Tensor, acc: torch.dtype) -> Tensor:
+    """The weight of each token, (Bt, heads, 1, L)."""
+    return (delta.to(acc) * torch.exp(A_log.to(acc))[:, None])[:, :, None]
+
+
+def _per_head(tokens: Tensor, heads: int) -> Tensor:
+    """(Bt, Ci, L) -> (Bt, heads, p, L)."""
+    Bt, Ci, L = tokens.shape
+    return tokens.reshape(Bt, heads, Ci // heads, L)

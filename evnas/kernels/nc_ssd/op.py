@@ -1,0 +1,84 @@
+"""NC-SSD as one operator that autograd, compilers and counters see whole: `evnas::nc_ssd`."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.library import custom_op
+
+from evnas.kernels.dispatch import resolve
+from evnas.kernels.precision import accumulation_dtype
+
+from .cpu import nc_ssd_cpu, nc_ssd_cpu_backward
+
+
+@custom_op("evnas::nc_ssd", mutates_args=())
+def nc_ssd_op(
+    v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, C: Tensor, D: Tensor, impl: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """y and the state in the dtype of v, and the state in accumulation dtype, for backward."""
+    if resolve("nc_ssd", impl, v) == "triton":
+        from .kernel import nc_ssd_triton  # triton is optional
+
+        y, state = nc_ssd_triton(v, delta, A_log, B, C, D)
+    else:
+        y, state = nc_ssd_cpu(v, delta, A_log, B, C, D)
+    return y.to(v.dtype), state.to(v.dtype, copy=True), state
+
+
+@nc_ssd_op.register_fake
+def _(
+    v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, C: Tensor, D: Tensor, impl: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    shape = (v.shape[0], v.shape[1], B.shape[1])
+    acc = accumulation_dtype(v, delta, B, C)
+    return v.new_empty(v.shape), v.new_empty(shape), v.new_empty(shape, dtype=acc)
+
+
+@custom_op("evnas::nc_ssd_backward", mutates_args=())
+def nc_ssd_backward_op(
+    gy: Tensor,
+    g_state: Tensor,
+    v: Tensor,
+    delta: Tensor,
+    A_log: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    state: Tensor,
+    impl: str,
+) -> list[Tensor]:
+    """Gradients of v, delta, A_log, B, C and D."""
+    if resolve("nc_ssd", impl, v) == "triton":
+        from .kernel import nc_ssd_triton_backward  # triton is optional
+
+        return nc_ssd_triton_backward(gy, g_state, v, delta, A_log, B, C, D, state)
+    return nc_ssd_cpu_backward(gy, g_state, v, delta, A_log, B, C, D, state)
+
+
+@nc_ssd_backward_op.register_fake
+def _(
+    gy: Tensor,
+    g_state: Tensor,
+    v: Tensor,
+    delta: Tensor,
+    A_log: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    state: Tensor,
+    impl: str,
+) -> list[Tensor]:
+    return [t.new_empty(t.shape) for t in (v, delta, A_log, B, C, D)]
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    *tensors, ctx.impl = inputs
+    ctx.save_for_backward(*tensors, output[2])
+    ctx.mark_non_differentiable(output[2])
+
+
+def _grad(ctx: Any, gy: Tensor, g_state: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    return *nc_ssd_backward_op(gy, g_state, *ctx.saved_tensors, ctx.impl), None
+
+
+nc_ssd_op.register_autograd(_grad, setup_context=_setup)

@@ -1,0 +1,140 @@
+"""The selective scan in plain torch: each sequence folded into lines (T, Bt, Dm, M).
+
+Step t = m * T + i of a sequence lies at [i, :, :, m], so that `evnas.kernels.recurrence` advances
+all lines together; the end is padded with steps of dt = 0, which change nothing.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from evnas.kernels.precision import accumulation_dtype
+from evnas.kernels.recurrence import MIN_BLOCK, Walk
+from evnas.kernels.route_cpu import Route, route_backward, route_forward
+from evnas.kernels.softplus import softplus
+
+CHUNK_ELEMENTS = 400_000  # of one array (T, Bt, Dm, M); a handful of them live at once
+
+
+def line_length(L: int) -> int:
+    """T for a sequence of L steps: near its root, and a multiple of a good block."""
+    root = max(1, int(L**0.5))
+    return root if root < 2 * MIN_BLOCK else root // MIN_BLOCK * MIN_BLOCK
+
+
+def selective_scan_cpu(
+    x: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    *,
+    delta_softplus: bool,
+) -> Tensor:
+    """Shapes as in `evnas.kernels.selective_scan.selective_scan`; runs below autograd."""
+    acc, L = accumulation_dtype(x, delta, A, B, C), x.shape[2]
+    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    for images, channels, k in _chunks(x, B.shape[1]):
+        raw = _biased(delta[images, channels], delta_bias, channels, acc)
+        step = softplus(raw, torch.empty_like(raw)) if delta_softplus else raw
+        route = _route(x, step, A, B, C, D, images, channels, k)
+        y = torch.zeros_like(route.x)
+        route_forward(route, y)
+        out[images, channels] = _unfold(y, L)
+    return out
+
+
+def selective_scan_cpu_backward(
+    gy: Tensor,
+    x: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    *,
+    delta_softplus: bool,
+) -> list[Tensor]:
+    """Gradients of x, delta, A, B, C, then of D and delta_bias where they are given."""
+    acc, L = accumulation_dtype(x, delta, A, B, C), x.shape[2]
+    wanted = [x, delta, A, B, C] + [t for t in (D, delta_bias) if t is not None]
+    sums = [torch.zeros_like(t, dtype=acc, memory_format=torch.contiguous_format) for t in wanted]
+    g_x, g_delta, g_A, g_B, g_C = sums[:5]
+    for images, channels, k in _chunks(x, B.shape[1]):
+        raw = _biased(delta[images, channels], delta_bias, channels, acc)
+        step = softplus(raw, torch.empty_like(raw)) if delta_softplus else raw
+        route = _route(x, step, A, B, C, D, images, channels, k)
+        gx = torch.zeros_like(route.x)
+        grads = route_backward(route, _fold(gy[images, channels].to(acc)), gx)
+        g_step = _unfold(grads.z, L)
+        if delta_softplus:
+            g_step = g_step * torch.sigmoid(raw)
+        g_x[images, channels], g_delta[images, channels] = _unfold(gx, L), g_step
+        g_A[channels] += grads.A
+        g_B[images, k] += _unfold(grads.B.squeeze(3).permute(1, 2, 0, 3), L)
+        g_C[images, k] += _unfold(grads.C.squeeze(3).permute(1, 2, 0, 3), L)
+        if grads.D is not None:
+            sums[5][channels] += grads.D
+        if delta_bias is not None:
+            sums[-1][channels] += g_step.sum((0, 2))
+    return [g.to(t.dtype) for g, t in zip(sums, wanted, strict=True)]
+
+
+def _biased(delta: Tensor, delta_bias: Tensor | None, channels: slice, acc: torch.dtype) -> Tensor:
+    """delta + delta_bias for one chunk, (Bt, Dm, L), a copy or delta itself."""
+    return delta.to(acc) if delta_bias is None else delta.to(acc) + delta_bias[channels, None]
+
+
+def _route(
+    x: Tensor,
+    step: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    images: slice,
+    channels: slice,
+    k: int,
+) -> Route:
+    """One chunk of group k, folded; its step size has been through softplus already."""
+    acc = step.dtype
+    return Route(
+        x=_fold(x[images, channels].to(acc)),
+        z=_fold(step),
+        A=A[channels].to(acc),
+        B=_fold(B[images, k].to(acc)).permute(2, 0, 1, 3).contiguous()[:, :, :, None],
+        C=_fold(C[images, k].to(acc)).permute(2, 0, 1, 3).contiguous()[:, :, :, None],
+        D=None if D is None else D[channels].to(acc),
+        walk=Walk(),
+        softplus=False,
+    )
+
+
+def _fold(sequences: Tensor) -> Tensor:
+    """(Bt, R, L) -> lines (T, Bt, R, M), zeros after the end."""
+    L = sequences.shape[-1]
+    T = line_length(L)
+    padded = F.pad(sequences, (0, -L % T))
+    return padded.unflatten(-1, (-1, T)).permute(3, 0, 1, 2).contiguous()
+
+
+def _unfold(lines: Tensor, L: int) -> Tensor:
+    """Lines (T, Bt, R, M) -> (Bt, R, L)."""
+    return lines.permute(1, 2, 3, 0).flatten(2)[..., :L]
+
+
+def _chunks(x: Tensor, groups: int) -> Iterator[tuple[slice, slice, int]]:
+    """Slices of the batch and of the channels within group k, about CHUNK_ELEMENTS each."""
+    Bt, KD, L = x.shape
+    Dm = KD // groups
+    channels = min(Dm, max(1, CHUNK_ELEMENTS // L))
+    images = max(1, CHUNK_ELEMENTS // (channels * L))
+    for b in range(0, Bt, images):
+        for k in range(groups):
+            for d in range(k * Dm, (k + 1) * Dm, channels):
+                yield slice(b, b + images), slice(d, min(d + channels, (k + 1) * Dm)), k

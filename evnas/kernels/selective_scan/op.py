@@ -1,0 +1,100 @@
+"""The selective scan as one operator that autograd, compilers and counters see whole."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.library import custom_op
+
+from evnas.kernels.dispatch import resolve
+
+from .cpu import selective_scan_cpu, selective_scan_cpu_backward
+
+
+@custom_op("evnas::selective_scan", mutates_args=())
+def selective_scan_op(
+    x: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    impl: str,
+) -> Tensor:
+    """y (Bt, K*Dm, L), contiguous, in the dtype of x."""
+    if resolve("selective_scan", impl, x) == "triton":
+        from .kernel import selective_scan_triton  # triton is optional
+
+        run = selective_scan_triton
+    else:
+        run = selective_scan_cpu
+    return run(x, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus)
+
+
+@selective_scan_op.register_fake
+def _(
+    x: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    impl: str,
+) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+@custom_op("evnas::selective_scan_backward", mutates_args=())
+def selective_scan_backward_op(
+    gy: Tensor,
+    x: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    impl: str,
+) -> list[Tensor]:
+    """Gradients of x, delta, A, B, C, then of D and delta_bias where they are given."""
+    if resolve("selective_scan", impl, x) == "triton":
+        from .kernel import selective_scan_triton_backward  # triton is optional
+
+        run = selective_scan_triton_backward
+    else:
+        run = selective_scan_cpu_backward
+    return run(gy, x, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus)
+
+
+@selective_scan_backward_op.register_fake
+def _(
+    gy: Tensor,
+    x: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    delta_softplus: bool,
+    impl: str,
+) -> list[Tensor]:
+    return [t.new_empty(t.shape) for t in (x, delta, A, B, C, D, delta_bias) if t is not None]
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.delta_softplus, ctx.impl = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _grad(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
+    tensors = ctx.saved_tensors
+    present = iter(selective_scan_backward_op(gy, *tensors, ctx.delta_softplus, ctx.impl))
+    return *(None if t is None else next(present) for t in tensors), None, None
+
+
+selective_scan_op.register_autograd(_grad, setup_context=_setup)

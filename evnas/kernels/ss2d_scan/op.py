@@ -1,0 +1,101 @@
+"""SS2D as one operator that autograd, compilers and counters see whole: `evnas::ss2d_scan`."""
+
+from typing import Any
+
+from torch import Tensor
+from torch.library import custom_op
+
+from evnas.kernels.dispatch import resolve
+
+from .cpu import ss2d_scan_cpu, ss2d_scan_cpu_backward
+
+
+@custom_op("evnas::ss2d_scan", mutates_args=())
+def ss2d_scan_op(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    scan: str,
+    step: int,
+    impl: str,
+) -> Tensor:
+    """The merged map (Bt, Dm, H, W), contiguous, in the dtype of u."""
+    if resolve("ss2d_scan", impl, u) == "triton":
+        from .kernel import ss2d_scan_triton  # triton is optional
+
+        return ss2d_scan_triton(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
+    return ss2d_scan_cpu(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
+
+
+@ss2d_scan_op.register_fake
+def _(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    scan: str,
+    step: int,
+    impl: str,
+) -> Tensor:
+    return u.new_empty(u.shape)
+
+
+@custom_op("evnas::ss2d_scan_backward", mutates_args=())
+def ss2d_scan_backward_op(
+    gy: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    scan: str,
+    step: int,
+    impl: str,
+) -> list[Tensor]:
+    """Gradients of u, delta, A, B, C, D and delta_bias."""
+    if resolve("ss2d_scan", impl, u) == "triton":
+        from .kernel import ss2d_scan_triton_backward  # triton is optional
+
+        run = ss2d_scan_triton_backward
+    else:
+        run = ss2d_scan_cpu_backward
+    return run(gy, u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
+
+
+@ss2d_scan_backward_op.register_fake
+def _(
+    gy: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    scan: str,
+    step: int,
+    impl: str,
+) -> list[Tensor]:
+    return [t.new_empty(t.shape) for t in (u, delta, A, B, C, D, delta_bias)]
+
+
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    *tensors, ctx.scan, ctx.step, ctx.impl = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _grad(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
+    grads = ss2d_scan_backward_op(gy, *ctx.saved_tensors, ctx.scan, ctx.step, ctx.impl)
+    return *grads, None, None, None
+
+
+ss2d_scan_op.register_autograd(_grad, setup_context=_setup)
