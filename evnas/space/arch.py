@@ -140,7 +140,7 @@ class ArchSpec(_Frozen):
     (Table C row L); `ln`: layer norm after the blocks' convolutions too. Stems and downsampling
     keep their own."""
     head: HeadSpec = HeadSpec()
-    num_classes: int = Field(default=1000, ge=1)
+    num_classes: int = Field(default=1000, ge=1, le=1_000_000)
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
@@ -200,7 +200,7 @@ class ArchSpec(_Frozen):
 def first_fault(error: ValidationError, data: Any) -> SpecError:
     """The first complaint of pydantic in our words: path, what must hold, what was got."""
     fault = error.errors(include_url=False)[0]
-    loc = [part for part in fault["loc"] if not (isinstance(part, str) and part in MIXERS)]
+    loc = [part for part in fault["loc"] if part not in (*MIXERS, *_UNION_TAGS)]
     path = ""
     for part in loc:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
@@ -225,6 +225,9 @@ def _wording(fault: Any, loc: list[Any], data: Any) -> str:
     must = _SHORT[kind].format(**context) if kind in _SHORT else fault["msg"]
     return f"{must}, got {got!r}"
 
+
+_UNION_TAGS = ("int", "literal['auto']")
+"""What pydantic puts in the place of a fault for the branches of `dt_rank`."""
 
 _SHORT: dict[str, str] = {
     "greater_than_equal": "must be at least {ge}",

@@ -101,8 +101,8 @@ class _SelectiveScan(MixerSpec):
             raise ValueError(f"ssm_ratio * dim must be at least 1, got {self.ssm_ratio * dim}")
         if self.dt_rank == "auto":
             return self
-        if self.dt_rank < 1:
-            raise ValueError(f"dt_rank must be 'auto' or at least 1, got {self.dt_rank}")
+        if not 1 <= self.dt_rank <= 8192:
+            raise ValueError(f"dt_rank must be 'auto' or from 1 to 8192, got {self.dt_rank}")
         return self._replaced("dt_rank", "auto") if self.dt_rank == math.ceil(dim / 16) else self
 
 

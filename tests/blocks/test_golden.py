@@ -102,12 +102,8 @@ def ours_of(model: Backbone, seen: dict[str, Any], place: str, name: str) -> Ten
     place = re.sub(
         r"layers\.(\d)\.(\d+)$", lambda m: f"layers.{m[1]}.blocks.{int(m[2]) - 1}", place
     )
-    for pattern, ours, index in PLACES:
-        if re.fullmatch(pattern, place):
-            found = seen[re.sub(pattern, ours, place)]
-            break
-    else:
-        raise KeyError(place)
+    pattern, ours, index = next(p for p in PLACES if re.fullmatch(p[0], place))
+    found = seen[re.sub(pattern, ours, place)]
     value: Tensor = found[index] if isinstance(found, tuple) else found
     if name.startswith("vssd"):
         value = value.flatten(2).transpose(1, 2)  # its maps are kept as tokens, (B, L, C)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch
 from reference_data import golden_json, image
 
 from evnas.blocks.backbone import Backbone
@@ -38,7 +37,9 @@ def test_training_step_is_that_of_the_release(
     record = golden_json(f"{name}.train")
     precision = "float64" if "float64" in record else "float32"
     record = record.get(precision, record)
-    near: Callable[[Any], Any] = lambda want: pytest.approx(want, rel=RTOL[precision], abs=1e-8)  # noqa: E731 - one line, used thrice
+
+    def near(wanted: Any) -> Any:
+        return pytest.approx(wanted, rel=RTOL[precision], abs=1e-8)
 
     model = reference_model(name).double().train()
     logits = model(image(BATCH[name], 3, 224, 224).double())

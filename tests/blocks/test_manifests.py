@@ -1,6 +1,7 @@
 """Every released state dict, variants included, maps onto our modules key by key."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -74,7 +75,7 @@ def test_parameters_are_those_of_the_release(
 
 
 # EfficientViM's Table C (supplement), as far as it changes parameters
-TABLE_C = {
+TABLE_C: dict[str, tuple[dict[str, Any], int]] = {
     "no fusion": ({"head.fusion": "none"}, 13_003_046),
     "fusion of features": ({"head.fusion": "features"}, 13_389_817),
     "states 9, 25, 49": ({"stages[*].mixer.states": [9, 25, 49]}, 13_996_002),
