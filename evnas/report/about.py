@@ -1,0 +1,148 @@
+"""What the page says of a study as a whole, beside its trials."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import yaml
+
+import evnas
+from evnas.errors import SpecError
+from evnas.report.columns import column
+from evnas.report.objectives import constraints, objectives
+from evnas.report.reading import StudyReader
+from evnas.report.running import is_running
+from evnas.space.published import published_table
+
+
+def about(reader: StudyReader) -> dict[str, Any]:
+    """Name, kind, progress, objectives, constraints, marks and conditions, as plain data."""
+    sweep, environment = reader.sweep, reader.meta("environment") or {}
+    done, of = reader.progress()
+    frame = reader.frame
+    with reader.lock:
+        aims = objectives(sweep, frame)
+        bounds = constraints(sweep, frame)
+        states = Counter(frame.text["status"])
+    return {
+        "name": reader.folder.name,
+        "title": str(sweep.get("title") or sweep.get("name") or reader.folder.name),
+        "kind": kind_of(sweep),
+        "running": is_running(reader.store.path),
+        "reading": {"done": done, "of": of},
+        "trials": len(frame),
+        "expected": expected_trials(sweep),
+        "states": dict(states),
+        "objectives": [asdict(o) for o in aims],
+        "constraints": [asdict(c) for c in bounds],
+        "targets": list(frame.targets),
+        "published": published_marks(sweep),
+        "reproduces": bool(sweep.get("rows") and sweep.get("published")),
+        "base": base_label(sweep),
+        "best": best(reader),
+        "started": started(reader),
+        "where": where(environment),
+        "sweep": yaml.safe_dump(sweep, sort_keys=False, allow_unicode=True),
+        "environment": environment,
+        "command": f"evnas sweep results/{reader.folder.name}/sweep.resolved.yaml",
+        "version": evnas.__version__,
+    }
+
+
+def kind_of(sweep: Mapping[str, Any]) -> str:
+    """`ablation` for rows, else the strategy's name."""
+    if sweep.get("rows"):
+        return "ablation"
+    strategy = sweep.get("strategy")
+    if isinstance(strategy, Mapping):
+        return str(strategy.get("kind", "search"))
+    return str(strategy or "sweep")
+
+
+def expected_trials(sweep: Mapping[str, Any]) -> int | None:
+    """How many trials the sweep would run, where it says so."""
+    if sweep.get("rows"):
+        return len(sweep["rows"])
+    budget = sweep.get("budget")
+    trials = budget.get("trials") if isinstance(budget, Mapping) else None
+    return int(trials) if isinstance(trials, int) else None
+
+
+def base_label(sweep: Mapping[str, Any]) -> str | None:
+    """The row that changes nothing: the base of an ablation."""
+    rows = sweep.get("rows") or {}
+    return next((str(label) for label, changes in rows.items() if not changes), None)
+
+
+def published_marks(sweep: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Printed rows of the sweep's published table, under the page's column names."""
+    named = sweep.get("published")
+    if not isinstance(named, Mapping) or "paper" not in named:
+        return []
+    try:
+        rows = published_table(str(named["paper"]), str(named.get("table", "main")))
+    except SpecError:
+        return []
+    return [
+        {
+            "label": label,
+            "model": row.model,
+            "change": row.change,
+            "device": row.device,
+            "params_m": row.number("params_m"),
+            "macs_g": row.number("flops_g"),
+            "throughput_img_s": row.number("throughput_img_s"),
+            "top1_percent": row.number("top1"),
+            "note": row.note,
+        }
+        for label, row in rows.items()
+    ]
+
+
+def best(reader: StudyReader) -> list[dict[str, Any]]:
+    """The best trial by each objective among those that ended well."""
+    found = []
+    sweep = reader.sweep
+    with reader.lock:
+        frame = reader.frame
+        for aim in objectives(sweep, frame):
+            values = frame.numbers[aim.key]
+            sign = 1.0 if aim.better == "more" else -1.0
+            ended = (
+                row
+                for row, status in enumerate(frame.text["status"])
+                if status == "complete" and math.isfinite(values[row])
+            )
+            found_rows = [(sign * values[row], row) for row in ended]
+            if found_rows:
+                row = max(found_rows)[1]
+                told = column(aim.key)
+                found.append(
+                    {
+                        "key": aim.key,
+                        "name": told.label,
+                        "unit": told.unit,
+                        "value": values[row],
+                        "label": frame.text["label"][row],
+                    }
+                )
+    return found
+
+
+def started(reader: StudyReader) -> float | None:
+    """When the first trial began, seconds since the epoch."""
+    with reader.lock:
+        first = next(reader.store.records(), None)
+    return first[1].started or None if first else None
+
+
+def where(environment: Mapping[str, Any]) -> str:
+    """The machine in a few words."""
+    gpus = environment.get("gpus") or []
+    names = [g.get("name", "") for g in gpus if isinstance(g, Mapping)]
+    cpu = environment.get("cpu")
+    model = cpu.get("model", "") if isinstance(cpu, Mapping) else ""
+    found = ", ".join(filter(None, [*names, str(model)]))
+    return found or str(environment.get("platform", ""))

@@ -1,0 +1,46 @@
+"""An architecture's plain form as the report shows it: short texts, and a picture by stage.
+
+It reads plain data, not an ArchSpec, since a peer from timm has none and validating 100,000
+architectures again would take minutes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def summary(arch: Mapping[str, Any]) -> dict[str, str]:
+    """`mixers`, `blocks`, `dims` and `depths` in a few characters each."""
+    if "timm" in arch:
+        return {"mixers": "timm", "blocks": "", "dims": "", "depths": ""}
+    stages = arch.get("stages", [])
+    return {
+        "mixers": _gathered([(s.get("mixer") or {}).get("kind", "none") for s in stages]),
+        "blocks": _gathered([str(s.get("block")) for s in stages]),
+        "dims": "-".join(str(s.get("dim")) for s in stages),
+        "depths": "-".join(str(s.get("depth")) for s in stages),
+    }
+
+
+def _gathered(names: list[str]) -> str:
+    """One name when all stages agree, else a name a stage."""
+    return names[0] if len(set(names)) == 1 else " · ".join(names)
+
+
+def stages(arch: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row a stage for the picture: `depth`, `dim`, `block`, `mixer` and the mixer's knobs."""
+    rows = []
+    for stage in arch.get("stages", []):
+        mixer = dict(stage.get("mixer") or {"kind": "none"})
+        kind = mixer.pop("kind")
+        knobs = ", ".join(f"{name} {value}" for name, value in mixer.items())
+        rows.append(
+            {
+                "depth": stage["depth"],
+                "dim": stage["dim"],
+                "block": stage["block"],
+                "mixer": kind,
+                "knobs": knobs,
+                "mlp_ratio": stage.get("mlp_ratio", 0),
+            }
+        )
+    return rows

@@ -1,0 +1,198 @@
+"""The trial view: one row a trial, columns of numbers and of text, filled record by record.
+
+It holds what tables and charts need and no more (no architectures, no samples), so that 100,000
+trials stay small; what one trial's card shows is read from the store again.
+"""
+
+import functools
+import math
+from array import array
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from evnas.record import Interval, Record, Status
+from evnas.report.accuracy import top1
+from evnas.report.architecture import summary
+from evnas.report.columns import scaled
+
+TEXT_COLUMNS = (
+    "label",
+    "digest",
+    "status",
+    "origin",
+    "mixers",
+    "blocks",
+    "dims",
+    "depths",
+    "phases",
+    "error",
+)
+_GRAVEST_FIRST: tuple[Status, ...] = (
+    "failed",
+    "diverged",
+    "oom",
+    "timeout",
+    "lost",
+    "infeasible",
+    "pruned",
+    "complete",
+)
+_ERROR_LENGTH = 160
+"""Characters of an error that the table shows; the card shows the whole."""
+
+
+class Frame:
+    """Rows in the order in which their trials began; `add` takes records in the store's order."""
+
+    def __init__(self) -> None:
+        self.text: dict[str, list[str]] = {name: [] for name in TEXT_COLUMNS}
+        self.numbers: dict[str, array[float]] = {"number": array("d"), "seconds": array("d")}
+        self.record_ids: list[list[int]] = []
+        self.touched: array[int] = array("q")
+        """Id of the newest record of each row."""
+        self.last_id = 0
+        self.targets: list[str] = []
+        self._rows: dict[tuple[str, str], int] = {}
+        self._by_label: dict[str, int] = {}
+        self._seeds: dict[tuple[int, str], dict[int, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self.record_ids)
+
+    def row(self, label: str) -> int | None:
+        """The newest row of that label, or None."""
+        return self._by_label.get(label)
+
+    def extend(self, records: Iterable[tuple[int, Record]]) -> None:
+        """Take every (id, record)."""
+        for identity, record in records:
+            self.add(identity, record)
+
+    def add(self, identity: int, record: Record) -> None:
+        """Take one record into the row of its trial."""
+        row = self._row_of(record)
+        self.record_ids[row].append(identity)
+        self.touched[row] = self.last_id = identity
+        self._set_text(row, record)
+        self._set(row, "seconds", self.numbers["seconds"][row] + record.seconds)
+        if record.started:
+            self._set(row, "ended", record.started + record.seconds)
+        if record.phase in ("proxy", "score"):
+            self._take_trained(row, record)
+        else:
+            self._take_taken(row, record)
+
+    def column(self, key: str) -> NDArray[np.float64]:
+        """A numeric column, float64 with NaN where nothing was found; of NaN when unknown."""
+        if key not in self.numbers:
+            return np.full(len(self), np.nan)
+        return np.array(self.numbers[key], dtype=np.float64)
+
+    def _row_of(self, record: Record) -> int:
+        name = (record.label, record.digest)
+        if name in self._rows:
+            return self._rows[name]
+        row = self._rows[name] = self._by_label[record.label] = len(self.record_ids)
+        self.record_ids.append([])
+        self.touched.append(0)
+        for values in self.numbers.values():
+            values.append(math.nan)
+        self.numbers["number"][row] = row
+        self.numbers["seconds"][row] = 0.0
+        about = summary(record.arch)
+        firsts = {"label": record.label, "digest": record.digest, "origin": record.origin, **about}
+        for key, texts in self.text.items():
+            texts.append(str(firsts.get(key, "")))
+        self.text["status"][row] = "complete"
+        self._set(row, "depth", float(sum(int(d) for d in about["depths"].split("-") if d)))
+        return row
+
+    def _set(self, row: int, key: str, value: float) -> None:
+        if key not in self.numbers:
+            self.numbers[key] = array("d", [math.nan]) * len(self)
+        self.numbers[key][row] = value
+
+    def _set_text(self, row: int, record: Record) -> None:
+        phases = self.text["phases"]
+        if record.phase not in phases[row].split():
+            phases[row] = f"{phases[row]} {record.phase}".strip()
+        old = self.text["status"][row]
+        if _GRAVEST_FIRST.index(record.status) < _gravity(old):
+            self.text["status"][row] = record.status
+            lines = record.error.strip().splitlines()
+            said = lines[-1] if lines else ""
+            self.text["error"][row] = said[:_ERROR_LENGTH]
+
+    def _take_taken(self, row: int, record: Record) -> None:
+        """Counts and speeds: one value each, under the target's name if there is one."""
+        place = f"@{record.target}" if record.target else ""
+        if record.target and record.target not in self.targets:
+            self.targets.append(record.target)
+        for name, value in record.values.items():
+            key, number = scaled(name, float(value))
+            self._set(row, key + place, number)
+        for name, measurement in record.measurements.items():
+            self._set_interval(row, name + place, measurement.interval())
+
+    def _take_trained(self, row: int, record: Record) -> None:
+        """A training's results: the mean over the seeds of the largest budget."""
+        if record.phase == "proxy":
+            largest = self.numbers["budget"][row] if "budget" in self.numbers else math.nan
+            if record.budget < largest:
+                return
+            if record.budget > largest:
+                self._forget_smaller(row)
+            self._set(row, "budget", record.budget)
+        for name, value in record.values.items():
+            key, number = scaled(name, float(value))
+            seeds = self._seeds.setdefault((row, key), {})
+            seeds[record.seed] = number
+            if key == "top1_percent" and len(seeds) == 1 and "held_out_images" in record.values:
+                self._set_interval(row, key, top1([record]))
+            else:
+                self._set_mean(row, key, seeds)
+            if record.phase == "proxy":
+                self._set(row, "seeds", float(len(seeds)))
+
+    def _set_interval(self, row: int, key: str, interval: Interval | None) -> None:
+        if interval is not None:
+            self._set(row, key, interval.mid)
+            self._set(row, f"{key}:low", interval.low)
+            self._set(row, f"{key}:high", interval.high)
+
+    def _forget_smaller(self, row: int) -> None:
+        for key in list(self.numbers):
+            if self._seeds.pop((row, key), None) is not None:
+                for ending in ("", ":low", ":high"):
+                    self._set(row, key + ending, math.nan)
+
+    def _set_mean(self, row: int, key: str, seeds: Mapping[int, float]) -> None:
+        values = list(seeds.values())
+        mean = sum(values) / len(values)
+        self._set(row, key, mean)
+        if len(values) > 1:
+            half = _t_quantile(len(values)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
+            self._set(row, f"{key}:low", mean - half)
+            self._set(row, f"{key}:high", mean + half)
+
+    def as_row(self, row: int) -> dict[str, Any]:
+        """One row as plain data, None where nothing was found."""
+        found: dict[str, Any] = {name: texts[row] for name, texts in self.text.items()}
+        for key, values in self.numbers.items():
+            value = values[row]
+            found[key] = value if math.isfinite(value) else None
+        return found
+
+
+def _gravity(status: str) -> int:
+    return next(i for i, known in enumerate(_GRAVEST_FIRST) if known == status)
+
+
+@functools.cache
+def _t_quantile(n: int) -> float:
+    """Two-sided 95 % quantile of Student's t for n values."""
+    return float(stats.t.ppf(0.975, n - 1))

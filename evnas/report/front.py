@@ -1,0 +1,44 @@
+"""The front of a frame by its objectives: a thin turn from rows and columns to `evnas.pareto`."""
+
+from collections.abc import Sequence
+
+import moocore
+import numpy as np
+from numpy.typing import NDArray
+
+from evnas.report.frames import Frame
+from evnas.report.objectives import Objective
+
+Points = NDArray[np.float64]
+
+
+def points(frame: Frame, aims: Sequence[Objective]) -> tuple[NDArray[np.int64], Points]:
+    """Rows of complete trials with every objective, and their values (n, objectives), less better.
+
+    The sign of an objective of which more is better is turned.
+    """
+    if not aims:
+        return np.empty(0, dtype=np.int64), np.empty((0, 0))
+    values = np.stack([_less_is_better(frame, aim) for aim in aims], axis=1)
+    ended = np.array([status == "complete" for status in frame.text["status"]], dtype=bool)
+    rows = np.flatnonzero(ended & np.isfinite(values).all(axis=1))
+    return rows, values[rows]
+
+
+def _less_is_better(frame: Frame, aim: Objective) -> NDArray[np.float64]:
+    values = frame.column(aim.key)
+    return -values if aim.better == "more" else values
+
+
+def front(values: Points) -> NDArray[np.bool_]:
+    """Which of the points (n, objectives), less better, no other dominates; equals all count."""
+    if len(values) == 0:
+        return np.zeros(0, dtype=bool)
+    return np.asarray(moocore.is_nondominated(values, keep_weakly=True), dtype=bool)
+
+
+def hypervolume_fraction(values: Points, *, worst: Points, best: Points) -> float:
+    """Share of the box between `best` and `worst` that the points dominate, 0 to 1."""
+    span = np.where(worst > best, worst - best, 1.0)
+    scaled = (values - best) / span
+    return float(moocore.hypervolume(scaled, ref=np.ones(values.shape[1])))

@@ -1,0 +1,215 @@
+"""The live dashboard: a read-only page and a small JSON interface over a results folder."""
+
+import asyncio
+import contextlib
+import math
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from evnas.errors import EvnasError, SpecError, StoreError
+from evnas.report import assets
+from evnas.report.about import about
+from evnas.report.analysis import analysis
+from evnas.report.cards import card
+from evnas.report.html import live_page
+from evnas.report.pack import pack
+from evnas.report.security import Guard, check_binding
+from evnas.report.strict_json import dumps
+from evnas.report.studies import Studies
+
+POLL_S = 0.5
+LARGEST_PAGE = 1000
+
+
+def serve(
+    results_dir: Path, *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None
+) -> None:
+    """Serve the studies under `results_dir` until interrupted.
+
+    Args:
+        results_dir: a folder of studies, or one study's folder.
+        host: another than loopback lets other machines in, and needs a token.
+        port: a TCP port, 1 to 65535.
+        token: at least 16 characters; whoever opens the page must show it.
+
+    Raises:
+        EvnasError: no folder there, or no token where one is needed.
+    """
+    app = make_app(results_dir, host=host, token=token)
+    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
+
+
+def make_app(results_dir: Path, *, host: str = "127.0.0.1", token: str | None = None) -> Starlette:
+    """The application that `serve` runs."""
+    check_binding(host, token)
+    studies = Studies(results_dir)
+    pages = _Pages(studies)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        await run_in_threadpool(studies.close)
+
+    return Starlette(
+        routes=[
+            Route("/", pages.index),
+            Route("/static/{name}", pages.static),
+            Route("/api/studies", pages.studies),
+            Route("/api/studies/{study}", pages.about),
+            Route("/api/studies/{study}/pack", pages.pack),
+            Route("/api/studies/{study}/trials", pages.trials),
+            Route("/api/studies/{study}/card", pages.card),
+            Route("/api/studies/{study}/analysis", pages.analysis),
+            Route("/api/studies/{study}/events", pages.events),
+        ],
+        middleware=[
+            Middleware(Guard, host=host, token=token),
+            Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
+        ],
+        exception_handlers={EvnasError: _sentence},
+        lifespan=lifespan,
+    )
+
+
+def _sentence(request: Request, error: Exception) -> Response:
+    """A user's mistake as data: 404 for what is not there, 400 for what was asked wrongly."""
+    status = 400 if isinstance(error, SpecError) else 404
+    return _json({"error": str(error)}, status=status)
+
+
+def _json(data: object, *, status: int = 200) -> Response:
+    headers = {"cache-control": "no-store"}
+    return Response(dumps(data), status, headers=headers, media_type="application/json")
+
+
+class _Pages:
+    """The routes. Each is plain and blocking, so Starlette runs it in a thread."""
+
+    def __init__(self, studies: Studies) -> None:
+        self._studies = studies
+        self._analyses: dict[str, tuple[object, Any]] = {}
+
+    def index(self, request: Request) -> Response:
+        return HTMLResponse(live_page(), headers={"cache-control": "no-cache"})
+
+    def static(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name == "plotly.js":
+            return _asset(assets.plotly_js(), "text/javascript")
+        if name in assets.SCRIPTS:
+            return _asset(assets.text(f"js/{name}"), "text/javascript")
+        if name == "style.css":
+            return _asset(assets.text(name), "text/css")
+        return PlainTextResponse("not found\n", 404)
+
+    def studies(self, request: Request) -> Response:
+        return _json({"studies": self._studies.overview()})
+
+    def about(self, request: Request) -> Response:
+        reader = self._studies.reader(request.path_params["study"])
+        reader.follow()
+        return _json(about(reader))
+
+    def pack(self, request: Request) -> Response:
+        reader = self._studies.reader(request.path_params["study"])
+        reader.follow()
+        after = _whole(request, "after", default=0, least=0, most=2**62)
+        with reader.lock:
+            body = pack(reader.frame, after=after)
+        return Response(body, media_type="application/octet-stream")
+
+    def trials(self, request: Request) -> Response:
+        """A page of the table as JSON, for scripts: `offset`, `limit`, `sort` (`-KEY` falls)."""
+        reader = self._studies.reader(request.path_params["study"])
+        reader.follow()
+        offset = _whole(request, "offset", default=0, least=0, most=2**31)
+        limit = _whole(request, "limit", default=100, least=1, most=LARGEST_PAGE)
+        with reader.lock:
+            rows = _sorted_rows(reader.frame, request.query_params.get("sort", "number"))
+            found = [reader.frame.as_row(row) for row in rows[offset : offset + limit]]
+            total = len(reader.frame)
+        return _json({"total": total, "offset": offset, "trials": found})
+
+    def card(self, request: Request) -> Response:
+        reader = self._studies.reader(request.path_params["study"])
+        row = _whole(request, "row", default=-1, least=0, most=2**31)
+        if row >= len(reader.frame):
+            raise SpecError(f"row must be below {len(reader.frame)}, got {row}")
+        return _json(card(reader.records_of(row)))
+
+    def analysis(self, request: Request) -> Response:
+        name = request.path_params["study"]
+        reader = self._studies.reader(name)
+        state = (id(reader), reader.frame.last_id)
+        kept = self._analyses.get(name)
+        if kept is None or kept[0] != state:
+            kept = self._analyses[name] = (state, analysis(reader))
+        return _json(kept[1])
+
+    async def events(self, request: Request) -> Response:
+        """Server-sent events: how far the study is read, whenever that changes."""
+        name = request.path_params["study"]
+        await run_in_threadpool(self._studies.reader, name)  # a study that is not there: 404 now
+        stream = _changes(lambda: self._state(name), request)
+        return StreamingResponse(stream, media_type="text/event-stream")
+
+    def _state(self, name: str) -> str:
+        try:
+            reader = self._studies.reader(name)
+            reader.follow()
+            done, of = reader.progress()
+        except (StoreError, OSError) as e:
+            return dumps({"error": str(e)})
+        return dumps({"study": id(reader), "last_id": done, "of": of})
+
+
+async def _changes(state: Callable[[], str], request: Request) -> AsyncIterator[str]:
+    told = ""
+    while not await request.is_disconnected():
+        now = await run_in_threadpool(state)
+        # a comment keeps the connection open and lets a closed one be noticed
+        yield f"data: {now}\n\n" if now != told else ": quiet\n\n"
+        told = now
+        await asyncio.sleep(POLL_S)
+
+
+def _asset(text: str, kind: str) -> Response:
+    return Response(text, media_type=kind, headers={"cache-control": "no-cache"})
+
+
+def _whole(request: Request, name: str, *, default: int, least: int, most: int) -> int:
+    """A whole number of the query, within bounds. Raises SpecError with a sentence."""
+    given = request.query_params.get(name, str(default))
+    try:
+        value = int(given)
+    except ValueError:
+        raise SpecError(f"{name} must be a whole number, got {given[:40]!r}") from None
+    if not least <= value <= most:
+        raise SpecError(f"{name} must be {least} to {most}, got {value}")
+    return value
+
+
+def _sorted_rows(frame: Any, sort: str) -> list[int]:
+    """Rows by a column; what has no value comes last, whichever way."""
+    key = sort.removeprefix("-")
+    falling = sort.startswith("-")
+    if key in frame.text:
+        return sorted(range(len(frame)), key=lambda r: frame.text[key][r], reverse=falling)
+    if key not in frame.numbers:
+        raise SpecError(f"sort must name a column, got {key[:60]!r}")
+    values = frame.numbers[key]
+    sign = -1.0 if falling else 1.0
+    return sorted(
+        range(len(frame)),
+        key=lambda r: sign * values[r] if math.isfinite(values[r]) else math.inf,
+    )

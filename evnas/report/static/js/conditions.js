@@ -1,0 +1,24 @@
+"use strict";
+/* What the figures were taken under, and the command that takes them again. */
+
+EV.views.conditions = { title: "Conditions", available: () => true };
+
+EV.views.conditions.build = () => {
+  EV.views.conditions.node = EV.h("section", { "aria-label": "Conditions" });
+  EV.views.conditions.shown = null;
+  return EV.views.conditions.node;
+};
+
+EV.views.conditions.refresh = () => {
+  const view = EV.views.conditions, about = EV.about;
+  const key = about.name + about.sweep.length + about.started;
+  if (key === view.shown) return;
+  view.shown = key;
+  const copy = EV.h("button", { type: "button", class: "small", onclick: async () => { await navigator.clipboard.writeText(about.command); EV.say("Copied"); copy.textContent = "Copied"; } }, "Copy");
+  const facts = EV.leaves(about.environment).filter(([, v]) => v !== null && v !== "");
+  EV.put(view.node, 
+    EV.h("h2", {}, "To take them again"), EV.h("p", { class: "command" }, EV.h("code", {}, about.command), navigator.clipboard ? copy : null),
+    EV.h("p", { class: "note" }, `Begun ${EV.when(about.started)}; ${about.where || "machine not noted"}; shown by evnas ${about.version}.`),
+    EV.h("div", { class: "columns" }, EV.h("div", {}, EV.h("h2", {}, "Environment"), EV.h("dl", { class: "facts" }, facts.map(([place, v]) => [EV.h("dt", {}, EV.spell(place)), EV.h("dd", {}, String(v))]))),
+      EV.h("div", {}, EV.h("h2", {}, "The resolved sweep"), EV.h("pre", { tabindex: "0" }, about.sweep))));
+};

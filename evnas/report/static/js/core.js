@@ -1,0 +1,59 @@
+"use strict";
+/* Elements, text and small state. Data reaches the page as text nodes and attributes, never as HTML. */
+const EV = { views: {} };
+
+/** An element: attributes by name, `on…` as listeners, children as nodes or text. */
+EV.h = (tag, attributes = {}, ...children) => {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (name === "style") Object.assign(node.style, value);
+    else if (name in { value: 1, checked: 1, disabled: 1, indeterminate: 1 }) node[name] = value;
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
+  return node;
+};
+
+/** Put children into a node in place of what it holds; null and false are nothing. */
+EV.put = (node, ...children) => node.replaceChildren(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
+
+/** An SVG element; children likewise. */
+EV.svg = (tag, attributes = {}, ...children) => {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
+  node.append(...children.flat(Infinity));
+  return node;
+};
+
+EV.$ = (id) => document.getElementById(id);
+
+/** Say something to a screen reader, without showing it. */
+EV.say = (text) => { EV.$("said").textContent = text; };
+
+/** At most one call a `wait`, the last one always made. */
+EV.throttled = (wait, call) => {
+  let timer = null, again = false;
+  const run = () => {
+    timer = null;
+    if (again) { again = false; fire(); }
+  };
+  const fire = () => { timer = setTimeout(run, wait); call(); };
+  return () => { if (timer) again = true; else fire(); };
+};
+
+/** The last call alone, `wait` after it was made. */
+EV.settled = (wait, call) => {
+  let timer = null;
+  return (...args) => { clearTimeout(timer); timer = setTimeout(() => call(...args), wait); };
+};
+
+/** Download `content` as a file called `name`. */
+EV.download = (name, content, type) => {
+  const link = EV.h("a", { href: URL.createObjectURL(new Blob([content], { type })), download: name });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+};

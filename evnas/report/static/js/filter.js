@@ -1,0 +1,72 @@
+"use strict";
+/* The filter line: words to be found, `params_m<10`, `status:diverged`, `-word` for without. */
+
+/** A predicate over rows. Throws an Error with a sentence where the line cannot be read. */
+EV.parseFilter = (line) => {
+  const tests = (line.match(/"[^"]*"|\S+/g) || []).map(test);
+  return (row) => tests.every((t) => t(row));
+
+  function test(token) {
+    const bound = /^([\w@.-]+?)(<=|>=|<|>|=)(.+)$/.exec(token);
+    if (bound) return compare(bound);
+    const field = /^(-?)([a-z]\w*):(.+)$/.exec(token);
+    if (field) return within(field);
+    const without = token.startsWith("-") && token.length > 1;
+    const word = (without ? token.slice(1) : token).replaceAll('"', "").toLowerCase();
+    const columns = ["label", "mixers", "status", "origin", "dims", "depths", "blocks", "digest", "error"].map((n) => EV.data.text[n] || []);
+    return (row) => columns.some((texts) => (texts[row] || "").toLowerCase().includes(word)) !== without;
+  }
+
+  function compare([, name, sign, text]) {
+    const values = EV.data.numbers.get(EV.resolveKey(name))?.values;
+    if (!values) throw new Error(`no column is called ${name}; one of ${known()}`);
+    const number = Number(text.replaceAll(",", ""));
+    if (!Number.isFinite(number)) throw new Error(`${name}${sign} needs a number, got ${text}`);
+    return { "<": (r) => values[r] < number, "<=": (r) => values[r] <= number, ">": (r) => values[r] > number,
+      ">=": (r) => values[r] >= number, "=": (r) => values[r] === number }[sign];
+  }
+
+  function within([, minus, name, text]) {
+    const texts = EV.data.text[name];
+    if (!texts) throw new Error(`no text column is called ${name}; one of ${Object.keys(EV.data.text).join(", ")}`);
+    const word = text.replaceAll('"', "").toLowerCase();
+    return (row) => (name === "label" ? texts[row].toLowerCase() === word : texts[row].toLowerCase().includes(word)) !== Boolean(minus);
+  }
+
+  function known() {
+    return [...new Set([...EV.data.numbers.keys()].map((k) => k.split("@")[0]))].slice(0, 12).join(", ");
+  }
+};
+
+/** A column by its key, or by its name on the first target that has it. */
+EV.resolveKey = (name) => {
+  if (!name || EV.data.numbers.has(name)) return name;
+  for (const target of EV.about.targets) if (EV.data.numbers.has(`${name}@${target}`)) return `${name}@${target}`;
+  return null;
+};
+
+/** Whether a point lies within a polygon, both in the axes' own units. */
+EV.inside = (x, y, polygon) => {
+  let odd = false;
+  for (let i = 0, j = polygon.length - 1; i < polygon.length; j = i++) {
+    const [xi, yi] = polygon[i], [xj, yj] = polygon[j];
+    if (yi > y !== yj > y && x < ((xj - xi) * (y - yi)) / (yj - yi) + xi) odd = !odd;
+  }
+  return odd;
+};
+
+/** Rows that the filter and the lasso let through, in order. `problem` is a sentence or "". */
+EV.visibleRows = () => {
+  let keep = () => true, problem = "";
+  try { keep = EV.parseFilter(EV.state.filter || ""); } catch (e) { problem = e.message; }
+  const polygon = EV.state.lasso ? EV.readLasso(EV.state.lasso) : null;
+  const x = polygon && EV.data.numbers.get(EV.xKey())?.values, y = polygon && EV.data.numbers.get(EV.yKey())?.values;
+  const rows = [];
+  for (let row = 0; row < EV.data.n; row++) {
+    if (keep(row) && (!x || !y || EV.inside(x[row], y[row], polygon))) rows.push(row);
+  }
+  return { rows, problem };
+};
+
+EV.readLasso = (text) => text.split("_").map((pair) => pair.split("~").map(Number)).filter((p) => p.length === 2 && p.every(Number.isFinite));
+EV.writeLasso = (points) => points.map((p) => p.map((v) => Number(v.toPrecision(5))).join("~")).join("_");

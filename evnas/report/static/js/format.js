@@ -1,0 +1,64 @@
+"use strict";
+/* How numbers, times and headings are written. */
+
+/** A number with about four digits that count. */
+EV.number = (value) => {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  const size = Math.abs(value);
+  if (size >= 100000 || (size > 0 && size < 0.001)) return Number(value.toPrecision(4)).toLocaleString("en-GB", { maximumFractionDigits: 6 });
+  const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4;
+  return value.toLocaleString("en-GB", { minimumFractionDigits: Number.isInteger(value) ? 0 : digits, maximumFractionDigits: digits });
+};
+
+EV.when = (seconds) => seconds && Number.isFinite(seconds)
+  ? new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC" : "–";
+
+EV.duration = (seconds) => {
+  if (!Number.isFinite(seconds)) return "–";
+  if (seconds < 100) return `${seconds.toFixed(1)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return seconds < 172800 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 86400).toFixed(1)} days`;
+};
+
+/** A column's heading; its target is named where the study has several. */
+EV.heading = (key, { unit = true } = {}) => {
+  const texts = { label: "Trial", digest: "Digest", status: "Status", origin: "Origin", mixers: "Mixer", blocks: "Block", dims: "Dims", depths: "Depths", phases: "Phases", error: "Reason" };
+  if (texts[key]) return texts[key];
+  const column = EV.data && EV.data.numbers.get(key);
+  if (!column) return key;
+  const place = column.target && EV.about.targets.length > 1 ? ` on ${EV.shortTarget(column.target)}` : "";
+  return `${column.label}${unit && column.unit ? `, ${column.unit}` : ""}${place}`;
+};
+
+/** A target by the parts of its name that tell it from the study's others. */
+EV.shortTarget = (target) => {
+  const names = EV.about.targets.map((t) => t.split("-"));
+  const own = target.split("-").filter((part) => !names.every((parts) => parts.includes(part)));
+  return own.join(" ") || target;
+};
+
+/** A cell's text: the value, and half its interval's width where there is one. */
+EV.cell = (key, row) => {
+  if (key in EV.data.text) return EV.data.text[key][row];
+  const column = EV.data.numbers.get(key);
+  const value = column ? column.values[row] : NaN;
+  return key === "ended" ? EV.when(value) : EV.number(value);
+};
+
+EV.spread = (key, row) => {
+  const column = EV.data.numbers.get(key);
+  if (!column || !column.low || !Number.isFinite(column.low[row])) return null;
+  return (column.high[row] - column.low[row]) / 2;
+};
+
+EV.cellWithSpread = (key, row) => {
+  const spread = EV.spread(key, row);
+  return EV.cell(key, row) + (spread === null ? "" : ` ± ${Number(spread.toPrecision(2))}`);
+};
+
+EV.unit = (key) => {
+  const column = EV.data.numbers.get(key);
+  return column && column.unit ? ` ${column.unit}` : "";
+};
+
+EV.plural = (n, one, many = `${one}s`) => `${n.toLocaleString("en-GB")} ${n === 1 ? one : many}`;

@@ -1,0 +1,129 @@
+"use strict";
+/* Opens the study that the address names, draws its panels, and follows it while it grows. */
+
+EV.data = EV.emptyData();
+EV.about = { name: "", title: "", objectives: [], constraints: [], targets: [], published: [], best: [], states: {}, reading: { done: 0, of: 0 } };
+
+EV.start = async () => {
+  EV.source = document.querySelector("script[data-name=pack]") ? EV.fileSource() : EV.liveSource();
+  EV.readState();
+  EV.paint();
+  addEventListener("hashchange", EV.turned);
+  addEventListener("popstate", EV.turned);
+  addEventListener("keydown", (e) => {
+    if (e.key === "Escape") { EV.hideHover(); if (EV.state.trial) EV.choose({ trial: null }); }
+    if (e.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName) && EV.$("filter")) { e.preventDefault(); EV.$("filter").focus(); }
+  });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { EV.paint(); EV.refresh(); });
+  if (EV.source.plotly) await EV.source.plotly();
+  await EV.open();
+  if (EV.state.export && !EV.source.live) await EV.exportAll();
+};
+
+EV.turned = () => {
+  const before = EV.state.study;
+  EV.readState();
+  EV.paint();
+  if (EV.state.study !== before) EV.open(); else EV.refresh();
+};
+
+EV.paint = () => { document.documentElement.dataset.theme = EV.theme(); };
+
+EV.open = async () => {
+  EV.stopWatching?.();
+  EV.view = null;
+  EV.data = EV.emptyData();
+  EV.cards.clear();
+  if (EV.source.live && !EV.state.study) { EV.masthead(); await EV.studiesPage(); return; }
+  const study = EV.state.study;
+  try {
+    const [about, pack] = await Promise.all([EV.source.about(study), EV.source.pack(study, 0)]);
+    EV.about = about;
+    EV.merge(EV.data, pack);
+  } catch (e) {
+    EV.$("main").replaceChildren(EV.h("p", { class: "note wrong" }, e.message));
+    EV.masthead();
+    return;
+  }
+  EV.refresh();
+  EV.follow(study);
+};
+
+/** Take what is new, at once and then at most twice a second. */
+EV.follow = (study) => {
+  let source = null;
+  const take = EV.throttled(500, async () => {
+    if (EV.state.study !== study) return;
+    try {
+      const [about, pack] = await Promise.all([EV.source.about(study), EV.source.pack(study, EV.data.lastId)]);
+      if (EV.state.study !== study) return;
+      EV.about = about;
+      const changed = EV.merge(EV.data, pack).length;
+      EV.refresh();
+      if (changed && about.running) EV.say(`${EV.plural(EV.data.n, "trial")}`);
+    } catch (e) { EV.trouble = e.message; EV.masthead(); }
+  });
+  EV.stopWatching = EV.source.watch(study, (told) => {
+    EV.away = Boolean(told.away);
+    EV.trouble = told.error || "";
+    if (told.study !== undefined) {
+      if (source !== null && told.study !== source) { EV.open(); return; } // begun afresh under this name
+      source = told.study;
+    }
+    if (told.away || told.error) EV.masthead();
+    else if (told.last_id !== EV.data.lastId || told.of !== EV.about.reading.of || EV.about.reading.done < EV.about.reading.of) take();
+    else EV.masthead();
+  });
+};
+
+EV.refresh = () => {
+  EV.paint();
+  EV.masthead();
+  if (!EV.about.name || (EV.source.live && !EV.state.study)) return;
+  const names = EV.tabNames();
+  const name = names.includes(EV.state.view) ? EV.state.view : names[0];
+  if (EV.view !== name) {
+    EV.view = name;
+    EV.$("main").replaceChildren(EV.views[name].build());
+  }
+  Promise.resolve(EV.views[name].refresh()).catch((e) => { EV.trouble = e.message; EV.masthead(); });
+};
+
+EV.tabNames = () => ["front", "compare", "curves", "search", "reproduction", "devices", "conditions"].filter((n) => EV.views[n].available());
+
+EV.masthead = () => {
+  const about = EV.about, open = Boolean(EV.data.n || about.name) && (EV.state.study || !EV.source.live);
+  const theme = EV.h("button", { type: "button", class: "small", id: "theme", onclick: () => EV.choose({ theme: EV.theme() === "dark" ? "light" : "dark" }) }, EV.theme() === "dark" ? "Light" : "Dark");
+  const behind = about.reading.done < about.reading.of;
+  const state = EV.trouble ? EV.h("span", { class: "status failed" }, EV.trouble) : EV.away ? EV.h("span", { class: "status lost" }, "server away, trying again")
+    : behind ? EV.h("span", { class: "status" }, `reading ${Math.round(100 * about.reading.done / about.reading.of)} %`) : about.running ? EV.h("span", { class: "status running" }, "running") : null;
+  const had = document.activeElement?.id;
+  EV.$("top").replaceChildren(
+    EV.source.live && open ? EV.h("a", { class: "brand", href: "#", "aria-label": "All studies" }, "evnas") : EV.h("span", { class: "brand" }, "evnas"),
+    open ? EV.h("h1", {}, about.title) : EV.h("span", { class: "grow" }), open ? state : null,
+    open ? EV.h("span", { class: "count" }, `${EV.plural(EV.data.n, "trial")}${about.expected ? ` of ${about.expected.toLocaleString("en-GB")}` : ""}`) : null, theme);
+  document.title = open ? `${about.title} · evnas` : "evnas";
+  EV.$("tabs").replaceChildren(...(open ? EV.tabNames() : []).map((n) => EV.h("a", { id: `tab-${n}`, href: `#${new URLSearchParams({ ...EV.state, view: n })}`, "aria-current": n === EV.view ? "page" : null }, EV.views[n].title, EV.views[n].badge ? EV.h("span", { class: "badge" }, String(EV.views[n].badge())) : null)));
+  if (had && /^(theme|tab-)/.test(had)) EV.$(had)?.focus();
+};
+
+/** Every figure as pictures in links, for `evnas report`, which has a browser print this document. */
+EV.exportAll = async () => {
+  const found = EV.h("div", { hidden: true });
+  for (const name of ["front", "curves", "search", "reproduction"].filter((n) => EV.tabNames().includes(n))) {
+    EV.put(EV.$("main"), EV.views[name].build());
+    await EV.views[name].refresh();
+    for (const plot of EV.$("main").querySelectorAll(".plot")) {
+      const figure = plot.closest("figure").id.replace("figure-", "");
+      await Plotly.relayout(plot, { paper_bgcolor: EV.css("--surface") });
+      for (const format of ["svg", "png"]) {
+        const picture = await Plotly.toImage(plot, { format, width: 900, height: 560, scale: format === "png" ? 2 : 1 });
+        const body = picture.split(",")[1], coded = format === "png" ? body : btoa(unescape(body)); // an SVG comes percent-encoded
+        found.append(EV.h("a", { class: "exported", href: `data:image/${format};base64,${coded}`, download: `${figure}.${format}` }));
+      }
+    }
+  }
+  document.body.append(found);
+};
+
+EV.start();

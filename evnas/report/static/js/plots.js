@@ -1,0 +1,70 @@
+"use strict";
+/* What every figure shares: colours, layout, its caption with export buttons. */
+
+EV.PALETTE = { // Okabe and Ito (2008), safe for colour-blind people; in the dark, lighter where needed
+  light: ["#0072b2", "#d55e00", "#009e73", "#b0468c", "#8a6d00", "#56b4e9", "#6a4c9c", "#5b6570"],
+  dark: ["#4aa8e8", "#ff8a3d", "#2fc79b", "#e58fc0", "#f0c537", "#8fd0f5", "#b79ae6", "#9aa4af"],
+};
+EV.SYMBOLS = ["circle", "square", "diamond", "triangle-up", "pentagon", "hexagon", "star", "triangle-down"];
+
+EV.mixerNames = () => {
+  if (EV.mixerOrder?.n === EV.data.n) return EV.mixerOrder.names;
+  const counts = new Map();
+  for (const name of EV.data.text.mixers || []) counts.set(name, (counts.get(name) || 0) + 1);
+  const fixed = ["hsm_ssd", "nc_ssd", "ss2d", "es2d", "sa", "none", "timm"].filter((k) => counts.has(k));
+  const others = [...counts.keys()].filter((k) => !fixed.includes(k)).sort((a, b) => counts.get(b) - counts.get(a));
+  EV.mixerOrder = { n: EV.data.n, names: [...fixed, ...others] };
+  return EV.mixerOrder.names;
+};
+
+/** The group a mixer text is coloured by: itself among the first seven, else "other". */
+EV.mixerGroup = (name) => {
+  const at = EV.mixerNames().indexOf(name);
+  return at >= 0 && at < 7 ? at : 7;
+};
+EV.mixerColour = (name) => EV.PALETTE[EV.theme()][EV.mixerGroup(name)];
+
+EV.css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+EV.layout = (changes) => {
+  const ink = EV.css("--ink"), line = EV.css("--line"), muted = EV.css("--muted");
+  const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, tickfont: { color: muted, size: 12 }, automargin: true, ticks: "outside", tickcolor: line };
+  const { xaxis = {}, yaxis = {}, ...rest } = changes;
+  return {
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "system-ui, sans-serif", color: ink, size: 13 },
+    margin: { l: 56, r: 16, t: 12, b: 48 }, hovermode: "closest", showlegend: true,
+    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12, color: ink }, bgcolor: "rgba(0,0,0,0)" },
+    xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
+  };
+};
+
+EV.axisTitle = (text) => ({ text, font: { size: 13 }, standoff: 8 });
+
+EV.draw = (node, traces, layout) => Plotly.react(node, traces, EV.layout(layout),
+  { displayModeBar: false, displaylogo: false, showSendToCloud: false, responsive: true, scrollZoom: false });
+
+/** A figure: a caption, export buttons, the place to draw in, and words for who cannot see it. */
+EV.figure = (name, caption, words, { tall = false } = {}) => {
+  const plot = EV.h("div", { class: `plot${tall ? " tall" : ""}`, role: "img", "aria-label": words });
+  const save = (format) => EV.h("button", { type: "button", class: "small", onclick: () => EV.saveFigure(plot, name, format), "aria-label": `Save ${caption} as ${format.toUpperCase()}` }, format.toUpperCase());
+  const node = EV.h("figure", { id: `figure-${name}` }, EV.h("figcaption", {}, EV.h("span", {}, caption), EV.h("span", { class: "tools" }, save("png"), save("svg"))), plot);
+  return { node, plot };
+};
+
+EV.saveFigure = async (plot, name, format) => {
+  const { width, height } = plot.getBoundingClientRect();
+  const paper = EV.css("--surface");
+  await Plotly.relayout(plot, { paper_bgcolor: paper });
+  await Plotly.downloadImage(plot, { format, width: Math.round(width), height: Math.round(height), scale: format === "png" ? 2 : 1, filename: `${EV.about.name}-${name}` });
+  await Plotly.relayout(plot, { paper_bgcolor: "rgba(0,0,0,0)" });
+};
+
+/** A small chart of one series for a card, drawn without plotly. */
+EV.spark = (points, { words, colour = "var(--accent)", dots = false }) => {
+  const xs = points.map((p) => p[0]), ys = points.map((p) => p[1]);
+  const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+  const at = ([x, y]) => [4 + 192 * (x - x0) / (x1 - x0 || 1), 40 - 36 * (y - y0) / (y1 - y0 || 1)];
+  const marks = dots ? points.map((p) => { const [x, y] = at(p); return EV.svg("circle", { cx: x, cy: y, r: 2.4, fill: colour }); })
+    : [EV.svg("polyline", { points: points.map((p) => at(p).join(",")).join(" "), fill: "none", stroke: colour, "stroke-width": 2 })];
+  return EV.svg("svg", { class: "spark", viewBox: "0 0 200 44", role: "img", "aria-label": words, preserveAspectRatio: "none" }, marks);
+};

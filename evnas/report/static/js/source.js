@@ -1,0 +1,54 @@
+"use strict";
+/* Where the data comes from: the server beside the page, or the blocks inside the file. */
+
+EV.liveSource = () => {
+  const ask = async (path) => {
+    const answer = await fetch(path, { credentials: "same-origin" });
+    if (!answer.ok) {
+      let said = `the server answered ${answer.status}`;
+      try { said = (await answer.json()).error || said; } catch { /* not JSON: the status says it */ }
+      throw new Error(said);
+    }
+    return answer;
+  };
+  const at = (study, rest = "") => `/api/studies/${encodeURIComponent(study)}${rest}`;
+  return {
+    live: true,
+    studies: async () => (await (await ask("/api/studies")).json()).studies,
+    about: async (study) => (await ask(at(study))).json(),
+    pack: async (study, after) => (await ask(at(study, `/pack?after=${after}`))).arrayBuffer(),
+    card: async (study, row) => (await ask(at(study, `/card?row=${row}`))).json(),
+    analysis: async (study) => (await ask(at(study, "/analysis"))).json(),
+    watch: (study, told) => {
+      const stream = new EventSource(at(study, "/events"));
+      stream.onmessage = (event) => told(JSON.parse(event.data));
+      stream.onerror = () => told({ away: true });
+      return () => stream.close();
+    },
+  };
+};
+
+EV.fileSource = () => {
+  const unpacked = async (name) => {
+    const block = document.querySelector(`script[data-name="${name}"]`);
+    const bytes = Uint8Array.from(atob(block.textContent), (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).arrayBuffer();
+  };
+  const json = async (name) => JSON.parse(new TextDecoder().decode(await unpacked(name)));
+  let cards = null;
+  return {
+    live: false,
+    studies: async () => [],
+    about: () => json("about"),
+    pack: () => unpacked("pack"),
+    card: async (_study, row) => (await (cards ||= json("cards")))[row],
+    analysis: () => json("analysis"),
+    watch: () => () => {},
+    plotly: async () => {
+      const script = document.createElement("script"); // its hash stands in the page's policy
+      script.textContent = new TextDecoder().decode(await unpacked("plotly"));
+      document.head.append(script);
+    },
+  };
+};

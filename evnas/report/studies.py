@@ -1,0 +1,80 @@
+"""The studies under a results folder: found by listing it, never by joining a name to a path."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+from evnas.errors import StoreError
+from evnas.report.about import about
+from evnas.report.objectives import objectives
+from evnas.report.progress import progress
+from evnas.report.reading import StudyReader
+
+
+class Studies:
+    """Readers of the studies in a folder (or of the one study that the folder is)."""
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise StoreError(f"{folder}: must be a folder of studies, and there is none")
+        self.folder = folder.resolve()
+        self._readers: dict[str, StudyReader] = {}
+        self._identity: dict[str, tuple[int, int]] = {}
+        self._lock = threading.Lock()
+
+    def folders(self) -> dict[str, Path]:
+        """Name -> folder of every study, in order of name; links that lead outside are not one."""
+        if (self.folder / "study.db").is_file():
+            return {self.folder.name: self.folder}
+        return {
+            path.name: path
+            for path in sorted(self.folder.iterdir())
+            if (path / "study.db").is_file()
+            and (path / "study.db").resolve().is_relative_to(self.folder)
+        }
+
+    def reader(self, name: str) -> StudyReader:
+        """The reader of a study, opened on first use. Raises StoreError with a sentence."""
+        folder = self.folders().get(name)
+        if folder is None:
+            raise StoreError(f"there is no study {name!r} here")
+        found = (folder / "study.db").stat()
+        identity = (found.st_dev, found.st_ino)
+        with self._lock:
+            if self._identity.get(name) != identity:  # new, or begun afresh under the same name
+                self._readers[name] = StudyReader(folder)
+                self._identity[name] = identity
+            return self._readers[name]
+
+    def overview(self) -> list[dict[str, Any]]:
+        """A row a study; one that cannot be read says why in `error`."""
+        return [self._row(name) for name in self.folders()]
+
+    def _row(self, name: str) -> dict[str, Any]:
+        try:
+            reader = self.reader(name)
+            reader.follow()
+            told = about(reader)
+            with reader.lock:
+                history = progress(reader.frame, objectives(told_sweep(reader), reader.frame))
+        except StoreError as e:
+            return {"name": name, "error": str(e)}
+        keys = (
+            "name", "title", "kind", "running", "reading", "trials", "expected", "states",
+            "best", "started", "where",
+        )  # fmt: skip
+        row = {key: told[key] for key in keys}
+        return row | {"hypervolume": history["hypervolume"][-1] if history else None}
+
+    def close(self) -> None:
+        """Close every store."""
+        with self._lock:
+            for reader in self._readers.values():
+                reader.close()
+            self._readers.clear()
+            self._identity.clear()
+
+
+def told_sweep(reader: StudyReader) -> dict[str, Any]:
+    """The sweep of a reader whose lock is held already."""
+    return dict(reader.store.meta("sweep") or {})

@@ -1,0 +1,137 @@
+"""One synthetic study, one server and one browser for all tests of the report."""
+
+import gzip
+import importlib.util
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from evnas.report.pictures import QUIET_FLAGS, browser
+from evnas.report.server import make_app
+from evnas.store import Store
+
+ROOT = Path(__file__).parents[2]
+TRIALS = 400
+
+
+@pytest.fixture(scope="session")
+def synthetic() -> ModuleType:
+    """The generator of synthetic studies."""
+    spec = importlib.util.spec_from_file_location("dashboard", ROOT / "benchmarks/dashboard.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def results(tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType) -> Path:
+    """A results folder: `made` of 400 trials, and studies that cannot be read."""
+    folder = tmp_path_factory.mktemp("results")
+    synthetic.make(TRIALS, folder / "made")
+    with Store.create(folder / "empty" / "study.db", sweep={"name": "empty"}, environment={}):
+        pass
+    (folder / "damaged").mkdir()
+    (folder / "damaged" / "study.db").write_bytes(b"this is no database" * 100)
+    with Store.create(folder / "newer" / "study.db", sweep={}, environment={}) as store:
+        store.note("schema_version", 99)
+    (folder / "no_study").mkdir()
+    return folder
+
+
+class Served:
+    """A running dashboard."""
+
+    def __init__(self, folder: Path) -> None:
+        config = uvicorn.Config(make_app(folder), port=0, log_level="error", ws="none")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            self._thread.join(0.01)
+            assert self._thread.is_alive(), "the server did not start"
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+
+    def stop(self) -> None:
+        """Stop it, whatever is still connected."""
+        self._server.should_exit = True
+        self._server.force_exit = True
+        self._thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def served(results: Path) -> Iterator[Served]:
+    """The dashboard over `results`."""
+    server = Served(results)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One headless browser."""
+    program = browser()
+    if program is None:
+        pytest.skip("no Chromium is installed")
+    flags = [flag for flag in QUIET_FLAGS if flag != "--headless"]
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=flags)
+        yield opened
+        opened.close()
+
+
+class Watched:
+    """Pages whose every request and complaint is noted."""
+
+    def __init__(self, chromium: Browser) -> None:
+        self._chromium = chromium
+        self._contexts: list[Any] = []
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+
+    def open(self, url: str, *, width: int = 1280, height: int = 900, **options: Any) -> Page:
+        """A new page in a context of its own."""
+        context = self._chromium.new_context(
+            viewport={"width": width, "height": height}, **options
+        )
+        self._contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on(
+            "console",
+            lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None,
+        )
+        page.goto(url)
+        return page
+
+    def close(self) -> None:
+        """Close every page."""
+        for context in self._contexts:
+            context.close()
+
+
+@pytest.fixture
+def watched(chromium: Browser) -> Iterator[Watched]:
+    """Pages that must not complain, nor ask anything of another machine."""
+    pages = Watched(chromium)
+    yield pages
+    pages.close()
+    assert pages.complaints == []
+    inner = ("http://127.0.0.1:", "data:", "blob:", "file:")
+    assert [url for url in pages.requests if not url.startswith(inner)] == []
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The accessibility checker's script (axe-core 4.14.1, MPL-2.0)."""
+    packed = ROOT / "tests/data/axe/axe-4.14.1.min.js.gz"
+    return gzip.decompress(packed.read_bytes()).decode()

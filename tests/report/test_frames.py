@@ -1,0 +1,136 @@
+"""From records to rows: means, intervals, states, and what later records change."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evnas.record import Measurement, Record
+from evnas.report.frames import Frame
+from evnas.report.front import front, points
+from evnas.report.objectives import Constraint, Objective, constraints, objectives
+
+ARCH = {"timm": "peer"}
+
+
+def record(**changes: Any) -> Record:
+    fields: dict[str, Any] = {
+        "label": "A",
+        "digest": "d",
+        "arch": ARCH,
+        "phase": "proxy",
+        "status": "complete",
+    }
+    return Record(**(fields | changes))
+
+
+def framed(*records: Record) -> Frame:
+    frame = Frame()
+    frame.extend(enumerate(records, start=1))
+    return frame
+
+
+def test_top1_is_the_mean_over_seeds_with_student_s_interval() -> None:
+    frame = framed(
+        record(seed=0, budget=100.0, values={"top1_percent": 70.0}),
+        record(seed=1, budget=100.0, values={"top1_percent": 72.0}),
+    )
+    row = frame.as_row(0)
+    half = 12.7062047 * math.sqrt(2) / math.sqrt(2)  # t(0.975, 1) s / sqrt(n), s = sqrt(2)
+    assert row["top1_percent"] == 71.0
+    assert row["top1_percent:high"] - 71.0 == pytest.approx(half, rel=1e-6)
+    assert row["seeds"] == 2
+
+
+def test_one_seed_has_the_interval_of_its_held_out_images() -> None:
+    values = {"top1_percent": 50.0, "held_out_images": 100.0}
+    row = framed(record(budget=1.0, values=values)).as_row(0)
+    assert row["top1_percent:low"] == pytest.approx(40.38, abs=0.01)  # Wilson, p = 1/2, n = 100
+    assert row["top1_percent:high"] == pytest.approx(59.62, abs=0.01)
+
+
+def test_a_larger_budget_replaces_what_smaller_ones_found() -> None:
+    frame = framed(
+        record(seed=0, budget=100.0, values={"top1_percent": 60.0}),
+        record(seed=1, budget=100.0, values={"top1_percent": 62.0}),
+        record(seed=0, budget=400.0, values={"top1_percent": 75.0}),
+        record(seed=2, budget=100.0, values={"top1_percent": 10.0}),
+    )
+    row = frame.as_row(0)
+    assert (row["top1_percent"], row["budget"], row["seeds"]) == (75.0, 400.0, 1.0)
+    assert row["top1_percent:low"] is None
+
+
+def test_a_speed_stands_under_its_target_with_its_interval() -> None:
+    speed = Measurement("throughput_img_s", (90.0, 100.0, 110.0))
+    row = framed(
+        record(phase="speed", target="cpu", measurements={"throughput_img_s": speed})
+    ).as_row(0)
+    assert row["throughput_img_s@cpu"] == 100.0
+    assert row["throughput_img_s@cpu:low"] <= 100.0 <= row["throughput_img_s@cpu:high"]
+
+
+def test_counts_are_shown_in_millions_and_giga() -> None:
+    row = framed(record(phase="count", values={"params": 13.9e6, "macs_exact": 0.4e9})).as_row(0)
+    assert row["params_m"] == pytest.approx(13.9)
+    assert row["macs_exact_g"] == pytest.approx(0.4)
+
+
+def test_the_gravest_end_of_a_trial_s_phases_is_its_own() -> None:
+    frame = framed(
+        record(phase="count"),
+        record(status="diverged", error="trace\nloss is nan", budget=1.0),
+        record(phase="speed", target="t"),
+    )
+    assert frame.text["status"] == ["diverged"]
+    assert frame.text["error"] == ["loss is nan"]
+
+
+def test_rows_are_trials_and_later_records_touch_their_own() -> None:
+    frame = framed(
+        record(label="A", phase="count"),
+        record(label="B", phase="count"),
+        record(label="A", phase="speed", target="t"),
+    )
+    assert frame.text["label"] == ["A", "B"]
+    assert list(frame.touched) == [3, 2]
+    assert frame.record_ids == [[1, 3], [2]]
+
+
+def test_objectives_are_found_under_a_target_and_their_way_is_kept() -> None:
+    speed = Measurement("latency_ms", (3.0,))
+    frame = framed(
+        record(phase="speed", target="cpu", measurements={"latency_ms": speed}),
+        record(budget=1.0, values={"top1_percent": 60.0}),
+    )
+    want = [Objective("latency_ms@cpu", "less"), Objective("top1_percent", "more")]
+    assert objectives({"objectives": {"latency_ms": "min", "top1_percent": "max"}}, frame) == want
+    assert objectives({"objectives": ["latency_ms", "top1_percent"]}, frame) == want
+
+
+def test_constraints_are_read_in_both_spellings() -> None:
+    frame = framed(record(phase="count", values={"params": 1e6}))
+    for spelt in ({"params_m": {"max": 20}}, ["params_m <= 20"]):
+        assert constraints({"constraints": spelt}, frame) == [Constraint("params_m", True, 20.0)]
+
+
+def test_the_front_is_of_complete_trials_alone() -> None:
+    def trial(label: str, params: float, top1: float, status: str = "complete") -> list[Record]:
+        return [
+            record(label=label, phase="count", values={"params": params}),
+            record(label=label, budget=1.0, values={"top1_percent": top1}, status=status),
+        ]
+
+    frame = framed(
+        *trial("a", 1e6, 60), *trial("b", 2e6, 70), *trial("c", 3e6, 65),
+        *trial("d", 1e6, 99, "diverged"), *trial("e", 2e6, 70),
+    )  # fmt: skip
+    rows, values = points(
+        frame, [Objective("params_m", "less"), Objective("top1_percent", "more")]
+    )
+    assert [frame.text["label"][row] for row in rows[front(values)]] == ["a", "b", "e"]
+
+
+def test_nothing_found_is_nan() -> None:
+    assert np.isnan(framed(record(phase="count")).column("no_such_key")).all()
