@@ -135,6 +135,8 @@ def _elements(o: Operation) -> int:
 _HEAD_POOL = _inside("GlobalPool", _per_element(1, *POOLS))
 _FVCORE: tuple[Rule, ...] = (
     _batch_norm,
+    # timm's stand-in for the channel norms that ConvNeXt writes out, and fvcore does not see
+    _inside("LayerNorm2d", _free(*LAYER_NORMS)),
     _layer_norm,
     _hardware_aware_scan,
     _one_head,

@@ -117,16 +117,6 @@ def _attention(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> Tensor 
     return query.new_empty((*query.shape[:-1], value.shape[-1]))
 
 
-def _hsm_ssd(u: Tensor, dt: Tensor, B: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    return _like(u), u.new_empty((*u.shape[:2], B.shape[1]))
-
-
-def _nc_ssd(
-    v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, *rest: Any
-) -> tuple[Tensor, Tensor]:
-    return _like(v), v.new_empty((*v.shape[:2], B.shape[1]))
-
-
 def _matmul(left: Tensor, right: Tensor) -> Tensor | None:
     if left.ndim != right.ndim or left.ndim < 2 or left.shape[-1] != right.shape[-2]:
         return None
@@ -150,4 +140,7 @@ RESULTS: Mapping[str, Outputs] = {
     "softplus": _same,
     "dropout": _same,
     "mean": _mean,
+    "channel_layer_norm": _same,
+    "selective_scan": _same,
+    "ss2d_scan": _same,
 }

@@ -9,6 +9,7 @@ from torch import nn
 
 from evnas.errors import MeasurementError
 from evnas.measure.conditions import moment
+from evnas.measure.implementations import implementations
 from evnas.measure.lane import Lane, lane_for
 from evnas.measure.memory import METHODS, peak_mib
 from evnas.measure.protocol import Protocol, guarded, time_alternating, time_forward
@@ -40,6 +41,8 @@ class Speed:
     peak_mib: float | None
     """None where the runtime keeps its memory to itself."""
     conditions: Mapping[str, Any]
+    implementations: Mapping[str, str]
+    """State-space operator -> the implementation of it that ran."""
 
 
 def prepare(model: nn.Module, target: Target) -> Subject:
@@ -102,15 +105,17 @@ def measure_speed(
         before = moment()
         measurements = _timed(candidate, base, protocol)
         peak = _peak(candidate)
+        ran = implementations(candidate.model, candidate.images)
     conditions = {
         **measurements["latency_ms"].conditions,
         "target": target.id,
         "torch_threads": torch.get_num_threads(),
+        "implementations": ran,
         "before": before,
         "after": moment(),
         "peak_mib_method": METHODS[target.device_type] if peak is not None else "not measured",
     }
-    return Speed(measurements, peak, conditions)
+    return Speed(measurements, peak, conditions, ran)
 
 
 def _timed(

@@ -1,0 +1,44 @@
+"""Which implementation of each state-space operator a model runs on a device."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from evnas.kernels import implementation_in_use
+from evnas.kernels.dispatch import OPERATORS
+
+
+def implementations(model: nn.Module, images: torch.Tensor) -> dict[str, str]:
+    """Operator -> implementation, of those that one forward of `images` calls.
+
+    Args:
+        model: takes `images`, in eager mode.
+        images: (B, 3, H, W); the first is enough.
+    """
+    noting = _Noting()
+    with torch.inference_mode(), noting:
+        model(images[:1])
+    return {
+        name: implementation_in_use(name, images.device, dtype)
+        for name, dtype in sorted(noting.seen.items())
+    }
+
+
+class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call] # torch's own
+        self.seen: dict[str, torch.dtype] = {}
+
+    def __torch_dispatch__(
+        self,
+        func: torch._ops.OpOverload,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        if func.namespace == "evnas" and func._opname in OPERATORS:
+            self.seen[func._opname] = args[0].dtype
+        return func(*args, **(kwargs or {}))
