@@ -3,11 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-import timm
 from torch import nn
 
 from evnas.blocks.backbone import build
-from evnas.errors import SpecError, nearest
+from evnas.measure.peers import peer
 from evnas.space.arch import ArchSpec
 
 
@@ -19,7 +18,7 @@ def model_for(arch: Mapping[str, Any], *, resolution: int) -> nn.Module:
         resolution: of the images; peers with a fixed input size are built for it.
     """
     if "timm" in arch:
-        return peer(str(arch["timm"]), resolution=resolution, num_classes=1000)
+        return peer(str(arch["timm"]), resolution=resolution)
     return build(ArchSpec.from_dict(arch))
 
 
@@ -32,18 +31,3 @@ def proxy_model(arch: Mapping[str, Any], proxy: Mapping[str, Any], *, classes: i
         return peer(str(arch["timm"]), resolution=proxy["resolution"], num_classes=classes)
     scaled = ArchSpec.from_dict(arch).scaled(proxy["width"], stem_stride=proxy["stem_stride"])
     return build(ArchSpec.from_dict(scaled.to_dict() | {"num_classes": classes}))
-
-
-def peer(name: str, *, resolution: int, num_classes: int) -> nn.Module:
-    """A model of timm without pretrained weights.
-
-    Raises:
-        SpecError: timm has no model of that name.
-    """
-    if not timm.is_model(name):
-        raise SpecError(f"timm has no model {name!r}{nearest(name, timm.list_models())}", "timm")
-    config = timm.get_pretrained_cfg(name)
-    fixed = config is not None and config.fixed_input_size
-    size: dict[str, Any] = {"img_size": resolution} if fixed else {}
-    model: nn.Module = timm.create_model(name, num_classes=num_classes, **size)
-    return model
