@@ -1,0 +1,246 @@
+"""Conditions over an architecture's fields: `stages[1].dim >= stages[0].dim`, `params_m <= 12`.
+
+A small language on Python's grammar: comparisons, arithmetic, and/or/not, min, max, sum, len, abs;
+paths as in `evnas.space.paths`, where `stages[*].dim` is a list; names of measured or counted
+quantities, `latency_ms@gpu` for one target. A field that an architecture lacks (the states of a
+scan) is unknown, as in Kleene's logic, and a condition that stays unknown holds.
+"""
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from evnas.errors import SpecError, nearest
+from evnas.space.arch import ArchSpec, HeadSpec, Mixer, StageSpec, StemSpec
+
+Names = Mapping[str, Any]
+"""What the names of an expression stand for: fields of the plain architecture, and quantities."""
+_Node = Callable[[Names], Any]
+
+_AT = re.compile(r"\b([A-Za-z_]\w*)@([\w.-]*\w)")
+_FIELDS = frozenset(
+    name
+    for spec in (ArchSpec, StageSpec, StemSpec, HeadSpec, *get_args(Mixer))
+    for name in spec.model_fields
+)
+_OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+}
+_FUNCTIONS: dict[str, Callable[[list[Any]], Any]] = {"min": min, "max": max, "sum": sum}
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A condition that was read: its text, what it looks at, and how to ask it."""
+
+    text: str
+    quantities: frozenset[str]
+    """Names that are not fields of an architecture: `params_m`, `latency_ms@gpu`."""
+    fields: tuple[str, ...]
+    """The paths it reads, as spelt, without their quantities."""
+    _ask: _Node
+
+    def holds(self, arch: Mapping[str, Any], quantities: Mapping[str, float]) -> bool | None:
+        """Whether it holds for the plain form of an architecture; None where that is unknown."""
+        try:
+            answer = self._ask({**arch, **quantities})
+        except (TypeError, ZeroDivisionError) as e:
+            raise SpecError(f"cannot be worked out ({e})", self.text) from None
+        return None if answer is None else bool(answer)
+
+
+def parse_expression(text: str, quantities: Sequence[str] = ()) -> Expression:
+    """Read a condition.
+
+    Args:
+        text: the condition.
+        quantities: names it may use besides the fields, without their `@target`.
+
+    Raises:
+        SpecError: it does not parse, or names something that nothing is called.
+    """
+    targets: dict[str, str] = {}
+
+    def plain(match: re.Match[str]) -> str:
+        name = f"{match[1]}__at_{len(targets)}"
+        targets[name] = f"{match[1]}@{match[2]}"
+        return name
+
+    try:
+        tree = ast.parse(_AT.sub(plain, text).replace("[*]", "[:]").strip(), mode="eval")
+    except SyntaxError as e:
+        raise SpecError(f"must be a condition such as stages[1].dim >= 64 ({e.msg})", text) from e
+    reader = _Reader(text, frozenset(quantities), targets)
+    if not isinstance(tree.body, ast.Compare | ast.BoolOp | ast.UnaryOp):
+        raise SpecError("must compare something, such as stages[1].dim >= 64", text)
+    ask = reader.node(tree.body)
+    return Expression(text, frozenset(reader.quantities), tuple(reader.fields), ask)
+
+
+class _Reader:
+    """Turns the tree of one condition into closures, and notes what it looks at."""
+
+    def __init__(self, text: str, known: frozenset[str], targets: Mapping[str, str]) -> None:
+        self.text = text
+        self.known = known
+        self.targets = targets
+        self.quantities: set[str] = set()
+        self.fields: list[str] = []
+
+    def node(self, tree: ast.expr) -> _Node:
+        match tree:
+            case ast.Constant(value=bool() | int() | float() | str() as value):
+                return lambda names: value
+            case ast.Name(id=name):
+                return self._name(name)
+            case ast.Attribute() | ast.Subscript():
+                return self._path(tree)
+            case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
+                return _lifted(_OPERATORS[type(op)], self.node(left), self.node(right))
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return _negated(self.node(operand))
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return _lifted(operator.sub, lambda names: 0, self.node(operand))
+            case ast.BoolOp(op=op, values=values):
+                return _joined([self.node(v) for v in values], isinstance(op, ast.And))
+            case ast.Compare(left=left, ops=ops, comparators=rest):
+                return self._comparison([left, *rest], ops)
+            case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
+                return self._call(name, args)
+            case ast.List(elts=items) | ast.Tuple(elts=items):
+                each = [self.node(item) for item in items]
+                return lambda names: [item(names) for item in each]
+        raise SpecError(f"cannot use {ast.unparse(tree)!r} in a condition", self.text)
+
+    def _name(self, name: str) -> _Node:
+        name = self.targets.get(name, name)
+        if name in ArchSpec.model_fields:
+            self.fields.append(name)
+            return lambda names: names[name]
+        if name.partition("@")[0] not in self.known:
+            choices = [*self.known, *ArchSpec.model_fields]
+            raise SpecError(f"nothing is called {name!r}{nearest(name, choices)}", self.text)
+        self.quantities.add(name)
+        return lambda names: names.get(name)
+
+    def _path(self, tree: ast.Attribute | ast.Subscript) -> _Node:
+        steps: list[str | int | slice] = []
+        here: ast.expr = tree
+        while not isinstance(here, ast.Name):
+            if isinstance(here, ast.Attribute):
+                steps.insert(0, self._known_field(here.attr))
+                here = here.value
+            elif isinstance(here, ast.Subscript):
+                steps.insert(0, self._index(here.slice))
+                here = here.value
+            else:
+                raise SpecError(f"cannot use {ast.unparse(tree)!r} in a condition", self.text)
+        if here.id not in ArchSpec.model_fields:
+            hint = nearest(here.id, ArchSpec.model_fields)
+            raise SpecError(f"an architecture has no {here.id!r}{hint}", self.text)
+        self.fields.append(ast.unparse(tree).replace("[:]", "[*]"))
+        root = here.id
+        return lambda names: _walk(names[root], steps)
+
+    def _known_field(self, name: str) -> str:
+        if name not in _FIELDS:
+            hint = nearest(name, _FIELDS)
+            raise SpecError(f"no field of an architecture is called {name!r}{hint}", self.text)
+        return name
+
+    def _index(self, tree: ast.expr) -> int | slice:
+        try:
+            if isinstance(tree, ast.Slice):
+                ends = [
+                    None if e is None else ast.literal_eval(e) for e in (tree.lower, tree.upper)
+                ]
+                return slice(*ends)
+            index = ast.literal_eval(tree)
+        except ValueError:
+            index = None
+        if not isinstance(index, int):
+            raise SpecError(
+                f"an index must be a number, a slice or *, got [{ast.unparse(tree)}]", self.text
+            )
+        return index
+
+    def _comparison(self, sides: list[ast.expr], ops: list[ast.cmpop]) -> _Node:
+        pairs: list[_Node] = []
+        for left, op, right in zip(sides, ops, sides[1:], strict=False):
+            if isinstance(op, ast.In | ast.NotIn):
+                found = _lifted(lambda a, b: a in b, self.node(left), self.node(right))
+                pairs.append(found if isinstance(op, ast.In) else _negated(found))
+            elif type(op) in _OPERATORS:
+                pairs.append(_lifted(_OPERATORS[type(op)], self.node(left), self.node(right)))
+            else:
+                raise SpecError("a condition compares with ==, !=, <, <=, >, >=, in", self.text)
+        return pairs[0] if len(pairs) == 1 else _joined(pairs, True)
+
+    def _call(self, name: str, args: list[ast.expr]) -> _Node:
+        inner = [self.node(arg) for arg in args]
+        if name in ("len", "abs") and len(inner) == 1:
+            function: Callable[[Any], Any] = len if name == "len" else abs
+            return lambda names: None if (x := inner[0](names)) is None else function(x)
+        if name in _FUNCTIONS and inner:
+            reduce = _FUNCTIONS[name]
+
+            def reduced(names: Names) -> Any:
+                values = [arg(names) for arg in inner]
+                if len(values) == 1 and isinstance(values[0], list):
+                    values = values[0]
+                present = [v for v in values if v is not None]
+                return reduce(present) if present else None
+
+            return reduced
+        raise SpecError(f"a condition may call min, max, sum, len, abs, got {name}", self.text)
+
+
+def _walk(here: Any, steps: Sequence[str | int | slice]) -> Any:
+    for i, step in enumerate(steps):
+        if here is None:
+            return None
+        if isinstance(step, slice):
+            return [_walk(item, steps[i + 1 :]) for item in here[step]]
+        if isinstance(step, str):
+            here = here.get(step) if isinstance(here, Mapping) else None
+        else:
+            here = here[step] if -len(here) <= step < len(here) else None
+    return here
+
+
+def _lifted(function: Callable[[Any, Any], Any], left: _Node, right: _Node) -> _Node:
+    def lifted(names: Names) -> Any:
+        a, b = left(names), right(names)
+        return None if a is None or b is None else function(a, b)
+
+    return lifted
+
+
+def _negated(inner: _Node) -> _Node:
+    return lambda names: None if (x := inner(names)) is None else not x
+
+
+def _joined(parts: Sequence[_Node], conjunction: bool) -> _Node:
+    """Kleene's and (or): decided by one false (true) part, unknown if any is, else the other."""
+
+    def joined(names: Names) -> bool | None:
+        answers = [part(names) for part in parts]
+        if any(a is not None and bool(a) is not conjunction for a in answers):
+            return not conjunction
+        return None if None in answers else conjunction
+
+    return joined

@@ -1,0 +1,270 @@
+"""SearchSpace: an architecture and what may vary in it. Points are plain dicts of active axes.
+
+Deciding on architectures is one walk over it, be it search, grid or ablation; every point that
+anybody proposes comes through `check`.
+"""
+
+import itertools
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from evnas.errors import SpecError
+from evnas.space.arch import ArchSpec
+from evnas.space.axes import COUNT, Axis, compile_axes
+from evnas.space.domains import Value
+from evnas.space.expressions import Expression, parse_expression
+from evnas.space.paths import assign, diff, spell
+from evnas.space.plain import Plain, copied, look, put
+from evnas.space.search_spec import SpaceSpec
+
+Point = dict[str, Value]
+"""Axis key -> value, for the axes that exist in it, in the space's order."""
+
+MOST_DRAWS = 4000
+_MOST_SPELLINGS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a point is no architecture of the space."""
+
+    reason: str
+    paths: tuple[str, ...]
+    """The fields that took part, as far as known."""
+    count: int = 1
+    """How many conditions are broken."""
+
+
+class SearchSpace:
+    """A base, axes over it, and conditions. Build one with `from_spec`."""
+
+    def __init__(
+        self, *, base: ArchSpec, raw: Plain, axes: list[Axis], require: list[Expression]
+    ) -> None:
+        self.base = base
+        self.axes = tuple(axes)
+        self.by_key = {axis.key: axis for axis in axes}
+        self.require = tuple(require)
+        self._raw = raw
+        self._ordered: dict[str, list[Axis]] = {}
+        for axis in axes:
+            if axis.order:
+                self._ordered.setdefault(axis.order, []).append(axis)
+
+    @classmethod
+    def from_spec(cls, spec: SpaceSpec, base: ArchSpec) -> "SearchSpace":
+        """Compile a space over `base`. Raises SpecError whose path starts with `space`."""
+        raw = base.to_dict()
+        for path, value in spec.set.items():
+            try:
+                assign(raw, path, value)
+            except SpecError as e:
+                raise SpecError(e.reason, f"space.set.{path}") from None
+        axes = compile_axes(spec, raw)
+        require = []
+        for i, text in enumerate(spec.require):
+            try:
+                require.append(parse_expression(text))
+            except SpecError as e:
+                raise SpecError(f"{e.path!r}: {e.reason}", f"space.require[{i}]") from None
+        return cls(base=base, raw=raw, axes=axes, require=require)
+
+    def active(self, point: Mapping[str, Value]) -> Iterator[Axis]:
+        """The axes that exist in a point, parents first."""
+        for axis in self.axes:
+            if not axis.parent or point.get(axis.parent) in axis.parent_values:
+                yield axis
+
+    def draw(self, rng: random.Random) -> Point:
+        """A random point, each branch as likely; it may break conditions."""
+        point: Point = {}
+        for axis in self.active(point):
+            point[axis.key] = axis.domain.draw(rng)
+        self.put_in_order(point, rng)
+        return point
+
+    def put_in_order(self, point: Point, rng: random.Random | None = None) -> None:
+        """Sort increasing and decreasing lists in place; with `rng`, draw them evenly anew."""
+        for axes in self._ordered.values():
+            live = [axis for axis in axes if axis.key in point]
+            if rng is None:
+                picks = sorted(axis.domain.index(point[axis.key]) for axis in live)
+            else:  # multisets of size k of m values are k-subsets of m + k - 1, shifted
+                picks = sorted(rng.sample(range(len(axes[0].domain) + len(live) - 1), len(live)))
+                picks = [pick - i for i, pick in enumerate(picks)]
+            if axes[0].descending:
+                picks.reverse()
+            for axis, pick in zip(live, picks, strict=True):
+                point[axis.key] = axis.domain.values[pick]
+
+    def plain(self, point: Mapping[str, Value]) -> Plain:
+        """The plain form that a point means, not yet validated."""
+        raw: Plain = copied(self._raw)
+        for axis in self.axes:
+            if axis.key not in point or axis.key == COUNT:
+                continue
+            value = point[axis.key]
+            for i, place in enumerate(axis.places):
+                put(
+                    raw,
+                    place,
+                    value if axis.templates is None else copied(axis.templates[value][i]),
+                )
+        if COUNT in point:
+            del raw["stages"][int(point[COUNT]) :]
+        return raw
+
+    def check(self, point: Mapping[str, Value]) -> ArchSpec | Fault:
+        """The architecture of a point, or what speaks against it."""
+        try:
+            arch = ArchSpec.from_dict(self.plain(point))
+        except SpecError as e:
+            return Fault(str(e), (e.path,), 1 + len(self.require))
+        broken = self._broken(arch) if self.require else []
+        if not broken:
+            return arch
+        fields = tuple(path for e in broken for path in e.fields)
+        return Fault(f"breaks {broken[0].text}", fields, len(broken))
+
+    def _broken(self, arch: ArchSpec) -> list[Expression]:
+        raw = arch.to_dict()
+        return [e for e in self.require if e.holds(raw, {}) is False]
+
+    def decode(self, point: Mapping[str, Value]) -> ArchSpec:
+        """Point -> architecture. Raises SpecError when the point is not one of this space."""
+        expected = [axis.key for axis in self.active(point)]
+        if set(expected) != set(point):
+            raise SpecError(f"a point must set exactly {expected}, got {sorted(point)}")
+        for key, value in point.items():
+            domain = self.by_key[key].domain
+            if value not in domain:
+                raise SpecError(f"must be one of {domain.spell()}, got {value!r}", key)
+        for axes in self._ordered.values():
+            picks = [axes[0].domain.index(point[a.key]) for a in axes if a.key in point]
+            if picks != sorted(picks, reverse=axes[0].descending):
+                raise SpecError("is out of order", axes[0].order)
+        found = self.check(point)
+        if isinstance(found, Fault):
+            raise SpecError(found.reason)
+        return found
+
+    def sample(self, rng: random.Random) -> tuple[Point, ArchSpec]:
+        """A random valid point and its architecture.
+
+        Raises:
+            SpecError: `MOST_DRAWS` draws gave none; it says what spoke against them.
+        """
+        reasons: dict[str, int] = {}
+        for _ in range(MOST_DRAWS):
+            point = self.draw(rng)
+            found = self.check(point)
+            if isinstance(found, ArchSpec):
+                return point, found
+            reasons[found.reason] = reasons.get(found.reason, 0) + 1
+        worst = max(reasons, key=lambda r: reasons[r])
+        raise SpecError(
+            f"holds no architecture that could be found in {MOST_DRAWS} draws; of these "
+            f"{reasons[worst]}: {worst}",
+            "space",
+        )
+
+    def points(self) -> Iterator[Point]:
+        """Every point, valid or not, each once; lists that are ordered come ordered."""
+        for point in self._points({}, 0):
+            if self._is_ordered(point):
+                yield point
+
+    def _points(self, point: Point, at: int) -> Iterator[Point]:
+        while at < len(self.axes):
+            axis = self.axes[at]
+            if not axis.parent or point.get(axis.parent) in axis.parent_values:
+                for value in axis.domain.values:
+                    yield from self._points({**point, axis.key: value}, at + 1)
+                return
+            at += 1
+        yield point
+
+    def _is_ordered(self, point: Point) -> bool:
+        for axes in self._ordered.values():
+            picks = [a.domain.index(point[a.key]) for a in axes if a.key in point]
+            if picks != sorted(picks, reverse=axes[0].descending):
+                return False
+        return True
+
+    def enumerate(self) -> Iterator[tuple[Point, ArchSpec]]:
+        """Every distinct valid architecture, under the first point that means it."""
+        seen: set[str] = set()
+        for point in self.points():
+            found = self.check(point)
+            if isinstance(found, ArchSpec) and found.digest not in seen:
+                seen.add(found.digest)
+                yield point, found
+
+    def encode(self, arch: ArchSpec) -> Point | str:
+        """The point that means `arch`, always the same one; or why the space does not hold it."""
+        raw = arch.to_dict()
+        reason = self._outside(raw)
+        for point in itertools.islice(self._spellings(raw, {}, 0), _MOST_SPELLINGS):
+            if not self._is_ordered(point):
+                reason = reason or "a list is out of the order that the space asks for"
+                continue
+            found = self.check(point)
+            if isinstance(found, Fault):
+                reason = reason or found.reason
+            elif found == arch:
+                return point
+            else:
+                reason = reason or self._difference(found, arch)
+        return reason or self._misfit(raw)
+
+    def _spellings(self, raw: Plain, point: Point, at: int) -> Iterator[Point]:
+        """Points that could mean `raw`, the likeliest first.
+
+        A field that the canonical form has dropped, or spelt anew, leaves its axis open.
+        """
+        while at < len(self.axes):
+            axis = self.axes[at]
+            if not axis.parent or point.get(axis.parent) in axis.parent_values:
+                for value in self._likely(axis, raw):
+                    yield from self._spellings(raw, {**point, axis.key: value}, at + 1)
+                return
+            at += 1
+        yield point
+
+    def _likely(self, axis: Axis, raw: Plain) -> list[Value]:
+        if axis.key == COUNT:
+            count = len(raw["stages"])
+            return [count] if count in axis.domain else []
+        if axis.fixed is not None:
+            labels = [
+                label
+                for label in axis.domain.values
+                if all(look(raw, place) == value for place, value in axis.fixed[label])
+            ]
+            return [*labels, *(v for v in axis.domain.values if v not in labels)]
+        there = [look(raw, place) for place in axis.places]
+        first = next((value for value in there if value is not None), None)
+        if first is None or first not in axis.domain:
+            return list(axis.domain.values)
+        return [first]
+
+    def _outside(self, raw: Plain) -> str:
+        """The first axis of the root whose domain lacks what the architecture has there."""
+        for axis in self.axes:
+            for place in axis.places if axis.parent in ("", COUNT) and axis.fixed is None else ():
+                value = look(raw, place)
+                scalar = isinstance(value, str | int | float)
+                if scalar and axis.key != COUNT and value not in axis.domain:
+                    return f"{spell(place)} is {value}, not among {axis.domain.spell()}"
+        return ""
+
+    def _difference(self, found: ArchSpec, arch: ArchSpec) -> str:
+        path, here, there = diff(found, arch)[0]
+        for axis in self.axes:
+            if path.startswith(tuple(map(spell, axis.places))) or path == axis.order:
+                return f"{path} is {there}, not among {axis.domain.spell()}"
+        return f"{path} is {there}, which the space holds at {here}"
+
+    def _misfit(self, raw: Plain) -> str:
+        return f"{len(raw['stages'])} stages are not among {self.by_key[COUNT].domain.spell()}"
