@@ -52,7 +52,7 @@ def load(path: Path, expected: Mapping[str, Any], *, device: torch.device) -> di
         found = state["identity"]
     except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as e:
         raise DataError(
-            f"{path} must be a checkpoint of a proxy training, it cannot be read; delete it"
+            f"{path} must be a checkpoint of a training, it cannot be read; delete it"
         ) from e
     for name, value in expected.items():
         if found.get(name) != value:

@@ -207,8 +207,13 @@ class _Run:
             self.data, indices, resolution=self.budget.resolution, generator=views
         )
         with autocast(self.device, self.budget.precision):
-            logits = self.model(images)
-        loss = F.cross_entropy(logits.float(), labels, label_smoothing=self.budget.label_smoothing)
+            outputs = self.model(images)
+        # without a teacher, both heads of a model for distillation learn the labels
+        heads = outputs if isinstance(outputs, tuple) else (outputs,)
+        smoothing = self.budget.label_smoothing
+        loss = torch.stack(
+            [F.cross_entropy(z.float(), labels, label_smoothing=smoothing) for z in heads]
+        ).mean()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), self.budget.clip_norm)
         self.optimizer.step()

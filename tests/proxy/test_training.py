@@ -224,3 +224,21 @@ def test_derived_seeds_are_pinned():
     # a change here changes every learning curve
     assert derived_seed(0, "init") == 1519069808562059438
     assert derived_seed(0, "order", 1) != derived_seed(0, "order", 2)
+
+
+def test_both_heads_of_a_distillation_model_learn(data, budget, make_net):
+    class TwoHeads(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body, self.a, self.b = make_net(), nn.Linear(2, 2), nn.Linear(2, 2)
+
+        def forward(self, x):
+            x = self.body(x)
+            a, b = self.a(x), self.b(x)
+            return (a, b) if self.training else (a + b) / 2
+
+    model = fresh(TwoHeads)
+    before = [head.weight.detach().clone() for head in (model.a, model.b)]
+    assert train(model, data, budget).status == "complete"
+    for head, weight in zip((model.a, model.b), before, strict=True):
+        assert not torch.equal(head.weight, weight)
