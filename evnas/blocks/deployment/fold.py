@@ -50,7 +50,7 @@ def with_identity(conv: nn.Conv2d, share: Tensor | float = 1.0) -> nn.Conv2d:
     k = conv.kernel_size[0]
     assert conv.groups == conv.in_channels == conv.out_channels
     assert conv.stride == (1, 1) and conv.padding == (k // 2, k // 2) and k % 2
-    weight = conv.weight.double()  # (C, 1, k, k)
+    weight = conv.weight.detach().double().clone()  # (C, 1, k, k)
     weight[:, 0, k // 2, k // 2] += share
     return _like(conv, weight, _bias(conv))
 

@@ -13,20 +13,15 @@ class RowHsmSsd(nn.Module):
     """HSM-SSD on channels-last maps: states (B, N, C), so that Q and O are 1x1 convolutions.
 
     A is gone: the softmax over L cancels it (see `evnas.kernels.hsm_ssd_compress`).
-
-    Args:
-        mixer: the plain form.
-        share: (C,), a factor of the map that it returns; its hidden states stay without it.
     """
 
-    def __init__(self, mixer: HsmSsd, share: Tensor) -> None:
+    def __init__(self, mixer: HsmSsd) -> None:
         super().__init__()
         self.split, self.heads = mixer.split, mixer.heads
         self.proj = FusedConv(mixer.proj)
         self.dwconv = FusedConv(mixer.dwconv)
         self.Q, self.O = _linear(mixer.Q), _linear(mixer.O)
         self.D = nn.Parameter(mixer.D.detach(), requires_grad=False)
-        self.share = nn.Parameter(share.detach(), requires_grad=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) -> the same shape, and the hidden states after O, (B, C, N)."""
@@ -40,7 +35,7 @@ class RowHsmSsd(nn.Module):
         h0 = (K @ u).transpose(1, 2).reshape(Bt, N, C)
         h1, z = self.Q(h0.transpose(1, 2)[..., None]).chunk(2, dim=1)  # (Bt, Ci, N, 1) each
         h = self.O(h1 * (F.silu(z) + self.D)).squeeze(3)  # (Bt, C, N)
-        y = Cm @ (h.transpose(1, 2) * self.share)  # (Bt, L, C)
+        y = Cm @ h.transpose(1, 2)  # (Bt, L, C)
         return y.view(Bt, H, W, C).permute(0, 3, 1, 2), h
 
 

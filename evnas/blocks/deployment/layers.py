@@ -60,7 +60,8 @@ class FusedConv(nn.Module):
     def _packed_for(self, x: Tensor) -> Tensor:
         state = (self.weight.data_ptr(), self.weight._version)
         if self._packed is None or self._packed[0] != state:
-            packed = torch._C._nn.mkldnn_reorder_conv2d_weight(
+            # the stub of torch.C knows an older signature
+            packed = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[call-arg]
                 self.weight.detach().contiguous().to_mkldnn(),
                 self.padding,
                 self.stride,
@@ -84,14 +85,19 @@ def runs_on_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
         x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
-        and not torch.compiler.is_compiling()
-        and not torch.jit.is_tracing()
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.is_grad_enabled()
+        and not x.requires_grad
+        and not weight.is_inference()  # such a one does not tell when it changes
         and type(x) is Tensor
-        and torch.backends.mkldnn.is_available()
-        and torch.backends.mkldnn.enabled
+        and not torch.is_autocast_enabled("cpu")
+        and not followed()
+        and torch._C._has_mkldnn
+        and bool(torch.backends.mkldnn.enabled)
     )
+
+
+def followed() -> bool:
+    """Whether a compiler, exporter or tracer follows the operators instead of running them."""
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
 
 
 class TokenNorm(nn.Module):
@@ -109,32 +115,22 @@ class TokenNorm(nn.Module):
         return y.permute(0, 3, 1, 2)
 
 
-class Gated(nn.Module):
-    """keep * x + branch(x), the branch's own share already in its weights."""
-
-    def __init__(self, branch: nn.Module, keep: Tensor) -> None:
-        super().__init__()
-        self.branch = branch
-        self.keep = nn.Parameter(keep.detach(), requires_grad=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
-        y: Tensor = self.branch(x)
-        return torch.addcmul(y, x, self.keep)
-
-
-class Scaled(nn.Module):
-    """share * branch(x), where the branch ends in nothing that could take the share in."""
+class Blend(nn.Module):
+    """(1 - share) * x + share * branch(x), in one pass over x and the branch's result."""
 
     def __init__(self, branch: nn.Module, share: Tensor) -> None:
         super().__init__()
         self.branch = branch
-        self.share = nn.Parameter(share.detach(), requires_grad=False)
+        self.share = nn.Parameter(share.detach()[:, None, None], requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
-        y: Tensor = self.share * self.branch(x)
-        return y
+        return blend(x, self.branch(x), self.share)
+
+
+def blend(x: Tensor, y: Tensor, share: Tensor) -> Tensor:
+    """(1 - share) * x + share * y in the dtype of x, which autocast may have lowered."""
+    return torch.lerp(x, y.to(x.dtype), share.to(x.dtype))
 
 
 class Sliced(nn.Module):
@@ -157,7 +153,7 @@ class Sliced(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """What the module gives on the whole batch."""
         whole: Tensor
-        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if x.device.type != "cpu" or followed():
             whole = self.module(x)
             return whole
         images = max(1, int(SLICE_ELEMENTS / (self.widest * x.shape[2] * x.shape[3])))

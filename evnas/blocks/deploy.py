@@ -1,0 +1,88 @@
+"""`deploy`: the inference form of a built model, with the same logits and less to do."""
+
+import copy
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from evnas.blocks.deployment.rule import converter
+from evnas.blocks.deployment.rules import CHANNELS_LAST_RULES, RULES
+
+Layout = Literal["channels_last", "contiguous"]
+
+
+class Deployed(nn.Module):
+    """A model in its inference form; made by `deploy`. It cannot be trained, nor put to training.
+
+    `torch.compile`, `torch.export` and CUDA graphs take it like any module.
+    """
+
+    def __init__(self, body: nn.Module, layout: Layout) -> None:
+        super().__init__()
+        self.body = body
+        self.layout: Layout = layout
+        self.requires_grad_(False)
+        self.eval()
+
+    def forward(self, x: Tensor) -> Any:
+        """Images (B, 3, H, W) -> what the model gives in evaluation."""
+        if self.layout == "channels_last":
+            x = x.contiguous(memory_format=torch.channels_last)
+        return self.body(x)
+
+    def train(self, mode: bool = True) -> "Deployed":
+        """Refuse training mode.
+
+        Raises:
+            RuntimeError: `mode` is True.
+        """
+        if mode:
+            raise RuntimeError(
+                "a deployed model runs inference only: its norms are folded into its weights; "
+                "train the model it was made from and deploy that again"
+            )
+        super().train(False)
+        return self
+
+
+def deploy(
+    model: nn.Module, *, layout: Literal["auto", "channels_last", "contiguous"] = "auto"
+) -> Deployed:
+    """The inference form of a model from `build`, with the same results within rounding.
+
+    Batch norms are folded into convolutions, and the affine part of layer norms into the linear
+    map that reads it; depthwise branches take their identity paths and gates in; the classifiers
+    of a fusion head become one; on a CPU, eager float32 convolutions run as oneDNN primitives
+    with their activation, on weights reordered once.
+
+    Args:
+        model: a `Backbone` or `FeatureBackbone`, in any mode; it is copied, not changed. The
+            running statistics of its batch norms are what inference uses.
+        layout: memory format of the maps. `auto` is channels last on a CPU, where it measures
+            faster, and contiguous elsewhere, which the Triton kernels are written for.
+
+    Returns:
+        A module in evaluation mode, without gradients, on the model's device and in its dtype.
+        Its parameters have names of their own.
+
+    Raises:
+        ValueError: an unknown layout, a model that is deployed already, or a batch norm without
+            running statistics.
+    """
+    if layout not in ("auto", "channels_last", "contiguous"):
+        raise ValueError(f"layout must be 'auto', 'channels_last' or 'contiguous', got {layout!r}")
+    if isinstance(model, Deployed):
+        raise ValueError("the model is deployed already")
+    chosen = _layout(model) if layout == "auto" else layout
+    with torch.inference_mode(False), torch.no_grad():
+        rules = CHANNELS_LAST_RULES if chosen == "channels_last" else RULES
+        body = converter(rules)(copy.deepcopy(model).eval())
+    if chosen == "channels_last":
+        body = body.to(memory_format=torch.channels_last)
+    return Deployed(body, chosen)
+
+
+def _layout(model: nn.Module) -> Layout:
+    on_cpu = all(p.device.type == "cpu" for p in model.parameters())
+    return "channels_last" if on_cpu else "contiguous"

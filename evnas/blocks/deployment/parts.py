@@ -1,0 +1,137 @@
+"""Rules for residual blocks, stems and downsampling."""
+
+import torch
+from torch import Tensor, nn
+
+from evnas.blocks.deployment.blocks import BlendedBlock, MergedLpuBlock
+from evnas.blocks.deployment.fold import batch_norm_affine, scaled_after, with_identity
+from evnas.blocks.deployment.layers import Blend, FusedConv, Sliced
+from evnas.blocks.deployment.norms import merged_norm, norm_absorbed
+from evnas.blocks.deployment.rule import Convert, convert_children, replace_child
+from evnas.blocks.downsample import EfficientVimDownsample, PatchMerging, StridedConv
+from evnas.blocks.efficientvim import EfficientVimBlock
+from evnas.blocks.layers import ConvNorm, Mlp
+from evnas.blocks.mixers.hsm_ssd import HsmSsd
+from evnas.blocks.mixers.sa import SelfAttention
+from evnas.blocks.stems import EfficientVimStem, SimpleVssdStem
+from evnas.blocks.vss import MlpBranch, VssBlock
+from evnas.blocks.vssd import VssdBlock
+
+
+def _absorb_mixer_norm(block: VssBlock | VssdBlock | EfficientVimBlock) -> None:
+    """The norm before a mixer goes into the linear map that the mixer begins with."""
+    mixer = block.mixer
+    name = {SelfAttention: "qkv", HsmSsd: ""}.get(type(mixer), "in_proj")
+    if name:  # HSM-SSD reads the normalized map twice
+        block.norm, entry = norm_absorbed(block.norm, getattr(mixer, name))
+        setattr(mixer, name, entry)
+
+
+def vss_block(module: nn.Module, convert: Convert) -> nn.Module:
+    """The norms go into the linear maps behind them."""
+    assert isinstance(module, VssBlock)
+    _absorb_mixer_norm(module)
+    return convert_children(module, convert)
+
+
+def vssd_block(module: nn.Module, convert: Convert) -> nn.Module:
+    """That, and each local perception unit takes its identity path in."""
+    assert isinstance(module, VssdBlock)
+    _absorb_mixer_norm(module)
+    return MergedLpuBlock(
+        lpu1=FusedConv(with_identity(module.lpu1)),
+        lpu2=FusedConv(with_identity(module.lpu2)),
+        norm=convert(module.norm),
+        mixer=convert(module.mixer),
+        mlp=None if module.mlp is None else convert(module.mlp),
+    )
+
+
+def efficientvim_block(module: nn.Module, convert: Convert) -> nn.Module:
+    """Depthwise branches take identity path and gate in; the other gates are one pass each."""
+    assert isinstance(module, EfficientVimBlock)
+    a = torch.sigmoid(module.alpha.detach())  # (4, C)
+    _absorb_mixer_norm(module)
+    return BlendedBlock(
+        local1=_blended(module.dwconv1, a[0], convert),
+        local2=_blended(module.dwconv2, a[2], convert),
+        norm=convert(module.norm),
+        mixer=convert(module.mixer),
+        ffn=Blend(convert(module.ffn), a[3]),
+        share=a[1],
+    )
+
+
+def _blended(branch: ConvNorm, share: Tensor, convert: Convert) -> nn.Module:
+    """(1 - share) x + share * branch(x), one convolution where the norm is a batch norm."""
+    merged = merged_norm(branch)
+    if merged is None:
+        return Blend(convert(branch), share)
+    share = share.double()
+    return FusedConv(with_identity(scaled_after(merged, share), 1 - share))
+
+
+def mlp_branch(module: nn.Module, convert: Convert) -> nn.Module:
+    """The norm goes into the first linear map."""
+    assert isinstance(module, MlpBranch)
+    norm, fc1 = norm_absorbed(module.norm, module.mlp.fc1)
+    replace_child(module, "norm", norm)
+    replace_child(module.mlp, "fc1", fc1)
+    return convert_children(module, convert)
+
+
+def mlp(module: nn.Module, convert: Convert) -> nn.Module:
+    """Two convolutions, the first with its GELU."""
+    assert isinstance(module, Mlp)
+    return nn.Sequential(FusedConv(module.fc1, "gelu"), FusedConv(module.fc2))
+
+
+def efficientvim_downsample(module: nn.Module, convert: Convert) -> nn.Module:
+    """Depthwise residuals merged; the wide part in slices."""
+    assert isinstance(module, EfficientVimDownsample)
+    first, last = merged_norm(module.dwconv1), merged_norm(module.dwconv2)
+    assert first is not None and last is not None  # it always has batch norms
+    wide = nn.Sequential(*(convert(getattr(module, n)) for n in ("expand", "dwconv")))
+    hidden, dim = module.expand.conv.out_channels, module.expand.conv.in_channels
+    return nn.Sequential(
+        FusedConv(with_identity(first)),
+        Sliced(wide, max(hidden, dim)),
+        *(convert(getattr(module, n)) for n in ("se", "project")),
+        FusedConv(with_identity(last)),
+    )
+
+
+def patch_merging(module: nn.Module, convert: Convert) -> nn.Module:
+    """The norm goes into the reduction."""
+    assert isinstance(module, PatchMerging)
+    norm, reduction = norm_absorbed(module.norm, module.reduction)
+    replace_child(module, "norm", norm)
+    replace_child(module, "reduction", reduction)
+    return convert_children(module, convert)
+
+
+def strided_conv(module: nn.Module, convert: Convert) -> nn.Module:
+    """The convolution alone; of 2x2 ones the forward stays, which pads odd maps."""
+    assert isinstance(module, StridedConv)
+    if module.conv.kernel_size[0] == 2:  # its forward pads odd maps
+        replace_child(module, "norm", convert(module.norm))
+        return module
+    return nn.Sequential(FusedConv(module.conv), convert(module.norm))
+
+
+def efficientvim_stem(module: nn.Module, convert: Convert) -> nn.Module:
+    """Folded convolutions, in slices: its first map is the largest of the model."""
+    assert isinstance(module, EfficientVimStem)
+    shrunk, widest = 1, 0.0
+    for conv_norm in module.convs:
+        assert isinstance(conv_norm, ConvNorm)
+        shrunk *= conv_norm.conv.stride[0]
+        widest = max(widest, conv_norm.conv.out_channels / shrunk**2)
+    return Sliced(convert_children(module.convs, convert), widest)
+
+
+def simple_vssd_stem(module: nn.Module, convert: Convert) -> nn.Module:
+    """Convolution, batch norm and ReLU in one."""
+    assert isinstance(module, SimpleVssdStem)
+    merged = scaled_after(module.conv, *batch_norm_affine(module.norm))
+    return nn.Sequential(FusedConv(merged, "relu"), convert(module.out_norm))

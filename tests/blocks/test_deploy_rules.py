@@ -1,0 +1,233 @@
+"""Each rule of deployment alone, in float64, on layers with weights away from their start."""
+
+import copy
+from collections.abc import Mapping
+from typing import TypeVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from evnas.blocks.deployment import fold
+from evnas.blocks.deployment.hsm import RowHsmSsd
+from evnas.blocks.deployment.layers import (
+    ACTIVATIONS,
+    Act,
+    Blend,
+    FusedConv,
+    Sliced,
+    TokenNorm,
+    runs_on_onednn,
+)
+from evnas.blocks.deployment.norms import merged_norm, norm_absorbed
+from evnas.blocks.deployment.rule import Rule, converter
+from evnas.blocks.deployment.rules import CHANNELS_LAST_RULES, RULES
+from evnas.blocks.downsample import DOWNSAMPLES
+from evnas.blocks.efficientvim import EfficientVimBlock
+from evnas.blocks.heads import FusionHead, PooledHead
+from evnas.blocks.layers import ConvNorm, Mlp, PixelLinear
+from evnas.blocks.mixers.hsm_ssd import HsmSsd
+from evnas.blocks.mixers.sa import SelfAttention
+from evnas.blocks.norms import BatchNorm2d, ChannelNorm, norms
+from evnas.blocks.squeeze_excite import NormedSqueezeExcite, SqueezeExcite
+from evnas.blocks.stems import STEMS
+from evnas.blocks.vssd import VssdBlock
+
+FLOAT32 = {"rtol": 1e-4, "atol": 1e-5}
+M = TypeVar("M", bound=nn.Module)
+
+
+def settled(module: M) -> M:
+    """Float64, eval mode, every value moved off its start."""
+    module = module.double().eval()
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for name, value in [*module.named_parameters(), *module.named_buffers()]:
+            if name.endswith("running_var"):
+                value.uniform_(0.5, 2.0, generator=generator)
+            elif value.is_floating_point():
+                value.add_(torch.randn(value.shape, generator=generator, dtype=value.dtype) / 3)
+    return module
+
+
+def image(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+
+
+def vector(n: int) -> Tensor:
+    return image(n) + 2
+
+
+def test_scale_and_shift_after() -> None:
+    conv, x = settled(nn.Conv2d(4, 6, 3, 2, 1, bias=False)), image(2, 4, 7, 5)
+    a, b = vector(6), image(6)
+    want = conv(x) * a[:, None, None] + b[:, None, None]
+    assert_close(fold.scaled_after(conv, a, b)(x), want)
+
+
+def test_scale_and_shift_before() -> None:
+    conv, x = settled(nn.Conv2d(4, 6, 1)), image(2, 4, 7, 5)
+    a, b = vector(4), image(4)
+    want = conv(x * a[:, None, None] + b[:, None, None])
+    assert_close(fold.scaled_before(conv, a, b)(x), want)
+
+
+@pytest.mark.parametrize("conv", [nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1, groups=2)])
+def test_a_shift_does_not_enter_padding_or_groups(conv: nn.Conv2d) -> None:
+    with pytest.raises(ValueError, match="dense unpadded"):
+        fold.scaled_before(conv, vector(4), vector(4))
+
+
+def test_identity_path() -> None:
+    conv, x = settled(nn.Conv2d(5, 5, 3, padding=1, groups=5)), image(2, 5, 4, 6)
+    share = vector(5)
+    assert_close(fold.with_identity(conv)(x), conv(x) + x)
+    assert_close(fold.with_identity(conv, share)(x), conv(x) + share[:, None, None] * x)
+
+
+def test_batch_norm_without_statistics_is_refused() -> None:
+    with pytest.raises(ValueError, match="running statistics"):
+        fold.batch_norm_affine(nn.BatchNorm2d(4, track_running_stats=False))
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_batch_norm_is_a_scale_and_a_shift(affine: bool) -> None:
+    norm, x = settled(BatchNorm2d(4, affine=affine)), image(2, 4, 3, 3)
+    scale, shift = fold.batch_norm_affine(norm)
+    assert_close(scale[:, None, None] * x + shift[:, None, None], norm(x))
+
+
+def test_only_batch_norms_merge_into_the_convolution_before() -> None:
+    x = image(2, 4, 5, 5)
+    batch = settled(ConvNorm(4, 8, 3, norm=BatchNorm2d))
+    merged = merged_norm(batch)
+    assert merged is not None
+    assert_close(merged(x), batch(x))
+    assert merged_norm(ConvNorm(4, 8, norm=ChannelNorm)) is None
+
+
+@pytest.mark.parametrize("kind", [BatchNorm2d, ChannelNorm])
+def test_a_norm_goes_into_the_linear_map_behind(kind: type[nn.Module]) -> None:
+    norm, linear, x = settled(kind(6)), settled(PixelLinear(6, 9, bias=False)), image(2, 6, 3, 4)
+    left, absorbed = norm_absorbed(norm, linear)
+    assert_close(absorbed(left(x)), linear(norm(x)))
+    assert not list(left.parameters())
+
+
+PARTS = {
+    "ConvNorm relu": (ConvNorm(6, 12, 3, norm=BatchNorm2d, stride=2, act=nn.ReLU), 6),
+    "ConvNorm gelu": (ConvNorm(6, 6, 3, norm=BatchNorm2d, groups=6, bias=True, act=nn.GELU), 6),
+    "ConvNorm layer norm": (ConvNorm(6, 12, norm=ChannelNorm, act=nn.ReLU), 6),
+    "Mlp": (Mlp(8, 20), 8),
+    "SqueezeExcite": (SqueezeExcite(8, 2), 8),
+    "NormedSqueezeExcite": (NormedSqueezeExcite(8, norms=norms("ln")), 8),
+    "NormedSqueezeExcite bn": (NormedSqueezeExcite(8, norms=norms("full_bn")), 8),
+    **{f"stem {kind}": (stem(16, 4), 3) for kind, stem in STEMS.items()},
+    **{f"downsample {kind}": (down(8, 16), 8) for kind, down in DOWNSAMPLES.items()},
+}
+
+
+@pytest.mark.parametrize("rules", [RULES, CHANNELS_LAST_RULES], ids=["any", "channels_last"])
+@pytest.mark.parametrize("part", PARTS)
+def test_parts(part: str, rules: Mapping[type[nn.Module], Rule]) -> None:
+    module, x = settled(PARTS[part][0]), image(2, PARTS[part][1], 21, 16)
+    want = module(x)
+    converted = converter(rules)(copy.deepcopy(module))  # a rule uses its module up
+    assert_close(converted(x), want)
+    if part != "ConvNorm layer norm":
+        assert not any(isinstance(m, nn.BatchNorm2d) for m in converted.modules())
+
+
+@pytest.mark.parametrize("norm", ["partial_ln", "full_bn", "ln"])
+def test_gates_and_identity_paths_of_the_efficientvim_block(norm: str) -> None:
+    table = norms(norm)
+    mixer = HsmSsd(8, states=5, heads=2, score="per_state", expand=2.0, norms=table)
+    block = settled(EfficientVimBlock(8, mixer, mlp_ratio=2.0, norms=table))
+    x = image(2, 8, 5, 4)
+    want = block(x)
+    converted = converter(CHANNELS_LAST_RULES)(copy.deepcopy(block))
+    for got, wanted in zip(converted(x), want, strict=True):
+        assert_close(got, wanted)
+    convs = sum(isinstance(m, FusedConv) for m in converted.modules())
+    assert convs == 8  # two local, two of the FFN, four of the mixer
+    assert any(isinstance(m, Blend) for m in (converted.local1, converted.local2)) == (
+        norm == "ln"  # a layer norm keeps the branch apart
+    )
+
+
+def test_local_perception_units_take_their_identity_in() -> None:
+    block = settled(
+        VssdBlock(8, SelfAttention(8, heads=2, norms=norms("ln")), mlp_ratio=2, norms=norms("ln"))
+    )
+    x = image(2, 8, 5, 4)
+    want, _ = block(x)
+    converted = converter(RULES)(copy.deepcopy(block))
+    assert_close(converted(x)[0], want)
+    assert_close(converted.lpu1(x), block.lpu1(x) + x)
+
+
+@pytest.mark.parametrize("norm", ["partial_ln", "full_bn"])
+@pytest.mark.parametrize("distillation", [False, True])
+def test_the_classifiers_of_a_fusion_head_become_one(norm: str, distillation: bool) -> None:
+    head = settled(FusionHead([8, 16], [16], 7, norms=norms(norm), distillation=distillation))
+    states, maps = [image(2, 8, 5), image(2, 16, 3)], [image(2, 8, 4, 4), image(2, 16, 2, 2)]
+    want = head(maps, states)
+    converted = converter(CHANNELS_LAST_RULES)(copy.deepcopy(head))
+    assert_close(converted(maps, states), want)
+    assert sum(isinstance(m, nn.Linear) for m in converted.modules()) == 1
+
+
+@pytest.mark.parametrize("distillation", [False, True])
+def test_a_pooled_head_keeps_its_norm_in_the_classifier(distillation: bool) -> None:
+    head = settled(PooledHead(8, 5, norms=norms("ln"), distillation=distillation))
+    maps = [image(2, 8, 3, 4)]
+    want = head(maps, [None])
+    assert_close(converter(RULES)(copy.deepcopy(head))(maps, [None]), want)
+
+
+@pytest.mark.parametrize("score", ["per_state", "shared"])
+@pytest.mark.parametrize("heads", [1, 2])
+def test_hsm_ssd_by_rows(score: str, heads: int) -> None:
+    mixer = settled(HsmSsd(8, states=5, heads=heads, score=score, expand=1.0, norms=norms("ln")))
+    x = image(2, 8, 3, 7)
+    for got, want in zip(RowHsmSsd(mixer)(x), mixer(x), strict=True):
+        assert_close(got, want)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_token_norm(channels_last: bool) -> None:
+    norm, x = settled(ChannelNorm(8)), image(2, 8, 3, 5)
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    assert_close(TokenNorm(norm.weight, norm.bias)(x), norm(x))
+
+
+@pytest.mark.parametrize("act", ["none", "relu", "gelu"])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
+@pytest.mark.parametrize("groups", [1, 8])
+def test_the_onednn_primitive_is_the_convolution(
+    act: Act, layout: torch.memory_format, groups: int
+) -> None:
+    conv = settled(nn.Conv2d(8, 16, 3, 2, 1, groups=groups)).float()
+    fused = FusedConv(copy.deepcopy(conv), act)
+    x = image(2, 8, 9, 7).float().contiguous(memory_format=layout)
+    want = ACTIVATIONS[act](conv(x).detach())
+    assert runs_on_onednn(x, fused.weight)
+    for images in (x, x[:1], torch.cat([x, x])):  # packed for one batch, used for others
+        assert_close(fused(images)[:1], want[:1], **FLOAT32)
+    with torch.no_grad():
+        conv.weight.mul_(2)
+        fused.weight.mul_(2)  # the packed weights are made again
+    assert_close(fused(x), ACTIVATIONS[act](conv(x).detach()), **FLOAT32)
+
+
+@pytest.mark.parametrize("batch", [1, 5, 8])
+def test_slices_are_the_whole(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evnas.blocks.deployment.layers.SLICE_ELEMENTS", 2 * 4 * 36)
+    seen = []
+    conv = settled(nn.Conv2d(3, 4, 1))
+    conv.register_forward_hook(lambda _m, args, _y: seen.append(len(args[0])))
+    x = image(batch, 3, 6, 6)
+    assert_close(Sliced(conv, 4)(x), torch.cat([conv(part) for part in x.split(1)]))
+    assert max(seen[:-batch]) <= 2 and sum(seen[:-batch]) == batch
