@@ -6,129 +6,39 @@ Every complaint names file, line and path. Nothing here runs or measures anythin
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from evnas.errors import SpecError, nearest
-from evnas.space.arch import ArchSpec, first_fault
+from evnas.space.arch import ArchSpec
 from evnas.space.candidate import Candidate, candidate_of, named_arch
 from evnas.space.catalog import Family
 from evnas.space.located import Located, LocatedError, parse_yaml, read_yaml
 from evnas.space.paths import assign, leaves, spell
 from evnas.space.published import published_table
+from evnas.space.search_spec import SearchSpec
+from evnas.space.sweep_faults import sweep_fault
+from evnas.space.sweep_parts import (
+    CONVENTIONS,
+    DATA_SETS,
+    NAME,
+    EngineSpec,
+    FolderData,
+    ProxySpec,
+    PublishedSpec,
+    SweepPart,
+    TargetSpec,
+)
 
-CONVENTIONS: Mapping[str, Family] = {
-    "EfficientViM": "efficientvim",
-    "VSSD": "vssd",
-    "VMamba": "vmamba",
-    "EfficientVMamba": "efficientvmamba",
-}
-"""A paper's own way of counting FLOPs."""
-DATA_SETS = ("fashion-mnist-12k", "fashion-mnist")
-_DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-_PATTERNS = {
-    _DEVICE: "auto, cpu, cuda or cuda:N",
-    _NAME: "letters, digits, '_', '.' and '-'",
-}
-_SHORT = {"dict_type": "must be a mapping", "string_type": "must be text"}
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+SEARCH_KEYS = tuple(SearchSpec.model_fields)
 
 
-class PublishedSpec(_Part):
-    """The printed table that a sweep stands beside."""
-
-    paper: str
-    table: str = Field(coerce_numbers_to_str=True)
-    convention: Family | None = None
-    """How FLOPs are counted for comparison; the paper's own unless given."""
-
-    @model_validator(mode="after")
-    def _is_printed(self) -> Self:
-        try:
-            published_table(self.paper, self.table)
-        except SpecError as e:
-            raise ValueError(e.reason) from None
-        return self
-
-
-class TargetSpec(_Part):
-    """What throughput is measured on; `evnas.measure.target` says what each field means."""
-
-    device: str = Field(default="auto", pattern=_DEVICE)
-    runtime: Literal["torch", "compile", "cuda_graph", "onnx"] = "torch"
-    resolution: int = Field(default=224, ge=8, le=8192)
-    batch_size: int | Literal["auto"] = "auto"
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    form: Literal["plain", "deployed"] = "plain"
-    budget_s: float = Field(default=8.0, gt=0)
-    """Wall time of warm-up and rounds for one row."""
-
-
-class FolderData(_Part):
-    """An image folder in torchvision's layout: a folder a class, under train/ and val/ or not."""
-
-    folder: str
-
-
-class ProxySpec(_Part):
-    """A short training on real images, the same for every row."""
-
-    data: str | FolderData = "fashion-mnist-12k"
-    resolution: int = Field(default=56, ge=8, le=1024)
-    stem_stride: int = Field(default=4, ge=1, le=16)
-    """The stem's total stride here: 4 at 56x56 gives stages the maps of 16 at 224x224."""
-    width: float = Field(default=1.0, gt=0, le=4)
-    """Every dim of every row times this."""
-    epochs: int = Field(default=2, ge=1)
-    images_per_epoch: int = Field(default=1600, ge=2)
-    """Image presentations an epoch; no image comes twice before every image came once."""
-    batch_size: int = Field(default=16, ge=2)
-    lr: float = Field(default=2e-3, gt=0)
-    """Peak learning rate."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    points_per_epoch: int = Field(default=2, ge=1)
-    """Points of the learning curve an epoch."""
-    curve_images: int = Field(default=500, ge=1)
-    """Held-out images behind every point but the last, which takes all."""
-    device: str = Field(default="auto", pattern=_DEVICE)
-
-    @model_validator(mode="after")
-    def _has_steps(self) -> Self:
-        if self.images_per_epoch // self.batch_size < self.points_per_epoch:
-            raise ValueError(
-                f"an epoch of {self.images_per_epoch} images must hold at least "
-                f"points_per_epoch = {self.points_per_epoch} batches of {self.batch_size}"
-            )
-        return self
-
-    @property
-    def presentations(self) -> int:
-        """Images that a whole training shows: a Record's budget."""
-        return self.epochs * (self.images_per_epoch // self.batch_size) * self.batch_size
-
-
-class EngineSpec(_Part):
-    """Who runs the phases. `local`: worker processes here; `ray`: a Ray cluster."""
-
-    kind: Literal["local", "ray"] = "local"
-    workers: int | Literal["auto"] = "auto"
-    """Of `local`: processes at once; auto is one a GPU, or one on a machine without."""
-    timeout_s: float = Field(default=86400.0, gt=0)
-    """A phase that takes longer ends as `timeout`."""
-    address: str = "auto"
-    resources: dict[str, float] = Field(default_factory=dict)
-
-
-class SweepSpec(_Part):
+class SweepSpec(SweepPart):
     """A validated sweep file."""
 
-    name: str = Field(pattern=_NAME)
+    name: str = Field(pattern=NAME)
     """Names the study's folder under results/."""
     title: str = ""
     base: str | dict[str, Any]
@@ -140,18 +50,38 @@ class SweepSpec(_Part):
     targets: tuple[TargetSpec, ...] = (TargetSpec(),)
     proxy: ProxySpec | None = None
     engine: EngineSpec = EngineSpec()
+    space: Any = None
+    """This and the next six are the search part: `evnas.space.search_spec.SearchSpec`."""
+    strategy: Any = None
+    objectives: Any = None
+    constraints: Any = None
+    budget: Any = None
+    confirm: Any = None
+    warm_start: Any = None
 
     @model_validator(mode="after")
     def _has_work(self) -> Self:
-        if not self.rows:
-            raise ValueError("a sweep needs rows (an ablation)")
+        searches = any(getattr(self, name) is not None for name in SEARCH_KEYS)
+        if searches == bool(self.rows):
+            raise ValueError(
+                "a sweep has either rows (an ablation) or space, strategy, objectives and budget "
+                f"(a search), got {'both' if self.rows else 'neither'}"
+            )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must differ, got {list(self.seeds)}")
         return self
 
     def to_dict(self) -> dict[str, Any]:
         """The resolved sweep: every default spelt out; itself a sweep."""
-        return self.model_dump(mode="json")
+        other = ("rows",) if self.space is not None else SEARCH_KEYS
+        return self.model_dump(mode="json", exclude=set(other))
+
+    @property
+    def search(self) -> SearchSpec | None:
+        """The search part, validated; None of an ablation."""
+        if self.space is None:
+            return None
+        return SearchSpec.model_validate(search_part(self.to_dict()))
 
     @property
     def resolution(self) -> int:
@@ -172,10 +102,14 @@ class Sweep:
 
     spec: SweepSpec
     candidates: tuple[Candidate, ...]
+    """Of an ablation, a row each; none of a search."""
+    base: ArchSpec
 
     @property
     def reference(self) -> Candidate:
         """The row that ratios and differences refer to: the base's own, else the first."""
+        if not self.candidates:
+            return Candidate(label="base", arch=self.base, published="", is_base=True)
         own = [c for c in self.candidates if c.is_base and not c.absent]
         return (own or [c for c in self.candidates if not c.absent] or list(self.candidates))[0]
 
@@ -212,14 +146,14 @@ def load_sweep(
         spec = quickened(spec)
     if name is not None:
         spec = _revalidated(spec.to_dict() | {"name": name}, "--name")
-    return Sweep(spec, _candidates(spec, located))
+    return _sweep(spec, located)
 
 
 def sweep_of(data: Mapping[str, Any], *, source: str = "sweep") -> Sweep:
     """A sweep from plain data, such as what a store holds."""
     located = Located(source, dict(data))
     spec = _validated(located)
-    return Sweep(spec, _candidates(spec, located))
+    return _sweep(spec, located)
 
 
 def quickened(spec: SweepSpec) -> SweepSpec:
@@ -249,11 +183,22 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def search_part(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a sweep that a search has in place of rows, those that are given."""
+    return {key: data[key] for key in SEARCH_KEYS if data.get(key) is not None}
+
+
 def _validated(located: Located) -> SweepSpec:
+    model: type[BaseModel] = SweepSpec
     try:
-        return SweepSpec.model_validate(located.data)
+        spec = SweepSpec.model_validate(located.data)
+        if spec.rows:
+            return spec
+        model = SearchSpec
+        search = SearchSpec.model_validate(search_part(located.data))
     except ValidationError as e:
-        raise located.blame(_fault(e, located.data)) from None
+        raise located.blame(sweep_fault(e, located.data, model)) from None
+    return spec.model_copy(update=search.model_dump(mode="json"))
 
 
 def _data_is_here(spec: SweepSpec, located: Located) -> None:
@@ -270,9 +215,9 @@ def _data_is_here(spec: SweepSpec, located: Located) -> None:
 
 def _revalidated(raw: Mapping[str, Any], where: str) -> SweepSpec:
     try:
-        return SweepSpec.model_validate(raw)
-    except ValidationError as e:
-        raise LocatedError(_fault(e, raw), where) from None
+        return _validated(Located(where, dict(raw)))
+    except LocatedError as e:
+        raise LocatedError(SpecError(e.reason, e.path), where) from None
 
 
 def _overridden(spec: SweepSpec, text: str) -> SweepSpec:
@@ -288,30 +233,40 @@ def _overridden(spec: SweepSpec, text: str) -> SweepSpec:
     return _revalidated(raw, where)
 
 
-def _candidates(spec: SweepSpec, located: Located) -> tuple[Candidate, ...]:
+def _sweep(spec: SweepSpec, located: Located) -> Sweep:
     try:
         base = _base(spec.base, Path(located.source).parent)
     except SpecError as e:
+        if isinstance(e, LocatedError):
+            raise
         raise located.blame(SpecError(e.reason, f"base.{e.path}" if e.path else "base")) from None
-    printed = {}
-    if spec.published is not None:
-        printed = published_table(spec.published.paper, spec.published.table)
+    printed = _printed(spec)
     found: list[Candidate] = []
     for label, row in spec.rows.items():
         try:
-            candidate = candidate_of(label, row or {}, base)
-            if printed and candidate.published not in printed:
-                raise SpecError(
-                    f"{spec.published and spec.published.paper} prints no row "
-                    f"{candidate.published!r} in this table"
-                    f"{nearest(candidate.published, printed)}; `published: NAME` in the row "
-                    "names another"
-                )
+            found.append(_row(label, row or {}, base=base, printed=printed))
         except SpecError as e:
             path = f"rows.{label}.{e.path}" if e.path else f"rows.{label}"
             raise located.blame(SpecError(e.reason, path)) from None
-        found.append(candidate)
-    return tuple(found)
+    return Sweep(spec, tuple(found), base)
+
+
+def _printed(spec: SweepSpec) -> Mapping[str, object]:
+    if spec.published is None:
+        return {}
+    return published_table(spec.published.paper, spec.published.table)
+
+
+def _row(
+    label: str, row: Mapping[str, Any], *, base: ArchSpec, printed: Mapping[str, object]
+) -> Candidate:
+    candidate = candidate_of(label, row, base)
+    if printed and candidate.published not in printed:
+        raise SpecError(
+            f"the published table has no row {candidate.published!r}"
+            f"{nearest(candidate.published, printed)}; `published: NAME` in the row names another"
+        )
+    return candidate
 
 
 def _base(base: str | Mapping[str, Any], folder: Path) -> ArchSpec:
@@ -324,46 +279,6 @@ def _base(base: str | Mapping[str, Any], folder: Path) -> ArchSpec:
         return ArchSpec.from_dict(located.data)
     except SpecError as e:
         raise located.blame(e) from None
-
-
-def _fault(error: ValidationError, data: Any) -> SpecError:
-    """The first complaint, with the keys that this sweep part knows."""
-    fault = error.errors(include_url=False)[0]
-    told = first_fault(error, data)
-    if fault["type"] in _SHORT:
-        return SpecError(f"{_SHORT[fault['type']]}, got {fault['input']!r:.60}", told.path)
-    if told.path.startswith("proxy.data."):
-        return SpecError(
-            f"must be one of {', '.join(DATA_SETS)} or {{folder: PATH}}, got {fault['input']!r}",
-            "proxy.data",
-        )
-    if fault["type"] == "string_pattern_mismatch":
-        must = _PATTERNS.get(fault["ctx"]["pattern"], fault["ctx"]["pattern"])
-        return SpecError(f"must be {must}, got {fault['input']!r}", told.path)
-    if fault["type"] == "extra_forbidden":
-        known = _keys(SweepSpec, fault["loc"][:-1])
-        name = str(fault["loc"][-1])
-        return SpecError(
-            f"unknown key{nearest(name, known)} (known here: {', '.join(known)})", told.path
-        )
-    return told
-
-
-def _keys(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
-    """Names of the fields of the part of a model that `loc` points at."""
-    for part in loc:
-        if part in model.model_fields:
-            annotation = model.model_fields[str(part)].annotation
-            inner = [t for t in _types(annotation) if issubclass(t, BaseModel)]
-            model = inner[0] if inner else model
-    return list(model.model_fields)
-
-
-def _types(annotation: Any) -> list[type]:
-    parts = getattr(annotation, "__args__", ())
-    if not parts:
-        return [annotation] if isinstance(annotation, type) else []
-    return [found for part in parts for found in _types(part)]
 
 
 def write_resolved(spec: SweepSpec, path: Path) -> None:

@@ -46,7 +46,17 @@ def sweep(
         folder = run_sweep(loaded, results=results, fresh=fresh, began=began)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    print(folder)
+    from evnas.report.outcome import write_outcome
+    from evnas.report.tables import as_data, as_text
+    from evnas.search.study import add_time
+    from evnas.store import Store
+
+    began = time.monotonic()
+    table = write_outcome(folder)
+    with Store.append_to(folder / "study.db") as store:
+        spent = add_time(store, wall_s=time.monotonic() - began)
+    data = {"study": str(folder), "table": as_data(table), "time": spent.to_dict()}
+    emit(data, f"{as_text(table)}\n\n{spent}\nreport: {folder / 'report.html'}", json)
 
 
 def plan(

@@ -7,7 +7,8 @@ from evnas.measure.target import Target
 from evnas.record import Phase
 from evnas.search.work import Work
 from evnas.space.candidate import Candidate
-from evnas.sweep import Sweep, TargetSpec
+from evnas.space.sweep_parts import TargetSpec
+from evnas.sweep import Sweep
 
 PHASES: tuple[Phase, ...] = ("count", "speed", "proxy")
 
@@ -40,7 +41,7 @@ def speeds(sweep: Sweep, reference_macs: float) -> list[Work]:
         MeasurementError: a target asks for a device that is not here.
     """
     found = []
-    for spec in sweep.spec.targets:
+    for index, spec in enumerate(sweep.spec.targets):
         for candidate in _reference_first(sweep):
             counted = counted_resolution(sweep, sweep.reference)
             target = settled(spec, candidate, macs=reference_macs, counted=counted)
@@ -51,6 +52,7 @@ def speeds(sweep: Sweep, reference_macs: float) -> list[Work]:
                     candidate,
                     "speed",
                     target=target.id,
+                    target_index=index,
                     resolution=target.resolution,
                     speed=_fields(target) | {"budget_s": spec.budget_s},
                     reference=None if alone else sweep.reference.to_dict(),
@@ -119,6 +121,7 @@ def _work(
     seed: int = 0,
     budget: float = 0.0,
     target: str = "",
+    target_index: int = 0,
     resolution: int | None = None,
     convention: str | None = None,
     speed: Mapping[str, Any] | None = None,
@@ -133,6 +136,7 @@ def _work(
         seed=seed,
         budget=budget,
         target=target,
+        target_index=target_index,
         resolution=resolution or counted_resolution(sweep, candidate),
         convention=convention,
         speed=speed,

@@ -18,10 +18,11 @@ from evnas.search.board import Board, Row
 from evnas.search.engine import Engine
 from evnas.search.engine_local import LocalEngine
 from evnas.search.live import View, view_for
-from evnas.search.study import open_study
+from evnas.search.study import add_time, open_study
 from evnas.search.work import Finished, Work
+from evnas.space.sweep_parts import EngineSpec
 from evnas.store import Store
-from evnas.sweep import EngineSpec, Sweep
+from evnas.sweep import Sweep
 
 TICK_S = 0.25
 
@@ -55,7 +56,7 @@ def run_sweep(sweep: Sweep, *, results: Path, fresh: bool, began: float) -> Path
         finally:
             view.close()
             engine.close()
-            run.note_time(time.monotonic() - began)
+            add_time(store, wall_s=time.monotonic() - began, busy_s=run.busy_s)
     return folder
 
 
@@ -96,12 +97,6 @@ class Run:
         self._phase("count", counts)
         self._phase("speed", plan.speeds(self.sweep, self._reference_macs(counts)))
         self._phase("proxy", proxies)
-
-    def note_time(self, wall_s: float) -> None:
-        """Add this run's time to the study's."""
-        old = self.store.meta("time") or {"wall_s": 0.0, "busy_s": 0.0}
-        new = {"wall_s": old["wall_s"] + wall_s, "busy_s": old["busy_s"] + self.busy_s}
-        self.store.note("time", new)
 
     def _phase(self, phase: Phase, works: Sequence[Work]) -> None:
         self.board.expect(phase, len(works), self._kept(works))

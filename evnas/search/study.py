@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,36 @@ def must_be_writable(folder: Path) -> None:
             f"{folder}: must be a folder that can be written, got: {e.strerror}; "
             "--results names another"
         ) from e
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Where a study's time went, over all its runs."""
+
+    wall_s: float = 0.0
+    busy_s: float = 0.0
+    """Of it, measuring and training; several workers may add up to more."""
+
+    @property
+    def idle_fraction(self) -> float:
+        """The share that neither measured nor trained."""
+        return max(0.0, 1.0 - self.busy_s / self.wall_s) if self.wall_s else 0.0
+
+    def __str__(self) -> str:
+        share = 100 * self.idle_fraction
+        return f"{self.wall_s:.0f} s, of which {share:.1f} % neither measured nor trained"
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain data."""
+        return asdict(self) | {"idle_fraction": self.idle_fraction}
+
+
+def add_time(store: Store, *, wall_s: float, busy_s: float = 0.0) -> Spent:
+    """Add to a study's time, and return all of it."""
+    old = Spent(**(store.meta("time") or {}))
+    new = Spent(old.wall_s + wall_s, old.busy_s + busy_s)
+    store.note("time", asdict(new))
+    return new
 
 
 def _continued(sweep: Sweep, path: Path) -> Store:

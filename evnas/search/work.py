@@ -25,6 +25,8 @@ class Work:
     """Side of the images that are counted or timed."""
     convention: str | None = None
     """`count`: the paper's way of counting beside the exact one."""
+    target_index: int = 0
+    """`speed`: which of the sweep's targets this is; rows may change its resolution and batch."""
     speed: Mapping[str, Any] | None = None
     """`speed`: the settled target's fields, and `budget_s`."""
     reference: Mapping[str, Any] | None = None
@@ -47,6 +49,9 @@ class Work:
         found: Mapping[str, Any] | None = None,
     ) -> Record:
         """The record of this work; `found` holds `values`, `measurements`, `curve`, `details`."""
+        found = dict(found or {})
+        if self.phase == "speed":
+            found["details"] = {**found.get("details", {}), "target_index": self.target_index}
         return Record(
             label=self.label,
             digest=self.digest,
@@ -60,7 +65,7 @@ class Work:
             origin=self.origin,
             started=started,
             seconds=seconds,
-            **(found or {}),
+            **found,
         )
 
 

@@ -1,0 +1,116 @@
+"""The parts of a sweep file as data: published table, target, proxy, engine."""
+
+from collections.abc import Mapping
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from evnas.errors import SpecError
+from evnas.space.catalog import Family
+from evnas.space.published import published_table
+
+CONVENTIONS: Mapping[str, Family] = {
+    "EfficientViM": "efficientvim",
+    "VSSD": "vssd",
+    "VMamba": "vmamba",
+    "EfficientVMamba": "efficientvmamba",
+}
+"""A paper's own way of counting FLOPs."""
+DATA_SETS = ("fashion-mnist-12k", "fashion-mnist")
+_DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+PATTERNS = {
+    _DEVICE: "auto, cpu, cuda or cuda:N",
+    NAME: "letters, digits, '_', '.' and '-'",
+}
+
+
+class SweepPart(BaseModel):
+    """Frozen, and deaf to unknown keys: they are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PublishedSpec(SweepPart):
+    """The printed table that a sweep stands beside."""
+
+    paper: str
+    table: str = Field(coerce_numbers_to_str=True)
+    convention: Family | None = None
+    """How FLOPs are counted for comparison; the paper's own unless given."""
+
+    @model_validator(mode="after")
+    def _is_printed(self) -> Self:
+        try:
+            published_table(self.paper, self.table)
+        except SpecError as e:
+            raise ValueError(e.reason) from None
+        return self
+
+
+class TargetSpec(SweepPart):
+    """What throughput is measured on; `evnas.measure.target` says what each field means."""
+
+    device: str = Field(default="auto", pattern=_DEVICE)
+    runtime: Literal["torch", "compile", "cuda_graph", "onnx"] = "torch"
+    resolution: int = Field(default=224, ge=8, le=8192)
+    batch_size: int | Literal["auto"] = "auto"
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    form: Literal["plain", "deployed"] = "plain"
+    budget_s: float = Field(default=8.0, gt=0)
+    """Wall time of warm-up and rounds for one row."""
+
+
+class FolderData(SweepPart):
+    """An image folder in torchvision's layout: a folder a class, under train/ and val/ or not."""
+
+    folder: str
+
+
+class ProxySpec(SweepPart):
+    """A short training on real images, the same for every row."""
+
+    data: str | FolderData = "fashion-mnist-12k"
+    resolution: int = Field(default=56, ge=8, le=1024)
+    stem_stride: int = Field(default=4, ge=1, le=16)
+    """The stem's total stride here: 4 at 56x56 gives stages the maps of 16 at 224x224."""
+    width: float = Field(default=1.0, gt=0, le=4)
+    """Every dim of every row times this."""
+    epochs: int = Field(default=2, ge=1)
+    images_per_epoch: int = Field(default=1600, ge=2)
+    """Image presentations an epoch; no image comes twice before every image came once."""
+    batch_size: int = Field(default=16, ge=2)
+    lr: float = Field(default=2e-3, gt=0)
+    """Peak learning rate."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    points_per_epoch: int = Field(default=2, ge=1)
+    """Points of the learning curve an epoch."""
+    curve_images: int = Field(default=500, ge=1)
+    """Held-out images behind every point but the last, which takes all."""
+    device: str = Field(default="auto", pattern=_DEVICE)
+
+    @model_validator(mode="after")
+    def _has_steps(self) -> Self:
+        if self.images_per_epoch // self.batch_size < self.points_per_epoch:
+            raise ValueError(
+                f"an epoch of {self.images_per_epoch} images must hold at least "
+                f"points_per_epoch = {self.points_per_epoch} batches of {self.batch_size}"
+            )
+        return self
+
+    @property
+    def presentations(self) -> int:
+        """Images that a whole training shows: a Record's budget."""
+        return self.epochs * (self.images_per_epoch // self.batch_size) * self.batch_size
+
+
+class EngineSpec(SweepPart):
+    """Who runs the phases. `local`: worker processes here; `ray`: a Ray cluster."""
+
+    kind: Literal["local", "ray"] = "local"
+    workers: int | Literal["auto"] = "auto"
+    """Of `local`: processes at once; auto is one a GPU, or one on a machine without."""
+    timeout_s: float = Field(default=86400.0, gt=0)
+    """A phase that takes longer ends as `timeout`."""
+    address: str = "auto"
+    resources: dict[str, float] = Field(default_factory=dict)
