@@ -48,6 +48,11 @@ class Backbone(nn.Module):
         self.stages = nn.ModuleList(stages)
         self.head = head
 
+    @property
+    def num_classes(self) -> int:
+        """Logits."""
+        return self.arch.num_classes
+
     def forward_features(self, x: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
         """Images (B, 3, H, W) to each stage's map, (B, C_s, H_s, W_s), and hidden states.
 
