@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-import moocore
 import numpy as np
 from numpy.typing import NDArray
 
+from evnas.pareto import front_mask, hypervolume
 from evnas.report.frames import Frame
 from evnas.report.objectives import Objective
 
@@ -32,13 +32,11 @@ def _less_is_better(frame: Frame, aim: Objective) -> NDArray[np.float64]:
 
 def front(values: Points) -> NDArray[np.bool_]:
     """Which of the points (n, objectives), less better, no other dominates; equals all count."""
-    if len(values) == 0:
-        return np.zeros(0, dtype=bool)
-    return np.asarray(moocore.is_nondominated(values, keep_weakly=True), dtype=bool)
+    return front_mask(values) if len(values) else np.zeros(0, dtype=bool)
 
 
 def hypervolume_fraction(values: Points, *, worst: Points, best: Points) -> float:
     """Share of the box between `best` and `worst` that the points dominate, 0 to 1."""
     span = np.where(worst > best, worst - best, 1.0)
     scaled = (values - best) / span
-    return float(moocore.hypervolume(scaled, ref=np.ones(values.shape[1])))
+    return hypervolume(scaled, [1.0] * values.shape[1])

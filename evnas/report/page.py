@@ -35,14 +35,15 @@ def write_report(study_dir: Path, out_dir: Path | None = None) -> list[Path]:
         out = out_dir or study_dir
         out.mkdir(parents=True, exist_ok=True)
         page, data = out / "report.html", out / "front.json"
-        page.write_text(_page(reader), encoding="utf-8")
+        page.write_text(page_of(reader), encoding="utf-8")
         data.write_text(dumps(front_data(reader)) + "\n", encoding="utf-8")
     finally:
         reader.close()
     return [page, data, *write_pictures(page, out)]
 
 
-def _page(reader: StudyReader) -> str:
+def page_of(reader: StudyReader) -> str:
+    """The one-file page of a study that is read to its end."""
     told = about(reader) | {"running": False}
     cards = [card(reader.records_of(row)) for row in range(len(reader.frame))]
     blocks = {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from evnas.report.pictures import QUIET_FLAGS, browser
 from evnas.report.server import make_app
@@ -118,6 +118,13 @@ class Watched:
         for context in self._contexts:
             context.close()
 
+    def check(self) -> None:
+        """No complaint, and no request that leaves the machine."""
+        complaints, self.complaints = self.complaints, []
+        assert complaints == []
+        inner = ("http://127.0.0.1:", "data:", "blob:", "file:")
+        assert [url for url in self.requests if not url.startswith(inner)] == []
+
 
 @pytest.fixture
 def watched(chromium: Browser) -> Iterator[Watched]:
@@ -125,9 +132,34 @@ def watched(chromium: Browser) -> Iterator[Watched]:
     pages = Watched(chromium)
     yield pages
     pages.close()
-    assert pages.complaints == []
-    inner = ("http://127.0.0.1:", "data:", "blob:", "file:")
-    assert [url for url in pages.requests if not url.startswith(inner)] == []
+    pages.check()
+
+
+@pytest.fixture(scope="session")
+def shared(chromium: Browser, served: Served) -> Iterator[tuple[Watched, Page]]:
+    """One page that stays open: loading the charting library anew takes seconds a test."""
+    pages = Watched(chromium)
+    yield pages, pages.open(f"{served.url}/#study=made")
+    pages.close()
+
+
+@pytest.fixture
+def page(shared: tuple[Watched, Page], served: Served) -> Iterator[Page]:
+    """The study of 400 trials as one first opens it, at 1280 pixels, light."""
+    pages, found = shared
+    found.set_viewport_size({"width": 1280, "height": 900})
+    found.emulate_media(color_scheme="light")
+    found.mouse.move(0, 0)
+    found.goto(f"{served.url}/#study=made")
+    drawn(found)
+    yield found
+    pages.check()
+
+
+def drawn(page: Page) -> None:
+    """Wait until the front of the study stands."""
+    expect(page.locator("#figure-front .main-svg").first).to_be_visible()
+    expect(page.locator("#filter-says")).to_have_text(f"{TRIALS} of {TRIALS} trials")
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ EV.masthead = () => {
     : behind ? EV.h("span", { class: "status" }, `reading ${Math.round(100 * about.reading.done / about.reading.of)} %`) : about.running ? EV.h("span", { class: "status running" }, "running") : null;
   const had = document.activeElement?.id;
   EV.$("top").replaceChildren(
-    EV.source.live && open ? EV.h("a", { class: "brand", href: "#", "aria-label": "All studies" }, "evnas") : EV.h("span", { class: "brand" }, "evnas"),
+    EV.source.live && open ? EV.h("a", { class: "brand", href: "#", "aria-label": "evnas: all studies" }, "evnas") : EV.h("span", { class: "brand" }, "evnas"),
     open ? EV.h("h1", {}, about.title) : EV.h("span", { class: "grow" }), open ? state : null,
     open ? EV.h("span", { class: "count" }, `${EV.plural(EV.data.n, "trial")}${about.expected ? ` of ${about.expected.toLocaleString("en-GB")}` : ""}`) : null, theme);
   document.title = open ? `${about.title} · evnas` : "evnas";
