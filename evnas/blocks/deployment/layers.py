@@ -83,13 +83,13 @@ class FusedConv(nn.Module):
 def runs_on_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether a fused oneDNN primitive may stand for the plain operators on `x`."""
     return (
-        x.device.type == "cpu"
+        not followed()
+        and x.device.type == "cpu"
         and x.dtype == weight.dtype == torch.float32
         and not x.requires_grad
         and not weight.is_inference()  # such a one does not tell when it changes
         and type(x) is Tensor
         and not torch.is_autocast_enabled("cpu")
-        and not followed()
         and torch._C._has_mkldnn
         and bool(torch.backends.mkldnn.enabled)
     )
