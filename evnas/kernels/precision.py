@@ -1,7 +1,14 @@
 """In which dtype the operators keep their states and sums."""
 
+import functools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import torch
 from torch import Tensor
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def accumulation_dtype(*tensors: Tensor) -> torch.dtype:
@@ -10,3 +17,16 @@ def accumulation_dtype(*tensors: Tensor) -> torch.dtype:
         if t.dtype == torch.float64:
             return torch.float64
     return torch.float32
+
+
+def without_autocast(body: Callable[P, R]) -> Callable[P, R]:
+    """An operator's body whose products keep the dtypes it chose, also in an autocast region."""
+
+    @functools.wraps(body)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        first = args[0]
+        assert isinstance(first, Tensor)  # every operator has its input first
+        with torch.autocast(first.device.type, enabled=False):
+            return body(*args, **kwargs)
+
+    return run

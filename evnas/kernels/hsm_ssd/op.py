@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.library import custom_op
 
 from evnas.kernels.dispatch import resolve
-from evnas.kernels.precision import accumulation_dtype
+from evnas.kernels.precision import accumulation_dtype, without_autocast
 
 from .cpu import (
     compress_cpu,
@@ -31,12 +31,19 @@ def _compress(u: Tensor, dt: Tensor, B: Tensor, heads: int, impl: str) -> tuple[
 
 
 def _compress_backward(
-    gh0: Tensor, u: Tensor, dt: Tensor, B: Tensor, log_sum: Tensor, heads: int, impl: str
+    gh0: Tensor,
+    h0: Tensor,
+    u: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    log_sum: Tensor,
+    heads: int,
+    impl: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     if resolve("hsm_ssd_compress", impl, u) == "triton":
         from .kernel import compress_triton_backward  # triton is optional
 
-        return compress_triton_backward(gh0, u, dt, B, log_sum, heads=heads)
+        return compress_triton_backward(gh0, h0, u, dt, B, log_sum, heads=heads)
     return compress_cpu_backward(gh0, u, dt, B, log_sum, heads=heads)
 
 
@@ -57,6 +64,7 @@ def _expand_backward(gy: Tensor, h: Tensor, C: Tensor, impl: str) -> tuple[Tenso
 
 
 @custom_op("evnas::hsm_ssd_compress", mutates_args=())
+@without_autocast
 def hsm_ssd_compress_op(
     u: Tensor, dt: Tensor, B: Tensor, A: Tensor | None, heads: int, impl: str
 ) -> tuple[Tensor, Tensor]:
@@ -73,29 +81,44 @@ def _(
 
 
 @custom_op("evnas::hsm_ssd_compress_backward", mutates_args=())
+@without_autocast
 def hsm_ssd_compress_backward_op(
-    gh0: Tensor, u: Tensor, dt: Tensor, B: Tensor, log_sum: Tensor, heads: int, impl: str
+    gh0: Tensor,
+    h0: Tensor,
+    u: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    log_sum: Tensor,
+    heads: int,
+    impl: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of u, dt and B."""
-    return _compress_backward(gh0, u, dt, B, log_sum, heads, impl)
+    return _compress_backward(gh0, h0, u, dt, B, log_sum, heads, impl)
 
 
 @hsm_ssd_compress_backward_op.register_fake
 def _(
-    gh0: Tensor, u: Tensor, dt: Tensor, B: Tensor, log_sum: Tensor, heads: int, impl: str
+    gh0: Tensor,
+    h0: Tensor,
+    u: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    log_sum: Tensor,
+    heads: int,
+    impl: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     return u.new_empty(u.shape), dt.new_empty(dt.shape), B.new_empty(B.shape)
 
 
 def _compress_setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     u, dt, B, A, ctx.heads, ctx.impl = inputs
-    ctx.save_for_backward(u, dt, B, A, output[1])
+    ctx.save_for_backward(u, dt, B, A, *output)
     ctx.mark_non_differentiable(output[1])
 
 
 def _compress_grad(ctx: Any, gh0: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    u, dt, B, A, log_sum = ctx.saved_tensors
-    gu, gdt, gB = hsm_ssd_compress_backward_op(gh0, u, dt, B, log_sum, ctx.heads, ctx.impl)
+    u, dt, B, A, h0, log_sum = ctx.saved_tensors
+    gu, gdt, gB = hsm_ssd_compress_backward_op(gh0, h0, u, dt, B, log_sum, ctx.heads, ctx.impl)
     return gu, gdt, gB, None if A is None else torch.zeros_like(A), None, None
 
 
@@ -103,6 +126,7 @@ hsm_ssd_compress_op.register_autograd(_compress_grad, setup_context=_compress_se
 
 
 @custom_op("evnas::hsm_ssd_expand", mutates_args=())
+@without_autocast
 def hsm_ssd_expand_op(h: Tensor, C: Tensor, impl: str) -> Tensor:
     """y = h C, in the dtype of h."""
     return _expand(h, C, h.dtype, impl)
@@ -114,6 +138,7 @@ def _(h: Tensor, C: Tensor, impl: str) -> Tensor:
 
 
 @custom_op("evnas::hsm_ssd_expand_backward", mutates_args=())
+@without_autocast
 def hsm_ssd_expand_backward_op(
     gy: Tensor, h: Tensor, C: Tensor, impl: str
 ) -> tuple[Tensor, Tensor]:
@@ -140,6 +165,7 @@ hsm_ssd_expand_op.register_autograd(_expand_grad, setup_context=_expand_setup)
 
 
 @custom_op("evnas::hsm_ssd", mutates_args=())
+@without_autocast
 def hsm_ssd_op(
     u: Tensor,
     dt: Tensor,
@@ -178,6 +204,7 @@ def _(
 
 
 @custom_op("evnas::hsm_ssd_backward", mutates_args=())
+@without_autocast
 def hsm_ssd_backward_op(
     gy: Tensor,
     gh: Tensor,
@@ -197,7 +224,7 @@ def hsm_ssd_backward_op(
     h = middle(h0, Q, O, D)
     g_expand, gC = _expand_backward(gy, h, C, impl)
     gh0, gQ, gO, gD = middle_backward(g_expand.to(h0.dtype) + gh.to(h0.dtype), h0, Q, O, D)
-    gu, gdt, gB = _compress_backward(gh0, u, dt, B, log_sum, heads, impl)
+    gu, gdt, gB = _compress_backward(gh0, h0, u, dt, B, log_sum, heads, impl)
     return [gu, gdt, gB, gC.to(C.dtype), gQ.to(Q.dtype), gO.to(O.dtype), gD.to(D.dtype)]
 
 

@@ -6,12 +6,13 @@ from torch import Tensor
 from torch.library import custom_op
 
 from evnas.kernels.dispatch import resolve
-from evnas.kernels.precision import accumulation_dtype
+from evnas.kernels.precision import accumulation_dtype, without_autocast
 
 from .cpu import nc_ssd_cpu, nc_ssd_cpu_backward
 
 
 @custom_op("evnas::nc_ssd", mutates_args=())
+@without_autocast
 def nc_ssd_op(
     v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, C: Tensor, D: Tensor, impl: str
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -35,6 +36,7 @@ def _(
 
 
 @custom_op("evnas::nc_ssd_backward", mutates_args=())
+@without_autocast
 def nc_ssd_backward_op(
     gy: Tensor,
     g_state: Tensor,

@@ -1,0 +1,101 @@
+"""Every mixer in every block, on any map: finite, shaped, and what float64 says it is."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from evnas.blocks.backbone import build_block
+from evnas.blocks.mixers import MIXERS
+from evnas.space import mixers as specs
+from evnas.space.arch import BLOCKS, ArchSpec
+
+DIM = 16
+MAPS = [(7, 5), (14, 14), (1, 1)]
+BATCHES = [1, 3]
+VARIANTS: dict[str, dict[str, Any]] = {
+    "hsm_ssd": {"kind": "hsm_ssd", "states": 9},
+    "hsm_ssd heads": {"kind": "hsm_ssd", "states": 5, "heads": 2, "score": "shared", "expand": 2},
+    "nc_ssd": {"kind": "nc_ssd", "states": 6, "heads": 4},
+    "sa": {"kind": "sa", "heads": 2},
+    "ss2d cross": {"kind": "ss2d"},
+    "ss2d unidi": {"kind": "ss2d", "scan": "unidi", "gate": True, "conv": False},
+    "ss2d bidi": {"kind": "ss2d", "scan": "bidi", "d_state": 3, "act": "gelu"},
+    "ss2d cascade": {"kind": "ss2d", "scan": "cascade", "d_state": 2},
+    "es2d": {"kind": "es2d", "d_state": 4},
+    "es2d step 3": {"kind": "es2d", "d_state": 1, "step": 3, "gate": False},
+    "es2d step 1": {"kind": "es2d", "d_state": 2, "step": 1},
+}
+WITH_MIXER = [b for b in BLOCKS if b != "inres"]
+CASES = [*((b, m) for b in WITH_MIXER for m in VARIANTS), ("inres", None)]
+# of the norm of each: values, gradients. bfloat16 has 8 bits of mantissa, and where it flips the
+# sign of one of the few values that a ReLU sees on a 1x1 map, a gradient of one in a hundred goes
+TOLERANCE = {torch.float32: (1e-5, 2e-5), torch.bfloat16: (2e-2, 0.2)}
+
+
+def test_the_tables_name_the_same_mixers() -> None:
+    assert tuple(MIXERS) == specs.MIXERS
+    assert {v["kind"] for v in VARIANTS.values()} == set(MIXERS)
+
+
+def block_of(block: str, mixer: str | None, *, norm: str = "partial_ln") -> nn.Module:
+    """One seeded block in evaluation mode, so that batch norms do not divide by near-zeros."""
+    stage = {"depth": 1, "dim": DIM, "block": block, "mixer": VARIANTS[mixer] if mixer else None}
+    arch = ArchSpec.from_dict(
+        {"stem": {}, "stages": [stage], "downsample": "efficientvim", "norm": norm}
+    )
+    torch.manual_seed(0)
+    return build_block(arch, 0).eval()
+
+
+def run(block: nn.Module, x: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+    """Output, hidden states if any, and gradients of input and parameters, in float64."""
+    x = x.to(torch.float64 if dtype == torch.float64 else torch.float32)
+    x = x.detach().clone().requires_grad_()
+    block = copy.deepcopy(block).to(x.dtype)
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
+        y, h = block(x)
+    assert y.shape == x.shape
+    # the weight keeps a norm's gradient from vanishing in the sum
+    weight = torch.linspace(-1, 1, y.numel(), dtype=torch.float64).view(y.shape)
+    loss = (y.double() * weight).sum()
+    if h is not None:
+        assert h.ndim == 3 and h.shape[0] == x.shape[0]
+        assert h.shape[1] == block.mixer.hidden_width
+        loss = loss + h.double().square().sum()
+    loss.backward()
+    weights = [p.grad.flatten() for p in block.parameters() if p.grad is not None]
+    found = {"y": y, "gradient of x": x.grad, "gradient of weights": torch.cat(weights)}
+    if h is not None:
+        found["h"] = h
+    return {name: t.detach().double() for name, t in found.items()}
+
+
+@pytest.mark.parametrize(("block", "mixer"), CASES, ids=str)
+def test_it_agrees_with_its_float64_run(block: str, mixer: str | None) -> None:
+    module = block_of(block, mixer)
+    for batch in BATCHES:
+        for height, width in MAPS:
+            x = torch.randn(batch, DIM, height, width, dtype=torch.float64)
+            exact = run(module, x, torch.float64)
+            for dtype, (value, gradient) in TOLERANCE.items():
+                found = run(module, x, dtype)
+                for name, want in exact.items():
+                    got = found[name]
+                    assert got.isfinite().all()
+                    error = (got - want).norm() / want.norm().clamp(min=1e-2)
+                    bound = gradient if name.startswith("gradient") else value
+                    assert error <= bound, f"{name}, {dtype}, {batch}x{height}x{width}"
+
+
+@pytest.mark.parametrize("norm", ["partial_ln", "full_bn", "ln"])
+@pytest.mark.parametrize(("block", "mixer"), CASES, ids=str)
+def test_it_trains_on_any_map_with_any_norm(block: str, mixer: str | None, norm: str) -> None:
+    module = block_of(block, mixer, norm=norm).train()
+    for batch, size in ((1, (1, 1)), (1, (7, 5)), (3, (1, 1))):
+        y, _ = module(torch.randn(batch, DIM, *size))
+        y.square().sum().backward()
+        assert y.isfinite().all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
