@@ -284,3 +284,11 @@ def _base(base: str | Mapping[str, Any], folder: Path) -> ArchSpec:
 def write_resolved(spec: SweepSpec, path: Path) -> None:
     """Write the resolved sweep as YAML."""
     path.write_text(yaml.safe_dump(spec.to_dict(), sort_keys=False, allow_unicode=True))
+
+
+def sweep_schema() -> dict[str, Any]:
+    """The JSON schema of sweep files, the search part's included, for editors."""
+    schema, search = SweepSpec.model_json_schema(), SearchSpec.model_json_schema()
+    schema["properties"] |= search["properties"]
+    schema["$defs"] |= search["$defs"]
+    return schema

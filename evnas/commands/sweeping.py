@@ -52,11 +52,16 @@ def sweep(
     from evnas.store import Store
 
     began = time.monotonic()
-    table = write_outcome(folder)
+    table = write_outcome(folder).table
     with Store.append_to(folder / "study.db") as store:
         spent = add_time(store, wall_s=time.monotonic() - began)
-    data = {"study": str(folder), "table": as_data(table), "time": spent.to_dict()}
-    emit(data, f"{as_text(table)}\n\n{spent}\nreport: {folder / 'report.html'}", json)
+    data = {
+        "study": str(folder),
+        "table": None if table is None else as_data(table),
+        "time": spent.to_dict(),
+    }
+    shown = "" if table is None else as_text(table) + "\n\n"
+    emit(data, f"{shown}{spent}\nreport: {folder / 'report.html'}", json)
 
 
 def plan(

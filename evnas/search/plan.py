@@ -54,7 +54,7 @@ def speeds(sweep: Sweep, reference_macs: float) -> list[Work]:
                     target=target.id,
                     target_index=index,
                     resolution=target.resolution,
-                    speed=_fields(target) | {"budget_s": spec.budget_s},
+                    speed=target_fields(target) | {"budget_s": spec.budget_s},
                     reference=None if alone else sweep.reference.to_dict(),
                 )
             )
@@ -108,7 +108,8 @@ def _reference_first(sweep: Sweep) -> list[Candidate]:
     return sorted(rows, key=lambda c: c != sweep.reference)
 
 
-def _fields(target: Target) -> dict[str, Any]:
+def target_fields(target: Target) -> dict[str, Any]:
+    """A target as plain data, for `Work.speed`."""
     names = ("device", "runtime", "resolution", "batch_size", "precision", "form")
     return {name: getattr(target, name) for name in names}
 

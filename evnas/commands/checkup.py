@@ -1,0 +1,86 @@
+"""What `evnas doctor` finds: devices, versions, kernels, runtimes and data on this machine."""
+
+import importlib.util
+from typing import Any
+
+import torch
+
+from evnas.commands.output import columns
+from evnas.errors import DataError
+from evnas.kernels.dispatch import OPERATORS, implementation_in_use, why_not_triton
+from evnas.measure.conditions import environment
+from evnas.proxy import fashion
+from evnas.report.pictures import browser
+
+
+def checkup() -> dict[str, Any]:
+    """Everything, as plain data; `advice` says what could be better."""
+    devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    found: dict[str, Any] = {
+        "environment": environment(),
+        "devices": devices,
+        "kernels": {
+            device: {op: implementation_in_use(op, device) for op in OPERATORS}
+            for device in devices
+        },
+        "runtimes": _runtimes(),
+        "data": _data(),
+        "browser": browser() or "",
+    }
+    return found | {"advice": _advice(found)}
+
+
+def checkup_text(found: dict[str, Any]) -> str:
+    """The same for a terminal."""
+    machine = found["environment"]
+    packages = [f"{name} {version}" for name, version in machine["packages"].items()]
+    cpu = machine["cpu"]
+    lines = [
+        f"python {machine['python']}, {', '.join(packages)}",
+        f"cpu: {cpu['model']}, {cpu['cores']} cores, {cpu['memory_gib']} GiB",
+        *(f"gpu: {gpu['name']}, driver {gpu['driver_version']}" for gpu in machine["gpus"]),
+    ]
+    kernels = [
+        (op, *(found["kernels"][device][op] for device in found["devices"])) for op in OPERATORS
+    ]
+    answers = [*found["runtimes"].items(), *found["data"].items()]
+    return "\n\n".join(
+        [
+            "\n".join(lines),
+            columns(("operator", *found["devices"]), kernels),
+            columns(("runtime or data", "here"), answers),
+        ]
+    )
+
+
+def _runtimes() -> dict[str, str]:
+    here = {"torch": "yes", "compile": "yes"}
+    compiler = importlib.util.find_spec("triton") is not None or not torch.cuda.is_available()
+    here["compile"] = "yes" if compiler else "no: triton is not installed"
+    here["cuda_graph"] = "yes" if torch.cuda.is_available() else "no: no CUDA device"
+    onnx = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
+    here["onnx"] = f"no: {' and '.join(onnx)} not installed" if onnx else "yes"
+    return here
+
+
+def _data() -> dict[str, str]:
+    full = "yes"
+    try:
+        fashion.full_set(fashion.full_set_folders())
+    except DataError as e:
+        full = f"no: {e}"
+    shipped = "yes" if fashion.SHIPPED_FILE.exists() else "no: the installation lacks it"
+    return {"fashion-mnist-12k": shipped, "fashion-mnist": full}
+
+
+def _advice(found: dict[str, Any]) -> list[str]:
+    advice = []
+    for device in found["devices"][1:]:
+        reason = why_not_triton(torch.device(device), torch.float32)
+        if reason is not None:
+            advice.append(f"{device} runs without the Triton kernels: {reason}")
+    if found["runtimes"]["onnx"] != "yes":
+        advice.append("pip install 'evnas[onnx]' adds the ONNX runtime")
+    if not found["browser"]:
+        advice.append("with Chromium installed, reports also write PNG and SVG figures")
+    return advice

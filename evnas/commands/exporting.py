@@ -1,0 +1,98 @@
+"""Files made from a model: torch.export, ONNX, and weights under other names."""
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from evnas.blocks.backbone import Backbone, build
+from evnas.blocks.deploy import deploy
+from evnas.blocks.official import load_official, load_state, read_checkpoint, to_official
+from evnas.errors import DataError, SpecError
+from evnas.space.arch import ArchSpec
+
+
+def write_export(
+    arch: ArchSpec,
+    output: Path,
+    *,
+    weights: Path | None,
+    resolution: int,
+    batch_size: int,
+    form: Literal["plain", "deployed"],
+) -> dict[str, Any]:
+    """Build, load, fold and write a model; what was written, as data.
+
+    Raises:
+        SpecError: the file name says neither .pt2 nor .onnx.
+        DataError: the weights do not fit, or the file cannot be written.
+    """
+    if output.suffix not in (".pt2", ".onnx"):
+        raise SpecError(f"the output must end in .pt2 or .onnx, got {output}")
+    model = build(arch, seed=0).eval()
+    if weights is not None:
+        _load(model, weights)
+    if form == "deployed":
+        model = deploy(model)
+    images = torch.zeros(batch_size, 3, resolution, resolution)
+    try:
+        _write(model, images, output)
+    except OSError as e:
+        raise DataError(f"{output} must be writable, got: {e.strerror}") from e
+    return {
+        "output": str(output),
+        "bytes": output.stat().st_size,
+        "digest": arch.digest,
+        "input": list(images.shape),
+        "form": form,
+    }
+
+
+def convert_weights(
+    name: str, source: Path, output: Path, *, to: Literal["ours", "official"]
+) -> int:
+    """Write the weights of `source` under other names; how many tensors.
+
+    Raises:
+        SpecError: no architecture has that name.
+        DataError: the weights do not fit, or a file cannot be read or written.
+    """
+    if to == "ours":
+        tensors = load_official(name, source).state_dict()
+    else:
+        from evnas.space.catalog import entry
+
+        model = build(entry(name).arch)
+        _load(model, source)
+        tensors = to_official(model)
+    try:
+        torch.save(dict(tensors), output)
+    except (OSError, RuntimeError) as e:
+        raise DataError(f"{output} must be a file that can be written, got: {e}") from e
+    return len(tensors)
+
+
+def _load(model: nn.Module, weights: Path) -> None:
+    """Weights under our names or the release's."""
+    state = read_checkpoint(weights)
+    held = state.get("model", state)
+    if set(held) == set(model.state_dict()):
+        model.load_state_dict(held)
+        return
+    assert isinstance(model, Backbone)
+    load_state(model, state)
+
+
+def _write(model: nn.Module, images: torch.Tensor, output: Path) -> None:
+    with torch.inference_mode():
+        program = torch.export.export(model, (images,))
+        if output.suffix == ".pt2":
+            torch.export.save(program, output)
+            return
+        with contextlib.redirect_stdout(io.StringIO()):  # torch's exporter talks on stdout
+            written = torch.onnx.export(program, (), dynamo=True)
+        assert written is not None
+        written.save(str(output))

@@ -1,0 +1,93 @@
+"""One model measured from the command line, under the protocol that sweeps use."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evnas.errors import MeasurementError
+from evnas.record import Record
+from evnas.search.evaluate import Evaluator
+from evnas.search.work import Work
+from evnas.space.arch import ArchSpec
+from evnas.space.candidate import Candidate
+from evnas.space.sweep_parts import TargetSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Benched:
+    """What a measurement found."""
+
+    record: Record
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record, and the intervals of its measurements."""
+        found = {name: m.interval() for name, m in self.record.measurements.items()}
+        spans = {name: {"low": i.low, "mid": i.mid, "high": i.high} for name, i in found.items()}
+        return self.record.to_dict() | {"intervals": spans}
+
+    def text(self) -> str:
+        """A line a quantity."""
+        lines = [self.record.target]
+        for name, measurement in self.record.measurements.items():
+            i = measurement.interval()
+            n = len(measurement.samples)
+            lines.append(f"{name}: {i.mid:.4g} [{i.low:.4g}, {i.high:.4g}], {n} samples")
+        if "peak_mib" in self.record.values:
+            lines.append(f"peak_mib: {self.record.values['peak_mib']:.1f}")
+        lines += self.record.details["conditions"]["warnings"]
+        return "\n".join(lines)
+
+
+def bench(
+    arch: Mapping[str, Any], spec: TargetSpec, *, base: Mapping[str, Any] | None = None
+) -> Benched:
+    """Measure `arch`, alone or in alternation with `base`.
+
+    Args:
+        arch, base: `ArchSpec.to_dict()`, or `{"timm": NAME}`.
+
+    Raises:
+        MeasurementError: it ran out of memory, or cannot run on that target.
+    """
+    from evnas.search.plan import settled, target_fields
+
+    row = _candidate(arch)
+    reference = base or arch
+    evaluator = Evaluator()
+    counting = Work(
+        label="base",
+        digest="",
+        arch=reference,
+        phase="count",
+        resolution=spec.resolution,
+    )
+    counted = evaluator.run(counting, _silent).record
+    if counted.status != "complete":
+        raise MeasurementError(counted.error)
+    macs = counted.values["macs_exact"]
+    target = settled(spec, row, macs=macs, counted=spec.resolution)
+    work = Work(
+        label=row.label,
+        digest=row.digest,
+        arch=arch,
+        phase="speed",
+        target=target.id,
+        resolution=target.resolution,
+        speed=target_fields(target) | {"budget_s": spec.budget_s},
+        reference=base,
+    )
+    record = evaluator.run(work, _silent).record
+    if record.status != "complete":
+        raise MeasurementError(f"{record.status}: {record.error}")
+    return Benched(record)
+
+
+def _candidate(arch: Mapping[str, Any]) -> Candidate:
+    if "timm" in arch:
+        name = str(arch["timm"])
+        return Candidate(label=name, arch=None, timm=name, published="")
+    return Candidate(label="model", arch=ArchSpec.from_dict(arch), published="")
+
+
+def _silent(fraction: float, text: str) -> None:
+    """Progress that nobody watches."""
