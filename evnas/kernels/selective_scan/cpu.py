@@ -120,7 +120,7 @@ def _fold(sequences: Tensor) -> Tensor:
     L = sequences.shape[-1]
     T = line_length(L)
     padded = F.pad(sequences, (0, -L % T))
-    return padded.unflatten(-1, (-1, T)).permute(3, 0, 1, 2).contiguous()
+    return padded.view(*padded.shape[:2], -1, T).permute(3, 0, 1, 2).contiguous()
 
 
 def _unfold(lines: Tensor, L: int) -> Tensor:

@@ -63,7 +63,7 @@ def ss2d_scan_backward_op(
 ) -> list[Tensor]:
     """Gradients of u, delta, A, B, C, D and delta_bias."""
     if resolve("ss2d_scan", impl, u) == "triton":
-        from .kernel import ss2d_scan_triton_backward  # triton is optional
+        from .backward.kernel import ss2d_scan_triton_backward  # triton is optional
 
         run = ss2d_scan_triton_backward
     else:

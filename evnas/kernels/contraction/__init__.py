@@ -1,0 +1,1 @@
+"""Triton kernels that contract tokens into states and expand them back, shared by the SSDs."""

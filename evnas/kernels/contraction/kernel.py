@@ -1,0 +1,147 @@
+"""Batched contractions between channels, states and tokens, with per-head token weights.
+
+With x (Bt, C, L), h (Bt, C, N), m (Bt, N, L): `contract` sums over tokens, `expand` over states,
+`correlate` over channels. Sums are float32; half-precision operands go through TF32 products,
+which hold them exactly and do not overflow as float16 would; float32 ones through IEEE products.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+
+@triton.jit
+def _contract(
+    x_ptr, m_ptr, weight_ptr, out_ptr, C, N, L, p,
+    WEIGHTED: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr, BL: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """out[c, n] = sum over l of x[c, l] weight[head of c, l] m[n, l]; BC channels of one head."""
+    image = tl.program_id(0).to(tl.int64)
+    blocks = tl.cdiv(p, BC)
+    head = tl.program_id(1) // blocks
+    offset = (tl.program_id(1) % blocks) * BC + tl.arange(0, BC)
+    c, n = head * p + offset, tl.arange(0, BN)
+    in_c, in_n = offset < p, n < N
+    sums = tl.zeros((BC, BN), tl.float32)
+    for start in range(0, L, BL):
+        t = start + tl.arange(0, BL)
+        in_t = t < L
+        x_at = x_ptr + image * C * L + c[:, None] * L + t[None, :]
+        x = tl.load(x_at, in_c[:, None] & in_t[None, :], 0.0).to(tl.float32)
+        m_at = m_ptr + image * N * L + n[None, :] * L + t[:, None]
+        m = tl.load(m_at, in_n[None, :] & in_t[:, None], 0.0).to(tl.float32)  # (BL, BN)
+        if WEIGHTED:
+            weight_at = weight_ptr + (image * (C // p) + head) * L + t
+            m *= tl.load(weight_at, in_t, 0.0).to(tl.float32)[:, None]
+        sums += tl.dot(x, m, input_precision=PRECISION)
+    out_at = out_ptr + image * C * N + c[:, None] * N + n[None, :]
+    tl.store(out_at, sums.to(out_ptr.dtype.element_ty), in_c[:, None] & in_n[None, :])
+
+
+@triton.jit
+def _expand(
+    h_ptr, m_ptr, skip_ptr, x_ptr, out_ptr, C, N, L, p,
+    SKIP: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr, BL: tl.constexpr,
+    PRECISION: tl.constexpr,
+):  # fmt: skip
+    """out[c, l] = sum over n of h[c, n] m[n, l], plus skip[head of c] x[c, l]."""
+    image = tl.program_id(0).to(tl.int64)
+    c = tl.program_id(1) * BC + tl.arange(0, BC)
+    t = tl.program_id(2) * BL + tl.arange(0, BL)
+    n = tl.arange(0, BN)
+    in_c, in_t, in_n = c < C, t < L, n < N
+    h_at = h_ptr + image * C * N + c[:, None] * N + n[None, :]
+    h = tl.load(h_at, in_c[:, None] & in_n[None, :], 0.0).to(tl.float32)
+    m_at = m_ptr + image * N * L + n[:, None] * L + t[None, :]
+    m = tl.load(m_at, in_n[:, None] & in_t[None, :], 0.0).to(tl.float32)
+    y = tl.dot(h, m, input_precision=PRECISION)
+    at = image * C * L + c[:, None] * L + t[None, :]
+    inside = in_c[:, None] & in_t[None, :]
+    if SKIP:
+        skip = tl.load(skip_ptr + c // p, in_c, 0.0).to(tl.float32)[:, None]
+        y += skip * tl.load(x_ptr + at, inside, 0.0).to(tl.float32)
+    tl.store(out_ptr + at, y.to(out_ptr.dtype.element_ty), inside)
+
+
+@triton.jit
+def _correlate(
+    h_ptr, x_ptr, out_ptr, C, N, L,
+    BC: tl.constexpr, BN: tl.constexpr, BL: tl.constexpr, PRECISION: tl.constexpr,
+):  # fmt: skip
+    """out[n, l] = sum over c of h[c, n] x[c, l]."""
+    image = tl.program_id(0).to(tl.int64)
+    t = tl.program_id(1) * BL + tl.arange(0, BL)
+    n = tl.arange(0, BN)
+    in_t, in_n = t < L, n < N
+    sums = tl.zeros((BN, BL), tl.float32)
+    for start in range(0, C, BC):
+        c = start + tl.arange(0, BC)
+        in_c = c < C
+        h_at = h_ptr + image * C * N + c[None, :] * N + n[:, None]
+        h = tl.load(h_at, in_c[None, :] & in_n[:, None], 0.0).to(tl.float32)  # (BN, BC)
+        x_at = x_ptr + image * C * L + c[:, None] * L + t[None, :]
+        x = tl.load(x_at, in_c[:, None] & in_t[None, :], 0.0).to(tl.float32)
+        sums += tl.dot(h, x, input_precision=PRECISION)
+    out_at = out_ptr + image * N * L + n[:, None] * L + t[None, :]
+    tl.store(out_at, sums.to(out_ptr.dtype.element_ty), in_n[:, None] & in_t[None, :])
+
+
+def block(size: int, most: int) -> int:
+    """A power of two, at least the 16 that a matrix product takes, for a dimension."""
+    return max(16, min(most, triton.next_power_of_2(size)))
+
+
+def precision(*tokens: Tensor) -> str:
+    """TF32 where the tokens are half precision, which it holds exactly; else IEEE."""
+    return "ieee" if any(t.dtype == torch.float32 for t in tokens) else "tf32"
+
+
+def contract(x: Tensor, m: Tensor, weight: Tensor | None = None) -> Tensor:
+    """(Bt, C, L) by (Bt, N, L), tokens weighted by (Bt, heads, L) -> (Bt, C, N) float32."""
+    (Bt, C, L), N = x.shape, m.shape[1]
+    p = C if weight is None else C // weight.shape[1]
+    BC = block(p, 64)
+    out = torch.empty((Bt, C, N), dtype=torch.float32, device=x.device)
+    x, m = x.contiguous(), m.contiguous()
+    _contract[(Bt, C // p * triton.cdiv(p, BC))](
+        x, m, x if weight is None else weight.contiguous(), out, C, N, L, p,
+        WEIGHTED=weight is not None, BC=BC, BN=block(N, 128), BL=block(L, 64),
+        PRECISION=precision(x, m),
+    )  # fmt: skip
+    return out
+
+
+def expand(
+    h: Tensor,
+    m: Tensor,
+    skip: Tensor | None = None,
+    x: Tensor | None = None,
+    *,
+    dtype: torch.dtype,
+) -> Tensor:
+    """(Bt, C, N) by (Bt, N, L), plus skip (heads,) times x (Bt, C, L) -> (Bt, C, L)."""
+    (Bt, C, N), L = h.shape, m.shape[2]
+    p = C if skip is None else C // skip.shape[0]
+    BC, BL = block(C, 64), block(L, 64)
+    out = torch.empty((Bt, C, L), dtype=dtype, device=h.device)
+    h, m = h.contiguous(), m.contiguous()
+    _expand[(Bt, triton.cdiv(C, BC), triton.cdiv(L, BL))](
+        h, m, h if skip is None else skip.contiguous(), h if x is None else x.contiguous(), out,
+        C, N, L, p,
+        SKIP=skip is not None, BC=BC, BN=block(N, 128), BL=BL, PRECISION=precision(m),
+    )  # fmt: skip
+    return out
+
+
+def correlate(h: Tensor, x: Tensor, *, dtype: torch.dtype) -> Tensor:
+    """(Bt, C, N) by (Bt, C, L) -> (Bt, N, L)."""
+    (Bt, C, N), L = h.shape, x.shape[2]
+    BL = block(L, 64)
+    out = torch.empty((Bt, N, L), dtype=dtype, device=x.device)
+    _correlate[(Bt, triton.cdiv(L, BL))](
+        h.contiguous(), x.contiguous(), out, C, N, L,
+        BC=block(C, 64), BN=block(N, 128), BL=BL, PRECISION=precision(x),
+    )  # fmt: skip
+    return out

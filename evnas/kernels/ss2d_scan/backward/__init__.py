@@ -1,0 +1,1 @@
+"""The backward half of the Triton scan over routes, beside the forward in `..kernel`."""

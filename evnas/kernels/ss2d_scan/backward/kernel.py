@@ -1,0 +1,303 @@
+"""The adjoint of the selective scan over routes of a map in Triton: kernel and launcher.
+
+States are recomputed from the inputs; only where a map takes several strips are the states at
+strip starts kept, in scratch. With lambda[t] = C g[t] + a[t+1] lambda[t+1], walked backwards, and
+h the states: dB = lambda dt x, dC = h g, d(log a) = lambda (h - dt B x). Gradients of B and C sum
+over channels by atomic additions in float32, so their last bits may differ from run to run.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from ..kernel import Launch, last_of, line_start, linear_scan, pixel, plan, softplus, tile_place
+
+TILE_ELEMENTS = 4096  # of one (BD, BR, BC) tile; about ten of them are live
+
+
+@triton.jit
+def _next_place(rows, cols, Hs, Ws, AXIS: tl.constexpr, REVERSE: tl.constexpr):
+    """The place one step on in the order of the walk; past the end it leaves the map."""
+    by: tl.constexpr = -1 if REVERSE else 1
+    if AXIS == 1:
+        cols = cols + by + 0 * rows
+        turn = (cols >= Ws) | (cols < 0)
+        rows = rows + tl.where(turn, by, 0)
+        cols = tl.where(turn, Ws - 1 if REVERSE else 0, cols)
+    else:
+        rows = rows + by + 0 * cols
+        turn = (rows >= Hs) | (rows < 0)
+        cols = cols + tl.where(turn, by, 0)
+        rows = tl.where(turn, Hs - 1 if REVERSE else 0, rows)
+    return rows, cols
+
+
+@triton.jit
+def _step_size(
+    delta_at, rows, cols, bias, H, W, Hs, Ws, L, channel,
+    row0, col0, AXIS: tl.constexpr, MIRROR: tl.constexpr, STEP: tl.constexpr,
+    SOFTPLUS: tl.constexpr,
+):  # fmt: skip
+    """dt and the sum it is the softplus of, at places of the sub-map; dt = 0 outside it."""
+    inside = (rows >= 0) & (rows < Hs) & (cols >= 0) & (cols < Ws) & (rows * Ws + cols < L)
+    read, real = pixel(rows, cols, H, W, row0, col0, AXIS, MIRROR, STEP)
+    z = tl.load(delta_at + read, real & inside & channel, 0.0).to(tl.float32)
+    z += bias[:, None, None]
+    dt = z
+    if SOFTPLUS:
+        dt = softplus(z)
+    return tl.where(inside & channel, dt, 0.0), z
+
+
+@triton.jit
+def _strip_starts(
+    starts_at, x_at, delta_at, A_at, B_at, bias, held,
+    N, H, W, Hs, Ws, L, plane, STRIPS, row0, col0,
+    AXIS: tl.constexpr, REVERSE: tl.constexpr, MIRROR: tl.constexpr, FRESH: tl.constexpr,
+    STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
+    BD: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """Walk the route forward and keep the state (BD, N) that each strip starts from."""
+    channel = held[:, None, None]
+    states = tl.arange(0, BN)[None, :]
+    carry = tl.zeros((BD, BN), tl.float32)
+    for turn in range(STRIPS):
+        strip = STRIPS - 1 - turn if REVERSE else turn
+        tl.store(starts_at[:, None] + strip * N + states, carry, held[:, None] & (states < N))
+        rows, cols = tile_place(strip, AXIS, BR, BC)
+        inside = (rows < Hs) & (cols < Ws) & (rows * Ws + cols < L)
+        read, real = pixel(rows, cols, H, W, row0, col0, AXIS, MIRROR, STEP)
+        real = real & inside
+        x = tl.load(x_at + read, real & channel, 0.0).to(tl.float32)
+        dt, _ = _step_size(
+            delta_at, rows, cols, bias, H, W, Hs, Ws, L, channel,
+            row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
+        )  # fmt: skip
+        for n in range(N):
+            A = tl.load(A_at + n, held, 0.0).to(tl.float32)[:, None, None]
+            B = tl.load(B_at + n * plane + read, real, 0.0).to(tl.float32)
+            a = tl.exp(dt * A)
+            if FRESH:
+                a = tl.where(line_start(rows, cols, Hs, Ws, AXIS, REVERSE), 0.0, a)
+            a, h = linear_scan(a, dt * x * B, AXIS, REVERSE)
+            h += a * tl.sum(tl.where(states == n, carry, 0.0), 1)[:, None, None]
+            end = last_of(h, rows, cols, strip, AXIS, REVERSE)
+            carry = tl.where(states == n, end[:, None], carry)
+
+
+@triton.jit
+def _backward_route(
+    gx_sum, gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
+    gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
+    image, group, d, Dm, N, H, W, Hs, Ws, L, plane, STRIPS,
+    k: tl.constexpr, K: tl.constexpr, AXIS: tl.constexpr, REVERSE: tl.constexpr,
+    MIRROR: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
+    HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, MERGE: tl.constexpr, FIRST: tl.constexpr,
+    BD: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """Gradients along route k; x's go to `gx_sum`, or to `gx_ptr` where tiles differ."""
+    row0: tl.constexpr = k % STEP
+    col0: tl.constexpr = k // STEP * (STEP > 1)
+    params = (group * K + k) * Dm + d  # (BD,)
+    sums = (image * K + k) * Dm + d  # (BD,), one row per image
+    held = d < Dm
+    channel = held[:, None, None]
+    map_at = ((image * Dm + d) * plane)[:, None, None]
+    route_at = (((image * K + k) * Dm + d) * plane)[:, None, None]
+    matrix_at = (image * K + k) * N * plane
+    states = tl.arange(0, BN)[None, :]
+    bias = tl.zeros((BD,), tl.float32)
+    D = tl.zeros((BD,), tl.float32)
+    if HAS_BIAS:
+        bias += tl.load(bias_ptr + params, held, 0.0).to(tl.float32)
+    if HAS_D:
+        D += tl.load(D_ptr + params, held, 0.0).to(tl.float32)
+    starts_at = starts_ptr + sums * STRIPS * N
+    if STRIPS > 1:
+        _strip_starts(
+            starts_at, x_ptr + map_at, delta_ptr + route_at, A_ptr + params * N,
+            B_ptr + matrix_at, bias, held, N, H, W, Hs, Ws, L, plane, STRIPS, row0, col0,
+            AXIS, REVERSE, MIRROR, FRESH, STEP, SOFTPLUS, BD, BR, BC, BN,
+        )  # fmt: skip
+        tl.debug_barrier()
+    costates = tl.zeros((BD, BN), tl.float32)
+    gA = tl.zeros((BD, BN), tl.float32)
+    gD = tl.zeros((BD,), tl.float32)
+    gbias = tl.zeros((BD,), tl.float32)
+    for turn in range(STRIPS):
+        strip = turn if REVERSE else STRIPS - 1 - turn
+        rows, cols = tile_place(strip, AXIS, BR, BC)
+        inside = (rows < Hs) & (cols < Ws) & (rows * Ws + cols < L)
+        read, real = pixel(rows, cols, H, W, row0, col0, AXIS, MIRROR, STEP)
+        real = real & inside
+        to, kept = pixel(rows, cols, H, W, row0, col0, AXIS, False, STEP)
+        x = tl.load(x_ptr + map_at + read, real & channel, 0.0).to(tl.float32)
+        g = tl.load(gy_ptr + map_at + to, kept & inside & channel, 0.0).to(tl.float32)
+        dt, z = _step_size(
+            delta_ptr + route_at, rows, cols, bias, H, W, Hs, Ws, L, channel,
+            row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
+        )  # fmt: skip
+        next_rows, next_cols = _next_place(rows, cols, Hs, Ws, AXIS, REVERSE)
+        next_dt, _ = _step_size(
+            delta_ptr + route_at, next_rows, next_cols, bias, H, W, Hs, Ws, L, channel,
+            row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
+        )  # fmt: skip
+        g_drive = tl.zeros((BD, BR, BC), tl.float32)
+        g_dt = tl.zeros((BD, BR, BC), tl.float32)
+        for n in range(N):
+            this = states == n
+            A = tl.load(A_ptr + params * N + n, held, 0.0).to(tl.float32)[:, None, None]
+            B = tl.load(B_ptr + matrix_at + n * plane + read, real, 0.0).to(tl.float32)
+            C = tl.load(C_ptr + matrix_at + n * plane + read, real, 0.0).to(tl.float32)
+            a = tl.exp(dt * A)
+            next_a = tl.exp(tl.where(inside, next_dt, 0.0) * A)
+            if FRESH:
+                a = tl.where(line_start(rows, cols, Hs, Ws, AXIS, REVERSE), 0.0, a)
+                cut = line_start(next_rows, next_cols, Hs, Ws, AXIS, REVERSE) & inside
+                next_a = tl.where(cut, 0.0, next_a)
+            drive = dt * x * B
+            a, h = linear_scan(a, drive, AXIS, REVERSE)
+            if STRIPS > 1:
+                start = tl.load(starts_at + strip * N + n, held, 0.0)
+                h += a * start[:, None, None]
+            next_a, lam = linear_scan(next_a, C * g, AXIS, not REVERSE)
+            if STRIPS > 1:
+                lam += next_a * tl.sum(tl.where(this, costates, 0.0), 1)[:, None, None]
+                end = last_of(lam, rows, cols, strip, AXIS, not REVERSE)
+                costates = tl.where(this, end[:, None], costates)
+            g_log = tl.where(inside, lam * (h - drive), 0.0)
+            g_dt += g_log * A
+            g_drive += lam * B
+            gA += tl.where(this, tl.sum(tl.sum(g_log * dt, 2), 1)[:, None], 0.0)
+            matrix = matrix_at + n * plane + read
+            tl.atomic_add(gB_ptr + matrix, tl.sum(lam * dt * x, 0)[None], real)
+            tl.atomic_add(gC_ptr + matrix, tl.sum(h * g, 0)[None], real)
+        g_dt += g_drive * x
+        if SOFTPLUS:
+            g_dt = g_dt / (1.0 + tl.exp(-z))
+        g_dt = tl.where(inside, g_dt, 0.0)
+        gD += tl.sum(tl.sum(g * x, 2), 1)
+        gbias += tl.sum(tl.sum(g_dt, 2), 1)
+        tl.store(
+            gdelta_ptr + route_at + read, g_dt.to(gdelta_ptr.dtype.element_ty), real & channel
+        )
+        gx = g_drive * dt + D[:, None, None] * g
+        if MERGE:
+            gx_sum += gx
+        else:
+            if not FIRST:
+                gx += tl.load(gx_ptr + map_at + read, real & channel, 0.0).to(tl.float32)
+            tl.store(gx_ptr + map_at + read, gx.to(gx_ptr.dtype.element_ty), real & channel)
+    tl.store(gA_ptr + (sums * N)[:, None] + states, gA, held[:, None] & (states < N))
+    if HAS_D:
+        tl.store(gD_ptr + sums, gD, held)
+    if HAS_BIAS:
+        tl.store(gbias_ptr + sums, gbias, held)
+    return gx_sum
+
+
+@triton.jit(do_not_specialize=["L", "plane"])
+def _scan_bwd(
+    gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
+    gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
+    Dm, N, H, W, Hs, Ws, L, plane, ROW_STRIPS, COL_STRIPS,
+    GROUPS: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr, REVERSES: tl.constexpr,
+    MIRRORS: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
+    HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, MERGE: tl.constexpr,
+    BD: tl.constexpr, ROW_BR: tl.constexpr, ROW_BC: tl.constexpr, COL_BR: tl.constexpr,
+    COL_BC: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    blocks = tl.cdiv(Dm, BD)
+    image = (tl.program_id(0) // blocks).to(tl.int64)  # int64: offsets overflow int32
+    d = (tl.program_id(0) % blocks).to(tl.int64) * BD + tl.arange(0, BD)
+    gx = tl.zeros((BD, ROW_BR, ROW_BC), tl.float32)
+    for k in tl.static_range(K):
+        if (AXES >> k) & 1:
+            gx = _backward_route(
+                gx, gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
+                gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
+                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, ROW_STRIPS,
+                k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
+                HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, ROW_BR, ROW_BC, BN,
+            )  # fmt: skip
+        else:
+            gx = _backward_route(
+                gx, gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
+                gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
+                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, COL_STRIPS,
+                k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
+                HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, COL_BR, COL_BC, BN,
+            )  # fmt: skip
+        if not MERGE:
+            tl.debug_barrier()  # the next route reads what other threads of this program wrote
+    if MERGE:
+        rows, cols = tile_place(0, 1, ROW_BR, ROW_BC)
+        kept = (rows < Hs) & (cols < Ws) & (rows * Ws + cols < L) & (d < Dm)[:, None, None]
+        gx_at = gx_ptr + ((image * Dm + d) * plane)[:, None, None] + rows * W + cols
+        tl.store(gx_at, gx.to(gx_ptr.dtype.element_ty), kept)
+
+
+def ss2d_scan_triton_backward(
+    gy: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    *,
+    scan: str,
+    step: int,
+) -> list[Tensor]:
+    """Gradients of u, delta, A, B, C, D and delta_bias."""
+    Bt, Dm, H, W = u.shape
+    launch = plan(Bt, Dm, A.shape[2], H, W, scan=scan, step=step, L=H * W, tile=TILE_ELEMENTS)
+    return scan_backward(
+        gy, u, delta, A, B, C, D, delta_bias, launch, groups=1, softplus_delta=True
+    )
+
+
+def scan_backward(
+    gy: Tensor,
+    x: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    launch: Launch,
+    *,
+    groups: int,
+    softplus_delta: bool,
+) -> list[Tensor]:
+    """Launch the backward kernel: gradients of x, delta, A, B, C, D, delta_bias where given."""
+    K, STEP, N = launch.constants["K"], launch.constants["STEP"], launch.sizes["N"]
+    images, Dm = B.shape[0] * (B.shape[1] // K), launch.sizes["Dm"]
+    merge = launch.one_tile and STEP == 1 and not launch.mirrored
+    wide = dict(dtype=torch.float32, device=x.device)
+    gx = torch.empty(x.shape, **(dict(wide, dtype=x.dtype) if merge or STEP > 1 else wide))
+    gdelta = delta.new_zeros(delta.shape) if STEP > 1 else delta.new_empty(delta.shape)
+    gA = torch.empty((images // groups, groups * K * Dm, N), **wide)
+    gD, gbias = (torch.empty((images // groups, groups * K * Dm), **wide) for _ in range(2))
+    gB, gC = torch.zeros(B.shape, **wide), torch.zeros(C.shape, **wide)
+    strips = max(launch.sizes["ROW_STRIPS"], launch.sizes["COL_STRIPS"])
+    starts = torch.empty(images * K * Dm * N * (strips if strips > 1 else 0), **wide)
+    gy, x, delta, A, B, C = (t.contiguous() for t in (gy, x, delta, A, B, C))
+    _scan_bwd[launch.grid](
+        gy, x, delta, A, B, C,
+        x if D is None else D.contiguous(), x if delta_bias is None else delta_bias.contiguous(),
+        gx, gdelta, gA, gB, gC, gD, gbias, starts if strips > 1 else gA,
+        **launch.sizes,
+        **launch.constants,
+        GROUPS=groups, SOFTPLUS=softplus_delta, HAS_D=D is not None,
+        HAS_BIAS=delta_bias is not None, MERGE=merge, num_warps=2 * launch.num_warps,
+    )  # fmt: skip
+    grads = [gx.to(x.dtype), gdelta, gA.sum(0).view(A.shape).to(A.dtype)]
+    grads += [gB.to(B.dtype), gC.to(C.dtype)]
+    for vector, total in ((D, gD), (delta_bias, gbias)):
+        if vector is not None:
+            grads.append(total.sum(0).view(vector.shape).to(vector.dtype))
+    return grads

@@ -1,0 +1,315 @@
+"""The selective scan over routes of a map in Triton: device functions, forward kernel, launcher.
+
+A program owns BD channels of one image. It takes the map, or a strip of it, as a tile
+(BD, BR, BC) in pixel order, and scans it along rows or columns for each route in turn, so every
+access is by index into the one map, in its own order, and routes merge in registers. Tile entries
+past the edge are identities (dt = 0). Maps larger than a tile go strip by strip with the state
+carried over, and their routes merge through a float32 buffer that only this program touches.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from .cpu import planes
+
+TILE_ELEMENTS = 4096  # of one (BD, BR, BC) tile; 16 registers a thread and array at 8 warps
+
+
+@triton.jit
+def _chain(a_first, b_first, a_then, b_then):
+    return a_first * a_then, a_then * b_first + b_then
+
+
+@triton.jit
+def softplus(z):
+    w = tl.exp(tl.minimum(z, 20.0))
+    v = 1.0 + w
+    small = tl.log(v) + (w - (v - 1.0)) / v  # the second term restores what rounding v lost
+    return tl.where(z > 20.0, z, small)
+
+
+@triton.jit
+def linear_scan(a, b, AXIS: tl.constexpr, REVERSE: tl.constexpr):
+    """h = a h' + b over the rows (AXIS 1) or columns (0) of (BD, BR, BC); and running decays."""
+    BD: tl.constexpr = a.shape[0]
+    BR: tl.constexpr = a.shape[1]
+    BC: tl.constexpr = a.shape[2]
+    if AXIS == 0:
+        a = tl.permute(a, (0, 2, 1))
+        b = tl.permute(b, (0, 2, 1))
+    a = tl.reshape(a, (BD, BR * BC))
+    b = tl.reshape(b, (BD, BR * BC))
+    a, b = tl.associative_scan((a, b), 1, _chain, reverse=REVERSE)
+    if AXIS == 0:
+        a = tl.permute(tl.reshape(a, (BD, BC, BR)), (0, 2, 1))
+        b = tl.permute(tl.reshape(b, (BD, BC, BR)), (0, 2, 1))
+    else:
+        a = tl.reshape(a, (BD, BR, BC))
+        b = tl.reshape(b, (BD, BR, BC))
+    return a, b
+
+
+@triton.jit
+def tile_place(strip, AXIS: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr):
+    """Rows (1, BR, 1) and columns (1, 1, BC) of a strip of lines along AXIS."""
+    rows = tl.arange(0, BR)[None, :, None]
+    cols = tl.arange(0, BC)[None, None, :]
+    if AXIS == 1:
+        rows += strip * BR
+    else:
+        cols += strip * BC
+    return rows, cols
+
+
+@triton.jit
+def pixel(
+    rows, cols, H, W, row0, col0, AXIS: tl.constexpr, MIRROR: tl.constexpr, STEP: tl.constexpr
+):
+    """The flat pixel of a place on the route's sub-map, and whether the map holds it."""
+    if MIRROR:
+        if AXIS == 1:
+            cols = W - 1 - cols
+        else:
+            rows = H - 1 - rows
+    row = row0 + rows * STEP
+    col = col0 + cols * STEP
+    return row * W + col, (row >= 0) & (row < H) & (col >= 0) & (col < W)
+
+
+@triton.jit
+def line_start(rows, cols, Hs, Ws, AXIS: tl.constexpr, REVERSE: tl.constexpr):
+    """Where a line begins in the order of the walk."""
+    if AXIS == 1:
+        return (cols == (Ws - 1 if REVERSE else 0)) & (rows >= 0)
+    return (rows == (Hs - 1 if REVERSE else 0)) & (cols >= 0)
+
+
+@triton.jit
+def last_of(h, rows, cols, strip, AXIS: tl.constexpr, REVERSE: tl.constexpr):
+    """(BD,): the entry of a tile where the walk leaves it; identities pad it to the edge."""
+    BR: tl.constexpr = h.shape[1]
+    BC: tl.constexpr = h.shape[2]
+    row_end = strip * BR if AXIS == 1 else 0
+    col_end = 0 if AXIS == 1 else strip * BC
+    if not REVERSE:
+        row_end += BR - 1
+        col_end += BC - 1
+    here = (rows == row_end) & (cols == col_end)
+    return tl.sum(tl.sum(tl.where(here, h, 0.0), 2), 1)
+
+
+@triton.jit
+def _forward_route(
+    y, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
+    image, group, d, Dm, N, H, W, Hs, Ws, L, plane, STRIPS,
+    k: tl.constexpr, K: tl.constexpr, AXIS: tl.constexpr, REVERSE: tl.constexpr,
+    MIRROR: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
+    HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, MERGE: tl.constexpr, FIRST: tl.constexpr,
+    BD: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    """Add route k of one image to `y`, or to `y_ptr` where routes do not share a tile."""
+    params = (group * K + k) * Dm + d  # (BD,)
+    held = d < Dm
+    channel = held[:, None, None]
+    x_at = x_ptr + ((image * Dm + d) * plane)[:, None, None]
+    delta_at = delta_ptr + (((image * K + k) * Dm + d) * plane)[:, None, None]
+    matrix_at = (image * K + k) * N * plane
+    bias = tl.zeros((BD,), tl.float32)
+    if HAS_BIAS:
+        bias += tl.load(bias_ptr + params, held, 0.0).to(tl.float32)
+    carry = tl.zeros((BD, BN), tl.float32)
+    for turn in range(STRIPS):
+        strip = STRIPS - 1 - turn if REVERSE else turn
+        rows, cols = tile_place(strip, AXIS, BR, BC)
+        inside = (rows < Hs) & (cols < Ws) & (rows * Ws + cols < L)
+        read, real = pixel(rows, cols, H, W, k % STEP, k // STEP * (STEP > 1), AXIS, MIRROR, STEP)
+        real = real & inside
+        x = tl.load(x_at + read, real & channel, 0.0).to(tl.float32)
+        dt = tl.load(delta_at + read, real & channel, 0.0).to(tl.float32)
+        dt += bias[:, None, None]
+        if SOFTPLUS:
+            dt = softplus(dt)
+        dt = tl.where(inside & channel, dt, 0.0)
+        out = tl.zeros((BD, BR, BC), tl.float32)
+        for n in range(N):
+            A = tl.load(A_ptr + params * N + n, held, 0.0).to(tl.float32)[:, None, None]
+            B = tl.load(B_ptr + matrix_at + n * plane + read, real, 0.0).to(tl.float32)
+            C = tl.load(C_ptr + matrix_at + n * plane + read, real, 0.0).to(tl.float32)
+            a = tl.exp(dt * A)
+            if FRESH:
+                a = tl.where(line_start(rows, cols, Hs, Ws, AXIS, REVERSE), 0.0, a)
+            a, h = linear_scan(a, dt * x * B, AXIS, REVERSE)
+            if STRIPS > 1:
+                this = tl.arange(0, BN)[None, :] == n
+                h += a * tl.sum(tl.where(this, carry, 0.0), 1)[:, None, None]
+                end = last_of(h, rows, cols, strip, AXIS, REVERSE)
+                carry = tl.where(this, end[:, None], carry)
+            out += C * h
+        if HAS_D:
+            out += tl.load(D_ptr + params, held, 0.0).to(tl.float32)[:, None, None] * x
+        if MERGE:
+            y += out
+        else:
+            to, kept = pixel(rows, cols, H, W, k % STEP, k // STEP * (STEP > 1), AXIS, False, STEP)
+            kept = kept & inside & channel
+            y_at = y_ptr + ((image * Dm + d) * plane)[:, None, None] + to
+            if not FIRST:
+                out += tl.load(y_at, kept, 0.0).to(tl.float32)
+            tl.store(y_at, out.to(y_ptr.dtype.element_ty), kept)
+    return y
+
+
+@triton.jit(do_not_specialize=["L", "plane"])
+def _scan_fwd(
+    x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
+    Dm, N, H, W, Hs, Ws, L, plane, ROW_STRIPS, COL_STRIPS,
+    GROUPS: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr, REVERSES: tl.constexpr,
+    MIRRORS: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
+    HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, MERGE: tl.constexpr,
+    BD: tl.constexpr, ROW_BR: tl.constexpr, ROW_BC: tl.constexpr, COL_BR: tl.constexpr,
+    COL_BC: tl.constexpr, BN: tl.constexpr,
+):  # fmt: skip
+    blocks = tl.cdiv(Dm, BD)
+    image = (tl.program_id(0) // blocks).to(tl.int64)  # int64: offsets overflow int32
+    d = (tl.program_id(0) % blocks).to(tl.int64) * BD + tl.arange(0, BD)
+    y = tl.zeros((BD, ROW_BR, ROW_BC), tl.float32)
+    for k in tl.static_range(K):
+        if (AXES >> k) & 1:
+            y = _forward_route(
+                y, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
+                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, ROW_STRIPS,
+                k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
+                HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, ROW_BR, ROW_BC, BN,
+            )  # fmt: skip
+        else:
+            y = _forward_route(
+                y, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
+                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, COL_STRIPS,
+                k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
+                HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, COL_BR, COL_BC, BN,
+            )  # fmt: skip
+        if not MERGE:
+            tl.debug_barrier()  # the next route reads what other threads of this program wrote
+    if MERGE:
+        rows, cols = tile_place(0, 1, ROW_BR, ROW_BC)
+        kept = (rows < Hs) & (cols < Ws) & (rows * Ws + cols < L) & (d < Dm)[:, None, None]
+        y_at = y_ptr + ((image * Dm + d) * plane)[:, None, None] + rows * W + cols
+        tl.store(y_at, y.to(y_ptr.dtype.element_ty), kept)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """Constants of a launch, for the forward and the backward kernel alike."""
+
+    sizes: dict[str, int]
+    constants: dict[str, int | bool]
+    grid: tuple[int]
+    one_tile: bool
+    mirrored: bool
+    num_warps: int
+
+
+def plan(
+    images: int, Dm: int, N: int, H: int, W: int, *, scan: str, step: int, L: int, tile: int
+) -> Launch:
+    """Tiles and flags for a scan over `images` maps (Dm, H, W) of which L pixels count."""
+    Hs, Ws = -(-H // step), -(-W // step)
+    rows, cols = triton.next_power_of_2(Hs), triton.next_power_of_2(Ws)
+    one_tile = rows * cols <= tile
+    strip_rows = rows if one_tile else max(1, min(rows, tile // 2 // cols))
+    strip_cols = cols if one_tile else max(1, min(cols, tile // 2 // rows))
+    BD = max(1, min(triton.next_power_of_2(Dm), tile // 2 // (rows * cols)))
+    axes = reverses = mirrors = 0
+    fresh = False
+    walked = planes("atrous" if scan == "sequence" else scan, step)  # a sequence: one route
+    routes = [(p.by_column, *route) for p in walked for route in p.routes]
+    for by_column, k, walk, mirrored in routes:
+        axes |= (not by_column) << k
+        reverses |= walk.reverse << k
+        mirrors |= mirrored << k
+        fresh = walk.fresh
+    elements = BD * max(strip_rows * cols, rows * strip_cols)
+    return Launch(
+        sizes=dict(
+            Dm=Dm,
+            N=N,
+            H=H,
+            W=W,
+            Hs=Hs,
+            Ws=Ws,
+            L=L,
+            plane=L if scan == "sequence" else H * W,
+            ROW_STRIPS=-(-Hs // strip_rows),
+            COL_STRIPS=-(-Ws // strip_cols),
+        ),
+        constants=dict(
+            K=len(routes),
+            AXES=axes,
+            REVERSES=reverses,
+            MIRRORS=mirrors,
+            FRESH=fresh,
+            STEP=step,
+            BD=BD,
+            ROW_BR=strip_rows,
+            ROW_BC=cols,
+            COL_BR=rows,
+            COL_BC=strip_cols,
+            BN=triton.next_power_of_2(N),
+        ),
+        grid=(images * -(-Dm // BD),),
+        one_tile=one_tile,
+        mirrored=mirrors != 0,
+        num_warps=8 if elements >= 4096 else 4,
+    )
+
+
+def ss2d_scan_triton(
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    *,
+    scan: str,
+    step: int,
+) -> Tensor:
+    """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`."""
+    Bt, Dm, H, W = u.shape
+    launch = plan(Bt, Dm, A.shape[2], H, W, scan=scan, step=step, L=H * W, tile=TILE_ELEMENTS)
+    return scan_forward(u, delta, A, B, C, D, delta_bias, launch, groups=1, softplus_delta=True)
+
+
+def scan_forward(
+    x: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    delta_bias: Tensor | None,
+    launch: Launch,
+    *,
+    groups: int,
+    softplus_delta: bool,
+) -> Tensor:
+    """Launch the forward kernel; the result has the shape and dtype of x."""
+    merge = launch.one_tile and launch.constants["STEP"] == 1
+    direct = merge or launch.constants["STEP"] > 1
+    y = torch.empty(x.shape, dtype=x.dtype if direct else torch.float32, device=x.device)
+    x, delta, A, B, C = (t.contiguous() for t in (x, delta, A, B, C))
+    _scan_fwd[launch.grid](
+        x, delta, A, B, C,
+        x if D is None else D.contiguous(), x if delta_bias is None else delta_bias.contiguous(),
+        y,
+        **launch.sizes,
+        **launch.constants,
+        GROUPS=groups, SOFTPLUS=softplus_delta, HAS_D=D is not None,
+        HAS_BIAS=delta_bias is not None, MERGE=merge, num_warps=launch.num_warps,
+    )  # fmt: skip
+    return y.to(x.dtype)
