@@ -48,12 +48,11 @@ def selective_scan_(a_log: Tensor, dt_weight: Tensor, dt_bias: Tensor, *, scheme
         dt_weight: (K, D, R).
         dt_bias: (K, D).
         scheme: `mamba`: log(-A) = log(1..N), weights uniform within R^-0.5, bias the inverse
-            softplus of a log-uniform step. `rand`: log(-A), weights and bias standard normal.
-            `zero`: log(-A) zero, weights and bias standard normal.
+            softplus of a log-uniform step. `rand`: log(-A) standard normal, weights and bias
+            normal of std 0.1. `zero`: log(-A) zero, the rest as `rand`.
 
-    Source: VMamba, arXiv 2401.10166, Appendix H.2. The paper says "random vector" without a
-    distribution: the standard normal is our reading, and scaled by 0.1 for weights and bias,
-    which keeps first steps near softplus(0).
+    Source: VMamba, arXiv 2401.10166, Appendix H.2. The paper says "random vector" and names no
+    distribution; these are our reading, and keep the first steps near softplus(0).
     """
     if scheme == "mamba":
         states = torch.arange(1, a_log.shape[-1] + 1, dtype=a_log.dtype, device=a_log.device)
