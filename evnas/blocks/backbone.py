@@ -53,6 +53,14 @@ class Backbone(nn.Module):
         """Logits."""
         return self.arch.num_classes
 
+    def no_weight_decay(self) -> set[str]:
+        """Names of what the releases exempt from weight decay beside vectors: the scans' A and D.
+
+        timm's optimizer factory asks models for this.
+        """
+        names = [name for name, _ in self.named_parameters()]
+        return {name for name in names if name.endswith(("ssm.A_log", "ssm.D"))}
+
     def forward_features(self, x: Tensor) -> tuple[list[Tensor], list[Tensor | None]]:
         """Images (B, 3, H, W) to each stage's map, (B, C_s, H_s, W_s), and hidden states.
 

@@ -17,7 +17,7 @@ EXPANSION = 4
 class EfficientVimDownsample(nn.Module):
     """Depthwise residual, inverted bottleneck of 4C' with SE, depthwise residual.
 
-    Source: EfficientViM, arXiv 2411.15241, Section 4.2, as released.
+    Source: EfficientViM, arXiv 2411.15241, Figure 4, as released.
     """
 
     def __init__(self, dim: int, out_dim: int, *, impl: Impl = "auto") -> None:

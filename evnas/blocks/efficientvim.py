@@ -21,7 +21,7 @@ class EfficientVimBlock(nn.Module):
         mlp_ratio: hidden width of the FFN over C, over 0.
         norms: which layer normalizes what.
 
-    Source: EfficientViM, arXiv 2411.15241, Section 4.2, as released.
+    Source: EfficientViM, arXiv 2411.15241, Figure 4, as released.
     """
 
     def __init__(self, dim: int, mixer: nn.Module, *, mlp_ratio: float, norms: Norms) -> None:

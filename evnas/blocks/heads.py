@@ -59,7 +59,7 @@ class FusionHead(nn.Module):
         norms: which layer normalizes what.
         distillation: a second set of weights and classifiers on the same features.
 
-    Source: EfficientViM, arXiv 2411.15241, Section 4.2 (multi-stage hidden state fusion); Table
+    Source: EfficientViM, arXiv 2411.15241, Figure 4 (multi-stage hidden state fusion); Table
     C row G for `features`, where the last stage's map is the final one and there is no fourth
     classifier, which is what its printed parameters say.
     """

@@ -15,7 +15,7 @@ from evnas.kernels import Impl
 class EfficientVimStem(nn.Module):
     """Four 3x3 convolutions with batch norm, ReLU between them; published stride 16.
 
-    Source: EfficientViM, arXiv 2411.15241, Section 4.2; widths C/8, C/4, C/2, C.
+    Source: EfficientViM, arXiv 2411.15241, Figure 4; widths C/8, C/4, C/2, C.
     """
 
     def __init__(self, dim: int, stride: int, *, impl: Impl = "auto") -> None:
@@ -47,7 +47,7 @@ class VssdStem(nn.Module):
     conv3x3/2 to C/2, a residual pair of conv3x3, conv3x3/2 to 4C, conv1x1 to C, all with batch
     norm and no bias; no activation after the sum and after the last.
 
-    Source: VSSD, arXiv 2407.18559, Section 3.3 and its release.
+    Source: VSSD, arXiv 2407.18559, appendix Section 3 and Figure 2, and its release.
     """
 
     def __init__(self, dim: int, stride: int, *, impl: Impl = "auto") -> None:

@@ -24,7 +24,7 @@ class HsmSsd(nn.Module):
             (a in R^L), in each head.
         expand: E; the states are mixed at E*C channels.
 
-    Source: EfficientViM, arXiv 2411.15241, Section 4.1, Algorithm 1; heads and the shared score
+    Source: EfficientViM, arXiv 2411.15241, Figure 2, Algorithm 1; heads and the shared score
     are rows E and F of Table C (supplement). A is held and drawn from U(1, 16) as in the release,
     though the softmax over L cancels it.
     """

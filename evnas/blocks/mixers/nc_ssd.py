@@ -22,7 +22,7 @@ class NcSsd(nn.Module):
         heads: of width E*C / heads.
         expand: E.
 
-    Source: VSSD, arXiv 2407.18559, Section 3.2 and its release.
+    Source: VSSD, arXiv 2407.18559, as released.
     """
 
     def __init__(

@@ -15,8 +15,8 @@ class SelfAttention(nn.Module):
         dim: C.
         heads: of width C / heads.
 
-    Source: Attention Is All You Need, arXiv 1706.03762, Section 3.2; VSSD, arXiv 2407.18559,
-    Section 3.3 and its release (qkv without bias, output with).
+    Source: Attention Is All You Need, arXiv 1706.03762, Section 3.2; VSSD, arXiv 2407.18559, as
+    released (qkv without bias, output with).
     """
 
     hidden_width = None
