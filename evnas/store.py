@@ -41,29 +41,35 @@ class Store:
 
     @classmethod
     def create(
-        cls, path: Path, *, sweep: Mapping[str, Any], environment: Mapping[str, Any]
+        cls,
+        path: Path,
+        *,
+        sweep: Mapping[str, Any],
+        environment: Mapping[str, Any],
+        identity: Mapping[str, Any] | None = None,
     ) -> Self:
-        """A new, empty study that says what it is of. Refuses to overwrite one."""
+        """A new, empty study that says what it is of. Refuses to overwrite one.
+
+        It is written beside its place and moved there whole: a study is there, or it is not.
+        """
         if path.exists():
             raise StoreError(f"{path}: a study is here already; open it, or pass --fresh")
+        meta = {
+            "schema_version": SCHEMA_VERSION,
+            "sweep": sweep,
+            "environment": environment,
+            "identity": identity or {},
+        }
+        unborn = path.with_suffix(".unborn")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = _lock_writer(path)
-            db = _connect(path, "rwc")
-            with db:
-                db.executescript(_SCHEMA)
-                db.execute("PRAGMA journal_mode=WAL")
-                db.executemany(
-                    "INSERT INTO meta VALUES (?, ?)",
-                    [
-                        ("schema_version", json.dumps(SCHEMA_VERSION)),
-                        ("sweep", json.dumps(sweep)),
-                        ("environment", json.dumps(environment)),
-                    ],
-                )
+            unborn.unlink(missing_ok=True)
+            _write_empty(unborn, meta)
+            unborn.rename(path)
         except (OSError, sqlite3.OperationalError) as e:
             raise StoreError(f"{path.parent}: must be a writable folder ({e})") from e
-        return cls(path, db, lock)
+        return cls(path, _connect(path, "rw"), lock)
 
     @classmethod
     def append_to(cls, path: Path) -> Self:
@@ -141,6 +147,18 @@ class Store:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _write_empty(path: Path, meta: Mapping[str, object]) -> None:
+    """A whole study without records; closed, so that no log of SQLite's lies beside it."""
+    with contextlib.closing(_connect(path, "rwc")) as db:
+        db.executescript(_SCHEMA)
+        db.execute("PRAGMA journal_mode=WAL")
+        with db:
+            db.executemany(
+                "INSERT INTO meta VALUES (?, ?)",
+                [(key, json.dumps(value)) for key, value in meta.items()],
+            )
 
 
 def _must_exist(path: Path) -> None:

@@ -30,8 +30,9 @@ def open_study(
         must_be_writable(folder)
     if path.exists():
         return _continued(sweep, path)
-    store = Store.create(path, sweep=sweep.spec.to_dict(), environment=environment)
-    store.note("identity", sweep.identity())
+    store = Store.create(
+        path, sweep=sweep.spec.to_dict(), environment=environment, identity=sweep.identity()
+    )
     write_resolved(sweep.spec, folder / "sweep.resolved.yaml")
     (folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
     return store

@@ -16,13 +16,13 @@ def sweep_fault(error: ValidationError, data: Any, model: type[BaseModel]) -> Sp
     """The first complaint about `data`; `model` knows which keys may stand where."""
     fault = error.errors(include_url=False)[0]
     told = first_fault(error, data)
-    if fault["type"] in _SHORT:
-        return SpecError(f"{_SHORT[fault['type']]}, got {fault['input']!r:.60}", told.path)
     if told.path.startswith("proxy.data."):
         return SpecError(
             f"must be one of {', '.join(DATA_SETS)} or {{folder: PATH}}, got {fault['input']!r}",
             "proxy.data",
         )
+    if fault["type"] in _SHORT:
+        return SpecError(f"{_SHORT[fault['type']]}, got {fault['input']!r:.60}", told.path)
     if fault["type"] == "string_pattern_mismatch":
         must = PATTERNS.get(fault["ctx"]["pattern"], fault["ctx"]["pattern"])
         return SpecError(f"must be {must}, got {fault['input']!r}", told.path)

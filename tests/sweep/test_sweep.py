@@ -1,0 +1,147 @@
+"""Sweep files: every shipped one is valid, and every mistake has its sentence."""
+
+from pathlib import Path
+
+import pytest
+
+from evnas.errors import SpecError
+from evnas.measure import target
+from evnas.space.sweep_parts import TargetSpec
+from evnas.sweep import differences, load_sweep, sweep_of
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+HEAD = "name: x\nbase: efficientvim_m2\n"
+
+
+@pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_shipped_sweeps_are_valid_and_round_trip(path):
+    sweep = load_sweep(path)
+    again = sweep_of(sweep.spec.to_dict(), source=str(path))
+    assert again.spec == sweep.spec
+    assert again.identity() == sweep.identity()
+
+
+def test_table_c_has_the_printed_rows():
+    sweep = load_sweep(SWEEPS / "table_c.yaml")
+    assert [c.label for c in sweep.candidates] == list("ABCDEFGHIJL")
+    assert sweep.reference.label == "A"
+    assert sweep.spec.proxy is not None
+    assert sweep.spec.proxy.presentations >= 3000
+
+
+def complaint(tmp_path, text, **options):
+    path = tmp_path / "x.yaml"
+    path.write_text(text)
+    with pytest.raises(SpecError) as e:
+        load_sweep(path, **options)
+    return str(e.value).removeprefix(f"{tmp_path}/")
+
+
+@pytest.mark.parametrize(
+    ("rest", "told"),
+    [
+        (
+            "rows:\n  I:\n    stages[*].mixer.states: [1, 2]\n",
+            "x.yaml:5: rows.I.stages[*].mixer.states: a list here must have one value for each of "
+            "the 3 places, got 2: [1, 2]",
+        ),
+        (
+            "rows:\n  I:\n    stages[*].mixer.stats: 3\n",
+            "x.yaml:5: rows.I.stages[*].mixer.stats: there is no 'stats' at stages[0].mixer; did "
+            "you mean 'states'?",
+        ),
+        (
+            "rows:\n  I:\n    norm: ln\n    stages[1].mixer.states: 0\n",
+            "x.yaml:6: rows.I.stages[1].mixer.states: must be at least 1, got 0",
+        ),
+        ("rows: {A: {}}\nsedes: [1]\n", "x.yaml:4: sedes: unknown key; did you mean 'seeds'?"),
+        (
+            "rows: {A: {}}\nproxy:\n  data: {folder: nowhere}\n",
+            "x.yaml:5: proxy.data.folder: must be a folder of images, got 'nowhere'",
+        ),
+        ("rows: {A: {}}\nproxy:\n  data: mnist\n", "x.yaml:5: proxy.data: must be one of"),
+        ("rows: {A: {}}\nproxy:\n  data: {foldr: 1}\n", "x.yaml:5: proxy.data: must be one of"),
+        ("rows: {A: {timm: x, arch: y}}\n", "x.yaml:3: rows.A: a row has one of arch, timm"),
+        ("rows: {A: {timm: x, norm: ln}}\n", "rows.A.norm: a row with timm takes no changes"),
+        ("rows: {A: {resolution: big}}\n", "rows.A.resolution: must be a whole number over 0"),
+        ("rows: {A: 3}\n", "x.yaml:3: rows.A: must be a mapping, got 3"),
+        ("rows: {A: {}}\nseeds: [1, 1]\n", "seeds must differ"),
+        ("", "a sweep has either rows"),
+        (
+            "rows: {Q: {}}\npublished: {paper: EfficientViM, table: C}\n",
+            "x.yaml:3: rows.Q: the published table has no row 'Q'",
+        ),
+        (
+            "rows: {A: {}}\npublished: {paper: EfficientVim, table: C}\n",
+            "x.yaml:4: published: paper must be one of",
+        ),
+        (
+            "rows: {A: {}}\nproxy: {batch_size: 64, images_per_epoch: 64}\n",
+            "x.yaml:4: proxy: an epoch of 64 images must hold at least points_per_epoch = 2",
+        ),
+    ],
+)
+def test_mistakes_name_line_path_and_mend(tmp_path, rest, told):
+    assert told in complaint(tmp_path, HEAD + rest)
+
+
+def test_a_name_must_not_leave_the_results_folder(tmp_path):
+    text = "name: ../x\nbase: efficientvim_m2\nrows: {A: {}}\n"
+    assert complaint(tmp_path, text).startswith("x.yaml:1: name: must be letters")
+
+
+def test_overrides(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(HEAD + "rows: {A: {}}\nproxy: {}\n")
+    sets = ["proxy.epochs=5", "targets[*].device=cpu", "seeds=[3, 4]"]
+    spec = load_sweep(path, overrides=sets).spec
+    assert spec.proxy is not None
+    assert (spec.proxy.epochs, spec.targets[0].device, spec.seeds) == (5, "cpu", (3, 4))
+    assert load_sweep(path, overrides=["proxy="]).spec.proxy is None
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("proxy.epocs=3", "--set proxy.epocs=3: proxy.epocs: there is no 'epocs' at proxy; did"),
+        ("proxy.epochs=0", "--set proxy.epochs=0: proxy.epochs: must be at least 1, got 0"),
+        ("epochs", "--set epochs: must be path=value"),
+        ("targets[0].device=gpu", "must be auto, cpu, cuda or cuda:N, got 'gpu'"),
+    ],
+)
+def test_overrides_that_cannot_hold(tmp_path, override, told):
+    assert told in complaint(tmp_path, HEAD + "rows: {A: {}}\nproxy: {}\n", overrides=[override])
+
+
+def test_quick_is_another_study_and_costs_less():
+    full, quick = (load_sweep(SWEEPS / "table_c.yaml", quick=q).spec for q in (False, True))
+    assert quick.name == "table_c_quick"
+    assert full.proxy is not None and quick.proxy is not None
+    assert quick.proxy.presentations < full.proxy.presentations / 2
+
+
+def test_identity_says_what_changed():
+    old = load_sweep(SWEEPS / "table_c.yaml")
+    new = load_sweep(SWEEPS / "table_c.yaml", overrides=["proxy.epochs=3", "title=other"])
+    assert differences(old.identity(), new.identity()) == ["proxy.epochs: 2 -> 3"]
+
+
+def test_targets_mean_what_measuring_knows():
+    fields = TargetSpec.model_fields
+    assert fields["runtime"].annotation == target.Runtime
+    assert set(fields["precision"].annotation.__args__) == set(target.PRECISIONS)
+    assert fields["form"].annotation == target.Form
+
+
+def test_base_from_a_file(tmp_path):
+    sweep = load_sweep(SWEEPS / "table_c.yaml")
+    lines = "\n".join(["stem: {kind: efficientvim}", "stages:", "  - {depth: 0}"])
+    (tmp_path / "arch.yaml").write_text(lines)
+    assert "arch.yaml:3: stages[0].depth: must be at least 1, got 0" in complaint(
+        tmp_path, "name: x\nbase: arch.yaml\nrows: {A: {}}\n"
+    )
+    import yaml
+
+    (tmp_path / "arch.yaml").write_text(yaml.safe_dump(sweep.base.to_dict()))
+    (tmp_path / "x.yaml").write_text("name: x\nbase: arch.yaml\nrows: {A: {}}\n")
+    assert load_sweep(tmp_path / "x.yaml").reference.digest == sweep.base.digest

@@ -1,0 +1,128 @@
+"""The real command line as a subprocess: quick to answer, one line for a mistake, JSON alone."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TABLE_C = ROOT / "sweeps" / "table_c.yaml"
+HEAD = "name: x\nbase: efficientvim_m2\nrows: {A: {}}\n"
+
+
+def evnas(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "evnas.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | {"COLUMNS": "100"},
+    )
+
+
+def test_help_loads_nothing_heavy():
+    script = (
+        "import sys, evnas.cli\n"
+        "sys.argv = ['evnas', '--help']\n"
+        "try:\n    evnas.cli.main()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'pandas', 'plotly', 'optuna', 'timm', 'scipy', 'numpy', 'rich'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Commands:" in done.stdout
+    assert done.stdout.strip().endswith("loaded: []")
+
+
+def test_version_and_unknown_command():
+    assert evnas("--version").stdout.startswith("evnas 0.")
+    wrong = evnas("sweeep", "x.yaml")
+    assert wrong.returncode == 2
+    assert "Traceback" not in wrong.stderr
+
+
+def test_check_prints_data_alone():
+    done = evnas("check", TABLE_C, "--json")
+    assert done.returncode == 0, done.stderr
+    data = json.loads(done.stdout)
+    assert list(data["rows"]) == list("ABCDEFGHIJL")
+    assert data["sweep"]["proxy"]["width"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (HEAD + "sedes: [0]\n", "bad.yaml:4: sedes: unknown key; did you mean 'seeds'?"),
+        (
+            "name: x\nbase: efficientvim_m2\nrows:\n  A:\n    stages[*].mixer.kind: hsm_sdd\n",
+            "bad.yaml:5: rows.A.stages[*].mixer.kind: mixer kind must be one of ('hsm_ssd', "
+            "'nc_ssd', 'sa', 'ss2d', 'es2d'), got 'hsm_sdd'; did you mean 'hsm_ssd'?",
+        ),
+        (HEAD + "rows: {B: {}}\n", "bad.yaml:4: rows: this key stands twice, first in line 3"),
+        (
+            "name: x\nbase: efficientvim_m2\nrows:\n  A:\n    stages[*].mixer.states: [1, 2]\n",
+            "bad.yaml:5: rows.A.stages[*].mixer.states: a list here must have one value for each",
+        ),
+        (
+            "name: x\nbase: efficientvim_m2\nrows:\n  A:\n    stages[2].mixer: {kind: sa}\n",
+            "bad.yaml:5: rows.A.stages[2].mixer: head.fusion: hidden needs a mixer with hidden "
+            "states (hsm_ssd, nc_ssd) in every stage; stages[2] has sa",
+        ),
+        (
+            "name: x\nbase: efficientvim_m2\nrows:\n  A:\n    stages[*].mixer.states: 0\n",
+            "bad.yaml:5: rows.A.stages[*].mixer.states: stages[0].mixer.states must be at least "
+            "1, got 0",
+        ),
+        (
+            HEAD + "proxy: {data: {folder: no/such/folder}}\n",
+            "bad.yaml:4: proxy.data.folder: must be a folder of images, got 'no/such/folder'",
+        ),
+        ("", "bad.yaml:1: is empty"),
+        ("name: [\n", "bad.yaml:2: must be YAML"),
+    ],
+    ids=[
+        *("unknown key", "unknown mixer", "duplicate key", "wrong length", "no hidden states"),
+        *("states 0", "missing data", "empty", "not YAML"),
+    ],
+)
+def test_bad_input_gets_one_line(tmp_path, text, told):
+    (tmp_path / "bad.yaml").write_text(text)
+    done = evnas("check", "bad.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert done.stderr.startswith("evnas: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+
+
+def test_results_folder_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")  # a file where a folder must be: refused even to root
+    done = evnas("sweep", TABLE_C, "--results", tmp_path / "file")
+    assert done.returncode == 2
+    assert "must be a folder that can be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_models_show_and_diff():
+    names = [model["name"] for model in json.loads(evnas("models", "--json").stdout)]
+    assert "efficientvim_m2_dist" in names
+    shown = json.loads(evnas("show", "M2", "--json").stdout)
+    assert (shown["params"], shown["macs"]) == (13_903_842, 355_125_918)
+    assert sum(part["params"] for part in shown["parts"]) == shown["params"]
+    found = json.loads(evnas("diff", "efficientvim_m1", "efficientvim_m2", "--json").stdout)
+    assert found[0] == {"path": "stages[1].dim", "left": 192, "right": 256}
+
+
+def test_our_own_bugs_keep_their_traceback(monkeypatch):
+    from evnas import cli
+
+    def broken() -> None:
+        raise ZeroDivisionError("ours")
+
+    monkeypatch.setattr(cli, "app", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
