@@ -172,7 +172,7 @@ class SearchSpace:
     def points(self) -> Iterator[Point]:
         """Every point, valid or not, each once; lists that are ordered come ordered."""
         for point in self._points({}, 0):
-            if self._is_ordered(point):
+            if self.is_ordered(point):
                 yield point
 
     def _points(self, point: Point, at: int) -> Iterator[Point]:
@@ -185,7 +185,8 @@ class SearchSpace:
             at += 1
         yield point
 
-    def _is_ordered(self, point: Point) -> bool:
+    def is_ordered(self, point: Point) -> bool:
+        """Whether increasing and decreasing lists are."""
         for axes in self._ordered.values():
             picks = [a.domain.index(point[a.key]) for a in axes if a.key in point]
             if picks != sorted(picks, reverse=axes[0].descending):
@@ -206,7 +207,7 @@ class SearchSpace:
         raw = arch.to_dict()
         reason = self._outside(raw)
         for point in itertools.islice(self._spellings(raw, {}, 0), _MOST_SPELLINGS):
-            if not self._is_ordered(point):
+            if not self.is_ordered(point):
                 reason = reason or "a list is out of the order that the space asks for"
                 continue
             found = self.check(point)

@@ -1,0 +1,85 @@
+"""The study as a strategy sees it: kept up to date a record at a time, never scanned again."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from evnas.pareto import Front, Points
+from evnas.record import Record
+from evnas.search.trial import Trial
+from evnas.space.search_spec import ObjectiveSpec
+
+
+@dataclass(slots=True, kw_only=True)
+class History:
+    """Trials by label, which ended how, and the front of the complete ones."""
+
+    objectives: tuple[ObjectiveSpec, ...]
+    full_budget: float = 0.0
+    """Image presentations of a complete training; 0 when nothing is trained."""
+    trials: dict[str, Trial] = field(default_factory=dict)
+    complete: list[Trial] = field(default_factory=list)
+    """Those whose objectives are all known at the full budget, in the order they got there."""
+    vectors: list[tuple[float, ...]] = field(default_factory=list)
+    """Of `complete`: objectives to be minimised."""
+    digests: set[str] = field(default_factory=set)
+    """Every architecture proposed, those under way included."""
+    next_number: int = 0
+    device_seconds: float = 0.0
+    front: Front = field(init=False)
+    _complete_labels: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.front = Front(len(self.objectives))
+
+    def take(self, record: Record) -> Trial:
+        """Add a record, and return its trial."""
+        trial = self.trials.get(record.label)
+        if trial is None:
+            trial = Trial(
+                label=record.label, digest=record.digest, arch=record.arch, origin=record.origin
+            )
+            self.trials[record.label] = trial
+            self.begin(record.label, record.digest)
+        trial.take(record)
+        self.device_seconds += record.seconds
+        if trial.ended is None and trial.label not in self._complete_labels:
+            vector = trial.vector(self.objectives)
+            if vector is not None and trial.budget >= self.full_budget:
+                self._complete_labels.add(trial.label)
+                self.complete.append(trial)
+                self.vectors.append(vector)
+                self.front.add(trial.label, vector)
+        return trial
+
+    def take_all(self, records: Iterable[tuple[int, Record]]) -> "History":
+        """Add what a store holds; records that belong to no candidate of a search are left out."""
+        for _, record in records:
+            if record.label.isdigit():
+                self.take(record)
+        return self
+
+    def begin(self, label: str, digest: str) -> None:
+        """A candidate goes under way: nobody proposes it again."""
+        self.digests.add(digest)
+        self.next_number = max(self.next_number, int(label) + 1)
+
+    def abandon(self, digest: str) -> None:
+        """A candidate was given up before it left a record."""
+        self.digests.discard(digest)
+
+    def is_complete(self, trial: Trial) -> bool:
+        """Whether a trial's objectives are all known at the full budget."""
+        return trial.label in self._complete_labels
+
+    def points(self) -> Points:
+        """The vectors of `complete`, (n, m)."""
+        return np.asarray(self.vectors, dtype=np.float64).reshape(-1, len(self.objectives))
+
+    def reference(self) -> tuple[float, ...]:
+        """A reference point for hypervolumes: the worst of the first complete trials, and a tenth
+        of their range beyond it. Fixed early, so that hypervolumes compare along a search."""
+        first = np.asarray(self.vectors[:20], dtype=np.float64)
+        worst, best = first.max(axis=0), first.min(axis=0)
+        return tuple((worst + 0.1 * np.maximum(worst - best, 1e-9)).tolist())

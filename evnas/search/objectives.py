@@ -1,0 +1,89 @@
+"""What a search wants and may not exceed: which phase gives a quantity, on which target."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from evnas.errors import SpecError, nearest
+from evnas.record import Phase
+from evnas.space.expressions import Expression, parse_expression
+from evnas.space.search_spec import ObjectiveSpec
+
+GIVEN_BY: dict[str, Phase] = {
+    **dict.fromkeys(("params", "params_m", "macs_exact", "macs_g", "macs"), "count"),
+    **dict.fromkeys(("throughput_img_s", "latency_ms", "peak_mib", "throughput_ratio"), "speed"),
+    **dict.fromkeys(("top1_percent", "loss"), "proxy"),
+}
+"""Quantity -> the phase that finds it."""
+COUNTED_UNITS = {"params_m": ("params", 1e-6), "macs_g": ("macs_exact", 1e-9)}
+
+
+def resolved(name: str, targets: Sequence[str]) -> str:
+    """A quantity with its target's whole id: `latency_ms@cpu` -> `latency_ms@cpu-torch-...`.
+
+    Raises:
+        SpecError: nothing measures it, or `@` names no target, or more than one.
+    """
+    metric, _, wish = name.partition("@")
+    if metric not in GIVEN_BY:
+        raise SpecError(f"nothing measures {metric!r}{nearest(metric, GIVEN_BY)}")
+    if GIVEN_BY[metric] != "speed":
+        if wish:
+            raise SpecError(f"{metric} does not depend on a target, got @{wish}")
+        return name
+    fitting = [t for t in targets if not wish or t == wish or wish in _names(t)]
+    if len(fitting) != 1:
+        problem = "names no target" if not fitting else "names several targets"
+        raise SpecError(f"{name!r} {problem}; write {metric}@ID with one of {', '.join(targets)}")
+    return f"{metric}@{fitting[0]}"
+
+
+def _names(target: str) -> set[str]:
+    """What a target may be called: its segments and its beginnings."""
+    parts = target.split("-")
+    return {*parts, *("-".join(parts[:i]) for i in range(1, len(parts)))}
+
+
+def phase_of(name: str) -> Phase:
+    """The phase that gives a quantity."""
+    return GIVEN_BY[name.partition("@")[0]]
+
+
+def resolved_objectives(
+    objectives: Sequence[ObjectiveSpec], targets: Sequence[str]
+) -> tuple[ObjectiveSpec, ...]:
+    """Objectives with whole target ids. Raises SpecError at `objectives[i]`."""
+    found = []
+    for i, objective in enumerate(objectives):
+        try:
+            name = resolved(objective.metric, targets)
+        except SpecError as e:
+            raise SpecError(e.reason, f"objectives[{i}]") from None
+        found.append(ObjectiveSpec(metric=name, goal=objective.goal))
+    return tuple(found)
+
+
+def resolved_constraints(texts: Sequence[str], targets: Sequence[str]) -> tuple[Expression, ...]:
+    """Constraints, cheapest first: fields, then counts, speed, training.
+
+    Raises:
+        SpecError: at `constraints[i]`, for what does not parse or nobody measures.
+    """
+    found = []
+    for i, text in enumerate(texts):
+        try:
+            read = parse_expression(text, list(GIVEN_BY))
+            whole = text
+            for name in read.quantities:
+                spelt = rf"(?<![\w@.-]){re.escape(name)}(?![\w@-])"
+                whole = re.sub(spelt, resolved(name, targets), whole)
+            read = replace(parse_expression(whole, list(GIVEN_BY)), text=text)
+        except SpecError as e:
+            raise SpecError(f"{text!r}: {e.reason}", f"constraints[{i}]") from None
+        found.append(read)
+    order: list[Phase] = ["count", "speed", "score", "proxy"]
+    return tuple(
+        sorted(
+            found, key=lambda e: max([1 + order.index(phase_of(q)) for q in e.quantities] or [0])
+        )
+    )

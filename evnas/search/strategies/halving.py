@@ -1,0 +1,146 @@
+"""`mo_asha`: successive halving over trainings of growing length, by non-dominated sorting.
+
+After ASHA (Li et al., arXiv 1810.05934) and its multi-objective form (Schmucker et al., arXiv
+2106.12639). The lowest rung is counting and measured speed alone: what breaks a constraint, or
+what a model of the accuracies so far says to be dominated, never trains.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from evnas.pareto import Points
+from evnas.search.history import History
+from evnas.search.objectives import phase_of
+from evnas.search.propose import Proposal, generator
+from evnas.search.strategies.drawing import fresh_sample
+from evnas.search.strategies.evolution import Evolution, best_first
+from evnas.search.strategies.surrogate import MOST, Array, Surrogate, fit
+from evnas.search.trial import Trial
+from evnas.space.arch import ArchSpec
+
+WINDOW = 400
+"""The newest trials, among which a rung is sorted: older ones had their chance."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Halving:
+    """Rung 0 is speed; rung k trains for `rungs[k - 1]` image presentations."""
+
+    breeder: Evolution
+    rungs: Sequence[float]
+    eta: int = 3
+
+    def propose(self, history: History, n: int) -> list[Proposal]:
+        """Promotions first, from the top rung down; then new candidates for rung 0."""
+        found: list[Proposal] = []
+        promoted: set[str] = set()
+        model = self._accuracy(history)
+        fresh = 0
+        while len(found) < n:
+            up = self._promotion(history, promoted, model)
+            if up is not None:
+                promoted.add(up.label)
+                found.append(up)
+                continue
+            new = self._newcomer(history, fresh, model=model, taken={p.arch.digest for p in found})
+            if new is None:
+                break
+            fresh += 1
+            found.append(new)
+        return found
+
+    def _promotion(
+        self, history: History, promoted: set[str], model: Surrogate | None
+    ) -> Proposal | None:
+        for rung in reversed(range(len(self.rungs))):
+            here = [t for t in _newest(history) if self._is_at(t, history, rung)]
+            waiting = [t for t in here if self._height(t) == rung and t.label not in promoted]
+            room = (
+                len(here) // self.eta
+                - sum(self._height(t) > rung for t in here)
+                - sum(t.label in promoted and self._height(t) == rung for t in here)
+            )
+            if room < 1 or not waiting:
+                continue
+            order = best_first(self._vectors(here, history, rung, model=model))
+            for i in order[: max(1, len(here) // self.eta)]:
+                if here[i] in waiting:
+                    return Proposal(
+                        arch=ArchSpec.from_dict(here[i].arch),
+                        origin=here[i].origin,
+                        label=here[i].label,
+                        budget=self.rungs[rung],
+                    )
+        return None
+
+    def _height(self, trial: Trial) -> int:
+        return sum(trial.budget >= budget for budget in self.rungs)
+
+    def _is_at(self, trial: Trial, history: History, rung: int) -> bool:
+        """Whether a trial has what rung `rung` is sorted by."""
+        if trial.ended is not None or self._height(trial) < rung:
+            return False
+        return all(
+            trial.value(o.metric) is not None
+            for o in history.objectives
+            if phase_of(o.metric) != "proxy"
+        )
+
+    def _vectors(
+        self, trials: Sequence[Trial], history: History, rung: int, *, model: Surrogate | None
+    ) -> Points:
+        """Objectives as known at a rung; on rung 0 the accuracy is the model's, hopefully."""
+        columns = []
+        for objective in history.objectives:
+            sign = -1.0 if objective.goal == "max" else 1.0
+            if phase_of(objective.metric) != "proxy":
+                column = [sign * (t.value(objective.metric) or 0.0) for t in trials]
+            elif rung == 0:
+                column = self._hoped(trials, model).tolist()
+            else:
+                column = [
+                    sign * self._at(t, self.rungs[rung - 1], objective.metric) for t in trials
+                ]
+            columns.append(column)
+        return np.asarray(columns).T
+
+    def _at(self, trial: Trial, budget: float, metric: str) -> float:
+        seeds = trial.trained.get(budget, {})
+        values = [v[metric] for v in seeds.values() if metric in v]
+        return sum(values) / len(values) if values else float(trial.value(metric) or 0.0)
+
+    def _hoped(self, trials: Sequence[Trial], model: Surrogate | None) -> Array:
+        """Accuracy to be minimised: the model's mean less a standard deviation; size at first."""
+        x = np.stack([self.breeder.known(t.digest, t.arch)[1] for t in trials])
+        if model is None:
+            return -x[:, -3]
+        mean, sd = model.predict(x)
+        return mean - sd
+
+    def _accuracy(self, history: History) -> Surrogate | None:
+        """A model of the trained objective, each trial at its rung, less that rung's mean."""
+        names = [o for o in history.objectives if phase_of(o.metric) == "proxy"]
+        trained = [t for t in _newest(history) if t.trained and t.ended is None][-MOST:]
+        if not names or len(trained) < 8:
+            return None
+        sign = -1.0 if names[0].goal == "max" else 1.0
+        lowest = self.rungs[0]
+        y = np.asarray([sign * self._at(t, lowest, names[0].metric) for t in trained])
+        return fit(np.stack([self.breeder.known(t.digest, t.arch)[1] for t in trained]), y)
+
+    def _newcomer(
+        self, history: History, offset: int, *, model: Surrogate | None, taken: set[str]
+    ) -> Proposal | None:
+        rng = generator(self.breeder.seed, history.next_number + offset)
+        taken = taken | history.digests
+        if len(history.complete) >= 4 and rng.random() < 0.7:
+            child = self.breeder.child(history, taken, rng, models=self.breeder.models(history))
+            return child and replace(child, budget=0.0)
+        arch = fresh_sample(self.breeder.space, taken, rng)
+        return None if arch is None else Proposal(arch=arch, origin="random", budget=0.0)
+
+
+def _newest(history: History) -> list[Trial]:
+    return list(history.trials.values())[-WINDOW:]

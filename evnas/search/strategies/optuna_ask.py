@@ -1,0 +1,128 @@
+"""`tpe`, `nsga2`, `nsga3`, `gp`: Optuna's samplers by ask, rebuilt from the records.
+
+The only file that imports optuna. An Optuna study is kept in memory as a cache of the history and
+gains each complete trial once; nothing is ever read back from it. What a sampler asks for is
+repaired into the space, and the sampler is told the point that was evaluated. These samplers do
+not know branches (NSGA and GP draw at random where a knob is conditional): `evolution` does.
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import optuna
+
+from evnas.search.history import History
+from evnas.search.propose import Proposal, generator
+from evnas.search.strategies.drawing import fresh_sample
+from evnas.space.arch import ArchSpec
+from evnas.space.axes import Axis
+from evnas.space.space import Point, SearchSpace
+from evnas.space.vary import repair
+
+Sampler = Literal["tpe", "nsga2", "nsga3", "gp"]
+MOST_ASKS = 8
+
+
+@dataclass(slots=True, kw_only=True)
+class OptunaAsk:
+    """See the module."""
+
+    space: SearchSpace
+    seed: int
+    sampler: Sampler
+    population: int = 40
+    startup: int = 24
+    _study: optuna.Study | None = field(default=None, repr=False)
+    _told: int = 0
+
+    def propose(self, history: History, n: int) -> list[Proposal]:
+        """`n` proposals; what was proposed before is replaced by a random one."""
+        study = self._brought_up(history)
+        taken = set(history.digests)
+        found: list[Proposal] = []
+        for i in range(n):
+            rng = generator(self.seed, history.next_number + i)
+            proposal = None
+            study.sampler = self._sampler(rng.getrandbits(31))
+            for _ in range(MOST_ASKS):
+                _, arch = repair(self.space, self._asked(study), rng)
+                if arch.digest not in taken:
+                    proposal = Proposal(arch=arch, origin=self.sampler)
+                    break
+            if proposal is None:
+                fallback = fresh_sample(self.space, taken, rng)
+                if fallback is None:
+                    break
+                proposal = Proposal(
+                    arch=fallback, origin=f"random ({self.sampler} repeats itself)"
+                )
+            taken.add(proposal.arch.digest)
+            found.append(proposal)
+        return found
+
+    def _brought_up(self, history: History) -> optuna.Study:
+        if self._study is None:
+            optuna.logging.set_verbosity(optuna.logging.WARNING)
+            directions = [optuna.study.StudyDirection.MINIMIZE] * len(history.objectives)
+            self._study = optuna.create_study(directions=directions)
+        fresh = range(self._told, len(history.complete))
+        self._study.add_trials([self._frozen(history, i) for i in fresh])
+        self._told = len(history.complete)
+        return self._study
+
+    def _frozen(self, history: History, i: int) -> optuna.trial.FrozenTrial:
+        arch = ArchSpec.from_dict(history.complete[i].arch)
+        point = self.space.encode(arch)
+        point = {} if isinstance(point, str) else point
+        axes = [self.space.by_key[key] for key in point]
+        generations: Mapping[str, Any] = {}
+        if self.sampler in ("nsga2", "nsga3"):
+            # a serial NSGA run gives each complete trial just this generation
+            name = {"nsga2": "NSGAIISampler", "nsga3": "NSGAIIISampler"}[self.sampler]
+            generations = {f"{name}:generation": i // self.population}
+        return optuna.trial.create_trial(
+            params={a.key: _param(a, point) for a in axes},
+            distributions={a.key: _distribution(a) for a in axes},
+            values=list(history.vectors[i]),
+            system_attrs=dict(generations),
+        )
+
+    def _asked(self, study: optuna.Study) -> Point:
+        trial = study.ask()
+        point: Point = {}
+        for axis in self.space.active(point):
+            if axis.domain.ordered:
+                at = trial.suggest_int(axis.key, 0, len(axis.domain) - 1)
+                point[axis.key] = axis.domain.values[at]
+            else:
+                value = trial.suggest_categorical(axis.key, list(axis.domain.values))
+                assert value is not None
+                point[axis.key] = value
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)  # the evaluated point is told later
+        return point
+
+    def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        if self.sampler == "tpe":
+            return optuna.samplers.TPESampler(n_startup_trials=self.startup, seed=seed)
+        if self.sampler == "gp":
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return optuna.samplers.GPSampler(n_startup_trials=self.startup, seed=seed)
+        if self.sampler == "nsga2":
+            return optuna.samplers.NSGAIISampler(population_size=self.population, seed=seed)
+        with warnings.catch_warnings():  # it says that its signature may change
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.NSGAIIISampler(population_size=self.population, seed=seed)
+
+
+def _distribution(axis: Axis) -> optuna.distributions.BaseDistribution:
+    if axis.domain.ordered:
+        return optuna.distributions.IntDistribution(0, len(axis.domain) - 1)
+    return optuna.distributions.CategoricalDistribution(list(axis.domain.values))
+
+
+def _param(axis: Axis, point: Point) -> Any:
+    value = point[axis.key]
+    return axis.domain.index(value) if axis.domain.ordered else value

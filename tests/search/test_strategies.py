@@ -1,0 +1,262 @@
+"""The contract of every strategy, and the loop that drives them, in closed form."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from evnas.errors import SpecError
+from evnas.record import Measurement, Record
+from evnas.search.history import History
+from evnas.search.loop import Ask, Search, run_search
+from evnas.search.objectives import resolved_constraints, resolved_objectives
+from evnas.search.strategies.build import build_strategy
+from evnas.search.work import Event, Finished, Work
+from evnas.space.arch import ArchSpec
+from evnas.space.catalog import entry
+from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec, StrategySpec
+from evnas.space.space import SearchSpace
+from evnas.store import Store
+
+TARGET = "cpu-torch-224-b16-float32"
+FULL = 900.0
+KINDS = ["random", "grid", "one_at_a_time", "tpe", "nsga2", "nsga3", "evolution", "mo_asha"]
+SPACE = SearchSpace.from_spec(
+    SpaceSpec.model_validate(
+        {
+            "axes": {
+                "stages[*].dim": {"increasing": {"int": {"low": 64, "high": 320, "step": 32}}},
+                "stages[*].depth": {"each": [1, 2, 3]},
+                "stages[*].mixer": {
+                    "each": {
+                        "choice": {
+                            "hsm_ssd": {"states": [9, 25, 49]},
+                            "ss2d": {"d_state": [1, 2]},
+                            "sa": {"heads": [2, 4]},
+                        }
+                    }
+                },
+                "head.fusion": ["hidden", "none"],
+            }
+        }
+    ),
+    entry("m1").arch,
+)
+OBJECTIVES = resolved_objectives(
+    (
+        ObjectiveSpec(metric="throughput_img_s", goal="max"),
+        ObjectiveSpec(metric="top1_percent", goal="max"),
+    ),
+    [TARGET],
+)
+
+
+def found_by(work: Work) -> Record:
+    """Closed form: wide and deep is slow and good; scans are slower, attention is better."""
+    stages = work.arch["stages"]
+    size = sum(s["depth"] * s["dim"] ** 2 for s in stages)
+    kinds = [s["mixer"]["kind"] for s in stages]
+    speed = 1e8 / (size * (1 + 0.5 * kinds.count("ss2d")))
+    noise = random.Random(f"{work.digest} {work.seed} {work.budget}").gauss(0, 0.2)
+    top1 = 60 + size / 2e4 + kinds.count("sa") + noise - 300 / (work.budget or 1)
+    values: dict[str, float] = {"params": size * 8.0, "macs_exact": size * 50.0}
+    samples: dict[str, Measurement] = {}
+    if work.phase == "speed":
+        values = {"throughput_img_s": speed}
+        several = tuple(speed * (1 + i / 1000) for i in range(-3, 4))
+        samples = {"throughput_img_s": Measurement("throughput_img_s", several)}
+    elif work.phase == "proxy":
+        values = {"top1_percent": top1}
+    found = {"values": values, "measurements": samples}
+    return work.record("complete", started=0.0, seconds=1.0, found=found)
+
+
+class Inline:
+    """An engine in this process that can be killed after so many phases."""
+
+    def __init__(self, slots: int = 1, dies_after: int = 10**9) -> None:
+        self.slots = slots
+        self.left = dies_after
+        self.works: list[Work] = []
+
+    def submit(self, work: Work) -> None:
+        assert len(self.works) < self.slots
+        self.works.append(work)
+
+    def wait(self, timeout_s: float) -> list[Event]:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        work = self.works.pop()
+        return [Finished(work, found_by(work))]
+
+    def close(self) -> None:
+        pass
+
+
+def make_work(ask: Ask) -> Work:
+    return Work(
+        label=ask.label, digest=ask.arch.digest, arch=ask.arch.to_dict(), phase=ask.phase,
+        seed=ask.seed, budget=ask.budget, target=ask.target, origin=ask.origin,
+    )  # fmt: skip
+
+
+def searched(
+    store: Store,
+    kind: str,
+    engine: Inline,
+    *,
+    constraints: tuple[str, ...] = (),
+    budget: BudgetSpec | None = None,
+) -> tuple[Search, str]:
+    spec = StrategySpec(kind=kind, startup=8, population=8, screen=8)  # type: ignore[arg-type] # a parametrised literal
+    search = Search(
+        history=History(objectives=OBJECTIVES, full_budget=FULL).take_all(store.records()),
+        strategy=build_strategy(spec, SPACE, full_budget=FULL),
+        constraints=resolved_constraints(constraints, [TARGET]),
+        targets=[TARGET],
+        budget=budget or BudgetSpec(trials=24),
+        first_budget=0.0 if kind == "mo_asha" else FULL,
+    )
+    return search, run_search(search, store, engine, make_work=make_work)
+
+
+@pytest.fixture
+def new_store(tmp_path: Path) -> Callable[[str], Store]:
+    return lambda name: Store.create(tmp_path / name / "study.db", sweep={}, environment={})
+
+
+def lines(store: Store) -> list[tuple[object, ...]]:
+    return [(*r.key, r.status, r.origin, tuple(r.values.items())) for _, r in store.records()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_killed_and_resumed_is_as_unbroken(kind: str, new_store: Callable[[str], Store]) -> None:
+    with new_store("whole") as whole, new_store("broken") as broken:
+        search, reason = searched(whole, kind, Inline())
+        assert reason == "24 trials"
+        for phases in (1, 17, 30):
+            with pytest.raises(KeyboardInterrupt):
+                searched(broken, kind, Inline(dies_after=phases))
+        searched(broken, kind, Inline())
+        assert lines(broken) == lines(whole)
+    digests = [t.digest for t in search.history.trials.values()]
+    assert len(set(digests)) == len(digests)  # nothing twice
+    for trial in search.history.trials.values():
+        assert isinstance(SPACE.encode(ArchSpec.from_dict(trial.arch)), dict)
+
+
+@pytest.mark.parametrize("kind", ["evolution", "tpe", "mo_asha"])
+def test_several_workers_evaluate_nothing_twice(
+    kind: str, new_store: Callable[[str], Store]
+) -> None:
+    with new_store("wide") as store:
+        search, _ = searched(store, kind, Inline(slots=4))
+        trials = search.history.trials.values()
+        assert len({t.digest for t in trials}) == len(trials) == 24
+
+
+def test_halving_trains_few_for_long(new_store: Callable[[str], Store]) -> None:
+    with new_store("halving") as store:
+        budget = BudgetSpec(trials=90)
+        search, _ = searched(store, "mo_asha", Inline(), budget=budget)
+        at = [
+            sum(b in t.trained for t in search.history.trials.values()) for b in (100.0, 300, FULL)
+        ]
+        assert 90 / 3 >= at[0] > at[1] > at[2] >= 1
+        assert at[1] <= at[0] / 3 and at[2] <= at[1] / 3
+        assert all(t.speed for t in search.history.trials.values())
+
+
+def test_constraints_stop_trials_before_they_train(new_store: Callable[[str], Store]) -> None:
+    with new_store("limits") as store:
+        limits = ("throughput_img_s@cpu >= 600", "params_m <= 2.5", "stages[0].depth <= 2")
+        searched(store, "random", Inline(), constraints=limits)
+        by_label: dict[str, list[Record]] = {}
+        for _, record in store.records():
+            by_label.setdefault(record.label, []).append(record)
+        ends = {label: records[-1] for label, records in by_label.items()}
+        assert {r.status for r in ends.values()} == {"complete", "infeasible"}
+        for records in by_label.values():
+            size = records[0].values["params"] / 1e6
+            if size > 2.5 or records[0].arch["stages"][0]["depth"] > 2:
+                assert [r.phase for r in records] == ["count"]
+                assert records[0].status == "infeasible" and "<=" in records[0].error
+            elif records[1].values["throughput_img_s"] < 600:
+                assert [r.phase for r in records] == ["count", "speed"]
+                assert records[1].status == "infeasible"
+            else:
+                assert len(records) == 3 and records[-1].status == "complete"
+
+
+def test_a_space_with_nothing_feasible_is_said(new_store: Callable[[str], Store]) -> None:
+    with new_store("hopeless") as store, pytest.raises(SpecError, match="none met all of them"):
+        limits = ("params_m <= 0.001",)
+        searched(store, "random", Inline(), constraints=limits, budget=BudgetSpec(trials=900))
+
+
+@pytest.mark.parametrize(
+    ("budget", "reason"),
+    [
+        (BudgetSpec(device_minutes=0.5, trials=500), "0.5 device minutes"),
+        (BudgetSpec(patience=30, trials=400), "30 trials without a gain of hypervolume"),
+        (BudgetSpec(minutes=1e-9, trials=500), "1e-09 minutes"),
+    ],
+)
+def test_budgets_end_a_search(
+    budget: BudgetSpec, reason: str, new_store: Callable[[str], Store]
+) -> None:
+    with new_store("budget") as store:
+        assert searched(store, "random", Inline(), budget=budget)[1] == reason
+
+
+def test_a_small_space_is_used_up(new_store: Callable[[str], Store]) -> None:
+    space = SearchSpace.from_spec(
+        SpaceSpec.model_validate({"axes": {"stages[0].depth": [1, 2, 3]}}), entry("m1").arch
+    )
+    for kind in ("random", "grid", "evolution", "nsga2"):
+        with new_store(kind) as store:
+            search = Search(
+                history=History(objectives=OBJECTIVES, full_budget=FULL),
+                strategy=build_strategy(StrategySpec(kind=kind), space, full_budget=FULL),  # type: ignore[arg-type] # as above
+                constraints=(), targets=[TARGET], budget=BudgetSpec(trials=99), first_budget=FULL,
+            )  # fmt: skip
+            reason = run_search(search, store, Inline(), make_work=make_work)
+            assert reason == "the strategy has nothing more to propose"
+            assert len(search.history.trials) == 3
+
+
+def test_one_at_a_time_moves_one_axis() -> None:
+    spec = StrategySpec(kind="one_at_a_time", replicates=3)
+    rows = build_strategy(spec, SPACE).propose(History(objectives=OBJECTIVES), 100)
+    base = SPACE.encode(entry("m1").arch)
+    assert isinstance(base, dict)
+    assert rows[0].arch == entry("m1").arch and rows[0].seeds == (0, 1, 2)
+    for row in rows[1:]:
+        point = SPACE.encode(row.arch)
+        assert isinstance(point, dict)
+        moved = [key for key in base if key in point and point[key] != base[key]]
+        assert len(moved) == 1, row.origin
+    outside = StrategySpec(kind="one_at_a_time", base="vssd_micro")
+    with pytest.raises(SpecError, match="lies outside the space"):
+        build_strategy(outside, SPACE)
+
+
+BAD = [
+    ("objectives", "top1", "nothing measures 'top1'; did you mean"),
+    ("objectives", "latency_ms@gpu", "names no target"),
+    ("objectives", "params_m@cpu", "does not depend on a target"),
+    ("constraints", "latency <= 3", "nothing is called 'latency'; did you mean 'latency_ms'"),
+    ("constraints", "latency_ms@gpu <= 3", "names no target"),
+]
+
+
+@pytest.mark.parametrize(("part", "text", "reason"), BAD)
+def test_what_nobody_measures_is_refused(part: str, text: str, reason: str) -> None:
+    with pytest.raises(SpecError) as caught:
+        if part == "objectives":
+            resolved_objectives([ObjectiveSpec(metric=text, goal="max")], [TARGET])
+        else:
+            resolved_constraints([text], [TARGET])
+    assert reason in str(caught.value) and caught.value.path == f"{part}[0]"
