@@ -140,6 +140,24 @@ def test_drop_path_keeps_the_mean() -> None:
     assert layer.eval()(x) is x
 
 
+@pytest.mark.parametrize("name", ONE_A_FAMILY)
+def test_the_implementation_is_a_build_argument(name: str) -> None:
+    arch, x = small(name).arch, torch.randn(2, 3, 40, 56)
+    runs = [build(arch, seed=0, impl=impl).eval()(x) for impl in ("auto", "cpu", "reference")]
+    torch.testing.assert_close(runs[1], runs[0])
+    torch.testing.assert_close(runs[2], runs[0])
+    with pytest.raises(ValueError, match="impl must be one of"):
+        build(arch, impl="fast").eval()(x)
+
+
+def test_scans_a_and_d_are_named_for_no_weight_decay() -> None:
+    model = small("vmamba_tiny_s1l8")
+    names = model.no_weight_decay()
+    assert len(names) == 8 and "stages.0.blocks.0.mixer.ssm.A_log" in names
+    assert names <= {name for name, _ in model.named_parameters()}
+    assert not small("efficientvim_m1").no_weight_decay()
+
+
 def test_parts_have_the_names_that_counters_go_by() -> None:
     names = {n for n, _ in small("vssd_micro").named_modules()}
     assert {"stem", "stages.0.blocks.0", "stages.2.downsample", "head"} <= names
