@@ -1,15 +1,27 @@
 """`deploy`: the inference form of a built model, with the same logits and less to do."""
 
 import copy
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from evnas.blocks.deployment.rule import converter
-from evnas.blocks.deployment.rules import CHANNELS_LAST_RULES, RULES
+from evnas.blocks.deployment.rules import CHANNELS_LAST_RULES, RULES, FixedScanParameters
+from evnas.blocks.mixers.hsm_ssd import HsmSsd
+from evnas.blocks.mixers.nc_ssd import NcSsd
+from evnas.blocks.norms import BatchNorm2d, ChannelNorm
 
 Layout = Literal["channels_last", "contiguous"]
+KEPT_PRECISE: Mapping[type[nn.Module], tuple[str, ...]] = {
+    FixedScanParameters: ("A_log", "D", "dt_bias"),
+    NcSsd: ("A_log", "D", "dt_bias"),
+    HsmSsd: ("A", "D"),
+    ChannelNorm: ("*",),
+    BatchNorm2d: ("*",),
+}
+"""Parameters that `dtype` leaves alone; the operators take them in float32 with any input."""
 
 
 class Deployed(nn.Module):
@@ -18,15 +30,18 @@ class Deployed(nn.Module):
     `torch.compile`, `torch.export` and CUDA graphs take it like any module.
     """
 
-    def __init__(self, body: nn.Module, layout: Layout) -> None:
+    def __init__(self, body: nn.Module, layout: Layout, dtype: torch.dtype | None) -> None:
         super().__init__()
         self.body = body
         self.layout: Layout = layout
+        self.dtype = dtype
         self.requires_grad_(False)
         self.eval()
 
     def forward(self, x: Tensor) -> Any:
         """Images (B, 3, H, W) -> what the model gives in evaluation."""
+        if self.dtype is not None:
+            x = x.to(self.dtype)
         if self.layout == "channels_last":
             x = x.contiguous(memory_format=torch.channels_last)
         return self.body(x)
@@ -47,7 +62,10 @@ class Deployed(nn.Module):
 
 
 def deploy(
-    model: nn.Module, *, layout: Literal["auto", "channels_last", "contiguous"] = "auto"
+    model: nn.Module,
+    *,
+    layout: Literal["auto", "channels_last", "contiguous"] = "auto",
+    dtype: torch.dtype | None = None,
 ) -> Deployed:
     """The inference form of a model from `build`, with the same results within rounding.
 
@@ -61,10 +79,12 @@ def deploy(
             running statistics of its batch norms are what inference uses.
         layout: memory format of the maps. `auto` is channels last on a CPU, where it measures
             faster, and contiguous elsewhere, which the Triton kernels are written for.
+        dtype: of weights and maps, None for the model's own. Norms, and the decay and step
+            parameters of scans, stay as they are; everything is folded before it is rounded.
 
     Returns:
-        A module in evaluation mode, without gradients, on the model's device and in its dtype.
-        Its parameters have names of their own.
+        A module in evaluation mode, without gradients, on the model's device. Images of any
+        float dtype go in; logits come out in `dtype`. Its parameters have names of their own.
 
     Raises:
         ValueError: an unknown layout, a model that is deployed already, or a batch norm without
@@ -80,7 +100,17 @@ def deploy(
         body = converter(rules)(copy.deepcopy(model).eval())
     if chosen == "channels_last":
         body = body.to(memory_format=torch.channels_last)
-    return Deployed(body, chosen)
+    if dtype is not None:
+        _cast(body, dtype)
+    return Deployed(body, chosen, dtype)
+
+
+def _cast(body: nn.Module, dtype: torch.dtype) -> None:
+    for module in body.modules():
+        kept = KEPT_PRECISE.get(type(module), ())
+        for name, parameter in module.named_parameters(recurse=False):
+            if "*" not in kept and name not in kept:
+                parameter.data = parameter.data.to(dtype)
 
 
 def _layout(model: nn.Module) -> Layout:

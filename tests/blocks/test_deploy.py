@@ -29,13 +29,13 @@ FAMILIES = [
 
 
 def settled(model: nn.Module) -> nn.Module:
-    """Every parameter and running statistic moved off its initial value, in eval mode."""
+    """Vectors, gates and running statistics moved off their initial values, in eval mode."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, value in [*model.named_parameters(), *model.named_buffers()]:
             if name.endswith("running_var"):
                 value.uniform_(0.5, 2.0, generator=generator)
-            elif value.is_floating_point():
+            elif value.is_floating_point() and (value.ndim == 1 or name.endswith("alpha")):
                 value.add_(torch.randn(value.shape, generator=generator, dtype=value.dtype) / 5)
     return model.eval()
 
@@ -169,6 +169,18 @@ def test_autocast_is_obeyed() -> None:
             got = deployed(x)
     assert got.dtype == torch.bfloat16
     assert difference(got.float(), want) < 0.1
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_weights_in_half_precision(name: str, layout: str) -> None:
+    model = settled(build(catalog()[name].arch.scaled(0.125), seed=0))
+    x = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        got = deploy(model, layout=layout, dtype=torch.bfloat16)(x)
+        assert got.dtype == torch.bfloat16
+        assert difference(got.float(), model(x)) < 0.1
+    assert all(p.dtype == torch.float32 for p in model.parameters())
 
 
 def test_gradients_reach_the_image() -> None:

@@ -1,0 +1,77 @@
+"""What a device can do at most, measured in the run that is set against it, and what a forward
+asks of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from evnas.measure.stopwatch import stopwatch_for
+
+COPY_BYTES = {"cpu": 2**27, "cuda": 2**31}
+MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
+TRIES = 7
+
+
+def copy_bytes_s(device: torch.device) -> float:
+    """Bytes read and written a second by the fastest of some large copies."""
+    source = torch.ones(COPY_BYTES[device.type] // 4, device=device)
+    target = torch.empty_like(source)
+    return 2 * COPY_BYTES[device.type] / _fastest(lambda: target.copy_(source), device)
+
+
+def matmul_flop_s(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOPs a second (2 a multiply-add) of the faster of a matrix product and a 1x1 convolution.
+
+    On some CPUs the convolution library reaches vector units that the BLAS library leaves idle.
+    """
+    side = MATRIX_SIDE[device.type]
+    a = torch.randn(side, side, device=device, dtype=dtype)
+    image = a.view(1, 64, side // 64, side).permute(0, 3, 1, 2)
+    kernel = a[..., None, None].contiguous(memory_format=torch.channels_last)
+    seconds = [_fastest(call, device) for call in (lambda: a @ a, lambda: F.conv2d(image, kernel))]
+    return 2 * side**3 / min(seconds)
+
+
+def traffic_bytes(call: Callable[[], object]) -> int:
+    """Bytes that the operators of a call read and write, each tensor counted at each use.
+
+    Views cost nothing. Within an operator nothing is counted, so what a fused one keeps to itself
+    does not show, and caches may serve a part of the rest.
+    """
+    with torch.inference_mode(), _Traffic() as traffic:
+        call()
+    return traffic.total
+
+
+class _Traffic(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self,
+        func: torch._ops.OpOverload,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if not func.is_view and "empty" not in func._opname:
+            self.total += sum(map(_bytes, (*args, *(kwargs or {}).values(), result)))
+        return result
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, torch.Tensor):
+        return value.numel() * value.element_size()
+    return sum(map(_bytes, value)) if isinstance(value, (tuple, list)) else 0
+
+
+def _fastest(call: Callable[[], object], device: torch.device) -> float:
+    stopwatch = stopwatch_for(device)
+    with torch.inference_mode():
+        call()
+        return min(stopwatch.time(call, 1) for _ in range(TRIES))
