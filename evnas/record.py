@@ -5,6 +5,7 @@ each phase is appended when it ends, so a killed sweep repeats one phase and not
 """
 
 import functools
+import statistics
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
@@ -52,7 +53,7 @@ class Measurement:
     @property
     def median(self) -> float:
         """The median of the samples."""
-        return float(np.median(self.samples))
+        return float(statistics.median(self.samples))
 
     def interval(self, level: float = 0.95, draws: int = 2000) -> Interval:
         """The median between its percentile-bootstrap bounds (Efron 1979), seed fixed."""

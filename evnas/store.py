@@ -114,9 +114,12 @@ class Store:
             "JOIN archs USING (digest) WHERE id > ? ORDER BY id",
             (after,),
         )
-        for identity, *columns, payload, arch in rows:
+        text, arch = "", {}  # a trial's records stand together and share their architecture
+        for identity, *columns, payload, arch_text in rows:
+            if arch_text != text:
+                text, arch = arch_text, json.loads(arch_text)
             raw = dict(zip(_COLUMNS, columns, strict=True)) | json.loads(payload)
-            yield identity, Record.from_dict(raw | {"arch": json.loads(arch)})
+            yield identity, Record.from_dict(raw | {"arch": arch})
 
     def last_id(self) -> int:
         """The id of the newest record, 0 when there is none. Cheap: readers poll it."""

@@ -6,17 +6,21 @@ import hashlib
 import html
 from collections.abc import Mapping
 
+from plotly import __version__ as plotly_version
+
 from evnas.report import assets
 
 
 def live_page() -> str:
     """The page that the server gives: no inline script, everything from itself."""
     scripts = "\n".join(f'<script src="/static/{name}" defer></script>' for name in assets.SCRIPTS)
-    plotly = '<script src="/static/plotly.js" defer></script>'
+    # last: the data is on its way while it is read; its version stands in its address, so that a
+    # browser may keep it
+    plotly = f'<script id="plotly" src="/static/plotly.js?{plotly_version}" defer></script>'
     return _filled(
         policy="",
         style='<link rel="stylesheet" href="/static/style.css">',
-        scripts=f"{plotly}\n{scripts}",
+        scripts=f"{scripts}\n{plotly}",
         title="evnas",
     )
 

@@ -5,6 +5,7 @@ A study of 100,000 trials takes seconds to read; whoever asks meanwhile gets wha
 
 import itertools
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from evnas.record import Record
 from evnas.report.frames import Frame
 from evnas.store import Store
 
-CHUNK = 2000
+CHUNK = 1000
 """Records between two moments at which a page may look."""
 
 
@@ -40,7 +41,7 @@ class StudyReader:
     def read_all(self) -> None:
         """Take every record there is, and return when that is done."""
         while self._read_chunk():
-            pass
+            time.sleep(0.001)  # a lock is not fair: whoever waits for it gets its turn now
 
     def follow(self) -> bool:
         """Begin taking what is new, without waiting; whether anything was or is being read."""

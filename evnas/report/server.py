@@ -23,7 +23,7 @@ from evnas.report.analysis import analysis
 from evnas.report.cards import card
 from evnas.report.html import live_page
 from evnas.report.pack import pack
-from evnas.report.security import Guard, check_binding
+from evnas.report.security import Guard, check_binding, is_loopback
 from evnas.report.strict_json import dumps
 from evnas.report.studies import Studies
 
@@ -57,6 +57,7 @@ def make_app(results_dir: Path, *, host: str = "127.0.0.1", token: str | None = 
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await run_in_threadpool(studies.follow)
         yield
         await run_in_threadpool(studies.close)
 
@@ -105,7 +106,9 @@ class _Pages:
     def static(self, request: Request) -> Response:
         name = request.path_params["name"]
         if name == "plotly.js":
-            return _asset(assets.plotly_js(), "text/javascript")
+            return _asset(
+                assets.plotly_js(), "text/javascript", kept="max-age=31536000, immutable"
+            )
         if name in assets.SCRIPTS:
             return _asset(assets.text(f"js/{name}"), "text/javascript")
         if name == "style.css":
@@ -126,7 +129,10 @@ class _Pages:
         after = _whole(request, "after", default=0, least=0, most=2**62)
         with reader.lock:
             body = pack(reader.frame, after=after)
-        return Response(body, media_type="application/octet-stream")
+        headers = {"cache-control": "no-store"}
+        if request.client is not None and is_loopback(request.client.host):
+            headers["content-encoding"] = "identity"  # compressing takes longer than loopback does
+        return Response(body, headers=headers, media_type="application/octet-stream")
 
     def trials(self, request: Request) -> Response:
         """A page of the table as JSON, for scripts: `offset`, `limit`, `sort` (`-KEY` falls)."""
@@ -183,8 +189,8 @@ async def _changes(state: Callable[[], str], request: Request) -> AsyncIterator[
         await asyncio.sleep(POLL_S)
 
 
-def _asset(text: str, kind: str) -> Response:
-    return Response(text, media_type=kind, headers={"cache-control": "no-cache"})
+def _asset(text: str, kind: str, *, kept: str = "no-cache") -> Response:
+    return Response(text, media_type=kind, headers={"cache-control": kept})
 
 
 def _whole(request: Request, name: str, *, default: int, least: int, most: int) -> int:

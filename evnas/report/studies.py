@@ -1,5 +1,6 @@
 """The studies under a results folder: found by listing it, never by joining a name to a path."""
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ class Studies:
         self.folder = folder.resolve()
         self._readers: dict[str, StudyReader] = {}
         self._identity: dict[str, tuple[int, int]] = {}
+        self._histories: dict[str, tuple[tuple[int, int], dict[str, Any] | None]] = {}
         self._lock = threading.Lock()
 
     def folders(self) -> dict[str, Path]:
@@ -50,13 +52,18 @@ class Studies:
         """A row a study; one that cannot be read says why in `error`."""
         return [self._row(name) for name in self.folders()]
 
+    def follow(self) -> None:
+        """Begin to read every study, so that it is there when somebody looks."""
+        for name in self.folders():
+            with contextlib.suppress(StoreError):  # the overview says why
+                self.reader(name).follow()
+
     def _row(self, name: str) -> dict[str, Any]:
         try:
             reader = self.reader(name)
             reader.follow()
             told = about(reader)
-            with reader.lock:
-                history = progress(reader.frame, objectives(told_sweep(reader), reader.frame))
+            history = self._history(name, reader)
         except StoreError as e:
             return {"name": name, "error": str(e)}
         keys = (
@@ -65,6 +72,15 @@ class Studies:
         )  # fmt: skip
         row = {key: told[key] for key in keys}
         return row | {"hypervolume": history["hypervolume"][-1] if history else None}
+
+    def _history(self, name: str, reader: StudyReader) -> dict[str, Any] | None:
+        """The front's history, reckoned again only when there are new records."""
+        with reader.lock:
+            state = (id(reader), reader.frame.last_id)
+            if name not in self._histories or self._histories[name][0] != state:
+                aims = objectives(told_sweep(reader), reader.frame)
+                self._histories[name] = (state, progress(reader.frame, aims))
+        return self._histories[name][1]
 
     def close(self) -> None:
         """Close every store."""

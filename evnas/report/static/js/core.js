@@ -32,14 +32,14 @@ EV.$ = (id) => document.getElementById(id);
 /** Say something to a screen reader, without showing it. */
 EV.say = (text) => { EV.$("said").textContent = text; };
 
-/** At most one call a `wait`, the last one always made. */
+/** At most one call a `wait()`, the last one always made. */
 EV.throttled = (wait, call) => {
   let timer = null, again = false;
   const run = () => {
     timer = null;
     if (again) { again = false; fire(); }
   };
-  const fire = () => { timer = setTimeout(run, wait); call(); };
+  const fire = () => { timer = setTimeout(run, wait()); call(); };
   return () => { if (timer) again = true; else fire(); };
 };
 

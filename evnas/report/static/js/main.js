@@ -29,6 +29,13 @@ EV.turned = () => {
 
 EV.paint = () => { document.documentElement.dataset.theme = EV.theme(); };
 
+/** The charting library comes last; the data is asked for before it is there. */
+EV.plotlyReady = () => window.Plotly ? null : new Promise((there, failed) => {
+  const script = EV.$("plotly");
+  script.addEventListener("load", there);
+  script.addEventListener("error", () => failed(new Error("the charting library could not be read")));
+});
+
 EV.open = async () => {
   EV.stopWatching?.();
   EV.view = null;
@@ -38,6 +45,8 @@ EV.open = async () => {
   const study = EV.state.study;
   try {
     const [about, pack] = await Promise.all([EV.source.about(study), EV.source.pack(study, 0)]);
+    await EV.plotlyReady();
+    if (EV.state.study !== study) return;
     EV.about = about;
     EV.merge(EV.data, pack);
   } catch (e) {
@@ -49,10 +58,10 @@ EV.open = async () => {
   EV.follow(study);
 };
 
-/** Take what is new, at once and then at most twice a second. */
+/** Take what is new, at once and then at most twice a second; less often while much is read. */
 EV.follow = (study) => {
   let source = null;
-  const take = EV.throttled(500, async () => {
+  const take = EV.throttled(() => EV.about.reading.done < EV.about.reading.of ? 2000 : 500, async () => {
     if (EV.state.study !== study) return;
     try {
       const [about, pack] = await Promise.all([EV.source.about(study), EV.source.pack(study, EV.data.lastId)]);
