@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -144,6 +144,7 @@ def test_a_broken_image_is_named(tmp_path):
         load_data({"folder": str(tmp_path)})
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.data())
 def test_every_prefix_is_balanced(labels, draw):
     order = balanced_order(np.array(labels))

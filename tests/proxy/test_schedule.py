@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -32,6 +32,7 @@ def test_vectors_and_biases_are_not_decayed():
     assert len(exempt["params"]) == 4  # gate_bias, the convolution's bias, the norm's pair
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(
     seed=st.integers(0, 99),
     images=st.integers(1, 30),
@@ -47,6 +48,7 @@ def test_epochs_are_windows_of_one_endless_shuffle(seed, images, train_images, p
         assert sorted(order[start : start + train_images].tolist()) == list(range(train_images))
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(steps=st.integers(1, 60), points=st.integers(1, 60), longest=st.integers(1, 9))
 def test_runs_cover_an_epoch_and_end_at_every_point(steps, points, longest):
     points = min(points, steps)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from evnas.errors import DataError
+from evnas.proxy.data import ImageSet
 from evnas.proxy.hooks import Hooks
 from evnas.proxy.seeding import derived_seed, seeded
 from evnas.proxy.training import train
@@ -242,3 +243,29 @@ def test_both_heads_of_a_distillation_model_learn(data, budget, make_net):
     assert train(model, data, budget).status == "complete"
     for head, weight in zip((model.a, model.b), before, strict=True):
         assert not torch.equal(head.weight, weight)
+
+
+def test_views_differ_between_epochs_and_between_seeds(data, budget):
+    one = ImageSet(images=data.train.images[:1].expand(96, -1, -1, -1), labels=data.train.labels)
+    alike = dataclasses.replace(data, train=one)
+
+    class Watches(nn.Module):
+        """Learns nothing; keeps what it was shown in training."""
+
+        def __init__(self):
+            super().__init__()
+            self.scale, self.seen = nn.Parameter(torch.ones(1)), []
+
+        def forward(self, x):
+            if self.training:
+                self.seen.append(x.detach())
+            return x.mean((2, 3))[:, :2] * self.scale
+
+    shown = []
+    for seed in (0, 1):
+        model = Watches()
+        train(model, alike, budget, seed=seed)
+        shown += torch.cat(model.seen).split(48)
+    assert len(shown) == 6
+    for i, views in enumerate(shown):
+        assert not any(torch.equal(views, others) for others in shown[:i])

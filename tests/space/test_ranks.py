@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -37,6 +37,7 @@ def test_perfect_order_has_no_spread():
     assert upside_down == ranks.Agreement(-1.0, -1.0, -1.0, 4)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(small)
 def test_the_quadratic_form_is_scipys_tau_b(pairs):
     x, y = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
@@ -47,6 +48,7 @@ def test_the_quadratic_form_is_scipys_tau_b(pairs):
         assert got == pytest.approx(want, nan_ok=True)
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(small)
 def test_it_is_symmetric_and_lies_within_its_bounds(pairs):
     x, y = (list(map(float, column)) for column in zip(*pairs, strict=True))
