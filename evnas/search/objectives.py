@@ -7,14 +7,9 @@ from dataclasses import replace
 from evnas.errors import SpecError, nearest
 from evnas.record import Phase
 from evnas.space.expressions import Expression, parse_expression
+from evnas.space.quantities import FOUND_BY
 from evnas.space.search_spec import ObjectiveSpec
 
-GIVEN_BY: dict[str, Phase] = {
-    **dict.fromkeys(("params", "params_m", "macs_exact", "macs_g", "macs"), "count"),
-    **dict.fromkeys(("throughput_img_s", "latency_ms", "peak_mib", "throughput_ratio"), "speed"),
-    **dict.fromkeys(("top1_percent", "loss"), "proxy"),
-}
-"""Quantity -> the phase that finds it."""
 COUNTED_UNITS = {"params_m": ("params", 1e-6), "macs_g": ("macs_exact", 1e-9)}
 
 
@@ -25,9 +20,9 @@ def resolved(name: str, targets: Sequence[str]) -> str:
         SpecError: nothing measures it, or `@` names no target, or more than one.
     """
     metric, _, wish = name.partition("@")
-    if metric not in GIVEN_BY:
-        raise SpecError(f"nothing measures {metric!r}{nearest(metric, GIVEN_BY)}")
-    if GIVEN_BY[metric] != "speed":
+    if metric not in FOUND_BY:
+        raise SpecError(f"nothing measures {metric!r}{nearest(metric, FOUND_BY)}")
+    if FOUND_BY[metric] != "speed":
         if wish:
             raise SpecError(f"{metric} does not depend on a target, got @{wish}")
         return name
@@ -46,7 +41,7 @@ def _names(target: str) -> set[str]:
 
 def phase_of(name: str) -> Phase:
     """The phase that gives a quantity."""
-    return GIVEN_BY[name.partition("@")[0]]
+    return FOUND_BY[name.partition("@")[0]]
 
 
 def resolved_objectives(
@@ -72,12 +67,12 @@ def resolved_constraints(texts: Sequence[str], targets: Sequence[str]) -> tuple[
     found = []
     for i, text in enumerate(texts):
         try:
-            read = parse_expression(text, list(GIVEN_BY))
+            read = parse_expression(text, list(FOUND_BY))
             whole = text
             for name in read.quantities:
                 spelt = rf"(?<![\w@.-]){re.escape(name)}(?![\w@-])"
                 whole = re.sub(spelt, resolved(name, targets), whole)
-            read = replace(parse_expression(whole, list(GIVEN_BY)), text=text)
+            read = replace(parse_expression(whole, list(FOUND_BY)), text=text)
         except SpecError as e:
             raise SpecError(f"{text!r}: {e.reason}", f"constraints[{i}]") from None
         found.append(read)

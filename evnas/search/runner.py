@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from evnas.errors import MeasurementError
+from evnas.errors import MeasurementError, SpecError
 from evnas.measure.conditions import environment
 from evnas.record import Phase, Record
 from evnas.search import plan
@@ -18,6 +18,7 @@ from evnas.search.board import Board, Row
 from evnas.search.engine import Engine
 from evnas.search.engine_local import LocalEngine
 from evnas.search.live import View, view_for
+from evnas.search.session import run_search_sweep
 from evnas.search.study import add_time, open_study
 from evnas.search.work import Finished, Work
 from evnas.space.sweep_parts import EngineSpec
@@ -42,6 +43,10 @@ def run_sweep(sweep: Sweep, *, results: Path, fresh: bool, began: float) -> Path
         StoreError: the study cannot be written or continued.
         MeasurementError: a target asks for what is not here.
     """
+    if sweep.spec.space is not None:
+        return run_search_sweep(
+            sweep, results=results, fresh=fresh, began=began, engine_for=engine_for
+        )
     folder = results / sweep.spec.name
     with open_study(sweep, folder, environment=environment(), fresh=fresh) as store:
         board = Board({c.label: Row() for c in plan.evaluated(sweep)})
@@ -62,6 +67,8 @@ def run_sweep(sweep: Sweep, *, results: Path, fresh: bool, began: float) -> Path
 
 def engine_for(spec: EngineSpec) -> Engine:
     """The engine that a sweep asks for."""
+    if spec.kind != "local":
+        raise SpecError(f"must be local, got {spec.kind!r}", "engine.kind")
     gpus = torch.cuda.device_count()
     workers = max(1, gpus) if spec.workers == "auto" else spec.workers
     return LocalEngine(workers=workers, gpus=gpus, timeout_s=spec.timeout_s)

@@ -52,7 +52,8 @@ class Trial:
         if record.status not in ("complete", "infeasible"):
             return
         if record.phase == "speed":
-            self.speed[record.target] = dict(record.values)
+            medians = {name: m.median for name, m in record.measurements.items()}
+            self.speed[record.target] = medians | dict(record.values)
             for name, measured in record.measurements.items():
                 key = f"{name}@{record.target}"
                 self.samples[key] = self.samples.get(key, ()) + tuple(measured.samples)

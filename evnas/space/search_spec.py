@@ -13,7 +13,10 @@ from pydantic import (
     model_validator,
 )
 
+from evnas.errors import SpecError, nearest
 from evnas.space.domains import Value
+from evnas.space.expressions import parse_expression
+from evnas.space.quantities import FOUND_BY
 
 Goal = Literal["max", "min"]
 
@@ -178,6 +181,14 @@ class ObjectiveSpec(_Spec):
     name that a record's values or measurements carry; `NAME@TARGET` takes one target."""
     goal: Goal
 
+    @field_validator("metric")
+    @classmethod
+    def _is_measured(cls, name: str) -> str:
+        metric = name.partition("@")[0]
+        if metric not in FOUND_BY:
+            raise ValueError(f"nothing measures {metric!r}{nearest(metric, FOUND_BY)}")
+        return name
+
 
 class BudgetSpec(_Spec):
     """When to stop; whichever comes first. At least one must be given."""
@@ -244,6 +255,16 @@ class SearchSpec(_Spec):
         if isinstance(value, Mapping):
             return [{"metric": metric, "goal": goal} for metric, goal in value.items()]
         return value
+
+    @field_validator("constraints")
+    @classmethod
+    def _are_conditions(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in texts:
+            try:
+                parse_expression(text, list(FOUND_BY))
+            except SpecError as e:
+                raise ValueError(f"{text!r}: {e.reason}") from None
+        return texts
 
     @field_validator("objectives")
     @classmethod

@@ -244,7 +244,6 @@ def test_one_at_a_time_moves_one_axis() -> None:
 
 
 BAD = [
-    ("objectives", "top1", "nothing measures 'top1'; did you mean"),
     ("objectives", "latency_ms@gpu", "names no target"),
     ("objectives", "params_m@cpu", "does not depend on a target"),
     ("constraints", "latency <= 3", "nothing is called 'latency'; did you mean 'latency_ms'"),

@@ -1,0 +1,161 @@
+"""What a search leaves: for each member of its front a file that says all about it."""
+
+import json
+import math
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from evnas.pareto import Estimate, front_probability, tied, why_not
+from evnas.search.confirm import final_front
+from evnas.search.history import History
+from evnas.search.objectives import phase_of
+from evnas.search.trial import Trial
+from evnas.space.arch import ArchSpec
+from evnas.space.catalog import catalog
+from evnas.space.paths import diff
+from evnas.space.search_spec import ObjectiveSpec
+from evnas.space.space import SearchSpace
+
+UNCERTAIN = 400
+"""Trials nearest to the front for whose membership a probability is worked out."""
+
+
+def write_front(history: History, folder: Path, *, space: SearchSpace, name: str) -> None:
+    """Write `folder` anew: a YAML a member; `front.json`: all of them, and why others are not."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    members = front_members(history, space=space, name=name)
+    for member in members:
+        arch = folder / f"{member['trial']}.arch.yaml"
+        arch.write_text(yaml.safe_dump(member["arch"], sort_keys=False))
+        text = yaml.safe_dump(member, sort_keys=False, allow_unicode=True)
+        (folder / f"{member['trial']}.yaml").write_text(text)
+    found = {"members": members, "not_on_front": reasons(history)}
+    (folder / "front.json").write_text(json.dumps(found, indent=1) + "\n")
+
+
+def front_members(history: History, *, space: SearchSpace, name: str) -> list[dict[str, Any]]:
+    """The members as plain data, fastest (first objective best) first."""
+    labels = final_front(history)
+    spread = seed_spread(history)
+    beliefs = {t.label: _beliefs(t, history.objectives, spread) for t in _near(history)}
+    chances = dict(zip(beliefs, front_probability(list(beliefs.values())).tolist(), strict=True))
+    members = []
+    for label in labels:
+        trial = history.trials[label]
+        arch = ArchSpec.from_dict(trial.arch)
+        near, far = _nearest(arch)
+        members.append(
+            {
+                "trial": label,
+                "digest": trial.digest,
+                "origin": trial.origin,
+                "objectives": _objectives(beliefs[label], history.objectives),
+                "front_probability": round(chances[label], 3),
+                "tied_with": [
+                    other
+                    for other in labels
+                    if other != label and tied(beliefs[label], beliefs[other])
+                ],
+                "quantities": trial.quantities(),
+                "diff_to_base": _diff(space.base, arch),
+                "nearest_published": near,
+                "diff_to_nearest": far,
+                "trainings": {str(b): seeds for b, seeds in trial.trained.items()},
+                "again": f"evnas bench results/{name}/front/{label}.arch.yaml",
+                "arch": dict(trial.arch),
+            }
+        )
+    return members
+
+
+def reasons(history: History) -> dict[str, Any]:
+    """For every trial that is not on the front: how it ended, or who dominates it."""
+    labels, spread = set(final_front(history)), seed_spread(history)
+    front = [(x, _beliefs(history.trials[x], history.objectives, spread)) for x in sorted(labels)]
+    found: dict[str, Any] = {}
+    for trial in history.trials.values():
+        if trial.label in labels:
+            continue
+        if trial.ended is not None:
+            found[trial.label] = {"ended": trial.ended, "reason": trial.reason}
+        elif not history.is_complete(trial):
+            found[trial.label] = {"ended": "unfinished", "budget": trial.budget}
+        else:
+            by = why_not(_beliefs(trial, history.objectives, spread), front)
+            found[trial.label] = {
+                "dominated_by": [
+                    {"trial": d.label, "probability": d.probability, "margins": d.margins}
+                    for d in by
+                ]
+            }
+    return found
+
+
+def seed_spread(history: History) -> float:
+    """Standard deviation between training seeds, pooled over trials that have several; 0 when
+    no trial has."""
+    variances = [
+        statistics.variance([v["top1_percent"] for v in seeds.values()])
+        for trial in history.complete
+        for seeds in [trial.trained.get(trial.budget, {})]
+        if len(seeds) > 1 and all("top1_percent" in v for v in seeds.values())
+    ]
+    return math.sqrt(statistics.fmean(variances)) if variances else 0.0
+
+
+def _near(history: History) -> list[Trial]:
+    """The front and the complete trials that come nearest to it."""
+    vectors = np.asarray([t.vector(history.objectives) for t in history.complete])
+    if not len(vectors):
+        return []
+    span = np.maximum(np.ptp(vectors, axis=0), 1e-12)
+    members = [history.trials[label] for label in final_front(history)]
+    front = np.asarray([t.vector(history.objectives) for t in members])
+    behind = ((vectors[:, None] - front[None]) / span).max(axis=2).min(axis=1)
+    return [history.complete[i] for i in np.argsort(behind, kind="stable")[:UNCERTAIN]]
+
+
+def _beliefs(trial: Trial, objectives: tuple[ObjectiveSpec, ...], spread: float) -> list[Estimate]:
+    """Estimates of all objectives, to be minimised."""
+    found = []
+    for objective in objectives:
+        noise = spread if objective.metric == "top1_percent" else 0.0
+        estimate = trial.estimate(objective.metric, noise)
+        assert estimate is not None  # the trial is complete
+        sign = -1.0 if objective.goal == "max" else 1.0
+        found.append(Estimate(sign * estimate.mid, tuple(sign * d for d in estimate.draws)))
+    return found
+
+
+def _objectives(
+    beliefs: list[Estimate], objectives: tuple[ObjectiveSpec, ...]
+) -> dict[str, dict[str, float | str]]:
+    found: dict[str, dict[str, float | str]] = {}
+    for belief, objective in zip(beliefs, objectives, strict=True):
+        sign = -1.0 if objective.goal == "max" else 1.0
+        low, high = sorted(sign * end for end in belief.interval)
+        found[objective.metric] = {
+            "goal": objective.goal,
+            "low": low,
+            "mid": sign * belief.mid,
+            "high": high,
+            "from": phase_of(objective.metric),
+        }
+    return found
+
+
+def _nearest(arch: ArchSpec) -> tuple[str, list[str]]:
+    """The catalogue's entry with the fewest differences, and these."""
+    best = min(catalog().values(), key=lambda e: (len(diff(e.arch, arch)), e.name))
+    return best.name, _diff(best.arch, arch)
+
+
+def _diff(a: ArchSpec, b: ArchSpec) -> list[str]:
+    return [f"{path}: {old} -> {new}" for path, old, new in diff(a, b)]

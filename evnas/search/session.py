@@ -1,0 +1,228 @@
+"""A search from its sweep to its front: opens the study, wires loop and engine, writes the end."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evnas.errors import SpecError
+from evnas.measure.conditions import environment
+from evnas.measure.flops import count
+from evnas.measure.target import Target
+from evnas.search import plan
+from evnas.search.board import Board, Row
+from evnas.search.confirm import Confirm
+from evnas.search.engine import Engine
+from evnas.search.history import History
+from evnas.search.live import view_for
+from evnas.search.loop import Ask, Search, run_search
+from evnas.search.objectives import phase_of, resolved_constraints, resolved_objectives
+from evnas.search.outcome import write_front
+from evnas.search.strategies.build import build_strategy, rungs
+from evnas.search.strategies.warm import warm_candidates
+from evnas.search.study import add_time, open_study
+from evnas.search.work import Event, Finished, Work
+from evnas.space.search_spec import SearchSpec
+from evnas.space.space import SearchSpace
+from evnas.space.sweep_parts import EngineSpec
+from evnas.store import Store
+from evnas.sweep import Sweep
+
+EngineFor = Callable[[EngineSpec], Engine]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A search whose targets are settled on this machine."""
+
+    sweep: Sweep
+    spec: SearchSpec
+    space: SearchSpace
+    targets: tuple[Target, ...]
+    trains: bool
+
+    @property
+    def full_budget(self) -> float:
+        """Image presentations of a whole proxy; 0 when nothing is to be trained."""
+        proxy = self.sweep.spec.proxy
+        return float(proxy.presentations) if proxy is not None and self.trains else 0.0
+
+    def history(self, store: Store) -> History:
+        """What the store holds of this search."""
+        ids = [t.id for t in self.targets]
+        objectives = resolved_objectives(self.spec.objectives, ids)
+        history = History(objectives=objectives, full_budget=self.full_budget)
+        return history.take_all(store.records())
+
+    def search(self, history: History) -> Search:
+        """The loop's decisions, with strategy and constraints."""
+        strategy = self.spec.strategy
+        ids = [t.id for t in self.targets]
+        return Search(
+            history=history,
+            strategy=build_strategy(
+                strategy,
+                self.space,
+                warm=warm_candidates(self.spec.warm_start, self.space),
+                full_budget=self.full_budget,
+            ),
+            constraints=resolved_constraints(self.spec.constraints, ids),
+            targets=ids,
+            budget=self.spec.budget,
+            first_budget=0.0 if strategy.kind == "mo_asha" else self.full_budget,
+            seeds=tuple(range(strategy.replicates)) if strategy.kind == "one_at_a_time" else (0,),
+        )
+
+    def work(self, ask: Ask) -> Work:
+        """What an engine needs for one phase."""
+        shared: dict[str, Any] = {
+            "label": ask.label,
+            "digest": ask.arch.digest,
+            "arch": ask.arch.to_dict(),
+            "phase": ask.phase,
+            "seed": ask.seed,
+            "origin": ask.origin,
+        }
+        if ask.phase == "speed":
+            index = [t.id for t in self.targets].index(ask.target)
+            target = self.targets[index]
+            names = ("device", "runtime", "resolution", "batch_size", "precision", "form")
+            fields = {name: getattr(target, name) for name in names}
+            return Work(
+                **shared,
+                target=ask.target,
+                target_index=index,
+                resolution=target.resolution,
+                speed=fields | {"budget_s": self.sweep.spec.targets[index].budget_s},
+                reference=self.space.base.to_dict(),
+            )
+        if ask.phase == "proxy":
+            return Work(**shared, budget=ask.budget, proxy=self._proxy(ask.budget))
+        return Work(
+            **shared, resolution=self.sweep.spec.resolution, convention=self.sweep.spec.convention
+        )
+
+    def _proxy(self, budget: float) -> dict[str, Any]:
+        """The proxy cut to a budget: fewer epochs, or fewer images in one."""
+        proxy = self.sweep.spec.proxy
+        assert proxy is not None
+        raw: dict[str, Any] = proxy.model_dump(mode="json")
+        an_epoch = proxy.presentations // proxy.epochs
+        if budget >= an_epoch:
+            return raw | {"epochs": round(budget / an_epoch)}
+        return raw | {"epochs": 1, "images_per_epoch": max(proxy.batch_size, round(budget))}
+
+
+def prepare(sweep: Sweep) -> Session:
+    """Settle a search on this machine.
+
+    Raises:
+        SpecError: the space cannot be, an objective needs what the sweep lacks, or the base lies
+            outside the space where a strategy starts from it.
+        MeasurementError: a target is not here.
+    """
+    spec = sweep.spec.search
+    assert spec is not None
+    space = SearchSpace.from_spec(spec.space, sweep.base)
+    macs = count(sweep.base, sweep.spec.resolution).macs["exact"]
+    counted = plan.counted_resolution(sweep, sweep.reference)
+    targets = tuple(
+        plan.settled(t, sweep.reference, macs=float(macs), counted=counted)
+        for t in sweep.spec.targets
+    )
+    ids = [t.id for t in targets]
+    wanted = [o.metric for o in resolved_objectives(spec.objectives, ids)]
+    wanted += [q for c in resolved_constraints(spec.constraints, ids) for q in c.quantities]
+    trains = any(phase_of(name) == "proxy" for name in wanted)
+    if trains and sweep.spec.proxy is None:
+        raise SpecError("an objective or constraint needs a training; say proxy: {}", "proxy")
+    session = Session(sweep=sweep, spec=spec, space=space, targets=targets, trains=trains)
+    if spec.strategy.kind == "mo_asha":
+        if not trains:
+            raise SpecError("mo_asha needs an objective that training gives", "strategy")
+        rungs(spec.strategy, session.full_budget)
+    return session
+
+
+def run_search_sweep(
+    sweep: Sweep, *, results: Path, fresh: bool, began: float, engine_for: EngineFor
+) -> Path:
+    """Run a search, or go on with it, and write its front.
+
+    Args:
+        results: studies' folder; the search's own is made inside.
+        fresh: keep the old study aside and start over.
+        began: `time.monotonic()` when the command started.
+        engine_for: makes the engine that the sweep asks for.
+
+    Returns:
+        The study's folder, with `front/` inside.
+    """
+    session = prepare(sweep)
+    folder = results / sweep.spec.name
+    with open_study(sweep, folder, environment=environment(), fresh=fresh) as store:
+        history = session.history(store)
+        search = session.search(history)
+        engine = engine_for(sweep.spec.engine)
+        board = Board({})
+        view = view_for(board)
+        watch = _Watch(board, history, sweep, busy_s=0.0)
+        before = float((store.meta("time") or {}).get("wall_s", 0.0))
+
+        def on_event(event: Event) -> None:
+            watch.take(event)
+            view.take(event)
+            view.tick()
+
+        def make_work(ask: Ask) -> Work:
+            work = session.work(ask)
+            watch.started(work)
+            view.started(work)
+            return work
+
+        try:
+            if store.last_id():
+                view.say(f"going on: {store.last_id()} results stand already")
+            reason = run_search(
+                search, store, engine, make_work=make_work, on_event=on_event, wall_s=before
+            )
+            view.say(f"search over: {reason}")
+            if session.spec.confirm is not None:
+                confirm = Confirm(history, session.spec.confirm.seeds, session.full_budget)
+                confirm.run(store, engine, make_work=make_work, on_event=on_event)
+            store.note("search", {"ended": reason, "trials": len(history.trials)})
+            write_front(history, folder / "front", space=session.space, name=sweep.spec.name)
+        except KeyboardInterrupt:
+            view.say("stopped; the same command goes on from here")
+            raise
+        finally:
+            view.close()
+            engine.close()
+            add_time(store, wall_s=time.monotonic() - began, busy_s=watch.busy_s)
+    return folder
+
+
+@dataclass(slots=True)
+class _Watch:
+    """Keeps the live view's state small: the front and what is under way."""
+
+    board: Board
+    history: History
+    sweep: Sweep
+    busy_s: float
+
+    def started(self, work: Work) -> None:
+        self.board.rows.setdefault(work.label, Row())
+        for label in list(self.board.rows)[:-12]:
+            if label not in self.history.front.labels and label not in self.board.now:
+                del self.board.rows[label]
+        search = self.sweep.spec.search
+        total = (search.budget.trials if search else None) or self.history.next_number
+        for phase, each in (("count", 1), ("speed", len(self.sweep.spec.targets)), ("proxy", 1)):
+            done = sum(any(d[0] == phase for d in t.done) for t in self.history.trials.values())
+            self.board.expect(phase, max(total, done + 1) * each, done * each)  # type: ignore[arg-type] # a literal of Phase
+
+    def take(self, event: Event) -> None:
+        if isinstance(event, Finished):
+            self.busy_s += event.busy_s
