@@ -19,6 +19,7 @@ from evnas.space.located import Located, LocatedError, parse_yaml, read_yaml
 from evnas.space.paths import assign, leaves, spell
 from evnas.space.published import published_table
 from evnas.space.search_spec import SearchSpec
+from evnas.space.space import SearchSpace
 from evnas.space.sweep_faults import sweep_fault
 from evnas.space.sweep_parts import (
     CONVENTIONS,
@@ -104,6 +105,8 @@ class Sweep:
     candidates: tuple[Candidate, ...]
     """Of an ablation, a row each; none of a search."""
     base: ArchSpec
+    located: Located
+    """The file that it was read from, to say where a fault found later stands."""
 
     @property
     def reference(self) -> Candidate:
@@ -248,7 +251,12 @@ def _sweep(spec: SweepSpec, located: Located) -> Sweep:
         except SpecError as e:
             path = f"rows.{label}.{e.path}" if e.path else f"rows.{label}"
             raise located.blame(SpecError(e.reason, path)) from None
-    return Sweep(spec, tuple(found), base)
+    if spec.search is not None:
+        try:
+            SearchSpace.from_spec(spec.search.space, base)
+        except SpecError as e:
+            raise located.blame(e) from None
+    return Sweep(spec, tuple(found), base, located)
 
 
 def _printed(spec: SweepSpec) -> Mapping[str, object]:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from evnas.commands.output import AsJson, emit
+from evnas.errors import SpecError
 
 SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep's YAML.")]
 Overrides = Annotated[
@@ -44,6 +45,8 @@ def sweep(
 
     try:
         folder = run_sweep(loaded, results=results, fresh=fresh, began=began)
+    except SpecError as e:
+        raise loaded.located.blame(e) from None  # what shows only on this machine, or in search
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     from evnas.report.outcome import write_outcome
@@ -73,11 +76,15 @@ def plan(
     json: AsJson = False,
 ) -> None:
     """Say what a sweep would run and how long it would take, from a quick calibration."""
-    from evnas.search.forecast import forecast
     from evnas.sweep import load_sweep
 
     loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
-    expected = forecast(loaded, results=results)
+    from evnas.search.forecast import forecast
+
+    try:
+        expected = forecast(loaded, results=results)
+    except SpecError as e:
+        raise loaded.located.blame(e) from None
     emit(expected.to_dict(), expected.text(), json)
 
 
@@ -94,4 +101,6 @@ def check(
     digests = {c.label: c.digest for c in loaded.candidates}
     data = {"name": loaded.spec.name, "rows": digests, "sweep": loaded.spec.to_dict()}
     count = f"{len(digests)} row{'s' if len(digests) != 1 else ''}"
+    if loaded.spec.search is not None:
+        count = f"a search by {loaded.spec.search.strategy.kind}"
     emit(data, f"{file}: sweep {loaded.spec.name} is valid, {count}", json)

@@ -9,6 +9,8 @@ from evnas.record import Phase, Record
 from evnas.search import plan
 from evnas.search.evaluate import Evaluator
 from evnas.search.live import clock
+from evnas.search.loop import Ask
+from evnas.search.session import prepare
 from evnas.search.work import Work
 from evnas.store import Store
 from evnas.sweep import Sweep
@@ -76,11 +78,15 @@ class Forecast:
             if not steps:
                 continue
             done = sum(s.done for s in steps)
-            rows = ", ".join(dict.fromkeys(s.label for s in steps))
+            rows = _shortened(list(dict.fromkeys(s.label for s in steps)))
             ahead = clock(sum(s.seconds for s in steps))
             lines.append(f"{phase}: {len(steps)} to do, {done} done, {ahead} ahead ({rows})")
         trials = self.to_dict()["trials"]
         return "\n".join([*lines, f"{trials} trials, about {clock(self.seconds)} for all"])
+
+
+def _shortened(labels: Sequence[str]) -> str:
+    return ", ".join(labels if len(labels) <= 30 else [*labels[:3], "...", labels[-1]])
 
 
 def forecast(sweep: Sweep, *, results: Path) -> Forecast:
@@ -93,6 +99,8 @@ def forecast(sweep: Sweep, *, results: Path) -> Forecast:
         MeasurementError: a target asks for what is not here.
     """
     evaluator = Evaluator()
+    if sweep.spec.search is not None:
+        return _of_search(sweep, evaluator)
     counting = plan.counts(sweep)
     counts = {w.label: evaluator.run(w, _silent).record for w in counting}
     macs = {label: r.values.get("macs_exact", 0.0) for label, r in counts.items()}
@@ -117,6 +125,44 @@ def forecast(sweep: Sweep, *, results: Path) -> Forecast:
     return Forecast(study=sweep.spec.name, steps=steps, throughput_img_s=rate)
 
 
+def _of_search(sweep: Sweep, evaluator: Evaluator) -> Forecast:
+    """A search's trials at the cost of its base, within the minutes that its budget has."""
+    session = prepare(sweep)
+    budget = session.spec.budget
+    works = [
+        session.work(Ask(label="base", arch=sweep.base, phase="count")),
+        *(
+            session.work(Ask(label="base", arch=sweep.base, phase="speed", target=target.id))
+            for target in session.targets
+        ),
+    ]
+    rate = None
+    if session.trains:
+        full = session.full_budget
+        works.append(session.work(Ask(label="base", arch=sweep.base, phase="proxy", budget=full)))
+        rate = _trial_training(evaluator, works[-1])
+    counted = evaluator.run(works[0], _silent).record
+    each = [(work, _seconds(work, counted, 1.0, rate)) for work in works]
+    limits = [m * 60 for m in (budget.minutes, budget.device_minutes) if m is not None]
+    a_trial = sum(seconds for _, seconds in each)
+    trials = budget.trials or (round(min(limits) / a_trial) if limits else 1)
+    whole = min([trials * a_trial, *limits])
+    share = whole / (trials * a_trial)
+    steps = [
+        Step(
+            label=str(number),
+            phase=work.phase,
+            target=work.target,
+            seed=0,
+            seconds=seconds * share,
+            done=False,
+        )
+        for number in range(1, trials + 1)
+        for work, seconds in each
+    ]
+    return Forecast(study=sweep.spec.name, steps=steps, throughput_img_s=rate)
+
+
 def _seconds(work: Work, counted: Record, cost: float, rate: float | None) -> float:
     """What a piece of work takes; `cost` is its MACs over the reference's."""
     if work.phase == "count":
@@ -126,7 +172,7 @@ def _seconds(work: Work, counted: Record, cost: float, rate: float | None) -> fl
     assert work.proxy is not None
     assert rate is not None
     points = work.proxy["epochs"] * work.proxy["points_per_epoch"] - 1
-    held_out = 2000 + points * work.proxy["curve_images"]
+    held_out: float = 2000 + points * work.proxy["curve_images"]
     return AROUND_PROXY_S + (work.budget + FORWARD_SHARE * held_out) * cost / rate
 
 
@@ -146,7 +192,7 @@ def _trial_training(evaluator: Evaluator, work: Work) -> float:
             label=work.label, digest=work.digest, arch=work.arch, phase="proxy", proxy=short
         )
         record = evaluator.run(calibration, _silent).record
-        rates.append(record.values.get("train_throughput_img_s", 1.0))
+        rates.append(float(record.values.get("train_throughput_img_s", 1.0)))
     return rates[-1]
 
 
