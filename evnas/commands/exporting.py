@@ -34,7 +34,7 @@ def write_export(
         raise SpecError(f"the output must end in .pt2 or .onnx, got {output}")
     model = build(arch, seed=0).eval()
     if weights is not None:
-        _load(model, weights)
+        load_weights(model, weights)
     if form == "deployed":
         model = deploy(model)
     images = torch.zeros(batch_size, 3, resolution, resolution)
@@ -66,7 +66,7 @@ def convert_weights(
         from evnas.space.catalog import entry
 
         model = build(entry(name).arch)
-        _load(model, source)
+        load_weights(model, source)
         tensors = to_official(model)
     try:
         torch.save(dict(tensors), output)
@@ -75,8 +75,12 @@ def convert_weights(
     return len(tensors)
 
 
-def _load(model: nn.Module, weights: Path) -> None:
-    """Weights under our names or the release's."""
+def load_weights(model: nn.Module, weights: Path) -> None:
+    """Load a state dict's file, under our names or the release's.
+
+    Raises:
+        DataError: the weights do not fit, or the file cannot be read.
+    """
     state = read_checkpoint(weights)
     held = state.get("model", state)
     if set(held) == set(model.state_dict()):

@@ -1,7 +1,7 @@
 """`evnas show`, `diff`, `models`, `export` and `convert`: architectures and their weights."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -62,16 +62,41 @@ def diff(left: ArchName, right: ArchName, json: AsJson = False) -> None:
 
 
 def models(json: AsJson = False) -> None:
-    """List the published architectures."""
+    """List the published architectures: parameters, FLOPs as their paper counts, top-1."""
+    from evnas.measure.flops import count
     from evnas.space.catalog import catalog
+    from evnas.space.published import published_top1
 
+    data: list[dict[str, Any]] = []
+    for known in catalog().values():
+        counts = count(known.arch, known.resolution)
+        data.append(
+            {
+                "name": known.name,
+                "alias": known.alias,
+                "family": known.family,
+                "resolution": known.resolution,
+                "params": counts.params,
+                "macs": counts.macs[known.family],
+                "published_top1_percent": published_top1(known.published),
+                "official": known.official,
+                "digest": known.arch.digest,
+            }
+        )
+    head = ("name", "alias", "resolution", "params (M)", "FLOPs (G)", "published top-1", "weights")
     rows = [
-        (e.name, e.alias, e.family, e.resolution, "yes" if e.official else "no", e.arch.digest)
-        for e in catalog().values()
+        (
+            row["name"],
+            row["alias"],
+            row["resolution"],
+            f"{row['params'] / 1e6:.2f}",
+            f"{row['macs'] / 1e9:.3f}",
+            row["published_top1_percent"] or "",
+            "released" if row["official"] else "none",
+        )
+        for row in data
     ]
-    head = ("name", "alias", "family", "resolution", "weights released", "digest")
-    names = ("name", "alias", "family", "resolution", "official", "digest")
-    emit([dict(zip(names, row, strict=True)) for row in rows], columns(head, rows), json)
+    emit(data, columns(head, rows), json)
 
 
 def export(

@@ -131,3 +131,23 @@ def published_row(paper: str, table: str, row: str) -> PublishedRow:
             f"{paper} Table {table} has no row {row!r}{nearest(row, rows)}", "published"
         )
     return rows[row]
+
+
+def published_top1(place: tuple[str, str, str] | None) -> float | None:
+    """Top-1 in percent of a model, by the (paper, table, row) that prints its size.
+
+    Where that row prints none, the paper's rows of the same model and size are asked, in order
+    (VMamba prints sizes and accuracies apart); None when no row prints one.
+    """
+    if place is None:
+        return None
+    row = published_row(*place)
+    found = [r.number("top1") for r in (row, *published_rows()) if _same_model(r, row)]
+    return next((top1 for top1 in found if top1 is not None), None)
+
+
+def _same_model(a: PublishedRow, b: PublishedRow) -> bool:
+    sizes = [r.number("params_m") for r in (a, b)]
+    return (a.paper, a.model) == (b.paper, b.model) and (
+        a == b or (None not in sizes and round(sizes[0] or 0) == round(sizes[1] or 0))
+    )

@@ -1,0 +1,50 @@
+"""`evnas erf` through the real command: rows of a study, kept where its page shows them."""
+
+import json
+import subprocess
+import sys
+
+from evnas.record import Record
+from evnas.space.catalog import entry
+from evnas.space.paths import edit
+from evnas.store import Store
+
+TINY = edit(
+    entry("efficientvim_m1").arch,
+    {"stages[*].dim": [16, 24, 32], "stages[*].depth": 1, "stages[*].mixer.states": 4},
+)
+
+
+def evnas(*arguments):
+    command = [sys.executable, "-m", "evnas.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_rows_of_a_study_are_drawn_and_kept(tmp_path):
+    study = tmp_path / "small"
+    with Store.create(study / "study.db", sweep={}, environment={}, identity={}) as store:
+        store.append(
+            Record(
+                label="A",
+                digest=TINY.digest,
+                arch=TINY.to_dict(),
+                phase="count",
+                status="complete",
+            )
+        )
+    picture = tmp_path / "erf.png"
+    options = ("--study", study, "--images", 2, "--resolution", 64, "-o", picture)
+    done = evnas("erf", "A", *options, "--json")
+    assert done.returncode == 0, done.stderr
+    (field,) = json.loads(done.stdout)["fields"]
+    assert 0 < field["erf_area_fraction"] <= 1
+    assert picture.stat().st_size > 1000
+    with Store.read(study / "study.db") as store:
+        kept = [r for _, r in store.records() if r.phase == "score"]
+    assert [len(r.details["erf"]) for r in kept] == [32]
+    assert kept[0].values["erf_area_fraction"] == field["erf_area_fraction"]
+
+    again = evnas("erf", "B", *options)
+    assert again.returncode == 2
+    assert "has no row 'B'" in again.stderr
+    assert "Traceback" not in again.stderr
