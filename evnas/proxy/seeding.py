@@ -27,6 +27,8 @@ def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
         with seeded(0, "init"):
             model = evnas.build(arch)
     """
-    with torch.random.fork_rng():
+    # named one by one: torch warns about machines with several GPUs when they are not
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    with torch.random.fork_rng(devices=list(devices)):
         torch.manual_seed(derived_seed(seed, *purpose))
         yield
