@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self, TextIO
 
@@ -63,20 +63,20 @@ class Store:
         unborn = path.with_suffix(".unborn")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = _lock_writer(path)
-            unborn.unlink(missing_ok=True)
-            _write_empty(unborn, meta)
-            unborn.rename(path)
+            with _writer_lock(path) as keep:
+                unborn.unlink(missing_ok=True)
+                _write_empty(unborn, meta)
+                unborn.rename(path)
+                return cls(path, _connect(path, "rw"), keep())
         except (OSError, sqlite3.OperationalError) as e:
             raise StoreError(f"{path.parent}: must be a writable folder ({e})") from e
-        return cls(path, _connect(path, "rw"), lock)
 
     @classmethod
     def append_to(cls, path: Path) -> Self:
         """The writer of an existing study; a second one is refused."""
         _must_exist(path)
-        lock = _lock_writer(path)
-        return cls(path, _checked(path, "rw"), lock)
+        with _writer_lock(path) as keep:
+            return cls(path, _checked(path, "rw"), keep())
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -195,14 +195,20 @@ def _checked(path: Path, mode: str) -> sqlite3.Connection:
     return db
 
 
-def _lock_writer(path: Path) -> TextIO:
-    lock = path.with_suffix(".lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as e:
-        lock.close()
-        raise StoreError(f"{path}: another process is writing this study; wait or stop it") from e
-    with contextlib.suppress(OSError):
-        lock.write("held by the sweep that writes this study\n")
-        lock.flush()
-    return lock
+@contextlib.contextmanager
+def _writer_lock(path: Path) -> Iterator[Callable[[], TextIO]]:
+    """Hold the writer's lock; given up at the end unless what is yielded was called for it."""
+    with contextlib.ExitStack() as held:
+        lock = held.enter_context(path.with_suffix(".lock").open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            raise StoreError(
+                f"{path}: another process is writing this study; wait or stop it"
+            ) from e
+
+        def keep() -> TextIO:
+            held.pop_all()
+            return lock
+
+        yield keep

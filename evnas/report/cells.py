@@ -11,6 +11,9 @@ from evnas.space.candidate import Candidate
 from evnas.space.published import PublishedRow
 from evnas.sweep import Sweep
 
+LEAST_ROUNDS = 5
+"""Below, an interval says nothing and no verdict is given on a ratio."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
@@ -120,12 +123,21 @@ def _timed(
     ratio_verdict = Verdict()
     if candidate.resolution not in (None, results.sweep.reference.resolution) and ratio_text:
         ratio_verdict = not_comparable("printed at another resolution than the reference's")
+    elif ratio_text and _rounds(record) < LEAST_ROUNDS:
+        ratio_verdict = not_comparable(
+            f"fewer than {LEAST_ROUNDS} rounds were measured; raise budget_s"
+        )
     elif ratio_text and candidate != results.sweep.reference:
         ratio_verdict = against_reference(ratio, float(ratio_text), neutral=1.0)
     return {
         f"throughput_img_s{behind}": _interval_cell(speed, text, verdict),
         f"throughput_ratio{behind}": _interval_cell(ratio, ratio_text, ratio_verdict),
     }
+
+
+def _rounds(record: Record) -> int:
+    ratio = record.measurements.get("throughput_ratio")
+    return len(ratio.samples) if ratio else LEAST_ROUNDS
 
 
 def _ratio(record: Record) -> Interval:

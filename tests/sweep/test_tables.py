@@ -1,0 +1,120 @@
+"""The ablation table from records alone, and its four written forms."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from evnas.record import Measurement, Record
+from evnas.report.ablation import Ablation, ablation
+from evnas.report.tables import as_csv, as_data, as_latex, as_markdown, as_text
+from evnas.sweep import load_sweep
+
+SWEEP = load_sweep(Path(__file__).parents[2] / "sweeps" / "table_c.yaml")
+PARAMS = {"A": 13_903_842, "B": 16_600_000, "C": 13_100_001}
+RIGHT = {"A": "f" * 250 + "0" * 250, "B": "f" * 260 + "0" * 240, "C": "f" * 200 + "0" * 300}
+
+
+def speed(label: str, ratio: float) -> dict[str, Measurement]:
+    spread = [ratio * (1 + 0.01 * i) for i in (-2, -1, 0, 1, 2)]
+    conditions = {"batch_size": 16, "warnings": []}
+    found = {
+        "throughput_img_s": Measurement("throughput_img_s", (50.0, 51.0, 52.0), conditions),
+        "throughput_ratio": Measurement("throughput_ratio", tuple(spread), conditions),
+    }
+    return found if label != "A" else {"throughput_img_s": found["throughput_img_s"]}
+
+
+def some_records() -> Iterator[Record]:
+    """Rows A, B and C complete, D out of memory, L diverged; the rest was not run."""
+    rows = {c.label: c for c in SWEEP.candidates}
+
+    def record(label: str, phase: str, **rest: object) -> Record:
+        row = rows[label]
+        return Record(
+            label=label, digest=row.digest, arch=row.to_dict(), phase=phase,
+            **({"status": "complete"} | rest),
+        )  # fmt: skip
+
+    for label, ratio in (("A", 1.0), ("B", 0.70), ("C", 1.5)):
+        counts = {"params": PARAMS[label], "macs": 355e6, "macs_exact": 352e6}
+        yield record(label, "count", values=counts)
+        yield record(
+            label, "speed", target="cpu-torch-224-b16-float32",
+            measurements=speed(label, ratio), details={"target_index": 0},
+        )  # fmt: skip
+        share = 100 * RIGHT[label].count("f") / 500
+        yield record(
+            label, "proxy", values={"top1_percent": share, "held_out_images": 2000.0},
+            details={"correct_hex": RIGHT[label]}, budget=3200.0,
+        )  # fmt: skip
+    yield record("D", "speed", status="oom", target="t", details={"target_index": 0})
+    yield record("L", "proxy", status="diverged", budget=3200.0)
+
+
+@pytest.fixture
+def table() -> Ablation:
+    return ablation(SWEEP, some_records(), {"cpu": {"model": "a CPU", "cores": 2}})
+
+
+def told(table: Ablation, label: str, key: str) -> str:
+    line = next(line for line in table.lines if line.label == label)
+    return str(line.cells[key].verdict)
+
+
+def test_verdicts(table):
+    assert told(table, "A", "params_m") == "matches"
+    assert told(table, "C", "params_m") == "differs by +0.1 (+0.8 %)"
+    assert told(table, "B", "throughput_ratio") == "matches"  # print: 11952 / 17005 = 0.703
+    assert told(table, "C", "throughput_ratio").startswith("differs by +0.92")
+    assert told(table, "A", "throughput_img_s").startswith("not comparable: RTX 3090, batch 256")
+    assert told(table, "B", "top1_difference") == "matches"  # print: +2.1, ours +2.0
+    assert told(table, "C", "top1_difference") == "differs by -10.8"
+    assert told(table, "L", "top1_percent") == "matches: diverged"
+    assert told(table, "B", "top1_percent").startswith("not comparable: ImageNet")
+
+
+def test_the_difference_is_paired(table):
+    cell = next(line for line in table.lines if line.label == "B").cells["top1_difference"]
+    # B answers 40 images more of 2000 and loses none: far narrower than two shares apart
+    assert cell.value == pytest.approx(2.0)
+    assert cell.high - cell.value == pytest.approx(0.61, abs=0.02)
+
+
+def test_what_did_not_run_and_what_failed(table):
+    cells = {line.label: line.cells for line in table.lines}
+    assert cells["E"]["params_m"].status == "not run"
+    assert cells["E"]["params_m"].published == "13.9"
+    assert cells["D"]["throughput_ratio"].status == "oom"
+
+
+def test_ranks_have_interval_and_n(table):
+    proxy = next(r for r in table.ranks if r.name.startswith("proxy top-1"))
+    assert proxy.agreement.n == 3
+    # A 50, B 52, C 40 against 75.4, 77.5, 76.2: A and C disagree, the other two pairs agree
+    assert proxy.agreement.tau == pytest.approx(1 / 3)
+    assert {r.name.split(" against")[0] for r in table.ranks} == {
+        "measured images/s", "proxy top-1", "FLOPs"
+    }  # fmt: skip
+
+
+def test_written_forms_agree(table):
+    rows = list(csv.DictReader(io.StringIO(as_csv(table))))
+    assert [row["row"] for row in rows] == list("ABCDEFGHIJL")
+    assert rows[1]["throughput_ratio_verdict"] == "matches"
+    assert float(rows[0]["params_m"]) == pytest.approx(13.903842)
+    text, markdown = as_text(table), as_markdown(table)
+    for form in (text, markdown):
+        assert "(13.0) differs by +0.1 (+0.8 %)" in form
+        assert "proxy: fashion-mnist-12k, 56x56, width 0.5" in form
+        assert "proxy top-1 against published top-1: tau +0.33" in form
+    latex = as_latex(table)
+    assert latex.count(r"\\") == 2 + 11
+    assert latex.startswith("%") and "\\toprule" in latex
+    assert {line.count("&") for line in latex.splitlines() if line.startswith("A ")} == {12}
+    json.dumps(as_data(table))
+    assert asdict(table)["lines"][0]["label"] == "A"

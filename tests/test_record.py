@@ -1,0 +1,73 @@
+"""Records: the round trip through plain data, and what is refused."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evnas.record import STATUSES, Interval, Measurement, Record
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+samples = st.lists(finite, min_size=1, max_size=20).map(tuple)
+
+
+@st.composite
+def any_record(draw: st.DrawFn) -> Record:
+    measured = {"latency_ms": Measurement("latency_ms", draw(samples), {"batch_size": 4})}
+    return Record(
+        label=draw(st.text(max_size=8)),
+        digest="0123456789ab",
+        arch={"timm": "resnet18"},
+        phase=draw(st.sampled_from(["count", "speed", "proxy", "score"])),
+        status=draw(st.sampled_from(STATUSES)),
+        seed=draw(st.integers(0, 9)),
+        budget=draw(finite),
+        values=draw(st.dictionaries(st.text(max_size=5), finite, max_size=3)),
+        measurements=draw(st.sampled_from([{}, measured])),
+        curve=tuple(draw(st.lists(st.fixed_dictionaries({"loss": finite}), max_size=3))),
+        error=draw(st.text(max_size=20)),
+    )
+
+
+@given(any_record())
+def test_round_trip_through_json(record):
+    again = Record.from_dict(json.loads(json.dumps(record.to_dict())))
+    assert again == record
+    assert again.key == record.key
+
+
+def test_unknown_phase_and_status_are_refused():
+    fields = {"label": "A", "digest": "0", "arch": {}}
+    with pytest.raises(ValueError, match="status must be one of"):
+        Record(**fields, phase="count", status="done")
+    with pytest.raises(ValueError, match="phase must be one of"):
+        Record(**fields, phase="train", status="complete")
+
+
+def test_a_measurement_needs_samples():
+    with pytest.raises(ValueError, match="at least one sample"):
+        Measurement("latency_ms", ())
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30), st.randoms())
+def test_an_interval_holds_its_median_in_any_order(values, random):
+    interval = Measurement("x", tuple(values)).interval()
+    assert min(values) <= interval.low <= interval.mid <= interval.high <= max(values)
+    assert interval.holds(interval.mid)
+    random.shuffle(values)
+    assert Measurement("x", tuple(values)).interval() == interval
+
+
+def test_an_interval_covers_the_median_about_as_often_as_it_says():
+    import numpy as np
+
+    draws = np.random.default_rng(3).normal(10.0, 1.0, size=(200, 15))
+    covered = sum(Measurement("x", tuple(row)).interval().holds(10.0) for row in draws)
+    assert 0.90 <= covered / 200 <= 1.0
+
+
+def test_bounds_are_part_of_an_interval():
+    interval = Interval(1.0, 2.0, 3.0)
+    assert interval.holds(1.0) and interval.holds(3.0)
+    assert not interval.holds(3.0001)

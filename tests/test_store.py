@@ -1,0 +1,140 @@
+"""The store: durable, append-only, one writer, many readers, the same work never twice."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evnas.errors import StoreError
+from evnas.record import Measurement, Record
+from evnas.store import Store
+
+
+def record(label: str = "A", **changes: object) -> Record:
+    fields = {
+        "label": label,
+        "digest": f"digest of {label}",
+        "arch": {"timm": label},
+        "phase": "speed",
+        "status": "complete",
+        "target": "cpu",
+        "measurements": {"latency_ms": Measurement("latency_ms", (1.5, 2.5), {"load": 0.1})},
+        "curve": ({"epoch": 1.0, "loss": 2.0},),
+    }
+    return Record(**(fields | changes))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "s" / "study.db"
+
+
+def test_what_is_appended_is_read_in_order(path):
+    with Store.create(path, sweep={"name": "s"}, environment={"cpu": 2}) as store:
+        ids = [store.append(record(label)) for label in "BAC"]
+        assert ids == sorted(ids)
+    with Store.read(path) as store:
+        assert [(i, r) for i, r in store.records()] == list(
+            zip(ids, map(record, "BAC"), strict=True)
+        )
+        assert [r.label for _, r in store.records(after=ids[0])] == ["A", "C"]
+        assert store.last_id() == ids[-1]
+        assert store.meta("sweep") == {"name": "s"}
+        assert store.meta("nothing") is None
+
+
+def test_the_same_work_twice_is_refused_and_nothing_is_kept_of_it(path):
+    with Store.create(path, sweep={}, environment={}) as store:
+        store.append(record())
+        with pytest.raises(StoreError, match="is recorded already"):
+            store.append(record(status="failed"))
+        store.append(record(seed=1))
+        assert [r.status for _, r in store.records()] == ["complete", "complete"]
+
+
+def test_a_reader_sees_what_a_writer_adds(path):
+    with Store.create(path, sweep={}, environment={}) as writer, Store.read(path) as reader:
+        assert reader.last_id() == 0
+        writer.append(record())
+        assert [r.label for _, r in reader.records()] == ["A"]
+
+
+def test_one_writer_at_a_time(path):
+    with (
+        Store.create(path, sweep={}, environment={}),
+        pytest.raises(StoreError, match="another process is writing"),
+    ):
+        Store.append_to(path)
+    Store.append_to(path).close()
+
+
+def test_notes_are_replaced(path):
+    with Store.create(path, sweep={}, environment={}) as store:
+        store.note("time", {"wall_s": 1})
+        store.note("time", {"wall_s": 2})
+        assert store.meta("time") == {"wall_s": 2}
+
+
+def test_what_is_no_study_is_said_so(path, tmp_path):
+    with pytest.raises(StoreError, match="no study is here"):
+        Store.read(path)
+    (tmp_path / "text.db").write_text("hello, this is no database at all")
+    with pytest.raises(StoreError, match="not a study of evnas"):
+        Store.read(tmp_path / "text.db")
+    with Store.create(path, sweep={}, environment={}) as store:
+        store.note("schema_version", 99)
+    with pytest.raises(StoreError, match="written with schema 99"):
+        Store.append_to(path)
+    with pytest.raises(StoreError, match="a study is here already"):
+        Store.create(path, sweep={}, environment={})
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="must be a writable folder"):
+        Store.create(tmp_path / "file" / "study.db", sweep={}, environment={})
+
+
+def test_a_study_is_born_whole_or_not_at_all(path, monkeypatch):
+    def torn(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt  # a kill between writing and naming it
+
+    monkeypatch.setattr(Path, "rename", torn)
+    with pytest.raises(KeyboardInterrupt):
+        Store.create(path, sweep={}, environment={})
+    assert not path.exists()
+    monkeypatch.undo()
+    with Store.create(path, sweep={"a": 1}, environment={}) as store:
+        assert store.meta("sweep") == {"a": 1}
+    assert sorted(p.name for p in path.parent.iterdir()) == ["study.db", "study.lock"]
+
+
+def test_a_writer_killed_without_warning_loses_nothing(path):
+    script = (
+        "import sys, pathlib\n"
+        "from evnas.store import Store\n"
+        "from evnas.record import Record\n"
+        "store = Store.create(pathlib.Path(sys.argv[1]), sweep={}, environment={})\n"
+        "for i in range(10**6):\n"
+        "    store.append(Record(label=str(i), digest='d', arch={}, phase='count',"
+        " status='complete'))\n"
+        "    print(i, flush=True)\n"
+    )
+    writer = subprocess.Popen(
+        [sys.executable, "-c", script, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    assert writer.stdout is not None
+    said = [writer.stdout.readline() for _ in range(20)]
+    os.kill(writer.pid, signal.SIGKILL)
+    said += writer.stdout.readlines()
+    writer.communicate()
+    promised = int(said[-1]) if said[-1].endswith("\n") else int(said[-2])
+    with Store.append_to(path) as store:  # its lock went with it
+        labels = [r.label for _, r in store.records()]
+        store.append(record())
+    assert labels[: promised + 1] == [str(i) for i in range(promised + 1)]
+    assert len(labels) <= promised + 2
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
