@@ -6,8 +6,12 @@ what `auto` takes wherever Triton cannot run. `triton` is for NVIDIA GPUs, or fo
 Triton's interpreter. A named implementation never gives way to another one.
 """
 
+import functools
 import importlib.util
+import json
 import os
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -27,6 +31,9 @@ OPERATORS = (
     "nc_ssd",
     "channel_layer_norm",
 )
+
+
+CHOICES_FILE = Path(__file__).with_name("choices.json")
 
 
 def why_not_triton(device: torch.device, dtype: torch.dtype) -> str | None:
@@ -68,15 +75,25 @@ def require(impl: str, x: torch.Tensor) -> None:
 def resolve(op_name: str, impl: str, x: torch.Tensor) -> Chosen:
     """What `impl` means for the operator on `x`; for "auto" see `implementation_in_use`."""
     if impl == "auto":
-        return implementation_in_use(op_name, x.device, x.dtype)
+        if x.device.type != "cuda":
+            return "cpu"
+        return implementation_in_use(op_name, x.device, x.dtype, elements=x.numel())
     require(impl, x)
     return "triton" if impl == "triton" else "cpu"
 
 
 def implementation_in_use(
-    op_name: str, device: torch.device | str, dtype: torch.dtype = torch.float32
+    op_name: str,
+    device: torch.device | str,
+    dtype: torch.dtype = torch.float32,
+    *,
+    elements: int | None = None,
 ) -> Chosen:
     """The implementation that `impl="auto"` runs for a tensor of that device and dtype.
+
+    On a GPU where Triton can run it is Triton's, unless `choices.json` holds a measurement of
+    this operator, GPU and size class that says otherwise; `elements` is the size of the
+    operator's first input, without which no measurement is looked up.
 
     Raises:
         ValueError: no operator has that name.
@@ -84,5 +101,31 @@ def implementation_in_use(
     if op_name not in OPERATORS:
         raise ValueError(f"op_name must be one of {OPERATORS}, got {op_name!r}")
     device = torch.device(device)
-    on_gpu = device.type == "cuda" and why_not_triton(device, dtype) is None
-    return "triton" if on_gpu else "cpu"
+    if device.type != "cuda" or why_not_triton(device, dtype) is not None:
+        return "cpu"
+    if elements is None:
+        return "triton"
+    major, minor = torch.cuda.get_device_capability(device)
+    return read_choices(CHOICES_FILE).chosen(op_name, f"sm_{major}{minor}", elements)
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """Measured choices: operator -> GPU ("sm_90") -> size class ("2^20") -> implementation."""
+
+    table: dict[str, dict[str, dict[str, Chosen]]]
+
+    def chosen(self, op_name: str, gpu: str, elements: int) -> Chosen:
+        """The faster one as measured, "triton" where nothing was."""
+        return self.table.get(op_name, {}).get(gpu, {}).get(size_class(elements), "triton")
+
+
+def size_class(elements: int) -> str:
+    """The power of two that `elements` reaches: "2^20" for 2^20 up to 2^21 - 1."""
+    return f"2^{elements.bit_length() - 1}"
+
+
+@functools.cache
+def read_choices(path: Path) -> Choices:
+    """The choices in a JSON file as `benchmarks/kernels.py --write-choices` leaves it."""
+    return Choices(json.loads(path.read_text()))

@@ -19,6 +19,11 @@ def accumulation_dtype(*tensors: Tensor) -> torch.dtype:
     return torch.float32
 
 
+def widen(tensor: Tensor, acc: torch.dtype) -> Tensor:
+    """The tensor in accumulation dtype, with the contiguous strides that fake kernels promise."""
+    return tensor.to(acc).contiguous()
+
+
 def without_autocast(body: Callable[P, R]) -> Callable[P, R]:
     """An operator's body whose products keep the dtypes it chose, also in an autocast region."""
 

@@ -216,6 +216,12 @@ def build_call() -> Callable[..., Call]:
     return build
 
 
+@pytest.fixture
+def build_scan() -> Callable[..., Call]:
+    """ss2d_scan of a named scan over sizes (Bt, Dm, N, H, W)."""
+    return lambda scan, step, *sizes: ss2d_scan_call(Draw(3, False), scan, step, *sizes)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         metafunc.parametrize("case", BUILDERS)

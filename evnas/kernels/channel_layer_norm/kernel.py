@@ -8,7 +8,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-TILE_ELEMENTS = 8192  # of one (BC, BP) tile
+TILE_ELEMENTS = 4096  # of one (BC, BP) tile
+WARPS = 8
 BACKWARD_PROGRAMS = 1024  # each keeps one partial sum of the gradients of weight and bias
 
 
@@ -85,7 +86,7 @@ def channel_layer_norm_triton(
     _norm_fwd[(blocks,)](
         dense, dense if weight is None else weight.contiguous(),
         dense if bias is None else bias.contiguous(), y, *geometry, eps,
-        WEIGHT=weight is not None, BIAS=bias is not None, **tile,
+        WEIGHT=weight is not None, BIAS=bias is not None, **tile, num_warps=WARPS,
     )  # fmt: skip
     return _like(y, x)
 
@@ -101,7 +102,7 @@ def channel_layer_norm_triton_backward(
     parts = torch.empty((2, programs, x.shape[1]), dtype=torch.float32, device=x.device)
     _norm_bwd[(programs,)](
         g, dense, dense if weight is None else weight.contiguous(), gx, parts[0], parts[1],
-        *geometry, eps, blocks, WEIGHT=weight is not None, **tile,
+        *geometry, eps, blocks, WEIGHT=weight is not None, **tile, num_warps=WARPS,
     )  # fmt: skip
     return _like(gx, x), parts[0].sum(0), parts[1].sum(0)
 

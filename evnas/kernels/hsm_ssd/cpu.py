@@ -4,16 +4,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evnas.kernels.precision import accumulation_dtype
+from evnas.kernels.precision import accumulation_dtype, widen
 
 
 def compress_cpu(u: Tensor, dt: Tensor, B: Tensor, *, heads: int) -> tuple[Tensor, Tensor]:
     """h0 (Bt, C, N) and the log of the softmax's sums (Bt, S, 1), both in accumulation dtype."""
     (Bt, C, L), acc = u.shape, accumulation_dtype(u, dt, B)
-    scores = dt.to(acc)
+    scores = widen(dt, acc)
     log_sum = torch.logsumexp(scores, -1, keepdim=True)
-    K = _score(scores, log_sum, heads) * B.to(acc)[:, None]  # (Bt, heads, N, L)
-    h0 = u.to(acc).reshape(Bt, heads, C // heads, L) @ K.transpose(-1, -2)
+    K = _score(scores, log_sum, heads) * widen(B, acc)[:, None]  # (Bt, heads, N, L)
+    h0 = widen(u, acc).reshape(Bt, heads, C // heads, L) @ K.transpose(-1, -2)
     return h0.view(Bt, C, -1), log_sum
 
 
@@ -22,9 +22,9 @@ def compress_cpu_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of u, dt and B, in their dtypes."""
     (Bt, C, L), acc = u.shape, log_sum.dtype
-    G = _score(dt.to(acc), log_sum, heads)  # (Bt, heads, N or 1, L)
-    value, matrix = u.to(acc).reshape(Bt, heads, C // heads, L), B.to(acc)[:, None]
-    gh0 = gh0.to(acc).reshape(Bt, heads, C // heads, -1)
+    G = _score(widen(dt, acc), log_sum, heads)  # (Bt, heads, N or 1, L)
+    value, matrix = widen(u, acc).reshape(Bt, heads, C // heads, L), widen(B, acc)[:, None]
+    gh0 = widen(gh0, acc).reshape(Bt, heads, C // heads, -1)
     gu = (gh0 @ (G * matrix)).view(Bt, C, L)
     gK = gh0.transpose(-1, -2) @ value  # (Bt, heads, N, L)
     gB = (gK * G).sum(1)
@@ -39,14 +39,14 @@ def compress_cpu_backward(
 def expand_cpu(h: Tensor, C: Tensor) -> Tensor:
     """y = h C, (Bt, Ch, L), in accumulation dtype."""
     acc = accumulation_dtype(h, C)
-    return h.to(acc) @ C.to(acc)
+    return widen(h, acc) @ widen(C, acc)
 
 
 def expand_cpu_backward(gy: Tensor, h: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:
     """Gradients of h and C, in accumulation dtype."""
     acc = accumulation_dtype(gy, h, C)
-    g = gy.to(acc)
-    return g @ C.to(acc).transpose(1, 2), h.to(acc).transpose(1, 2) @ g
+    g = widen(gy, acc)
+    return g @ widen(C, acc).transpose(1, 2), widen(h, acc).transpose(1, 2) @ g
 
 
 def middle(h0: Tensor, Q: Tensor, O: Tensor, D: Tensor) -> Tensor:  # noqa: E741 - the paper's letter

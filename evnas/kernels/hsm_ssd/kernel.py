@@ -9,7 +9,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from evnas.kernels.contraction.kernel import block, contract, correlate, expand, precision
+from evnas.kernels.contraction.kernel import (
+    WARPS,
+    block,
+    contract,
+    correlate,
+    expand,
+    precision,
+)
 
 
 @triton.jit
@@ -113,7 +120,8 @@ def compress_triton(u: Tensor, dt: Tensor, B: Tensor, *, heads: int) -> tuple[Te
     u, dt, B = u.contiguous(), dt.contiguous(), B.contiguous()
     _compress_fwd[(Bt, heads * triton.cdiv(p, BC))](
         u, dt, B, h0, log_sum, C, N, L, p, heads,
-        SHARED=heads == S, BC=BC, BN=block(N, 128), BL=block(L, 64), PRECISION=precision(u),
+        SHARED=heads == S, BC=BC, BN=block(N, 128), BL=block(L, 32), PRECISION=precision(u),
+        num_warps=WARPS,
     )  # fmt: skip
     return h0, log_sum
 
@@ -123,13 +131,13 @@ def compress_triton_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of u, dt and B, in their dtypes."""
     (Bt, C, L), N, S = u.shape, B.shape[1], dt.shape[1]
-    BL = block(L, 64)
+    BL = block(L, 32)
     gu, gdt, gB = u.new_empty(u.shape), dt.new_empty(dt.shape), B.new_empty(B.shape)
     gh0, h0, u, dt, B, log_sum = (t.contiguous() for t in (gh0, h0, u, dt, B, log_sum))
     _compress_bwd[(Bt, triton.cdiv(L, BL))](
         gh0, h0, u, dt, B, log_sum, gu, gdt, gB, C, N, L, C // heads, heads,
-        SHARED=heads == S, BC=block(C // heads, 64), BN=block(N, 128), BL=BL,
-        PRECISION=precision(u),
+        SHARED=heads == S, BC=block(C // heads, 32), BN=block(N, 128), BL=BL,
+        PRECISION=precision(u), num_warps=WARPS,
     )  # fmt: skip
     return gu, gdt, gB
 

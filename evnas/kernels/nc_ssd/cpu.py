@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from evnas.kernels.precision import accumulation_dtype
+from evnas.kernels.precision import accumulation_dtype, widen
 
 
 def nc_ssd_cpu(
@@ -11,10 +11,10 @@ def nc_ssd_cpu(
 ) -> tuple[Tensor, Tensor]:
     """y and the state, in accumulation dtype."""
     acc = accumulation_dtype(v, delta, B, C)
-    value = _per_head(v.to(acc), delta.shape[1])
+    value = _per_head(widen(v, acc), delta.shape[1])
     gamma = _gamma(delta, A_log, acc)
-    state = (value * gamma).view(v.shape) @ B.to(acc).transpose(1, 2)
-    y = (value * D.to(acc)[:, None, None]).view(v.shape).baddbmm_(state, C.to(acc))
+    state = (value * gamma).view(v.shape) @ widen(B, acc).transpose(1, 2)
+    y = (value * D.to(acc)[:, None, None]).view(v.shape).baddbmm_(state, widen(C, acc))
     return y, state
 
 
@@ -31,12 +31,12 @@ def nc_ssd_cpu_backward(
 ) -> list[Tensor]:
     """Gradients of v, delta, A_log, B, C and D, in their dtypes."""
     acc, heads = state.dtype, delta.shape[1]
-    value, g = _per_head(v.to(acc), heads), gy.to(acc)
+    value, g = _per_head(widen(v, acc), heads), widen(gy, acc)
     gamma = _gamma(delta, A_log, acc)  # (Bt, heads, 1, L)
-    gS = torch.baddbmm(g_state.to(acc), g, C.to(acc).transpose(1, 2))  # (Bt, Ci, N)
+    gS = torch.baddbmm(g_state.to(acc), g, widen(C, acc).transpose(1, 2))  # (Bt, Ci, N)
     gC = state.transpose(1, 2) @ g
     gB = gS.transpose(1, 2) @ (value * gamma).view(v.shape)
-    g_weighted = _per_head(gS @ B.to(acc), heads)  # gradient of gamma * v
+    g_weighted = _per_head(gS @ widen(B, acc), heads)  # gradient of gamma * v
     g_gamma = (g_weighted * value).sum(2)
     gD = (_per_head(g, heads) * value).sum((0, 2, 3))
     gv = g_weighted.mul_(gamma).addcmul_(_per_head(g, heads), D.to(acc)[:, None, None])
@@ -48,7 +48,7 @@ def nc_ssd_cpu_backward(
 
 def _gamma(delta: Tensor, A_log: Tensor, acc: torch.dtype) -> Tensor:
     """The weight of each token, (Bt, heads, 1, L)."""
-    return (delta.to(acc) * torch.exp(A_log.to(acc))[:, None])[:, :, None]
+    return (widen(delta, acc) * torch.exp(A_log.to(acc))[:, None])[:, :, None]
 
 
 def _per_head(tokens: Tensor, heads: int) -> Tensor:

@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from evnas.kernels.contraction.kernel import block, contract, expand, precision
+from evnas.kernels.contraction.kernel import WARPS, block, contract, expand, precision
 
 
 @triton.jit
@@ -85,14 +85,15 @@ def nc_ssd_triton_backward(
     """Gradients of v, delta, A_log, B, C and D, in their dtypes."""
     (Bt, Ci, L), N, heads = v.shape, B.shape[1], delta.shape[1]
     gS = contract(gy, C) + g_state.float()
-    BL = block(L, 64)
+    BL = block(L, 32)
     grads = [t.new_empty(t.shape) for t in (v, delta, B, C)]
     parts = torch.empty((2, Bt * triton.cdiv(L, BL), heads), dtype=torch.float32, device=v.device)
     inputs = [t.contiguous() for t in (gy, gS, state, v, delta, A_log, B, D)]
     gv, gdelta, gB, gC = grads
     _tokens_bwd[(Bt, triton.cdiv(L, BL))](
         *inputs, gv, gdelta, parts[0], gB, gC, parts[1], Ci, N, L, Ci // heads, heads,
-        BC=block(Ci // heads, 64), BN=block(N, 128), BL=BL, PRECISION=precision(v),
+        BC=block(Ci // heads, 32), BN=block(N, 128), BL=BL, PRECISION=precision(v),
+        num_warps=WARPS,
     )  # fmt: skip
     gA_log, gD = parts[0].sum(0).to(A_log.dtype), parts[1].sum(0).to(D.dtype)
     return [gv, gdelta, gA_log, gB, gC, gD]

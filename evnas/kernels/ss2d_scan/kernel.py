@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .cpu import planes
 
-TILE_ELEMENTS = 4096  # of one (BD, BR, BC) tile; 16 registers a thread and array at 8 warps
+TILE_ELEMENTS = 4096  # of one (BD, BR, BC) tile; 8 registers a thread and array at 16 warps
 
 
 @triton.jit
@@ -222,7 +222,7 @@ def plan(
     one_tile = rows * cols <= tile
     strip_rows = rows if one_tile else max(1, min(rows, tile // 2 // cols))
     strip_cols = cols if one_tile else max(1, min(cols, tile // 2 // rows))
-    BD = max(1, min(triton.next_power_of_2(Dm), tile // 2 // (rows * cols)))
+    BD = max(1, min(triton.next_power_of_2(Dm), tile // 4 // (rows * cols)))
     axes = reverses = mirrors = 0
     fresh = False
     walked = planes("atrous" if scan == "sequence" else scan, step)  # a sequence: one route
@@ -263,7 +263,7 @@ def plan(
         grid=(images * -(-Dm // BD),),
         one_tile=one_tile,
         mirrored=mirrors != 0,
-        num_warps=8 if elements >= 4096 else 4,
+        num_warps=max(4, min(16, elements // 256)),
     )
 
 

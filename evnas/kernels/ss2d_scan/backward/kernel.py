@@ -293,7 +293,7 @@ def scan_backward(
         **launch.sizes,
         **launch.constants,
         GROUPS=groups, SOFTPLUS=softplus_delta, HAS_D=D is not None,
-        HAS_BIAS=delta_bias is not None, MERGE=merge, num_warps=2 * launch.num_warps,
+        HAS_BIAS=delta_bias is not None, MERGE=merge, num_warps=min(16, 2 * launch.num_warps),
     )  # fmt: skip
     grads = [gx.to(x.dtype), gdelta, gA.sum(0).view(A.shape).to(A.dtype)]
     grads += [gB.to(B.dtype), gC.to(C.dtype)]

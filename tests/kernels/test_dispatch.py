@@ -1,0 +1,67 @@
+"""Which implementation runs: auto falls back, a named one runs or says why it cannot."""
+
+import pytest
+import torch
+
+from evnas import kernels
+from evnas.errors import EvnasError, KernelUnavailable
+from evnas.kernels import dispatch
+
+
+def norm(dtype, impl):
+    return kernels.channel_layer_norm(torch.ones(1, 2, 3, dtype=dtype), impl=impl)
+
+
+def test_a_named_kernel_that_cannot_run_says_why(monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    with pytest.raises(KernelUnavailable, match=r"impl='triton' .* the tensor is on cpu"):
+        norm(torch.float32, "triton")
+    assert issubclass(KernelUnavailable, EvnasError)
+
+
+def test_every_operator_refuses_before_it_computes(build_call, case, monkeypatch):
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    with pytest.raises(KernelUnavailable, match="float64"):
+        build_call(case).outputs("triton")
+
+
+def test_missing_triton_is_named(monkeypatch):
+    monkeypatch.setattr(dispatch.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(KernelUnavailable, match="triton is not installed"):
+        norm(torch.float32, "triton")
+    assert norm(torch.float32, "auto").shape == (1, 2, 3)
+
+
+def test_unknown_implementation_lists_the_known():
+    with pytest.raises(ValueError, match=r"impl must be one of .*'reference'.* got 'cuda'"):
+        norm(torch.float32, "cuda")
+
+
+def test_implementation_in_use():
+    assert kernels.implementation_in_use("ss2d_scan", "cpu", torch.float32) == "cpu"
+    with pytest.raises(ValueError, match="op_name must be one of"):
+        kernels.implementation_in_use("conv", "cpu")
+
+
+def test_bad_shapes_are_refused_with_what_was_expected(build_call):
+    call = build_call("ss2d_scan-cross")
+    call.inputs["D"] = call.inputs["D"][:, :1]
+    with pytest.raises(ValueError, match=r"D must be \(4, 2\) for 4 routes .* got \(4, 1\)"):
+        call.outputs("auto")
+
+
+def test_a_step_is_for_atrous_only(build_call):
+    call = build_call("ss2d_scan-cross")
+    call.options["step"] = 2
+    with pytest.raises(ValueError, match="step must be >= 1, and 1 for any scan but 'atrous'"):
+        call.outputs("auto")
+
+
+def test_measured_shape_classes_choose(tmp_path):
+    table = tmp_path / "table.json"
+    table.write_text('{"ss2d_scan": {"sm_90": {"2^3": "cpu"}}}')
+    choices = dispatch.read_choices(table)
+    assert choices.chosen("ss2d_scan", "sm_90", 9) == "cpu"
+    assert choices.chosen("ss2d_scan", "sm_90", 17) == "triton"
+    assert choices.chosen("ss2d_scan", "sm_80", 9) == "triton"
+    assert choices.chosen("nc_ssd", "sm_90", 9) == "triton"
