@@ -7,6 +7,10 @@ architectures again would take minutes.
 from collections.abc import Mapping
 from typing import Any
 
+from evnas.space.mixers import MIXERS, mixer_fields
+
+_ALWAYS_TOLD = ("states", "heads", "d_state")
+
 
 def summary(arch: Mapping[str, Any]) -> dict[str, str]:
     """`mixers`, `blocks`, `dims` and `depths` in a few characters each."""
@@ -26,13 +30,25 @@ def _gathered(names: list[str]) -> str:
     return names[0] if len(set(names)) == 1 else " · ".join(names)
 
 
+def _telling(kind: str, knobs: Mapping[str, Any]) -> list[str]:
+    """The knobs worth a place in a small picture: the size ones, and what is not as usual."""
+    usual = mixer_fields(kind) if kind in MIXERS else {}
+    return [n for n, v in knobs.items() if n in _ALWAYS_TOLD or v != usual.get(n)]
+
+
+def _spelt(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no {name}"
+    return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+
+
 def stages(arch: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row a stage for the picture: `depth`, `dim`, `block`, `mixer` and the mixer's knobs."""
     rows = []
     for stage in arch.get("stages", []):
         mixer = dict(stage.get("mixer") or {"kind": "none"})
         kind = mixer.pop("kind")
-        knobs = ", ".join(f"{name} {value}" for name, value in mixer.items())
+        knobs = ", ".join(_spelt(name, mixer[name]) for name in _telling(kind, mixer))
         rows.append(
             {
                 "depth": stage["depth"],

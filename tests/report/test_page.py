@@ -162,6 +162,11 @@ def test_the_page_tells_differences_as_the_library_does(page: Page) -> None:
         assert found == json.loads(json.dumps([list(line) for line in diff(a, b)]))
 
 
+def test_nothing_is_shown_as_null(page: Page) -> None:
+    assert "null" not in page.locator("body").inner_text()
+    assert "undefined" not in page.locator("body").inner_text()
+
+
 def test_a_shared_address_shows_the_same(page: Page, served: Any, watched: Any) -> None:
     filtered(page, "nc_ssd")
     page.locator("#sort-top1_percent").click()

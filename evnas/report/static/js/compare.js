@@ -63,19 +63,19 @@ EV.views.compare.refresh = async () => {
 
   function parts(node, cards, labels) {
     bars(node, cards.map((c) => times(c)), { name: "time", caption: "Time by part", words: `Time by part of trials ${labels.join(", ")}`, title: "ms", labels });
+    bars(node, cards.map((c) => kinds(c)), { name: "kinds", caption: "Time by kind of operator", words: `Time by kind of operator of trials ${labels.join(", ")}`, title: "ms", labels });
     bars(node, cards.map((c) => counts(c)), { name: "macs", caption: "MACs by part", words: `MACs by part of trials ${labels.join(", ")}`, title: "MACs, M", labels });
   }
 
-  function times(card) { // Record.details["breakdown"]: [{stage, kind, ms}], or {name: ms}
-    const given = card.phases.find((p) => p.details.breakdown)?.details.breakdown;
-    if (!given) return new Map();
-    if (!Array.isArray(given)) return new Map(Object.entries(given).filter(([, v]) => Number.isFinite(v)));
-    const sums = new Map();
-    for (const part of given) {
-      const name = [part.stage ?? part.path ?? part.part, part.kind].filter((v) => v !== undefined && v !== null && v !== "").join(" ");
-      sums.set(name, (sums.get(name) || 0) + (part.ms ?? part.latency_ms ?? part.time_ms ?? 0));
-    }
-    return sums;
+  function breakdown(card) { // Record.details["breakdown"]: latency_ms, parts_ms, operators_fraction
+    return card.phases.find((p) => p.details.breakdown)?.details.breakdown || { parts_ms: {}, operators_fraction: {} };
+  }
+
+  function times(card) { return new Map(Object.entries(breakdown(card).parts_ms)); }
+
+  function kinds(card) {
+    const { latency_ms, operators_fraction } = breakdown(card);
+    return new Map(Object.entries(operators_fraction).map(([kind, share]) => [kind, share * latency_ms]));
   }
 
   function counts(card) {

@@ -26,6 +26,7 @@ EV.views.front.refresh = () => {
   const { rows, problem } = EV.visibleRows();
   EV.table.refresh(rows, problem);
   EV.trialPanel(view.aside);
+  EV.readPrinted();
   const filter = EV.state.filter || "";
   const key = JSON.stringify([EV.data.lastId, EV.data.n, EV.xKey(), EV.yKey(), EV.zKey(), filter, EV.state.lx, EV.state.ly, EV.state.zoom, EV.state.marks, EV.state.lasso, EV.theme(), EV.state.pins, EV.state.drag]);
   if (key === view.drawn) return;

@@ -41,6 +41,7 @@ EV.open = async () => {
   EV.view = null;
   EV.data = EV.emptyData();
   EV.cards.clear();
+  EV.printedFor = null;
   if (EV.source.live && !EV.state.study) { EV.masthead(); await EV.studiesPage(); return; }
   const study = EV.state.study;
   try {
@@ -50,7 +51,7 @@ EV.open = async () => {
     EV.about = about;
     EV.merge(EV.data, pack);
   } catch (e) {
-    EV.$("main").replaceChildren(EV.h("p", { class: "note wrong" }, e.message));
+    EV.put(EV.$("main"), EV.h("p", { class: "note wrong" }, e.message));
     EV.masthead();
     return;
   }
@@ -93,7 +94,7 @@ EV.refresh = () => {
   const name = names.includes(EV.state.view) ? EV.state.view : names[0];
   if (EV.view !== name) {
     EV.view = name;
-    EV.$("main").replaceChildren(EV.views[name].build());
+    EV.put(EV.$("main"), EV.views[name].build());
   }
   Promise.resolve(EV.views[name].refresh()).catch((e) => { EV.trouble = e.message; EV.masthead(); });
 };
@@ -107,12 +108,12 @@ EV.masthead = () => {
   const state = EV.trouble ? EV.h("span", { class: "status failed" }, EV.trouble) : EV.away ? EV.h("span", { class: "status lost" }, "server away, trying again")
     : behind ? EV.h("span", { class: "status" }, `reading ${Math.round(100 * about.reading.done / about.reading.of)} %`) : about.running ? EV.h("span", { class: "status running" }, "running") : null;
   const had = document.activeElement?.id;
-  EV.$("top").replaceChildren(
+  EV.put(EV.$("top"),
     EV.source.live && open ? EV.h("a", { class: "brand", href: "#", "aria-label": "evnas: all studies" }, "evnas") : EV.h("span", { class: "brand" }, "evnas"),
     open ? EV.h("h1", {}, about.title) : EV.h("span", { class: "grow" }), open ? state : null,
     open ? EV.h("span", { class: "count" }, `${EV.plural(EV.data.n, "trial")}${about.expected ? ` of ${about.expected.toLocaleString("en-GB")}` : ""}`) : null, theme);
   document.title = open ? `${about.title} · evnas` : "evnas";
-  EV.$("tabs").replaceChildren(...(open ? EV.tabNames() : []).map((n) => EV.h("a", { id: `tab-${n}`, href: `#${new URLSearchParams({ ...EV.state, view: n })}`, "aria-current": n === EV.view ? "page" : null }, EV.views[n].title, EV.views[n].badge ? EV.h("span", { class: "badge" }, String(EV.views[n].badge())) : null)));
+  EV.put(EV.$("tabs"), (open ? EV.tabNames() : []).map((n) => EV.h("a", { id: `tab-${n}`, href: `#${new URLSearchParams({ ...EV.state, view: n })}`, "aria-current": n === EV.view ? "page" : null }, EV.views[n].title, EV.views[n].badge ? EV.h("span", { class: "badge" }, String(EV.views[n].badge())) : null)));
   if (had && /^(theme|tab-)/.test(had)) EV.$(had)?.focus();
 };
 

@@ -45,7 +45,7 @@ EV.views.search.refresh = async () => {
     const shown = names.slice(0, 7), rest = names.slice(7);
     const groups = shown.map((n) => [n, progress.share[n]]);
     if (rest.length) groups.push(["other", progress.trials.map((_, i) => rest.reduce((s, n) => s + progress.share[n][i], 0))]);
-    figure("shares", "Share of each mixer in the front", `Share of each mixer in the front over ${title}`, groups.map(([n, values], i) => ({ type: "scatter", mode: "lines", stackgroup: "one", name: EV.escaped(n), x: progress[over], y: values.map((v) => 100 * v), line: { width: 0.5, color: EV.PALETTE[EV.theme()][i] } })),
+    figure("shares", "Share of each mixer in the front", `Share of each mixer in the front over ${title}`, groups.map(([n, values]) => ({ type: "scatter", mode: "lines", stackgroup: "one", name: EV.escaped(n), x: progress[over], y: values.map((v) => 100 * v), line: { width: 0.5, color: n === "other" ? EV.PALETTE[EV.theme()][7] : EV.mixerColour(n) } })),
       { xaxis: { title: EV.axisTitle(title) }, yaxis: { title: EV.axisTitle("of the front, %"), range: [0, 100] } });
   }
 

@@ -25,7 +25,7 @@ EV.table.keys = () => {
   if (EV.state.cols) { const chosen = EV.state.cols.split("~").filter((k) => all.includes(k)); if (chosen.length) return chosen; }
   const aims = EV.about.objectives.map((o) => o.key);
   const first = all.filter((k) => /^(throughput_img_s|throughput_ratio|top1_percent)(@|$)/.test(k) && !aims.includes(k)).slice(0, 3);
-  const wish = ["label", "status", "mixers", "dims", "depths", ...aims, ...first, "params_m", "macs_exact_g", "macs_g", "seeds", "origin", "error"];
+  const wish = ["label", "status", "mixers", "dims", "depths", ...aims, ...first, "params_m", "macs_exact_g", "macs_g", ...all.filter((k) => k.startsWith("printed ")), "seeds", "origin", "error"];
   return [...new Set(wish)].filter((k) => all.includes(k) && (k !== "error" || EV.data.text.error.some(Boolean)));
 };
 
@@ -99,6 +99,7 @@ EV.table.refresh = (rows, problem) => {
     if (k === "label") return EV.h("th", { scope: "row" }, EV.h("button", { type: "button", class: "link", id: `trial-${row}`, onclick: () => EV.choose({ trial: label }) }, label));
     if (k === "status") return EV.h("td", {}, EV.h("span", { class: `status ${EV.data.text.status[row]}` }, EV.data.text.status[row]));
     if (k === "mixers") return EV.h("td", {}, EV.h("span", { class: "swatch", style: { background: EV.mixerColour(EV.data.text.mixers[row]) }, "aria-hidden": "true" }), EV.data.text.mixers[row]);
+    if (k.startsWith("printed ")) return EV.h("td", { class: `verdict ${(EV.data.text[k][row].split(" · ")[1] || "").split(" ")[0]}` }, EV.data.text[k][row]);
     if (k in EV.data.text) return EV.h("td", { class: k === "error" || k === "origin" ? "long" : null }, EV.data.text[k][row]);
     const spread = EV.spread(k, row);
     return EV.h("td", { class: "number" }, EV.cell(k, row), spread === null ? null : EV.h("small", {}, ` ± ${Number(spread.toPrecision(2))}`));

@@ -1,0 +1,99 @@
+"""Screenshots of a study's dashboard, for docs/images and the README.
+
+    python scripts/screenshots.py results/table_c docs/images
+
+Needs the test extra (playwright) and an installed Chromium. One picture a panel at 1280 pixels,
+the front also in the dark and at a phone's width.
+"""
+
+import argparse
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import uvicorn
+from playwright.sync_api import Page, sync_playwright
+
+from evnas.report.pictures import QUIET_FLAGS, browser
+from evnas.report.server import make_app
+
+PANELS = ("front", "compare", "curves", "search", "reproduction", "devices", "conditions")
+
+
+@contextmanager
+def dashboard(folder: Path) -> Iterator[str]:
+    """The address of a dashboard over one study, on a free port, while it is needed."""
+    server = uvicorn.Server(uvicorn.Config(make_app(folder), port=0, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        thread.join(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}/#study={quote(folder.name)}"
+    server.should_exit = server.force_exit = True
+    thread.join(10)
+
+
+def take(folder: Path, out: Path, *, pins: Sequence[str] = ()) -> list[Path]:
+    """Take every panel that the study has.
+
+    Args:
+        folder: the study's folder.
+        out: where the PNG files go, named after study and panel.
+        pins: labels to pin and compare; the first three trials when empty.
+
+    Returns:
+        The files written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    flags = [flag for flag in QUIET_FLAGS if flag != "--headless"]
+    with dashboard(folder) as url, sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=browser(), args=flags)
+        page = chromium.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(url)
+        page.wait_for_selector("#trials tbody tr")
+        chosen = list(pins) or page.locator("#trials tbody th button").all_inner_texts()[:3]
+        address = f"{url}&trial={quote(chosen[0])}&pins={quote('~'.join(chosen))}"
+        found = [
+            _panel(page, f"{address}&view={name}", name, out=out / folder.name)
+            for name in PANELS
+            if page.locator(f"#tab-{name}").count() or name == "compare"
+        ]
+        page.emulate_media(color_scheme="dark")
+        found.append(
+            _panel(page, f"{address}&view=front&look=1", "front", out=out / f"{folder.name}-dark")
+        )
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": 390, "height": 844})
+        found.append(
+            _panel(page, f"{address}&view=front&look=2", "front", out=out / f"{folder.name}-phone")
+        )
+        chromium.close()
+    return found
+
+
+def _panel(page: Page, address: str, name: str, *, out: Path) -> Path:
+    page.goto(address)
+    page.wait_for_selector(f"#tab-{name}[aria-current=page]")
+    page.wait_for_selector(".plot .main-svg, pre")
+    page.wait_for_timeout(600)  # transitions of the charts
+    path = out.with_name(f"{out.name}-{name}.png")
+    page.screenshot(path=path, full_page=name != "conditions")
+    return path
+
+
+def main() -> None:
+    """Take the pictures and name them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path, help="a study's folder, such as results/table_c")
+    parser.add_argument("out", type=Path, help="where the PNG files go")
+    parser.add_argument("--pin", action="append", default=[], help="a trial to compare")
+    given = parser.parse_args()
+    for path in take(given.folder.resolve(), given.out, pins=given.pin):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()
