@@ -2,22 +2,23 @@
 
 After Real et al. (regularised evolution, arXiv 1802.01548) for ageing, and NSGA-II (Deb et al.
 2002) for ranking by front and crowding. Of the many children made for one proposal a Gaussian
-process on the trials so far picks the one that promises most hypervolume: a draw from its
-posterior, so that what is not known is tried too (Thompson sampling).
+process on the trials so far picks the one with the largest expected gain of hypervolume (Emmerich
+et al. 2006), after the most promising have bred a few generations in the model alone.
 """
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from evnas.pareto import Points, crowding, front_mask, hypervolume, ranks
+from evnas.pareto import Points, crowding, ranks
 from evnas.search.history import History
 from evnas.search.propose import Proposal, generator
 from evnas.search.strategies.drawing import fresh_sample
 from evnas.search.strategies.features import Features
+from evnas.search.strategies.promise import Promise
 from evnas.search.strategies.surrogate import MOST, Array, Surrogate, fit
 from evnas.search.trial import Trial
 from evnas.space.arch import ArchSpec
@@ -26,6 +27,9 @@ from evnas.space.vary import crossover, mutate
 
 NEWCOMERS = 0.05
 """Share of proposals that stay random, so that no branch dies out for good."""
+GENERATIONS = 4
+"""Rounds in which the most promising children breed before one is proposed."""
+BREEDERS = 8
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,51 +89,81 @@ class Evolution:
         self, history: History, taken: set[str], rng: random.Random, *, models: list[Surrogate]
     ) -> Proposal | None:
         """The most promising of `screen` children that nobody has proposed."""
-        parents = self._parents(history)
-        children: dict[str, tuple[str, ArchSpec, Array]] = {}
-        for _ in range(self.screen):
-            made = self._made(parents, rng)
-            if made is not None and made[1].digest not in taken:
-                origin, arch, point = made
-                children.setdefault(
-                    arch.digest, (origin, arch, self._features(point, arch.to_dict()))
-                )
-        if not children:
+        parents = [self._parent(t) for t in self._parents(history)]
+        taken = taken | {p.digest for p in parents}
+        judge = Promise(models, history.front.points, rng.getrandbits(64))
+        born: dict[str, _Child] = {}
+        for generation in range(GENERATIONS):
+            breeders = parents if generation == 0 else _best(born, BREEDERS)
+            fresh: dict[str, _Child] = {}
+            for _ in range(max(1, self.screen // GENERATIONS)):
+                child = self._made(breeders, rng, first=generation == 0)
+                if child is not None and child.digest not in taken and child.digest not in born:
+                    fresh.setdefault(child.digest, child)
+            if fresh:
+                worth = judge(np.stack([c.features for c in fresh.values()]))
+                for child, value in zip(fresh.values(), worth.tolist(), strict=True):
+                    born[child.digest] = replace(child, worth=value)
+        if not born:
             spare = fresh_sample(self.space, taken, rng)
             return None if spare is None else Proposal(arch=spare, origin="random")
-        born = list(children.values())
-        best = promise(np.stack([c[2] for c in born]), models, history.front.points, rng)
-        return Proposal(arch=born[best][1], origin=born[best][0])
+        best = _best(born, 1)[0]
+        return Proposal(arch=best.arch, origin=best.origin)
+
+    def _parent(self, trial: Trial) -> "_Child":
+        point, features = self.known(trial.digest, trial.arch)
+        arch = ArchSpec.from_dict(trial.arch)
+        return _Child(trial.digest, arch, point, features, trial.label)
 
     def _parents(self, history: History) -> list[Trial]:
         """The `population` best of the young, and the front whatever its age; best first."""
         young = range(max(0, len(history.complete) - 4 * self.population), len(history.complete))
         front = set(history.front.labels)
         chosen = [i for i in young if history.complete[i].label not in front]
-        vectors = np.asarray([history.vectors[i] for i in chosen]).reshape(len(chosen), -1)
+        vectors = np.asarray([history.vectors[i] for i in chosen])
         rest = [chosen[i] for i in best_first(vectors)][: self.population] if chosen else []
         return [history.trials[label] for label in history.front.labels] + [
             history.complete[i] for i in rest
         ]
 
     def _made(
-        self, parents: Sequence[Trial], rng: random.Random
-    ) -> tuple[str, ArchSpec, Point] | None:
-        first, second = (_tournament(parents, rng) for _ in range(2))
-        point = self.known(first.digest, first.arch)[0]
-        other = self.known(second.digest, second.arch)[0]
-        if not point or not other:
+        self, parents: Sequence["_Child"], rng: random.Random, *, first: bool
+    ) -> "_Child | None":
+        mother, father = (_tournament(parents, rng) for _ in range(2))
+        if not mother.point or not father.point:
             return None
-        if first is not second and rng.random() < 0.4:
-            child, arch = crossover(self.space, point, other, rng)
+        crossed = mother is not father and rng.random() < 0.4
+        if crossed:
+            point, arch = crossover(self.space, mother.point, father.point, rng)
             if rng.random() < 0.5:
-                child, arch = mutate(self.space, child, rng)
-            return f"child of {first.label} and {second.label}", arch, child
-        child, arch = mutate(self.space, point, rng)
-        return f"mutation of {first.label}", arch, child
+                point, arch = mutate(self.space, point, rng)
+        else:
+            point, arch = mutate(self.space, mother.point, rng)
+        origin = mother.origin
+        if first:
+            origin = f"mutation of {mother.origin}"
+            if crossed:
+                origin = f"child of {mother.origin} and {father.origin}"
+        return _Child(arch.digest, arch, point, self._features(point, arch.to_dict()), origin)
 
 
-def _tournament(parents: Sequence[Trial], rng: random.Random) -> Trial:
+@dataclass(frozen=True, slots=True)
+class _Child:
+    """A parent (its origin is its label) or what was bred from one, with what it promises."""
+
+    digest: str
+    arch: ArchSpec
+    point: Point
+    features: Array
+    origin: str
+    worth: float = 0.0
+
+
+def _best(born: Mapping[str, _Child], count: int) -> list[_Child]:
+    return sorted(born.values(), key=lambda c: -c.worth)[:count]
+
+
+def _tournament(parents: Sequence[_Child], rng: random.Random) -> _Child:
     return parents[min(int(rng.random() * len(parents)) for _ in range(2))]
 
 
@@ -153,47 +187,3 @@ def _chosen(history: History, most: int) -> list[int]:
     picked += range(count - most // 2, count)
     picked += range(0, count, max(1, count // (most - len(picked))))
     return sorted(set(picked))[:most]
-
-
-def promise(x: Array, models: Sequence[Surrogate], front: Points, rng: random.Random) -> int:
-    """The row of `x` whose drawn results would add most hypervolume to the front.
-
-    Results are drawn from each model's posterior. Where none adds anything, the one nearest to
-    doing so: least beaten by the front, in units of the front's own range.
-    """
-    noise = np.random.default_rng(rng.getrandbits(64))
-    columns = []
-    for model in models:
-        mean, sd = model.predict(x)
-        columns.append(mean + sd * noise.standard_normal(len(mean)))
-    drawn = np.stack(columns, axis=1)
-    worst = np.maximum(front.max(axis=0), np.median(drawn, axis=0))
-    best = np.minimum(front.min(axis=0), drawn.min(axis=0))
-    span = np.maximum(worst - best, 1e-9)
-    here, held = (drawn - best) / span, (front - best) / span
-    reference = [1.1] * here.shape[1]
-    gains = added(here, held, reference)
-    if gains.max() > 0:
-        return int(gains.argmax())
-    beaten = (here[:, None, :] - held[None, :, :]).max(axis=2).min(axis=1)
-    return int(beaten.argmin())
-
-
-def added(points: Points, front: Points, reference: Sequence[float]) -> Array:
-    """Hypervolume that each row alone would add to a front."""
-    base = hypervolume(front, reference)
-    if points.shape[1] == 2:
-        return _added_in_plane(points, front[front_mask(front)], reference)
-    return np.asarray([hypervolume(np.vstack([front, row]), reference) - base for row in points])
-
-
-def _added_in_plane(points: Points, front: Points, reference: Sequence[float]) -> Array:
-    """The same for two objectives at once: the staircase's strips that each point cuts."""
-    steps = front[np.lexsort((front[:, 1], front[:, 0]))]
-    left = np.concatenate([[-np.inf], steps[:, 0]])
-    right = np.concatenate([steps[:, 0], [reference[0]]])
-    height = np.concatenate([[reference[1]], np.minimum(steps[:, 1], reference[1])])
-    ends = np.minimum(right, reference[0])[None, :]
-    width = np.clip(ends - np.maximum(left[None, :], points[:, :1]), 0, None)
-    gains: Array = (width * np.clip(height[None, :] - points[:, 1:], 0, None)).sum(axis=1)
-    return gains

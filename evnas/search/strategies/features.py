@@ -16,7 +16,7 @@ class Features:
 
     An ordered axis is its place in its range, centred, and 0 where it does not exist, beside a
     flag for each branch; a category is one flag a value. Widths, depths and their products come
-    as logarithms too, since costs and gains follow those.
+    as logarithms too, since costs and gains follow those, for each branch of its own.
     """
 
     def __init__(self, space: SearchSpace) -> None:
@@ -31,7 +31,7 @@ class Features:
 
     def __call__(self, point: Point, raw: Mapping[str, Any]) -> NDArray[np.float64]:
         """(F,) for a point and the plain form of its architecture."""
-        x = np.zeros(self._size + 4 * self._stages + 3)
+        x = np.zeros(2 * self._size + 4 * self._stages + 3)
         for key, value in point.items():
             domain = self.space.by_key[key].domain
             at = domain.index(value)
@@ -39,7 +39,12 @@ class Features:
                 x[self._first[key]] = at / max(1, len(domain) - 1) - 0.5
             else:
                 x[self._first[key] + at] = 0.5
-        self._sizes(x[self._size :], raw["stages"])
+                stage = self.space.by_key[key].stage
+                if stage is not None and stage < len(raw["stages"]):
+                    here = raw["stages"][stage]
+                    size = math.log2(here["depth"] * here["dim"] / 256) / 6
+                    x[self._size + self._first[key] + at] = size
+        self._sizes(x[2 * self._size :], raw["stages"])
         return x
 
     def _sizes(self, x: NDArray[np.float64], stages: list[Mapping[str, Any]]) -> None:

@@ -117,7 +117,7 @@ class Halving:
         if model is None:
             return -x[:, -3]
         mean, sd = model.predict(x)
-        return mean - sd
+        return model.back(mean - sd)
 
     def _accuracy(self, history: History) -> Surrogate | None:
         """A model of the trained objective, each trial at its rung, less that rung's mean."""

@@ -25,9 +25,15 @@ class Surrogate:
     alpha: Array
     mean: float
     sd: float
+    sign: float
+    """Values of one sign are modelled by their logarithm: costs multiply. 0 where signs differ."""
+
+    def back(self, y: Array) -> Array:
+        """From the model's scale to the objective's."""
+        return y if self.sign == 0 else self.sign * np.exp(self.sign * y)
 
     def predict(self, x: Array) -> tuple[Array, Array]:
-        """Mean and standard deviation, both (k,), at features (k, F)."""
+        """Mean and standard deviation, both (k,), at features (k, F), on the model's scale."""
         cross = _kernel(x, self.x, self.scale)
         v = np.linalg.solve(self.chol, cross.T)
         variance = np.maximum(_diagonal(x) - (v * v).sum(axis=0), 1e-9)
@@ -42,6 +48,9 @@ def fit(x: Array, y: Array) -> Surrogate:
         x: features, (n, F), n at most `MOST`.
         y: one objective, (n,).
     """
+    sign = 1.0 if (y > 0).all() else -1.0 if (y < 0).all() else 0.0
+    if sign:
+        y = sign * np.log(np.abs(y))  # ascending, as y is
     mean, sd = float(y.mean()), max(float(y.std()), 1e-9)
     z = (y - mean) / sd
     best = -np.inf
@@ -58,7 +67,7 @@ def fit(x: Array, y: Array) -> Surrogate:
     assert found is not None
     scale, chol, half = found
     alpha: Array = np.asarray(np.linalg.solve(chol.T, half), dtype=np.float64)
-    return Surrogate(x, scale, chol, alpha, mean, sd)
+    return Surrogate(x, scale, chol, alpha, mean, sd, sign)
 
 
 def _kernel(a: Array, b: Array, scale: float) -> Array:
