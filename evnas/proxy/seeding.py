@@ -28,7 +28,8 @@ def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
             model = evnas.build(arch)
     """
     # named one by one: torch warns about machines with several GPUs when they are not
-    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+    started: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    devices = range(torch.cuda.device_count() if started else 0)
     with torch.random.fork_rng(devices=list(devices)):
         torch.manual_seed(derived_seed(seed, *purpose))
         yield

@@ -83,6 +83,15 @@ def test_it_runs_the_recipe_and_leaves_its_files(config):
     assert result.best("top1_percent") == max(p["top1_percent"] for p in result.curve)
 
 
+def test_the_moving_average_follows_every_step(config):
+    recipe = dataclasses.replace(config.recipe, epochs=2, cooldown_epochs=0, ema_decay=0.0)
+    train(dataclasses.replace(config, recipe=recipe))
+    state = torch.load(config.output / "checkpoint.pt", weights_only=True)
+    assert state["average"].keys() == state["model"].keys()
+    for name, value in state["model"].items():
+        torch.testing.assert_close(state["average"][name], value)
+
+
 def test_killed_and_resumed_is_the_unbroken_run(config, tmp_path, monkeypatch):
     whole = train(config)
 
