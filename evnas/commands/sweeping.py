@@ -49,6 +49,7 @@ def sweep(
         raise loaded.located.blame(e) from None  # what shows only on this machine, or in search
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
+    from evnas.commands.fronts import front, front_text
     from evnas.report.outcome import write_outcome
     from evnas.report.tables import as_data, as_text
     from evnas.search.study import add_time
@@ -61,9 +62,10 @@ def sweep(
     data = {
         "study": str(folder),
         "table": None if table is None else as_data(table),
+        "front": front(folder),
         "time": spent.to_dict(),
     }
-    shown = "" if table is None else as_text(table) + "\n\n"
+    shown = (front_text(folder) if table is None else as_text(table)) + "\n\n"
     emit(data, f"{shown}{spent}\nreport: {folder / 'report.html'}", json)
 
 

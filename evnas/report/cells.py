@@ -75,7 +75,7 @@ def cells_of(
 def _counted(results: Results, candidate: Candidate, row: PublishedRow | None) -> dict[str, Cell]:
     records = results.of(candidate, "count")
     values = records[0].values if records else {}
-    status = _status(records)
+    status = _status(records, candidate)
     flops = values.get("macs", values.get("macs_exact"))
     cells = {
         "params_m": _count_cell(_scaled(values.get("params"), 1e6), row, "params_m", status),
@@ -106,7 +106,7 @@ def _timed(
     behind = f"@{target}" if target else ""
     text = row.printed.get("throughput_img_s", "") if row else ""
     ratio_text = _ratio_text(row, base)
-    status = _status([record] if record else [])
+    status = _status([record] if record else [], candidate)
     if record is None or record.status != "complete":
         return {
             f"throughput_img_s{behind}": Cell(published=text, status=status),
@@ -155,7 +155,7 @@ def _trained(
     reference = results.of(results.sweep.reference, "proxy")
     text = row.printed.get("top1", "") if row else ""
     found = top1(records)
-    status = _status(records)
+    status = _status(records, candidate)
     proxy = results.sweep.spec.proxy
     assert proxy is not None
     apart = not_comparable(
@@ -194,7 +194,10 @@ def _ratio_text(row: PublishedRow | None, base: PublishedRow | None) -> str:
     return f"{mine / theirs:.3f}" if mine and theirs else ""
 
 
-def _status(records: Sequence[Record]) -> str:
+def _status(records: Sequence[Record], candidate: Candidate) -> str:
+    """How a phase ended that gave no value."""
+    if candidate.absent:
+        return "absent"
     ended = [r.status for r in records if r.status != "complete"]
     return ended[0] if ended else ("" if records else "not run")
 

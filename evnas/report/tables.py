@@ -72,7 +72,8 @@ def as_text(table: Ablation) -> str:
     for row in body:
         for i in range(max(len(cell) for cell in row)):
             lines.append(_spaced([c[i] if i < len(c) else "" for c in row], widths))
-    parts = [table.title, _legend(table), "\n".join(lines), "\n".join(notes.texts())]
+    shown = "\n".join(line for line in lines if line)  # nothing printed: no second line
+    parts = [table.title, _legend(table), shown, "\n".join(notes.texts())]
     parts.append("\n".join(["Kendall's tau over the rows:", *map(str, table.ranks)]))
     return "\n\n".join(part for part in (*parts[:-1], parts[-1] if table.ranks else "") if part)
 

@@ -14,6 +14,7 @@ from torch import nn
 
 from evnas.errors import EvnasError
 from evnas.measure.flops import count, count_module
+from evnas.measure.implementations import implementations
 from evnas.measure.lane import lane_for
 from evnas.measure.protocol import OutOfMemory, Protocol, is_out_of_memory
 from evnas.measure.speed import Subject, measure_speed, prepare
@@ -80,6 +81,9 @@ class Evaluator:
         subject = prepare(_for_target(work.arch, target), target)
         base = self._prepared_reference(work, target)
         speed = measure_speed(subject, base, protocol=protocol)
+        ran = {}
+        if target.runtime != "onnx":
+            ran = {"implementations": implementations(subject.model, subject.images)}
         peak = {} if speed.peak_mib is None else {"peak_mib": speed.peak_mib}
         return _Found(
             values={
@@ -89,7 +93,11 @@ class Evaluator:
             },
             rest={
                 "measurements": speed.measurements,
-                "details": {"conditions": dict(speed.conditions), "resolution": work.resolution},
+                "details": {
+                    "conditions": dict(speed.conditions),
+                    "resolution": work.resolution,
+                    **ran,
+                },
             },
             busy_s=time.perf_counter() - start,
         )

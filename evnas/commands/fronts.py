@@ -1,0 +1,40 @@
+"""The front of a search, as its files under front/ have it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from evnas.commands.output import columns
+
+
+def front(folder: Path) -> list[dict[str, Any]] | None:
+    """The members of a study's front; None of an ablation, which has none."""
+    path = folder / "front" / "front.json"
+    if not path.exists():
+        return None
+    members: list[dict[str, Any]] = json.loads(path.read_text())["members"]
+    return members
+
+
+def front_text(folder: Path) -> str:
+    """A line a member: objectives with their intervals, ties, differences from the base."""
+    members = front(folder) or []
+    if not members:
+        return "no candidate reached the front"
+    metrics = list(members[0]["objectives"])
+    rows = [
+        (
+            member["trial"],
+            *(_interval(member["objectives"][metric]) for metric in metrics),
+            ", ".join(member["tied_with"]),
+            member["nearest_published"],
+            "; ".join(member["diff_to_base"]) or "the base",
+        )
+        for member in members
+    ]
+    head = ("trial", *metrics, "tied with", "nearest published", "differs from the base")
+    return f"{columns(head, rows)}\n\neach with its files in {folder / 'front'}"
+
+
+def _interval(value: dict[str, Any]) -> str:
+    return f"{value['mid']:.4g} [{value['low']:.4g}, {value['high']:.4g}]"
