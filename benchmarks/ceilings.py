@@ -8,21 +8,21 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from evnas.measure.stopwatch import stopwatch_for
+from evnas.measure.stopwatch import Stopwatch
 
 COPY_BYTES = {"cpu": 2**27, "cuda": 2**31}
 MATRIX_SIDE = {"cpu": 2048, "cuda": 8192}
 TRIES = 7
 
 
-def copy_bytes_s(device: torch.device) -> float:
+def copy_bytes_s(device: torch.device, stopwatch: Stopwatch) -> float:
     """Bytes read and written a second by the fastest of some large copies."""
     source = torch.ones(COPY_BYTES[device.type] // 4, device=device)
     target = torch.empty_like(source)
-    return 2 * COPY_BYTES[device.type] / _fastest(lambda: target.copy_(source), device)
+    return 2 * COPY_BYTES[device.type] / _fastest(lambda: target.copy_(source), stopwatch)
 
 
-def matmul_flop_s(device: torch.device, dtype: torch.dtype) -> float:
+def matmul_flop_s(device: torch.device, dtype: torch.dtype, stopwatch: Stopwatch) -> float:
     """FLOPs a second (2 a multiply-add) of the faster of a matrix product and a 1x1 convolution.
 
     On some CPUs the convolution library reaches vector units that the BLAS library leaves idle.
@@ -31,7 +31,9 @@ def matmul_flop_s(device: torch.device, dtype: torch.dtype) -> float:
     a = torch.randn(side, side, device=device, dtype=dtype)
     image = a.view(1, 64, side // 64, side).permute(0, 3, 1, 2)
     kernel = a[..., None, None].contiguous(memory_format=torch.channels_last)
-    seconds = [_fastest(call, device) for call in (lambda: a @ a, lambda: F.conv2d(image, kernel))]
+    seconds = [
+        _fastest(call, stopwatch) for call in (lambda: a @ a, lambda: F.conv2d(image, kernel))
+    ]
     return 2 * side**3 / min(seconds)
 
 
@@ -70,8 +72,8 @@ def _bytes(value: Any) -> int:
     return sum(map(_bytes, value)) if isinstance(value, (tuple, list)) else 0
 
 
-def _fastest(call: Callable[[], object], device: torch.device) -> float:
-    stopwatch = stopwatch_for(device)
+def _fastest(call: Callable[[], object], stopwatch: Stopwatch) -> float:
+    """Seconds of the fastest of some calls: other work on the machine only ever slows one."""
     with torch.inference_mode():
         call()
         return min(stopwatch.time(call, 1) for _ in range(TRIES))

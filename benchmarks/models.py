@@ -11,21 +11,22 @@ import datetime
 import json
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from ceilings import copy_bytes_s, matmul_flop_s, traffic_bytes
-from forms import FORMS, PEERS, TRAINING, Case, Form, made
+from forms import FORMS, PEERS, TRAINING, Case, Form, Maker, made
 
 from evnas.errors import EvnasError
 from evnas.measure.conditions import cpu_facts, moment, torch_facts, versions
 from evnas.measure.flops import count
 from evnas.measure.memory import peak_mib
 from evnas.measure.protocol import OutOfMemory, Protocol, time_alternating
-from evnas.measure.stopwatch import stopwatch_for
+from evnas.measure.stopwatch import CpuStopwatch, Stopwatch, stopwatch_for
 from evnas.measure.watch import watch_for
 from evnas.record import Measurement
 from evnas.space.catalog import entry
@@ -56,23 +57,27 @@ class Ceiling:
 def main() -> int:
     """Measure, print, write."""
     args = _arguments()
+    if args.clock == "cpu" and (args.device != "cpu" or args.threads != 1):
+        raise SystemExit("models.py: --clock cpu needs --device cpu and --threads 1")
     if args.threads:
         torch.set_num_threads(args.threads)
     device = torch.device(args.device)
     cases = [case for case in _cases(args) if args.only in case.id]
     precisions = sorted({case.precision for case in cases})
+    stopwatch = _stopwatch(args)
     ceiling = Ceiling(
-        copy_bytes_s(device),
-        {p: matmul_flop_s(device, getattr(torch, p)) for p in precisions},
+        copy_bytes_s(device, stopwatch),
+        {p: matmul_flop_s(device, getattr(torch, p), stopwatch) for p in precisions},
     )
     before, lines = moment(), []
     for case in cases:
-        for line in (*_inference(case, ceiling, args.budget_s), *_training(case, args)):
+        for line in (*_inference(case, ceiling, args), *_training(case, args)):
             lines.append({"case": dataclasses.asdict(case)} | line)
             print(_row(case, line), flush=True)
     result = {
         "date": datetime.date.today().isoformat(),
         "device": _device_name(device),
+        "clock": args.clock,
         "python": platform.python_version(),
         "versions": versions(),
         "torch": torch_facts(),
@@ -88,11 +93,14 @@ def main() -> int:
     return 0
 
 
-def _inference(case: Case, ceiling: Ceiling, budget_s: float) -> Iterator[dict[str, Any]]:
+def _inference(case: Case, ceiling: Ceiling, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Each of our forms against each peer, forward only."""
     images = case.images()
     flop = 2 * case.batch * count(entry(case.model).arch, case.resolution).macs["exact"]
-    ours, peers = _made(case, FORMS, images), _made(case, PEERS, images)
+    ours, peers = (
+        _made(case, _chosen(FORMS, args.forms), images),
+        _made(case, _chosen(PEERS, args.peers), images),
+    )
     for name, form in ours.items():
         for peer, base in peers.items():
             line = {"pass": "forward", "form": name, "peer": peer}
@@ -100,7 +108,7 @@ def _inference(case: Case, ceiling: Ceiling, budget_s: float) -> Iterator[dict[s
                 yield line | {"absent": form if isinstance(form, str) else base}
                 continue
             try:
-                timed = _alternated(case, base, form, budget_s)
+                timed = _alternated(case, base, form, args)
             except OutOfMemory as reason:
                 yield line | {"absent": str(reason)}
                 continue
@@ -118,15 +126,15 @@ def _training(case: Case, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
     if args.no_training:
         return
     images = case.images()
-    made_forms = _made(case, TRAINING, images)
-    ours = made_forms.pop("kernels")
-    for peer, base in made_forms.items():
+    peers = _made(case, _chosen(TRAINING, args.peers and f"kernels,{args.peers}"), images)
+    ours = peers.pop("kernels")
+    for peer, base in peers.items():
         line: dict[str, Any] = {"pass": "forward+backward", "form": "kernels", "peer": peer}
         if isinstance(ours, str) or isinstance(base, str):
             yield line | {"absent": ours if isinstance(ours, str) else base}
             continue
         try:
-            line |= _figures(_alternated(case, base, ours, args.budget_s))
+            line |= _figures(_alternated(case, base, ours, args))
             line["peak_mib"] = peak_mib(ours.call, ours.model, images)
             line["peer_peak_mib"] = peak_mib(base.call, base.model, images)
         except OutOfMemory as reason:
@@ -134,7 +142,7 @@ def _training(case: Case, args: argparse.Namespace) -> Iterator[dict[str, Any]]:
         yield line
 
 
-def _made(case: Case, names: Mapping[str, Any], images: torch.Tensor) -> dict[str, Form | str]:
+def _made(case: Case, names: Iterable[str], images: torch.Tensor) -> dict[str, Form | str]:
     """Name -> form, or why there is none."""
     found: dict[str, Form | str] = {}
     for name in names:
@@ -149,15 +157,25 @@ def _made(case: Case, names: Mapping[str, Any], images: torch.Tensor) -> dict[st
     return found
 
 
-def _alternated(case: Case, base: Form, form: Form, budget_s: float) -> dict[str, Measurement]:
+def _chosen(makers: Mapping[str, Maker], names: str) -> Mapping[str, Maker]:
+    return {n: m for n, m in makers.items() if not names or n in names.split(",")}
+
+
+def _alternated(
+    case: Case, base: Form, form: Form, args: argparse.Namespace
+) -> dict[str, Measurement]:
     return time_alternating(
         base.call,
         form.call,
         images=case.batch,
-        stopwatch=stopwatch_for(case.device),
+        stopwatch=_stopwatch(args),
         watch=watch_for(case.device),
-        protocol=Protocol(budget_s=budget_s),
+        protocol=Protocol(budget_s=args.budget_s),
     )
+
+
+def _stopwatch(args: argparse.Namespace) -> Stopwatch:
+    return CpuStopwatch(time.process_time) if args.clock == "cpu" else stopwatch_for(args.device)
 
 
 def _figures(timed: Mapping[str, Measurement]) -> dict[str, Any]:
@@ -214,6 +232,16 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--budget-s", type=float, default=8.0, help="seconds a line")
     parser.add_argument("--threads", type=int, default=0, help="torch's threads; 0 leaves them")
     parser.add_argument("--no-training", action="store_true")
+    parser.add_argument("--forms", default="", help=f"some of {','.join(FORMS)}; all when empty")
+    parser.add_argument(
+        "--peers", default="", help=f"some of {','.join((*PEERS, *TRAINING))}; all when empty"
+    )
+    parser.add_argument(
+        "--clock",
+        choices=("wall", "cpu"),
+        default="wall",
+        help="cpu: this process's CPU time, for one thread on a machine that others use too",
+    )
     parser.add_argument("--out", type=Path, default=Path("results/reference"))
     parser.add_argument("--suffix", default="", help="added to the name of the JSON file")
     return parser.parse_args()

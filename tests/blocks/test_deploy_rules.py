@@ -16,6 +16,7 @@ from evnas.blocks.deployment.layers import (
     Act,
     Blend,
     FusedConv,
+    FusedLinear,
     Sliced,
     TokenNorm,
     runs_on_onednn,
@@ -175,7 +176,7 @@ def test_the_classifiers_of_a_fusion_head_become_one(norm: str, distillation: bo
     want = head(maps, states)
     converted = converter(CHANNELS_LAST_RULES)(copy.deepcopy(head))
     assert_close(converted(maps, states), want)
-    assert sum(isinstance(m, nn.Linear) for m in converted.modules()) == 1
+    assert sum(isinstance(m, FusedLinear) for m in converted.modules()) == 1
 
 
 @pytest.mark.parametrize("distillation", [False, True])
@@ -220,6 +221,17 @@ def test_the_onednn_primitive_is_the_convolution(
         conv.weight.mul_(2)
         fused.weight.mul_(2)  # the packed weights are made again
     assert_close(fused(x), ACTIVATIONS[act](conv(x).detach()), **FLOAT32)
+
+
+@pytest.mark.parametrize("act", ["none", "relu", "gelu"])
+def test_the_onednn_primitive_is_the_linear_map(act: Act) -> None:
+    weight, bias, x = image(16, 8).float(), image(16).float(), image(5, 8).float()
+    fused = FusedLinear(weight, bias, act)
+    assert runs_on_onednn(x, fused.weight)
+    for rows in (x, x[:1], torch.cat([x, x])):
+        want = ACTIVATIONS[act](nn.functional.linear(rows, weight, bias))
+        assert_close(fused(rows), want, **FLOAT32)
+    assert_close(fused.double()(x.double()), fused.float()(x).double(), **FLOAT32)
 
 
 @pytest.mark.parametrize("batch", [1, 5, 8])

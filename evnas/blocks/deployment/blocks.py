@@ -80,7 +80,7 @@ class MergedHead(nn.Module):
         classifier: (B, sum of channels) -> (B, classes).
     """
 
-    def __init__(self, norms: Sequence[nn.Module], n_states: int, classifier: nn.Linear) -> None:
+    def __init__(self, norms: Sequence[nn.Module], n_states: int, classifier: nn.Module) -> None:
         super().__init__()
         self.norms = nn.ModuleList(norms)
         self.n_states = n_states

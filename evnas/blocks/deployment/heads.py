@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from evnas.blocks.deployment.blocks import MergedHead
 from evnas.blocks.deployment.fold import batch_norm_affine
+from evnas.blocks.deployment.layers import FusedLinear
 from evnas.blocks.deployment.norms import without_affine
 from evnas.blocks.deployment.rule import Convert
 from evnas.blocks.heads import Classifier, FusionHead, PooledHead
@@ -50,10 +51,8 @@ def _merged_head(
         weights.append(torch.cat(columns, dim=1))
         biases.append(bias)
     weight, bias = torch.stack(weights).mean(0), torch.stack(biases).mean(0)
-    linear = nn.Linear(weight.shape[1], weight.shape[0], device="meta")
     dtype = sets[0][0].dtype
-    linear.weight = nn.Parameter(weight.detach().to(dtype), requires_grad=False)
-    linear.bias = nn.Parameter(bias.detach().to(dtype), requires_grad=False)
+    linear = FusedLinear(weight.to(dtype), bias.to(dtype))
     return MergedHead([without_affine(norm) for norm in norms], n_states, linear)
 
 

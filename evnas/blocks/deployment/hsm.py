@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from evnas.blocks.deployment.layers import FusedConv
+from evnas.blocks.deployment.layers import Act, FusedConv, FusedLinear
 from evnas.blocks.mixers.hsm_ssd import HsmSsd
 from evnas.blocks.squeeze_excite import SqueezeExcite
 
@@ -44,11 +44,11 @@ class RowSqueezeExcite(nn.Module):
 
     def __init__(self, se: SqueezeExcite) -> None:
         super().__init__()
-        self.fc1, self.fc2 = _as_linear(se.fc1), _as_linear(se.fc2)
+        self.fc1, self.fc2 = _as_linear(se.fc1, "relu"), _as_linear(se.fc2, "none")
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
-        gate = self.fc2(torch.relu_(self.fc1(x.mean((2, 3)))))
+        gate = self.fc2(self.fc1(x.mean((2, 3))))
         return x * torch.sigmoid(gate)[..., None, None]
 
 
@@ -62,9 +62,6 @@ def _linear(weight: Tensor) -> FusedConv:
     return FusedConv(conv)
 
 
-def _as_linear(conv: nn.Conv2d) -> nn.Linear:
-    linear = nn.Linear(conv.in_channels, conv.out_channels, device="meta")
-    linear.weight = nn.Parameter(conv.weight.detach().flatten(1), requires_grad=False)
+def _as_linear(conv: nn.Conv2d, act: Act) -> FusedLinear:
     assert conv.bias is not None
-    linear.bias = nn.Parameter(conv.bias.detach(), requires_grad=False)
-    return linear
+    return FusedLinear(conv.weight.flatten(1), conv.bias, act)

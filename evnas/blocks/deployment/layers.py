@@ -1,7 +1,7 @@
 """The layers that deployed models are made of, on maps in whichever layout they come."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,12 +19,28 @@ SLICE_ELEMENTS = 2**20
 """4 MiB of float32: what stays in a core's cache, and below what malloc gives back each time."""
 
 
+class Reordered:
+    """A weight in the order that oneDNN asked for: a cache, neither saved nor copied."""
+
+    def __init__(self) -> None:
+        self._made: tuple[object, Tensor] | None = None
+
+    def of(self, weight: Tensor, reorder: Callable[[Tensor], Tensor]) -> Tensor:
+        """The reordered weight, made again when the weight has changed."""
+        state = (weight.data_ptr(), weight._version)
+        if self._made is None or self._made[0] != state:
+            self._made = (state, reorder(weight.detach().contiguous()))
+        return self._made[1]
+
+    def __reduce__(self) -> tuple[type["Reordered"], tuple[()]]:
+        return Reordered, ()
+
+
 class FusedConv(nn.Module):
     """A convolution and its activation in one pass.
 
     On a CPU, in eager float32, it is one oneDNN primitive on weights that were reordered once;
-    compilers, exporters and other devices see a plain convolution and activation. The reordered
-    copy is a cache: it is not saved, and made again when the weight changes.
+    compilers, exporters and other devices see a plain convolution and activation.
     """
 
     def __init__(self, conv: nn.Conv2d, act: Act = "none") -> None:
@@ -36,14 +52,14 @@ class FusedConv(nn.Module):
         self.padding = [int(conv.padding[0]), int(conv.padding[1])]
         self.groups = conv.groups
         self.act: Act = act
-        self._packed: tuple[object, Tensor] | None = None
+        self._packed = Reordered()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H', W')."""
         if runs_on_onednn(x, self.weight):
             packed: Tensor = torch.ops.mkldnn._convolution_pointwise(
                 x,
-                self._packed_for(x),
+                self._packed.of(self.weight, lambda w: self._reordered(w, x.shape)),
                 self.bias,
                 self.padding,
                 self.stride,
@@ -57,27 +73,43 @@ class FusedConv(nn.Module):
         y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, 1, self.groups)
         return ACTIVATIONS[self.act](y)
 
-    def _packed_for(self, x: Tensor) -> Tensor:
-        state = (self.weight.data_ptr(), self.weight._version)
-        if self._packed is None or self._packed[0] != state:
-            # the stub of torch.C knows an older signature
-            packed = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[call-arg]
-                self.weight.detach().contiguous().to_mkldnn(),
-                self.padding,
-                self.stride,
-                [1, 1],
-                self.groups,
-                list(x.shape),
-            )
-            self._packed = (state, packed)
-        return self._packed[1]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_packed": None}
+    def _reordered(self, weight: Tensor, shape: torch.Size) -> Tensor:
+        # the stub of torch.C knows an older signature
+        packed: Tensor = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[call-arg]
+            weight.to_mkldnn(), self.padding, self.stride, [1, 1], self.groups, list(shape)
+        )
+        return packed
 
     def extra_repr(self) -> str:
         """Shapes and activation."""
         return f"{tuple(self.weight.shape)}, stride={self.stride[0]}, act={self.act}"
+
+
+class FusedLinear(nn.Module):
+    """A linear map of (B, C) and its activation in one pass, as `FusedConv` is one."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, act: Act = "none") -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach(), requires_grad=False)
+        self.bias = nn.Parameter(bias.detach(), requires_grad=False)
+        self.act: Act = act
+        self._packed = Reordered()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C) -> (B, C')."""
+        if runs_on_onednn(x, self.weight):
+            weight = self._packed.of(
+                self.weight, lambda w: torch.ops.mkldnn._reorder_linear_weight(w, None)
+            )
+            fused: Tensor = torch.ops.mkldnn._linear_pointwise(
+                x, weight, self.bias, self.act, [], "none" if self.act == "gelu" else ""
+            )
+            return fused
+        return ACTIVATIONS[self.act](F.linear(x, self.weight, self.bias))
+
+    def extra_repr(self) -> str:
+        """Shapes and activation."""
+        return f"{tuple(self.weight.shape)}, act={self.act}"
 
 
 def runs_on_onednn(x: Tensor, weight: Tensor) -> bool:
