@@ -26,6 +26,7 @@ from evnas.record import Measurement, Record
 from evnas.search.history import History
 from evnas.search.loop import Ask, Search
 from evnas.search.strategies.build import build_strategy
+from evnas.search.strategies.warm import After
 from evnas.search.strategies.warm import seeds as seeds_of
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry
@@ -216,6 +217,7 @@ def propose_ms(space: SearchSpace, kind: str, samples: Sequence[ArchSpec]) -> fl
     """Median time of a proposal after each of a few new trials, 10,000 being known."""
     history = History(objectives=OBJECTIVES, full_budget=FULL)
     strategy = build_strategy(StrategySpec(kind=kind), space, full_budget=FULL)
+    strategy = strategy.strategy if isinstance(strategy, After) else strategy
     steps = []
     for i, arch in enumerate(samples):
         for phase, target, budget in (("count", "", 0.0), ("speed", "closed", 0.0),

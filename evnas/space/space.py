@@ -5,6 +5,7 @@ anybody proposes comes through `check`.
 """
 
 import itertools
+import json
 import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from evnas.space.axes import COUNT, Axis, compile_axes
 from evnas.space.domains import Value
 from evnas.space.expressions import Expression, parse_expression
 from evnas.space.paths import assign, diff, spell
-from evnas.space.plain import Plain, copied, look, put
+from evnas.space.plain import Plain, look, put
 from evnas.space.search_spec import SpaceSpec
 
 Point = dict[str, Value]
@@ -46,7 +47,14 @@ class SearchSpace:
         self.axes = tuple(axes)
         self.by_key = {axis.key: axis for axis in axes}
         self.require = tuple(require)
-        self._raw = raw
+        # JSON text: reading it is several times faster than copying the plain form in Python
+        self._raw = json.dumps(raw)
+        self._templates = {
+            axis.key: {v: [json.dumps(t) for t in ts] for v, ts in axis.templates.items()}
+            for axis in axes
+            if axis.templates is not None
+        }
+        self._touching: dict[str, frozenset[str]] = {}
         self._ordered: dict[str, list[Axis]] = {}
         for axis in axes:
             if axis.order:
@@ -76,6 +84,17 @@ class SearchSpace:
             if not axis.parent or point.get(axis.parent) in axis.parent_values:
                 yield axis
 
+    def touching(self, path: str) -> frozenset[str]:
+        """Keys of the axes whose places lie within `path`, or hold it."""
+        if path not in self._touching:
+            self._touching[path] = frozenset(
+                axis.key
+                for axis in self.axes
+                for place in map(spell, axis.places)
+                if place.startswith(path) or path.startswith(place)
+            )
+        return self._touching[path]
+
     def draw(self, rng: random.Random) -> Point:
         """A random point, each branch as likely; it may break conditions."""
         point: Point = {}
@@ -100,17 +119,14 @@ class SearchSpace:
 
     def plain(self, point: Mapping[str, Value]) -> Plain:
         """The plain form that a point means, not yet validated."""
-        raw: Plain = copied(self._raw)
+        raw: Plain = json.loads(self._raw)
         for axis in self.axes:
             if axis.key not in point or axis.key == COUNT:
                 continue
             value = point[axis.key]
+            texts = None if axis.templates is None else self._templates[axis.key][value]
             for i, place in enumerate(axis.places):
-                put(
-                    raw,
-                    place,
-                    value if axis.templates is None else copied(axis.templates[value][i]),
-                )
+                put(raw, place, value if texts is None else json.loads(texts[i]))
         if COUNT in point:
             del raw["stages"][int(point[COUNT]) :]
         return raw

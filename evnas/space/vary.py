@@ -4,15 +4,17 @@ Whatever comes in, what goes out is a valid point of the space with its architec
 """
 
 import random
+import re
 from collections.abc import Mapping
 
 from evnas.space.arch import ArchSpec
 from evnas.space.axes import COUNT, Axis
 from evnas.space.domains import Value
-from evnas.space.paths import spell
 from evnas.space.space import Fault, Point, SearchSpace
 
 MOST_REPAIRS = 60
+_NAMED = re.compile(r"head\.fusion|stages\[\d+\]")
+"""Fields that a fault of the whole names in its sentence."""
 
 
 def completed(space: SearchSpace, point: Mapping[str, Value], rng: random.Random) -> Point:
@@ -59,7 +61,8 @@ def repair(
             return here, found
         blamed = _blamed(space, here, found)
         axis = blamed[int(rng.random() * len(blamed))]
-        value = axis.domain.neighbour(here[axis.key], rng)
+        near = rng.random() < 0.4  # small moves keep the point, large ones reach far conditions
+        value = axis.domain.neighbour(here[axis.key], rng) if near else axis.domain.draw(rng)
         there = completed(space, {**here, axis.key: value}, rng)
         then = space.check(there)
         if isinstance(then, ArchSpec) or then.count <= found.count:
@@ -69,16 +72,11 @@ def repair(
 
 def _blamed(space: SearchSpace, point: Point, fault: Fault) -> list[Axis]:
     live = [axis for axis in space.active(point) if len(axis.domain) > 1]
-    heads = [path.partition("[*]")[0] for path in fault.paths if path]
-    touched = [
-        axis
-        for axis in live
-        if any(
-            place.startswith(head) or head.startswith(place)
-            for place in map(spell, axis.places)
-            for head in heads
-        )
-    ]
+    named = [path for path in fault.paths if path] or _NAMED.findall(fault.reason)
+    keys: set[str] = set()
+    for path in named:
+        keys |= space.touching(path.partition("[*]")[0])
+    touched = [axis for axis in live if axis.key in keys]
     return touched or live or list(space.axes)
 
 
