@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .recurrence import Walk, block_sums, scan_, starts
-from .softplus import softplus
+from .softplus import LOG2_E, softplus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +48,11 @@ def route_forward(route: Route, y: Tensor) -> None:
     drive = dt * route.x
     total, decay, states = block_sums(dt), torch.empty_like(dt), torch.empty_like(dt)
     for n in range(route.A.shape[1]):
-        A = route.A[:, n, None]  # (Dm, 1)
-        torch.mul(dt, A, out=decay).exp_()
+        rate = route.A[:, n, None] * LOG2_E  # (Dm, 1)
+        torch.mul(dt, rate, out=decay).exp2_()
         torch.mul(drive, route.B[n], out=states)
         steps = route.walk.steps
-        scan_(steps(decay), steps(states), (total * A).exp_(), route.walk)
+        scan_(steps(decay), steps(states), (total * rate).exp2_(), route.walk)
         y.addcmul_(states, route.C[n])
     if route.D is not None:
         y.addcmul_(route.x, route.D[:, None])
@@ -67,11 +67,12 @@ def route_backward(route: Route, gy: Tensor, gx: Tensor) -> RouteGradient:
     decay, states, costate = (torch.empty_like(dt) for _ in range(3))
     for n in range(route.A.shape[1]):
         A = route.A[:, n, None]  # (Dm, 1)
-        torch.mul(dt, A, out=decay).exp_()
+        rate = A * LOG2_E
+        torch.mul(dt, rate, out=decay).exp2_()
         torch.mul(gy, route.C[n], out=costate)
-        _scan_costates(decay, costate, sums, edge, A, dt, route.walk)
+        _scan_costates(decay, costate, sums, edge, rate, dt, route.walk)
         torch.mul(drive, route.B[n], out=states)
-        carried = _scan_states(decay, states, (sums * A).exp_(), route.walk)
+        carried = _scan_states(decay, states, (sums * rate).exp2_(), route.walk)
         gC[n] = states.mul_(gy).sum(2, keepdim=True)
         g_log_decay = carried.mul_(costate)
         g_dt.addcmul_(g_log_decay, A)
@@ -99,7 +100,13 @@ def _scan_states(decay: Tensor, states: Tensor, product: Tensor, walk: Walk) -> 
 
 
 def _scan_costates(
-    decay: Tensor, costate: Tensor, sums: Tensor, edge: Tensor, A: Tensor, dt: Tensor, walk: Walk
+    decay: Tensor,
+    costate: Tensor,
+    sums: Tensor,
+    edge: Tensor,
+    rate: Tensor,
+    dt: Tensor,
+    walk: Walk,
 ) -> None:
     """lambda[t] = g[t] + decay[t+1] lambda[t+1], in place of g: the walk turned, decays shifted.
 
@@ -107,8 +114,8 @@ def _scan_costates(
     `edge`; the block's own first step drops out.
     """
     first_dt = walk.steps(dt)[0]
-    product = ((sums - first_dt + edge) * A).exp_()
-    entering = (edge * A).exp_()
+    product = ((sums - first_dt + edge) * rate).exp2_()
+    entering = (edge * rate).exp2_()
     back = walk.turned()
     shifted = (entering, *back.steps(decay)[:-1])
     scan_(shifted, back.steps(costate), product, back)

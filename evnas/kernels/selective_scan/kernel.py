@@ -9,7 +9,8 @@ from torch import Tensor
 
 from evnas.kernels.ss2d_scan.backward.kernel import TILE_ELEMENTS as BACKWARD_TILE
 from evnas.kernels.ss2d_scan.backward.kernel import scan_backward
-from evnas.kernels.ss2d_scan.kernel import TILE_ELEMENTS, Launch, plan, scan_forward
+from evnas.kernels.ss2d_scan.kernel import TILE_ELEMENTS, scan_forward
+from evnas.kernels.ss2d_scan.launch import Launch, plan
 
 LINE = 64  # steps of a line
 

@@ -7,14 +7,12 @@ past the edge are identities (dt = 0). Maps larger than a tile go strip by strip
 carried over, and their routes merge through a float32 buffer that only this program touches.
 """
 
-from dataclasses import dataclass
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from .cpu import planes
+from .launch import Launch, plan
 
 TILE_ELEMENTS = 4096  # of one (BD, BR, BC) tile; 8 registers a thread and array at 16 warps
 
@@ -199,72 +197,6 @@ def _scan_fwd(
         kept = (rows < Hs) & (cols < Ws) & (rows * Ws + cols < L) & (d < Dm)[:, None, None]
         y_at = y_ptr + ((image * Dm + d) * plane)[:, None, None] + rows * W + cols
         tl.store(y_at, y.to(y_ptr.dtype.element_ty), kept)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Launch:
-    """Constants of a launch, for the forward and the backward kernel alike."""
-
-    sizes: dict[str, int]
-    constants: dict[str, int | bool]
-    grid: tuple[int]
-    one_tile: bool
-    mirrored: bool
-    num_warps: int
-
-
-def plan(
-    images: int, Dm: int, N: int, H: int, W: int, *, scan: str, step: int, L: int, tile: int
-) -> Launch:
-    """Tiles and flags for a scan over `images` maps (Dm, H, W) of which L pixels count."""
-    Hs, Ws = -(-H // step), -(-W // step)
-    rows, cols = triton.next_power_of_2(Hs), triton.next_power_of_2(Ws)
-    one_tile = rows * cols <= tile
-    strip_rows = rows if one_tile else max(1, min(rows, tile // 2 // cols))
-    strip_cols = cols if one_tile else max(1, min(cols, tile // 2 // rows))
-    BD = max(1, min(triton.next_power_of_2(Dm), tile // 4 // (rows * cols)))
-    axes = reverses = mirrors = 0
-    fresh = False
-    walked = planes("atrous" if scan == "sequence" else scan, step)  # a sequence: one route
-    routes = [(p.by_column, *route) for p in walked for route in p.routes]
-    for by_column, k, walk, mirrored in routes:
-        axes |= (not by_column) << k
-        reverses |= walk.reverse << k
-        mirrors |= mirrored << k
-        fresh = walk.fresh
-    elements = BD * max(strip_rows * cols, rows * strip_cols)
-    return Launch(
-        sizes=dict(
-            Dm=Dm,
-            N=N,
-            H=H,
-            W=W,
-            Hs=Hs,
-            Ws=Ws,
-            L=L,
-            plane=L if scan == "sequence" else H * W,
-            ROW_STRIPS=-(-Hs // strip_rows),
-            COL_STRIPS=-(-Ws // strip_cols),
-        ),
-        constants=dict(
-            K=len(routes),
-            AXES=axes,
-            REVERSES=reverses,
-            MIRRORS=mirrors,
-            FRESH=fresh,
-            STEP=step,
-            BD=BD,
-            ROW_BR=strip_rows,
-            ROW_BC=cols,
-            COL_BR=rows,
-            COL_BC=strip_cols,
-            BN=triton.next_power_of_2(N),
-        ),
-        grid=(images * -(-Dm // BD),),
-        one_tile=one_tile,
-        mirrored=mirrors != 0,
-        num_warps=max(4, min(16, elements // 256)),
-    )
 
 
 def ss2d_scan_triton(

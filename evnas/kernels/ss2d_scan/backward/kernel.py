@@ -11,7 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..kernel import Launch, last_of, line_start, linear_scan, pixel, plan, softplus, tile_place
+from ..kernel import last_of, line_start, linear_scan, pixel, softplus, tile_place
+from ..launch import Launch, plan
 
 TILE_ELEMENTS = 4096  # of one (BD, BR, BC) tile; about ten of them are live
 

@@ -1,0 +1,234 @@
+"""Operators at the shapes of published models, and the peers that they are set against."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from evnas import kernels
+from evnas.kernels.flops import MACS
+
+Run = Callable[..., Any]
+LOOPS = ("selective_scan", "ss2d_scan")  # references that loop over L
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One operator on one shape."""
+
+    op: str
+    model: str
+    stage: int
+    batch: int
+    resolution: int
+    precision: str
+    device: str
+    shape: tuple[int, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return (
+            f"{self.op} {self.model} stage {self.stage} batch {self.batch} "
+            f"at {self.resolution} {self.precision}"
+        )
+
+    def inputs(self) -> dict[str, Tensor]:
+        """Random inputs; activations in the case's precision, parameters in float32."""
+        return _INPUTS[self.op](self, torch.Generator(self.device).manual_seed(0))
+
+    def flop(self) -> int:
+        """FLOPs of the forward, 2 a multiply-add."""
+        shapes = [tuple(t.shape) for t in self.inputs().values()]
+        extra: tuple[Any, ...] = {
+            "selective_scan": (True,),
+            "ss2d_scan": (self.options.get("scan"), self.options.get("step", 1)),
+            "hsm_ssd": (1,),
+            "channel_layer_norm": (1e-5,),
+        }.get(self.op, ())
+        return 2 * MACS[f"evnas.{self.op}.default"](*shapes, *extra, "auto")
+
+
+def cases(device: str, *, quick: bool) -> Iterator[Case]:
+    """All shapes and precisions on a GPU; on a CPU float32 at small batches."""
+    if device == "cpu":
+        for resolution in (224,) if quick else (224, 512):
+            yield from _shapes(resolution, "float32", device, batches=(16, 1, 1, 1))
+        return
+    for resolution in (224,) if quick else (224, 512):
+        for precision in ("bfloat16",) if quick else ("float16", "bfloat16", "float32"):
+            yield from _shapes(resolution, precision, device, batches=(256, 128, 128, 256))
+
+
+def _shapes(
+    resolution: int, precision: str, device: str, *, batches: Sequence[int]
+) -> Iterator[Case]:
+    """Batches are of EfficientViM-M2, VMamba-T, VSSD-T and EfficientVMamba-T."""
+
+    def case(op: str, model: str, stage: int, batch: int, *shape: int, **options: Any) -> Case:
+        return Case(op, model, stage, batch, resolution, precision, device, shape, options)
+
+    vim, vmamba, vssd, evm = batches
+    for stage, (C, N) in enumerate(((128, 49), (256, 25), (512, 9))):
+        side = -(-resolution // (16 << stage))
+        yield case("hsm_ssd", "EfficientViM-M2", stage + 1, vim, C, N, side * side)
+    yield case("channel_layer_norm", "EfficientViM-M2", 1, vim, 128, resolution // 16)
+    for stage in range(4):
+        C, side = 96 << stage, resolution // (4 << stage)
+        yield case("ss2d_scan", "VMamba-T", stage + 1, vmamba, C, 1, side, scan="cross")
+    side = resolution // 4
+    yield case("ss2d_scan", "Vanilla-VMamba-T", 1, vmamba, 192, 16, side, scan="cross")
+    yield case("selective_scan", "VMamba-T", 1, vmamba, 96, 1, side * side)
+    yield case("channel_layer_norm", "VMamba-T", 1, vmamba, 96, side)
+    for stage in range(3):
+        L, heads = (resolution // (4 << stage)) ** 2, 2 << stage
+        yield case("nc_ssd", "VSSD-T", stage + 1, vssd, heads, 64, 64, L)
+    for stage in range(2):
+        C, side = 96 << stage, resolution // (4 << stage)
+        options = {"scan": "atrous", "step": 2}
+        yield case("ss2d_scan", "EfficientVMamba-T", stage + 1, evm, C, 16, side, **options)
+
+
+def ours(case: Case, impl: str = "auto") -> Run:
+    """The public operator."""
+    op: Run = getattr(kernels, case.op)
+    options = dict(case.options)
+    if case.op == "nc_ssd":
+        options["heads"] = case.shape[0]
+    if case.op == "selective_scan":
+        options["delta_softplus"] = True
+    return lambda **inputs: op(**inputs, **options, impl=impl)
+
+
+def peers(case: Case) -> dict[str, Run | str]:
+    """Peer -> how to run it, or why it is absent."""
+    found: dict[str, Run | str] = {"reference": ours(case, "reference")}
+    if case.op in LOOPS:
+        found["compiled reference"] = "its loop over L would be unrolled step by step"
+        found["mamba_ssm"] = _mamba(case)
+    else:
+        found["compiled reference"] = torch.compile(ours(case, "reference"), dynamic=False)
+    if case.device != "cpu":
+        found["plain torch"] = ours(case, "cpu")
+    return found
+
+
+def _mamba(case: Case) -> Run | str:
+    """The CUDA selective scan, with cross-scan and cross-merge around it for a map.
+
+    Its step sizes and matrices are taken as if they had been computed in route order, so only
+    the map's own copies are charged to it.
+    """
+    try:
+        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+    except ImportError:
+        return "mamba_ssm is not installed"
+    if case.op == "selective_scan":
+        return lambda x, delta, A, B, C, D, delta_bias: selective_scan_fn(
+            x, delta, A, B, C, D, None, delta_bias, True
+        )
+    if case.options["scan"] != "cross":
+        return "no ES2D around mamba_ssm"
+
+    def run(
+        u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor
+    ) -> Tensor:
+        Bt, Dm, H, W = u.shape
+        two = torch.stack([u.flatten(2), u.transpose(2, 3).flatten(2)], 1)
+        xs = torch.cat([two, two.flip(-1)], 1).flatten(1, 2)  # (Bt, 4 * Dm, L)
+        ys = selective_scan_fn(
+            xs, delta.flatten(3).flatten(1, 2), A.flatten(0, 1), B.flatten(3), C.flatten(3),
+            D.flatten(), None, delta_bias.flatten(), True,
+        ).view(Bt, 4, Dm, -1)  # fmt: skip
+        row, col = (ys[:, :2] + ys[:, 2:].flip(-1)).unbind(1)
+        return row.view(Bt, Dm, H, W) + col.view(Bt, Dm, W, H).transpose(2, 3)
+
+    return run
+
+
+class _Draw:
+    """Random tensors on the case's device, in its precision."""
+
+    def __init__(self, case: Case, generator: torch.Generator) -> None:
+        self._case, self._generator = case, generator
+
+    def tokens(self, *shape: int) -> Tensor:
+        return self.weights(*shape).to(getattr(torch, self._case.precision))
+
+    def weights(self, *shape: int) -> Tensor:
+        return torch.randn(shape, generator=self._generator, device=self._case.device)
+
+    def decay(self, *shape: int) -> Tensor:
+        return -torch.exp(0.5 * self.weights(*shape))
+
+
+def _selective_scan(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
+    draw, (C, N, L), Bt, K = _Draw(case, generator), case.shape, case.batch, 4
+    return {
+        "x": draw.tokens(Bt, K * C, L),
+        "delta": draw.tokens(Bt, K * C, L) - 3,
+        "A": draw.decay(K * C, N),
+        "B": draw.tokens(Bt, K, N, L),
+        "C": draw.tokens(Bt, K, N, L),
+        "D": draw.weights(K * C),
+        "delta_bias": draw.weights(K * C),
+    }
+
+
+def _ss2d_scan(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
+    draw, (C, N, side), Bt, K = _Draw(case, generator), case.shape, case.batch, 4
+    return {
+        "u": draw.tokens(Bt, C, side, side),
+        "delta": draw.tokens(Bt, K, C, side, side) - 3,
+        "A": draw.decay(K, C, N),
+        "B": draw.tokens(Bt, K, N, side, side),
+        "C": draw.tokens(Bt, K, N, side, side),
+        "D": draw.weights(K, C),
+        "delta_bias": draw.weights(K, C),
+    }
+
+
+def _hsm_ssd(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
+    draw, (C, N, L), Bt = _Draw(case, generator), case.shape, case.batch
+    return {
+        "u": draw.tokens(Bt, C, L),
+        "dt": draw.tokens(Bt, N, L),
+        "B": draw.tokens(Bt, N, L),
+        "C": draw.tokens(Bt, N, L),
+        "A": draw.weights(N),
+        "Q": draw.weights(2 * C, C) / C**0.5,
+        "O": draw.weights(C, C) / C**0.5,
+        "D": draw.weights(1),
+    }
+
+
+def _nc_ssd(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
+    draw, (heads, p, N, L), Bt = _Draw(case, generator), case.shape, case.batch
+    return {
+        "v": draw.tokens(Bt, heads * p, L),
+        "delta": draw.tokens(Bt, heads, L).abs() / L,
+        "A_log": draw.weights(heads),
+        "B": draw.tokens(Bt, N, L),
+        "C": draw.tokens(Bt, N, L),
+        "D": draw.weights(heads),
+    }
+
+
+def _channel_layer_norm(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
+    draw, (C, side) = _Draw(case, generator), case.shape
+    return {
+        "x": draw.tokens(case.batch, C, side, side),
+        "weight": draw.weights(C),
+        "bias": draw.weights(C),
+    }
+
+
+_INPUTS = {
+    "selective_scan": _selective_scan,
+    "ss2d_scan": _ss2d_scan,
+    "hsm_ssd": _hsm_ssd,
+    "nc_ssd": _nc_ssd,
+    "channel_layer_norm": _channel_layer_norm,
+}
