@@ -126,3 +126,42 @@ def test_our_own_bugs_keep_their_traceback(monkeypatch):
     monkeypatch.setattr(cli, "app", broken)
     with pytest.raises(ZeroDivisionError):
         cli.main()
+
+
+def test_doctor_says_what_is_here():
+    done = evnas("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["devices"][0] == "cpu"
+    assert found["kernels"]["cpu"]["hsm_ssd"] in ("cpu", "triton")
+    assert found["data"]["fashion-mnist-12k"] == "yes"
+    assert set(found["runtimes"]) == {"torch", "compile", "cuda_graph", "onnx"}
+
+
+def test_export_gives_the_same_logits(tmp_path):
+    import onnxruntime
+    import torch
+
+    import evnas as package
+
+    done = evnas("export", "efficientvim_m1", "-o", tmp_path / "m1.onnx", "--resolution", 32)
+    assert done.returncode == 0, done.stderr
+    images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    session = onnxruntime.InferenceSession(tmp_path / "m1.onnx")
+    (logits,) = session.run(None, {"images": images.numpy()})
+    model = package.build(package.ArchSpec.from_dict(shown_arch("efficientvim_m1")), seed=0)
+    with torch.inference_mode():
+        expected = model.eval()(images)
+    torch.testing.assert_close(torch.from_numpy(logits), expected, rtol=1e-4, atol=1e-5)
+
+
+def shown_arch(name: str) -> dict[str, object]:
+    from evnas.space.catalog import entry
+
+    return entry(name).arch.to_dict()
+
+
+def test_export_refuses_what_it_cannot_write(tmp_path):
+    for output, told in (("m1.txt", "must end in .pt2 or .onnx"), ("no/m1.pt2", "must lie in a")):
+        done = evnas("export", "efficientvim_m1", "-o", tmp_path / output)
+        assert (done.returncode, told in done.stderr) == (2, True)

@@ -1,7 +1,6 @@
 """Files made from a model: torch.export, ONNX, and weights under other names."""
 
-import contextlib
-import io
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +11,8 @@ from evnas.blocks.backbone import Backbone, build
 from evnas.blocks.deploy import deploy
 from evnas.blocks.official import load_official, load_state, read_checkpoint, to_official
 from evnas.errors import DataError, SpecError
+from evnas.kernels import Impl
+from evnas.measure.runtimes.onnx_runtime import export as onnx_form
 from evnas.space.arch import ArchSpec
 
 
@@ -32,7 +33,11 @@ def write_export(
     """
     if output.suffix not in (".pt2", ".onnx"):
         raise SpecError(f"the output must end in .pt2 or .onnx, got {output}")
-    model = build(arch, seed=0).eval()
+    if not output.parent.is_dir():
+        raise DataError(f"{output} must lie in a folder that exists, {output.parent} is none")
+    # ONNX knows no operators of ours, so there the plain ones stand for them
+    impl: Impl = "reference" if output.suffix == ".onnx" else "auto"
+    model = build(arch, impl=impl, seed=0).eval()
     if weights is not None:
         load_weights(model, weights)
     if form == "deployed":
@@ -91,12 +96,9 @@ def load_weights(model: nn.Module, weights: Path) -> None:
 
 
 def _write(model: nn.Module, images: torch.Tensor, output: Path) -> None:
-    with torch.inference_mode():
-        program = torch.export.export(model, (images,))
-        if output.suffix == ".pt2":
-            torch.export.save(program, output)
-            return
-        with contextlib.redirect_stdout(io.StringIO()):  # torch's exporter talks on stdout
-            written = torch.onnx.export(program, (), dynamo=True)
-        assert written is not None
-        written.save(str(output))
+    if output.suffix == ".onnx":
+        output.write_bytes(onnx_form(model, images))
+        return
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch's own archive writer, about views of weights
+        torch.export.save(torch.export.export(model, (images,)), output)

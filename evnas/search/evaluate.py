@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from evnas.errors import EvnasError
+from evnas.kernels import Impl
 from evnas.measure.flops import count, count_module
 from evnas.measure.implementations import implementations
 from evnas.measure.lane import lane_for
@@ -175,8 +176,9 @@ def _counted(work: Work, on_progress: OnProgress) -> _Found:
 
 def _for_target(arch: Mapping[str, Any], target: Target) -> nn.Module:
     """The published form, or its deployed form, with parameters that a fixed seed draws."""
+    impl: Impl = "reference" if target.runtime == "onnx" else "auto"
     with seeded(0, "speed"):
-        model = model_for(arch, resolution=target.resolution).eval()
+        model = model_for(arch, resolution=target.resolution, impl=impl).eval()
     if target.form == "plain":
         return model
     from evnas.blocks.deploy import deploy  # only this form needs it
