@@ -29,12 +29,13 @@ def matmul_flop_s(device: torch.device, dtype: torch.dtype, stopwatch: Stopwatch
     """
     side = MATRIX_SIDE[device.type]
     a = torch.randn(side, side, device=device, dtype=dtype)
-    image = a.view(1, 64, side // 64, side).permute(0, 3, 1, 2)
-    kernel = a[..., None, None].contiguous(memory_format=torch.channels_last)
-    seconds = [
-        _fastest(call, stopwatch) for call in (lambda: a @ a, lambda: F.conv2d(image, kernel))
-    ]
-    return 2 * side**3 / min(seconds)
+    channels, rows = side // 4, side // 128  # small: fresh memory would cost more
+    image = torch.randn(1, channels, rows, 128, device=device, dtype=dtype)
+    image = image.contiguous(memory_format=torch.channels_last)
+    kernel = torch.randn(channels, channels, 1, 1, device=device, dtype=dtype)
+    product = 2 * side**3 / _fastest(lambda: a @ a, stopwatch)
+    convolved = 2 * channels**2 * rows * 128
+    return max(product, convolved / _fastest(lambda: F.conv2d(image, kernel), stopwatch))
 
 
 def traffic_bytes(call: Callable[[], object]) -> int:

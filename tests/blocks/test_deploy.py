@@ -71,7 +71,8 @@ def test_every_architecture_agrees_in_both_layouts(arch: ArchSpec) -> None:
 @settings(deadline=None, max_examples=25)
 @given(archs())
 def test_every_architecture_agrees_on_fused_primitives(arch: ArchSpec) -> None:
-    model = build(arch, seed=0).eval()  # as built: rounding is not blown up by wild weights
+    wide = arch.model_copy(update={"num_classes": 64})  # one logit alone may cancel to nothing
+    model = build(wide, seed=0).eval()  # as built: rounding is not blown up by wild weights
     x = torch.randn(2, 3, 37, 28)
     with torch.inference_mode():
         assert difference(deploy(model)(x), model(x)) < TOLERANCE[torch.float32]
