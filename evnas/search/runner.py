@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from evnas.errors import MeasurementError, SpecError
+from evnas.errors import MeasurementError, SpecError, nearest
 from evnas.measure.conditions import environment
 from evnas.record import Phase, Record
 from evnas.search import plan
@@ -48,8 +48,7 @@ def run_sweep(sweep: Sweep, *, results: Path, fresh: bool, began: float) -> Path
             sweep, results=results, fresh=fresh, began=began, engine_for=engine_for
         )
     folder = results / sweep.spec.name
-    for target in sweep.spec.targets:
-        plan.settled(target, sweep.reference, macs=1.0, counted=1)  # is its device here?
+    _must_be_here(sweep)
     with open_study(sweep, folder, environment=environment(), fresh=fresh) as store:
         board = Board({c.label: Row() for c in plan.evaluated(sweep)})
         engine = engine_for(sweep.spec.engine)
@@ -65,6 +64,25 @@ def run_sweep(sweep: Sweep, *, results: Path, fresh: bool, began: float) -> Path
             engine.close()
             add_time(store, wall_s=time.monotonic() - began, busy_s=run.busy_s)
     return folder
+
+
+def _must_be_here(sweep: Sweep) -> None:
+    """What a sweep names and only this machine knows: devices, and models of timm.
+
+    Raises:
+        MeasurementError: a target's device is not here.
+        SpecError: timm has no such model.
+    """
+    for target in sweep.spec.targets:
+        plan.settled(target, sweep.reference, macs=1.0, counted=1)
+    peers = [c for c in sweep.candidates if c.timm]
+    if peers:
+        import timm  # heavy, and few sweeps have peers
+    for candidate in peers:
+        if not timm.is_model(candidate.timm):
+            hint = nearest(candidate.timm, timm.list_models())
+            path = f"rows.{candidate.label}.timm"
+            raise SpecError(f"timm has no model {candidate.timm!r}{hint}", path)
 
 
 def engine_for(spec: EngineSpec) -> Engine:
