@@ -3,6 +3,7 @@
 Broken off at any moment, it goes on where it was: what the store holds is not done again.
 """
 
+import importlib.util
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -88,11 +89,11 @@ def _must_be_here(sweep: Sweep) -> None:
 def engine_for(spec: EngineSpec) -> Engine:
     """The engine that a sweep asks for."""
     if spec.kind == "ray":
+        if importlib.util.find_spec("ray") is None:
+            raise SpecError("ray is not installed: pip install 'evnas[ray]'", "engine.kind")
         from evnas.search.engine_ray import RayEngine  # ray is an extra
 
         return RayEngine(address=spec.address, resources=spec.resources, timeout_s=spec.timeout_s)
-    if spec.kind != "local":
-        raise SpecError(f"must be local, got {spec.kind!r}", "engine.kind")
     gpus = torch.cuda.device_count()
     workers = max(1, gpus) if spec.workers == "auto" else spec.workers
     return LocalEngine(workers=workers, gpus=gpus, timeout_s=spec.timeout_s)
