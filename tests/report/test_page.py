@@ -4,6 +4,7 @@ import csv
 import io
 import itertools
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -351,6 +352,31 @@ def test_records_of_another_process_appear(
     made = [str(ROOT / "benchmarks/dashboard.py"), str(folder / "study.db")]
     subprocess.run([sys.executable, "-c", script, *made], check=True, cwd=ROOT)
     expect(page.locator("#filter-says")).to_contain_text("7 of 7 trials")
+
+
+SMALL_SWEEP = """
+name: really_run
+base: efficientvim_m1
+rows:
+  A: {}
+  B: {head.fusion: none}
+targets: [{device: cpu, resolution: 32, batch_size: 1, budget_s: 0.1}]
+"""
+
+
+def test_a_real_sweep_appears_by_itself_and_grows(
+    tmp_path: Path, served: Any, watched: Any, results: Path
+) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL_SWEEP)
+    page = watched.open(served.url)
+    command = ["evnas.cli", "sweep", str(tmp_path / "small.yaml"), "--results", str(results)]
+    sweep = subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL)
+    page.get_by_role("link", name="really_run").click(timeout=120_000)
+    expect(page.locator("#filter-says")).to_have_text("2 of 2 trials", timeout=120_000)
+    expect(page.locator("#trials tbody")).to_contain_text("6.68")  # M1 has 6.68 million parameters
+    last_speed = page.locator("#trials tbody tr").last.locator("td.number").first
+    expect(last_speed).to_have_text(re.compile(r"^\d+\.\d"), timeout=120_000)
+    assert sweep.wait() == 0
 
 
 def test_markup_in_a_trial_s_texts_is_text(

@@ -16,7 +16,7 @@ EV.csv = (columns, rows) => {
 };
 
 EV.latex = (columns, rows) => {
-  const marks = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "·": "$\\cdot$", "±": "$\\pm$", "–": "--" };
+  const marks = { "\\": "\\textbackslash{}", "~": "\\textasciitilde{}", "^": "\\textasciicircum{}", "·": "$\\cdot$", "±": "$\\pm$", "−": "$-$", "–": "--" };
   const escape = (text) => text.replace(/[\\~^·±–]/g, (c) => marks[c]).replace(/[&%$#_{}]/g, (c) => `\\${c}`);
   // what marks put in must not be escaped again: they are put in character by character
   const safe = (text) => Array.from(text, (c) => marks[c] || escape(c)).join("");

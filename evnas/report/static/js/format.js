@@ -37,7 +37,7 @@ EV.shortTarget = (target) => {
   return own.join(" ") || target;
 };
 
-/** A cell's text: the value, and half its interval's width where there is one. */
+/** A cell's text. */
 EV.cell = (key, row) => {
   if (key in EV.data.text) return EV.data.text[key][row];
   const column = EV.data.numbers.get(key);
@@ -45,16 +45,16 @@ EV.cell = (key, row) => {
   return key === "ended" ? EV.when(value) : EV.number(value);
 };
 
+/** The interval around a value: ` ± half`, or both sides where they differ by much; "" without one. */
 EV.spread = (key, row) => {
   const column = EV.data.numbers.get(key);
-  if (!column || !column.low || !Number.isFinite(column.low[row])) return null;
-  return (column.high[row] - column.low[row]) / 2;
+  if (!column || !column.low || !Number.isFinite(column.low[row]) || column.low[row] === column.high[row]) return ""; // one sample has no spread to show
+  const above = column.high[row] - column.values[row], below = column.values[row] - column.low[row];
+  const brief = (v) => String(Number(v.toPrecision(2)));
+  return Math.abs(above - below) > 0.25 * (above + below) ? ` +${brief(above)} −${brief(below)}` : ` ± ${brief((above + below) / 2)}`;
 };
 
-EV.cellWithSpread = (key, row) => {
-  const spread = EV.spread(key, row);
-  return EV.cell(key, row) + (spread === null ? "" : ` ± ${Number(spread.toPrecision(2))}`);
-};
+EV.cellWithSpread = (key, row) => EV.cell(key, row) + EV.spread(key, row);
 
 EV.unit = (key) => {
   const column = EV.data.numbers.get(key);

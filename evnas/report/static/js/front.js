@@ -2,6 +2,7 @@
 /* The Front: any two axes, a third as colour, over the cloud of all that was tried. */
 
 EV.MANY = 2500; // points drawn one by one; a cloud of more is counted into cells
+EV.FEW = 25; // up to here every point has its label and its error bars
 EV.MARKED = 600; // tied points drawn at most
 
 EV.views.front = { title: "Front", available: () => EV.data.n > 0 };
@@ -69,7 +70,9 @@ EV.views.front.refresh = () => {
     const traces = [near.length > EV.MANY ? cells(near, axes) : dots(near, axes, { name: "dominated", colour: EV.css("--faint"), size: 5 })];
     traces.push(dots(spread(parts.infeasible), axes, { name: "infeasible", colour: EV.css("--muted"), symbol: "x-thin", size: 6 }));
     traces.push(dots(spread(parts.ended), axes, { name: "ended early", colour: EV.css("--warn"), symbol: "cross-thin", size: 7 }));
-    traces.push(dots(spread(tied), axes, { name: "tied within error", colour: EV.css("--accent"), size: 8, open: true }));
+    const few = EV.data.n <= EV.FEW, shown = spread(tied);
+    traces.push({ ...dots(shown, axes, { name: "tied within error", colour: few ? shown.map((r) => EV.mixerColour(EV.data.text.mixers[r])) : EV.css("--accent"), size: 8, open: true }),
+      ...(few ? { error_x: bars(shown, axes[0], EV.css("--faint")), error_y: bars(shown, axes[1], EV.css("--faint")) } : {}) });
     traces.push(...frontTraces(front, axes), ...floor(parts.unplaced, axes, parts.complete), ...marks(axes));
     const shapes = bounds(axes);
     const drag = EV.state.drag || "zoom";
@@ -103,7 +106,8 @@ EV.views.front.refresh = () => {
   }
 
   function dots(rows, [x, y], { name, colour, symbol = "circle", size, open = false }) {
-    return { type: "scatter", mode: "markers", name, x: rows.map((r) => x.values[r]), y: rows.map((r) => y.values[r]), customdata: rows, hoverinfo: "none",
+    const few = EV.data.n <= EV.FEW && !symbol.startsWith("triangle"); // so few that each is told by its label
+    return { type: "scatter", mode: few ? "markers+text" : "markers", name, text: few ? rows.map((r) => EV.escaped(EV.data.text.label[r])) : undefined, textposition: "top center", textfont: { size: 11, color: EV.css("--muted") }, x: rows.map((r) => x.values[r]), y: rows.map((r) => y.values[r]), customdata: rows, hoverinfo: "none",
       marker: { color: colour, size, symbol: open ? `${symbol}-open` : symbol, line: { width: open || symbol.endsWith("thin") ? 1.6 : 0, color: colour } },
       selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: 1 } } };
   }
@@ -138,12 +142,17 @@ EV.views.front.refresh = () => {
       member(rows, axes, { name: group === 7 ? "other mixers" : EV.mixerNames()[group], colour: EV.PALETTE[EV.theme()][group], symbol: EV.SYMBOLS[group] }))];
   }
 
+  function bars(rows, { column }, color) {
+    if (!column.low) return undefined;
+    return { type: "data", symmetric: false, array: rows.map((r) => column.high[r] - column.values[r] || 0), arrayminus: rows.map((r) => column.values[r] - column.low[r] || 0), thickness: 1.2, width: 3, color };
+  }
+
   function member(rows, axes, { name, colour, symbol }) {
     const z = axes[2], short = rows.length <= 25;
-    const bars = ({ column }) => !column.low ? undefined : { type: "data", symmetric: false, array: rows.map((r) => column.high[r] - column.values[r] || 0), arrayminus: rows.map((r) => column.values[r] - column.low[r] || 0), thickness: 1.2, width: 3, color: Array.isArray(colour) ? EV.css("--muted") : colour };
+    const bar = Array.isArray(colour) ? EV.css("--muted") : colour;
     return { ...dots(rows, axes, { name, colour, symbol, size: 10 }), mode: short ? "markers+text" : "markers",
-      text: short ? rows.map((r) => EV.data.text.label[r]) : undefined, textposition: "top center", textfont: { size: 11, color: EV.css("--ink") },
-      error_x: bars(axes[0]), error_y: bars(axes[1]),
+      text: short ? rows.map((r) => EV.escaped(EV.data.text.label[r])) : undefined, textposition: "top center", textfont: { size: 11, color: EV.css("--ink") },
+      error_x: bars(rows, axes[0], bar), error_y: bars(rows, axes[1], bar),
       marker: { color: colour, symbol, size: 10, line: { width: 1, color: EV.css("--surface") }, ...(z ? { colorscale: "Cividis", showscale: true, colorbar: { title: { text: EV.heading(z.key), side: "right" }, thickness: 12, outlinewidth: 0 } } : {}) } };
   }
 

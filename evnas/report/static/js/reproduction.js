@@ -39,7 +39,9 @@ EV.views.reproduction.refresh = async () => {
   if (found.taus.length) view.node.append(taus(found.taus));
   const grid = EV.h("div", { class: "grid" });
   view.node.append(grid);
-  for (const pair of found.pairs) scatter(grid, pair);
+  const drawn = found.pairs.map((pair) => [pair, EV.figure(`reproduction-${pair.name}`, pair.title, `${pair.title}: ${pair.points.length} rows`)]);
+  EV.put(grid, drawn.map(([, figure]) => figure.node)); // all in place first: each is drawn to its own width
+  for (const [pair, figure] of drawn) scatter(figure, pair);
 
   function cells({ columns, rows }) {
     return EV.h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Published beside measured" }, EV.h("table", {}, EV.h("caption", {}, "Published beside measured"), EV.h("thead", {}, EV.h("tr", {}, columns.map((c) => EV.h("th", { scope: "col" }, c)))),
@@ -51,9 +53,7 @@ EV.views.reproduction.refresh = async () => {
       EV.h("tbody", {}, rows.map((r) => EV.h("tr", {}, EV.h("th", { scope: "row" }, r.name), [r.tau, r.low, r.high].map((v) => EV.h("td", { class: "number" }, v === null ? "–" : v.toFixed(2))), EV.h("td", { class: "number" }, String(r.n)))))));
   }
 
-  function scatter(grid, pair) {
-    const figure = EV.figure(`reproduction-${pair.name}`, pair.title, `${pair.title}: ${pair.points.length} rows`);
-    grid.append(figure.node);
+  function scatter(figure, pair) {
     const p = pair.points, all = [...p.map((q) => q.published), ...p.map((q) => q.measured)];
     const ends = [Math.min(...all), Math.max(...all)];
     EV.draw(figure.plot, [{ type: "scatter", mode: "lines", name: "equal", x: ends, y: ends, hoverinfo: "skip", line: { color: EV.css("--muted"), dash: "dot", width: 1 } },

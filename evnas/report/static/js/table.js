@@ -102,7 +102,7 @@ EV.table.refresh = (rows, problem) => {
     if (k.startsWith("printed ")) return EV.h("td", { class: `verdict ${(EV.data.text[k][row].split(" · ")[1] || "").split(" ")[0]}` }, EV.data.text[k][row]);
     if (k in EV.data.text) return EV.h("td", { class: k === "error" || k === "origin" ? "long" : null }, EV.data.text[k][row]);
     const spread = EV.spread(k, row);
-    return EV.h("td", { class: "number" }, EV.cell(k, row), spread === null ? null : EV.h("small", {}, ` ± ${Number(spread.toPrecision(2))}`));
+    return EV.h("td", { class: "number" }, EV.cell(k, row), spread ? EV.h("small", {}, spread) : null);
   }
 
   function pager() {
