@@ -36,6 +36,8 @@ class OptunaAsk:
     startup: int = 24
     _study: optuna.Study | None = field(default=None, repr=False)
     _told: int = 0
+    _settled: int = 0
+    """Generations whose parents are chosen."""
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """`n` proposals; what was proposed before is replaced by a random one."""
@@ -70,7 +72,22 @@ class OptunaAsk:
         fresh = range(self._told, len(history.complete))
         self._study.add_trials([self._frozen(history, i) for i in fresh])
         self._told = len(history.complete)
+        if self.sampler in ("nsga2", "nsga3"):
+            self._settle_parents(self._study)
         return self._study
+
+    def _settle_parents(self, study: optuna.Study) -> None:
+        """Select each generation's parents with a seed of the generation's own.
+
+        NSGA-III selects at random, once a generation, and Optuna keeps the choice in the study:
+        a rebuilt study has to choose the same whichever trial asks first.
+        """
+        last = self._told // self.population
+        for generation in range(self._settled + 1, last + 1):
+            sampler = self._sampler(generator(self.seed, -generation).getrandbits(31))
+            assert isinstance(sampler, optuna.samplers.BaseGASampler)
+            sampler.get_parent_population(study, generation)
+        self._settled = max(self._settled, last)
 
     def _frozen(self, history: History, i: int) -> optuna.trial.FrozenTrial:
         arch = ArchSpec.from_dict(history.complete[i].arch)
