@@ -154,16 +154,18 @@ def hsm_ssd_backward_macs(
     Q: Shape,
     O: Shape,  # noqa: E741 - the paper's letter
     D: Shape,
+    h: Shape,
     h0: Shape,
+    hz: Shape,
     log_sum: Shape,
     heads: int,
     impl: str,
 ) -> int:
-    """The adjoints of the three parts, and the middle once more forward."""
+    """The adjoints of the three parts."""
     (Bt, Ch, _), N, Ci = u, B[1], O[1]
     outer = hsm_ssd_compress_backward_macs(h0, h0, u, dt, B, log_sum, heads, impl)
     outer += hsm_ssd_expand_backward_macs(gy, (Bt, Ch, N), C, impl)
-    return outer + Bt * N * Ci * (9 * Ch + 10)
+    return outer + Bt * N * Ci * (6 * Ch + 7)
 
 
 def nc_ssd_macs(

@@ -1,6 +1,5 @@
 """LayerNorm over channels and its adjoint in plain torch, in as few passes as it offers."""
 
-import torch
 from torch import Tensor
 
 from evnas.kernels.precision import accumulation_dtype
@@ -27,9 +26,12 @@ def channel_layer_norm_cpu_backward(
     normal.mul_(rstd)
     g = gy.to(normal.dtype)
     others = [axis for axis in range(x.ndim) if axis != 1]
-    g_bias, g_weight = g.sum(others), (g * normal).sum(others)
+    product = g * normal
+    g_bias, g_weight = g.sum(others), product.sum(others)
     g_normal = g if weight is None else g * _column(weight, normal)
-    projection = (g_normal * normal).mean(1, keepdim=True)
+    if weight is not None:
+        product.mul_(_column(weight, normal))
+    projection = product.mean(1, keepdim=True)
     gx = normal.mul_(projection).neg_().add_(g_normal).sub_(g_normal.mean(1, keepdim=True))
     return gx.mul_(rstd).to(x.dtype), g_weight, g_bias
 
@@ -38,8 +40,8 @@ def _centre(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     """x - mean in accumulation dtype and the layout of x, and 1 / sqrt(var + eps)."""
     value = x.to(accumulation_dtype(x))
     centred = value - value.mean(1, keepdim=True)
-    spread = torch.linalg.vector_norm(centred, dim=1, keepdim=True)
-    return centred, spread.square_().div_(x.shape[1]).add_(eps).rsqrt_()
+    # not vector_norm, and not var: both are ten times slower over a strided axis
+    return centred, centred.square().mean(1, keepdim=True).add_(eps).rsqrt_()
 
 
 def _column(vector: Tensor, like: Tensor) -> Tensor:

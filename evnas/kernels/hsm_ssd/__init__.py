@@ -131,7 +131,7 @@ def hsm_ssd(
     require(impl, u)
     if impl == "reference":
         return hsm_ssd_reference(u, dt, B, C, A, Q, O, D, heads=heads)
-    y, h, _, _ = hsm_ssd_op(u, dt, B, C, A, Q, O, D, heads, impl)
+    y, h, *_ = hsm_ssd_op(u, dt, B, C, A, Q, O, D, heads, impl)
     return y, h
 
 

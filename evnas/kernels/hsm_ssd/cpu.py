@@ -5,14 +5,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from evnas.kernels.precision import accumulation_dtype, widen
+from evnas.kernels.softplus import LOG2_E
 
 
 def compress_cpu(u: Tensor, dt: Tensor, B: Tensor, *, heads: int) -> tuple[Tensor, Tensor]:
     """h0 (Bt, C, N) and the log of the softmax's sums (Bt, S, 1), both in accumulation dtype."""
     (Bt, C, L), acc = u.shape, accumulation_dtype(u, dt, B)
     scores = widen(dt, acc)
-    log_sum = torch.logsumexp(scores, -1, keepdim=True)
-    K = _score(scores, log_sum, heads) * widen(B, acc)[:, None]  # (Bt, heads, N, L)
+    G = torch.softmax(scores, -1)
+    log_sum = scores.amax(-1, keepdim=True) - G.amax(-1, keepdim=True).log_()
+    K = G.view(Bt, heads, -1, L) * widen(B, acc)[:, None]  # (Bt, heads, N, L)
     h0 = widen(u, acc).reshape(Bt, heads, C // heads, L) @ K.transpose(-1, -2)
     return h0.view(Bt, C, -1), log_sum
 
@@ -49,33 +51,55 @@ def expand_cpu_backward(gy: Tensor, h: Tensor, C: Tensor) -> tuple[Tensor, Tenso
     return g @ widen(C, acc).transpose(1, 2), widen(h, acc).transpose(1, 2) @ g
 
 
-def middle(h0: Tensor, Q: Tensor, O: Tensor, D: Tensor) -> Tensor:  # noqa: E741 - the paper's letter
-    """h = O (h1 * SiLU(z) + D h1) with [h1; z] = Q h0, in the dtype of h0."""
-    h1, z = (Q.to(h0.dtype) @ h0).chunk(2, dim=1)  # each (Bt, Ci, N)
-    return O.to(h0.dtype) @ (h1 * (F.silu(z) + D.to(h0.dtype)))
+def middle(
+    h0: Tensor,
+    Q: Tensor,
+    O: Tensor,  # noqa: E741 - the paper's letter
+    D: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """h = O (h1 * SiLU(z) + D h1), (Bt, C, N), and [h1; z] = Q h0 as (2*Ci, Bt*N).
+
+    The states of all images stand side by side, so that each product is one large one.
+    """
+    hz = Q.to(h0.dtype) @ _side_by_side(h0)
+    h1, z = hz.chunk(2)
+    h = O.to(h0.dtype) @ (F.silu(z).add_(D.to(h0.dtype)).mul_(h1))
+    return _per_image(h, h0.shape[0]), hz
 
 
 def middle_backward(
     gh: Tensor,
     h0: Tensor,
+    hz: Tensor,
     Q: Tensor,
     O: Tensor,  # noqa: E741 - the paper's letter
     D: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of h0, Q, O and D, in the dtype of h0."""
     Q, O, D = (t.to(h0.dtype) for t in (Q, O, D))  # noqa: E741 - the paper's letter
-    h1, z = (Q @ h0).chunk(2, dim=1)
+    h1, z = hz.chunk(2)
+    g = _side_by_side(gh)
     s = torch.sigmoid(z)
     gate = z * s + D
-    g_mixed = O.T @ gh  # (Bt, Ci, N)
-    gO = torch.einsum("bcn,bin->ci", gh, h1 * gate)
+    g_mixed = O.T @ g  # (Ci, Bt*N)
+    gO = g @ (h1 * gate).T
     g_gate = g_mixed * h1
-    g_hz = torch.cat([g_mixed * gate, g_gate * (s + z * s * (1 - s))], dim=1)
-    gQ = torch.einsum("bin,bcn->ic", g_hz, h0)
-    return Q.T @ g_hz, gQ, gO, g_gate.sum().view(1)
+    g_hz = torch.cat([g_mixed * gate, g_gate * (s + z * s * (1 - s))])
+    gQ = g_hz @ _side_by_side(h0).T
+    return _per_image(Q.T @ g_hz, h0.shape[0]), gQ, gO, g_gate.sum().view(1)
+
+
+def _side_by_side(states: Tensor) -> Tensor:
+    """(Bt, C, N) -> (C, Bt*N)."""
+    return states.transpose(0, 1).flatten(1)
+
+
+def _per_image(states: Tensor, images: int) -> Tensor:
+    """(C, Bt*N) -> (Bt, C, N), contiguous."""
+    return states.view(states.shape[0], images, -1).transpose(0, 1).contiguous()
 
 
 def _score(scores: Tensor, log_sum: Tensor, heads: int) -> Tensor:
     """softmax over L from its log-sum: (Bt, heads, N or 1, L)."""
     Bt, _, L = scores.shape
-    return (scores - log_sum).exp_().view(Bt, heads, -1, L)
+    return (scores - log_sum).mul_(LOG2_E).exp2_().view(Bt, heads, -1, L)

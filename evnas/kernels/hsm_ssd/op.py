@@ -177,12 +177,12 @@ def hsm_ssd_op(
     D: Tensor,
     heads: int,
     impl: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """y and h in the dtype of u; h0 and the log-sums in the accumulation dtype, for backward."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """y and h in the dtype of u; h0, [h1; z] and the log-sums as the backward takes them."""
     h0, log_sum = _compress(u, dt, B, heads, impl)
-    h = middle(h0, Q, O, D)
+    h, hz = middle(h0, Q, O, D)
     y = _expand(h, C, u.dtype, impl)
-    return y, h.to(u.dtype, copy=True), h0, log_sum
+    return y, h.to(u.dtype), h0, hz, log_sum
 
 
 @hsm_ssd_op.register_fake
@@ -197,10 +197,11 @@ def _(
     D: Tensor,
     heads: int,
     impl: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     hidden = _hidden_like(u, B)
     h0 = torch.empty_like(hidden, dtype=accumulation_dtype(u, dt, B))
-    return u.new_empty(u.shape), hidden, h0, _log_sum_like(u, dt, B)
+    hz = h0.new_empty((Q.shape[0], h0.shape[0] * h0.shape[2]))
+    return u.new_empty(u.shape), hidden, h0, hz, _log_sum_like(u, dt, B)
 
 
 @custom_op("evnas::hsm_ssd_backward", mutates_args=())
@@ -215,15 +216,17 @@ def hsm_ssd_backward_op(
     Q: Tensor,
     O: Tensor,  # noqa: E741 - the paper's letter
     D: Tensor,
+    h: Tensor,
     h0: Tensor,
+    hz: Tensor,
     log_sum: Tensor,
     heads: int,
     impl: str,
 ) -> list[Tensor]:
     """Gradients of u, dt, B, C, Q, O and D."""
-    h = middle(h0, Q, O, D)
     g_expand, gC = _expand_backward(gy, h, C, impl)
-    gh0, gQ, gO, gD = middle_backward(g_expand.to(h0.dtype) + gh.to(h0.dtype), h0, Q, O, D)
+    gh = g_expand.to(h0.dtype) + gh.to(h0.dtype)
+    gh0, gQ, gO, gD = middle_backward(gh, h0, hz, Q, O, D)
     gu, gdt, gB = _compress_backward(gh0, h0, u, dt, B, log_sum, heads, impl)
     return [gu, gdt, gB, gC.to(C.dtype), gQ.to(Q.dtype), gO.to(O.dtype), gD.to(D.dtype)]
 
@@ -239,7 +242,9 @@ def _(
     Q: Tensor,
     O: Tensor,  # noqa: E741 - the paper's letter
     D: Tensor,
+    h: Tensor,
     h0: Tensor,
+    hz: Tensor,
     log_sum: Tensor,
     heads: int,
     impl: str,
@@ -249,14 +254,14 @@ def _(
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     u, dt, B, C, A, Q, O, D, ctx.heads, ctx.impl = inputs  # noqa: E741 - the paper's letter
-    ctx.save_for_backward(u, dt, B, C, A, Q, O, D, *output[2:])
+    ctx.save_for_backward(u, dt, B, C, A, Q, O, D, *output[1:])
     ctx.mark_non_differentiable(*output[2:])
 
 
 def _grad(ctx: Any, gy: Tensor, gh: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    u, dt, B, C, A, Q, O, D, h0, log_sum = ctx.saved_tensors  # noqa: E741 - the paper's letter
+    u, dt, B, C, A, Q, O, D, h, h0, hz, log_sum = ctx.saved_tensors  # noqa: E741 - the paper's letter
     gu, gdt, gB, gC, gQ, gO, gD = hsm_ssd_backward_op(
-        gy, gh, u, dt, B, C, Q, O, D, h0, log_sum, ctx.heads, ctx.impl
+        gy, gh, u, dt, B, C, Q, O, D, h, h0, hz, log_sum, ctx.heads, ctx.impl
     )
     gA = None if A is None else torch.zeros_like(A)
     return gu, gdt, gB, gC, gA, gQ, gO, gD, None, None
