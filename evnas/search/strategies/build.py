@@ -63,7 +63,7 @@ def _bare(spec: StrategySpec, space: SearchSpace, full_budget: float) -> Strateg
                 seed=spec.seed,
                 sampler=sampler,
                 population=spec.population,
-                startup=spec.startup,
+                startup=spec.startup or 24,
             )
 
 
@@ -72,7 +72,7 @@ def _evolution(spec: StrategySpec, space: SearchSpace) -> Evolution:
         space=space,
         seed=spec.seed,
         population=spec.population,
-        startup=spec.startup,
+        startup=spec.startup or 12,
         screen=spec.screen,
     )
 
