@@ -29,12 +29,12 @@ def matmul_flop_s(device: torch.device, dtype: torch.dtype, stopwatch: Stopwatch
     """
     side = MATRIX_SIDE[device.type]
     a = torch.randn(side, side, device=device, dtype=dtype)
-    channels, rows = side // 4, side // 128  # small: fresh memory would cost more
-    image = torch.randn(1, channels, rows, 128, device=device, dtype=dtype)
+    channels, batch, rows = side // 4, 16, side // 256  # small: fresh memory would cost more
+    image = torch.randn(batch, channels, rows, 16, device=device, dtype=dtype)
     image = image.contiguous(memory_format=torch.channels_last)
     kernel = torch.randn(channels, channels, 1, 1, device=device, dtype=dtype)
     product = 2 * side**3 / _fastest(lambda: a @ a, stopwatch)
-    convolved = 2 * channels**2 * rows * 128
+    convolved = 2 * channels**2 * batch * rows * 16
     return max(product, convolved / _fastest(lambda: F.conv2d(image, kernel), stopwatch))
 
 
