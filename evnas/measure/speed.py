@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from evnas.errors import MeasurementError
+from evnas.measure.breakdown import Breakdown, breakdown
 from evnas.measure.conditions import moment
 from evnas.measure.implementations import implementations
 from evnas.measure.lane import Lane, lane_for
@@ -43,6 +44,8 @@ class Speed:
     conditions: Mapping[str, Any]
     implementations: Mapping[str, str]
     """State-space operator -> the implementation of it that ran."""
+    breakdown: Breakdown | None
+    """Where the time goes; None where the runtime does not run the model part by part."""
 
 
 def prepare(model: nn.Module, target: Target) -> Subject:
@@ -106,6 +109,9 @@ def measure_speed(
         measurements = _timed(candidate, base, protocol)
         peak = _peak(candidate)
         ran = implementations(candidate.model, candidate.images)
+        split = None
+        if target.runtime == "torch":
+            split = breakdown(candidate.call, candidate.model, target.device)
     conditions = {
         **measurements["latency_ms"].conditions,
         "target": target.id,
@@ -115,7 +121,7 @@ def measure_speed(
         "after": moment(),
         "peak_mib_method": METHODS[target.device_type] if peak is not None else "not measured",
     }
-    return Speed(measurements, peak, conditions, ran)
+    return Speed(measurements, peak, conditions, ran, split)
 
 
 def _timed(

@@ -6,7 +6,7 @@ Out of memory, a loss that is not finite and an exception are records too.
 import time
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -15,7 +15,6 @@ from torch import nn
 from evnas.errors import EvnasError
 from evnas.kernels import Impl
 from evnas.measure.flops import count, count_module
-from evnas.measure.implementations import implementations
 from evnas.measure.lane import lane_for
 from evnas.measure.protocol import OutOfMemory, Protocol, is_out_of_memory
 from evnas.measure.speed import Subject, measure_speed, prepare
@@ -82,9 +81,7 @@ class Evaluator:
         subject = prepare(_for_target(work.arch, target), target)
         base = self._prepared_reference(work, target)
         speed = measure_speed(subject, base, protocol=protocol)
-        ran = {}
-        if target.runtime != "onnx":
-            ran = {"implementations": implementations(subject.model, subject.images)}
+        split = {} if speed.breakdown is None else {"breakdown": asdict(speed.breakdown)}
         peak = {} if speed.peak_mib is None else {"peak_mib": speed.peak_mib}
         return _Found(
             values={
@@ -97,7 +94,8 @@ class Evaluator:
                 "details": {
                     "conditions": dict(speed.conditions),
                     "resolution": work.resolution,
-                    **ran,
+                    "implementations": dict(speed.implementations),
+                    **split,
                 },
             },
             busy_s=time.perf_counter() - start,

@@ -127,3 +127,13 @@ def test_the_environment_names_machine_and_versions_but_no_paths():
     assert facts["cpu"]["cores"] >= 1
     assert facts["cpu"]["memory_gib"] > 0
     assert "/home" not in text and "/root" not in text
+
+
+def test_only_an_eager_forward_is_split_by_part(tmp_path):
+    lane = Lane("cpu", tmp_path)
+    speed = measure_speed(prepare(model(), target()), protocol=QUICK, lane=lane)
+    assert speed.breakdown is not None
+    assert sum(speed.breakdown.parts_ms.values()) == pytest.approx(speed.breakdown.latency_ms)
+    assert sum(speed.breakdown.operators_fraction.values()) == pytest.approx(1)
+    exported = prepare(model(), target(runtime="onnx"))
+    assert measure_speed(exported, protocol=QUICK, lane=lane).breakdown is None
