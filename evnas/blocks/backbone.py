@@ -97,7 +97,8 @@ def build(
         impl: which implementation of the state-space operators runs, see `evnas.kernels`.
         drop_path: stochastic depth of the last block; earlier ones rise to it linearly from 0.
             Blocks of kind efficientvim have none, as published.
-        seed: initialize from this seed and leave torch's generator as it was; None draws from it.
+        seed: initialize from this seed and leave torch's CPU generator as it was; None draws from
+            it.
 
     Returns:
         A `Backbone`, or a `FeatureBackbone`.

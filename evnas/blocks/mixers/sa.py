@@ -30,7 +30,8 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
         B, C, H, W = x.shape
-        qkv = self.qkv(x).view(B, 3, self.heads, C // self.heads, H * W).transpose(3, 4)
+        qkv = self.qkv(x).view(B, 3, self.heads, C // self.heads, H * W)
+        qkv = qkv.transpose(3, 4).contiguous()  # fused attention wants the width innermost
         q, k, v = qkv.unbind(1)  # each (B, heads, L, C / heads)
         y = F.scaled_dot_product_attention(q, k, v)
         out: Tensor = self.out(y.transpose(2, 3).reshape(B, C, H, W))
