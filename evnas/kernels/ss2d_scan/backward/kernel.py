@@ -108,8 +108,7 @@ def _backward_route(
     route_at = (((image * K + k) * Dm + d) * plane)[:, None, None]
     matrix_at = (image * K + k) * N * plane
     states = tl.arange(0, BN)[None, :]
-    bias = tl.zeros((BD,), tl.float32)
-    D = tl.zeros((BD,), tl.float32)
+    bias, D = tl.zeros((BD,), tl.float32), tl.zeros((BD,), tl.float32)
     if HAS_BIAS:
         bias += tl.load(bias_ptr + params, held, 0.0).to(tl.float32)
     if HAS_D:
@@ -124,8 +123,7 @@ def _backward_route(
         tl.debug_barrier()
     costates = tl.zeros((BD, BN), tl.float32)
     gA = tl.zeros((BD, BN), tl.float32)
-    gD = tl.zeros((BD,), tl.float32)
-    gbias = tl.zeros((BD,), tl.float32)
+    gD, gbias = tl.zeros((BD,), tl.float32), tl.zeros((BD,), tl.float32)
     for turn in range(STRIPS):
         strip = turn if REVERSE else STRIPS - 1 - turn
         rows, cols = tile_place(strip, AXIS, BR, BC)
@@ -296,9 +294,7 @@ def scan_backward(
         GROUPS=groups, SOFTPLUS=softplus_delta, HAS_D=D is not None,
         HAS_BIAS=delta_bias is not None, MERGE=merge, num_warps=min(16, 2 * launch.num_warps),
     )  # fmt: skip
-    grads = [gx.to(x.dtype), gdelta, gA.sum(0).view(A.shape).to(A.dtype)]
-    grads += [gB.to(B.dtype), gC.to(C.dtype)]
-    for vector, total in ((D, gD), (delta_bias, gbias)):
-        if vector is not None:
-            grads.append(total.sum(0).view(vector.shape).to(vector.dtype))
-    return grads
+    grads = [gx, gdelta, gA.sum(0).view(A.shape), gB, gC]
+    grads += [total.sum(0) for t, total in ((D, gD), (delta_bias, gbias)) if t is not None]
+    given = [t for t in (x, delta, A, B, C, D, delta_bias) if t is not None]
+    return [g.view(t.shape).to(t.dtype) for g, t in zip(grads, given, strict=True)]
