@@ -27,7 +27,7 @@ class ProxyBudget:
     shuffle: no image is shown twice before every image was shown once."""
     resolution: int = 56
     """Side of the images, pixels."""
-    batch_size: int = 16
+    batch_size: int = 32
     """Images a step; what an epoch leaves over is dropped."""
     lr: float = 2e-3
     """Peak learning rate, reached after the warm-up."""

@@ -40,25 +40,26 @@ def speeds(sweep: Sweep, reference_macs: float) -> list[Work]:
     Raises:
         MeasurementError: a target asks for a device that is not here.
     """
-    found = []
+    found: dict[str, dict[str, Work]] = {}
     for index, spec in enumerate(sweep.spec.targets):
         for candidate in _reference_first(sweep):
             counted = counted_resolution(sweep, sweep.reference)
             target = settled(spec, candidate, macs=reference_macs, counted=counted)
             alone = candidate == sweep.reference
-            found.append(
-                _work(
-                    sweep,
-                    candidate,
-                    "speed",
-                    target=target.id,
-                    target_index=index,
-                    resolution=target.resolution,
-                    speed=target_fields(target) | {"budget_s": spec.budget_s},
-                    reference=None if alone else sweep.reference.to_dict(),
-                )
+            work = _work(
+                sweep,
+                candidate,
+                "speed",
+                target=target.id,
+                target_index=index,
+                resolution=target.resolution,
+                speed=target_fields(target) | {"budget_s": spec.budget_s},
+                reference=None if alone else sweep.reference.to_dict(),
             )
-    return found
+            # two targets of a sweep may be one on this machine: `auto` and `cpu` where no GPU is
+            found.setdefault(candidate.label, {}).setdefault(target.id, work)
+    works = [work for of_row in found.values() for work in of_row.values()]
+    return sorted(works, key=lambda work: work.target_index)
 
 
 def proxies(sweep: Sweep) -> list[Work]:

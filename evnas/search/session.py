@@ -20,6 +20,7 @@ from evnas.search.loop import Ask, Search, run_search
 from evnas.search.objectives import phase_of, resolved_constraints, resolved_objectives
 from evnas.search.outcome import write_front
 from evnas.search.strategies.build import build_strategy, rungs
+from evnas.search.strategies.optuna_ask import importances
 from evnas.search.strategies.warm import warm_candidates
 from evnas.search.study import add_time, open_study
 from evnas.search.work import Event, Finished, Work
@@ -192,6 +193,8 @@ def run_search_sweep(
                 confirm = Confirm(history, session.spec.confirm.seeds, session.full_budget)
                 confirm.run(store, engine, make_work=make_work, on_event=on_event)
             store.note("search", {"ended": reason, "trials": len(history.trials)})
+            if weights := importances(session.space, history):
+                store.note("importance", weights)
             write_front(history, folder / "front", space=session.space, name=sweep.spec.name)
         except KeyboardInterrupt:
             view.say("stopped; the same command goes on from here")

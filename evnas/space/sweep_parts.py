@@ -79,7 +79,7 @@ class ProxySpec(SweepPart):
     epochs: int = Field(default=2, ge=1)
     images_per_epoch: int = Field(default=1600, ge=2)
     """Image presentations an epoch; no image comes twice before every image came once."""
-    batch_size: int = Field(default=16, ge=2)
+    batch_size: int = Field(default=32, ge=2)
     lr: float = Field(default=2e-3, gt=0)
     """Peak learning rate."""
     precision: Literal["float32", "bfloat16"] = "float32"

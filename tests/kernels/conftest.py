@@ -1,8 +1,5 @@
-"""What the kernel tests share: Triton's interpreter where there is no GPU, NaN-filled scratch, and
-a builder of operator calls over awkward shapes.
-
-TRITON_INTERPRET must be set before triton is first imported; conftest modules load before any
-test module does, and without a GPU no other test can need compiled kernels.
+"""What the kernel tests share: NaN-filled scratch, and a builder of operator calls over awkward
+shapes.
 """
 
 import math
@@ -15,9 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"
-else:
+if torch.cuda.is_available():
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 from evnas import kernels

@@ -66,7 +66,7 @@ def test_runs_cover_an_epoch_and_end_at_every_point(steps, points, longest):
         ("lr", 0.0, "proxy.lr: must be over 0, got 0.0"),
         ("warmup_fraction", 1.0, "at least 0 and below 1, got 1.0"),
         ("batch_size", 5000, "proxy.batch_size: must be at most images_per_epoch"),
-        ("points_per_epoch", 500, "at most the 100 steps of an epoch"),
+        ("points_per_epoch", 500, "at most the 50 steps of an epoch"),
     ],
 )
 def test_a_budget_that_cannot_be_is_refused(field, value, message):

@@ -12,6 +12,7 @@ from evnas.search.history import History
 from evnas.search.loop import Ask, Search, run_search
 from evnas.search.objectives import resolved_constraints, resolved_objectives
 from evnas.search.strategies.build import build_strategy
+from evnas.search.strategies.optuna_ask import importances
 from evnas.search.work import Event, Finished, Work
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry
@@ -21,7 +22,7 @@ from evnas.store import Store
 
 TARGET = "cpu-torch-224-b16-float32"
 FULL = 900.0
-KINDS = ["random", "grid", "one_at_a_time", "tpe", "nsga2", "nsga3", "evolution", "mo_asha"]
+KINDS = ["random", "grid", "one_at_a_time", "tpe", "nsga2", "nsga3", "gp", "evolution", "mo_asha"]
 SPACE = SearchSpace.from_spec(
     SpaceSpec.model_validate(
         {
@@ -259,3 +260,17 @@ def test_what_nobody_measures_is_refused(part: str, text: str, reason: str) -> N
         else:
             resolved_constraints([text], [TARGET])
     assert reason in str(caught.value) and caught.value.path == f"{part}[0]"
+
+
+def test_importances_name_the_axes_that_matter(new_store: Callable[[str], Store]) -> None:
+    with new_store("weights") as store:
+        few, _ = searched(store, "random", Inline(), budget=BudgetSpec(trials=10))
+        assert importances(SPACE, few.history) == {}
+        search, _ = searched(store, "random", Inline(), budget=BudgetSpec(trials=200))
+    found = importances(SPACE, search.history)
+    assert list(found) == [o.metric for o in OBJECTIVES]
+    for shares in found.values():
+        assert sum(shares.values()) == pytest.approx(1)
+        # fusion changes neither objective here, widths and depths change both
+        assert shares["head.fusion"] < 0.1
+        assert sum(v for k, v in shares.items() if "depth" in k or "dim" in k) > 0.6
