@@ -1,8 +1,9 @@
 """A search from its sweep to its front: opens the study, wires loop and engine, writes the end."""
 
+import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,15 @@ class Session:
     space: SearchSpace
     targets: tuple[Target, ...]
     trains: bool
+    checkpoints: Path = Path()
+    """Where trainings that break off at a rung are kept."""
+
+    @property
+    def images_per_epoch(self) -> float:
+        """Image presentations of one epoch of the proxy."""
+        proxy = self.sweep.spec.proxy
+        assert proxy is not None
+        return proxy.presentations / proxy.epochs
 
     @property
     def full_budget(self) -> float:
@@ -99,20 +109,25 @@ class Session:
                 reference=self.space.base.to_dict(),
             )
         if ask.phase == "proxy":
-            return Work(**shared, budget=ask.budget, proxy=self._proxy(ask.budget))
+            assert self.sweep.spec.proxy is not None
+            proxy = self.sweep.spec.proxy.model_dump(mode="json")
+            return Work(**shared, budget=ask.budget, proxy=proxy, **self._rung(ask))
         return Work(
             **shared, resolution=self.sweep.spec.resolution, convention=self.sweep.spec.convention
         )
 
-    def _proxy(self, budget: float) -> dict[str, Any]:
-        """The proxy cut to a budget: fewer epochs, or fewer images in one."""
-        proxy = self.sweep.spec.proxy
-        assert proxy is not None
-        raw: dict[str, Any] = proxy.model_dump(mode="json")
-        an_epoch = proxy.presentations // proxy.epochs
-        if budget >= an_epoch:
-            return raw | {"epochs": round(budget / an_epoch)}
-        return raw | {"epochs": 1, "images_per_epoch": max(proxy.batch_size, round(budget))}
+    def _rung(self, ask: Ask) -> dict[str, Any]:
+        """Where a training breaks off, and what the next rung goes on from; a whole one: nothing.
+
+        A rung is the beginning of the whole schedule, never a schedule of its own, so going on
+        from it gives the curve of an unbroken training.
+        """
+        if self.spec.strategy.kind != "mo_asha":
+            return {}
+        file = self.checkpoints / f"{ask.arch.digest}-seed{ask.seed}.pt"
+        whole = ask.budget >= self.full_budget
+        epoch = None if whole else round(ask.budget / self.images_per_epoch)
+        return {"until_epoch": epoch, "checkpoint": str(file.absolute())}
 
 
 def prepare(sweep: Sweep) -> Session:
@@ -142,8 +157,18 @@ def prepare(sweep: Sweep) -> Session:
     if spec.strategy.kind == "mo_asha":
         if not trains:
             raise SpecError("mo_asha needs an objective that training gives", "strategy")
-        rungs(spec.strategy, session.full_budget)
+        _must_be_whole_epochs(rungs(spec.strategy, session.full_budget), session.images_per_epoch)
     return session
+
+
+def _must_be_whole_epochs(budgets: Sequence[float], images_per_epoch: float) -> None:
+    broken = [b for b in budgets if b < images_per_epoch or b % images_per_epoch]
+    if broken:
+        raise SpecError(
+            f"a rung must be whole epochs of {images_per_epoch:g} image presentations, got "
+            f"{broken[0]:g}; nine proxy.epochs give rungs of 1, 3 and 9",
+            "strategy.rungs",
+        )
 
 
 def run_search_sweep(
@@ -160,8 +185,8 @@ def run_search_sweep(
     Returns:
         The study's folder, with `front/` inside.
     """
-    session = prepare(sweep)
     folder = results / sweep.spec.name
+    session = replace(prepare(sweep), checkpoints=folder / "checkpoints")
     with open_study(sweep, folder, environment=environment(), fresh=fresh) as store:
         history = session.history(store)
         search = session.search(history)
@@ -196,6 +221,7 @@ def run_search_sweep(
             if weights := importances(session.space, history):
                 store.note("importance", weights)
             write_front(history, folder / "front", space=session.space, name=sweep.spec.name)
+            shutil.rmtree(session.checkpoints, ignore_errors=True)  # the search is over
         except KeyboardInterrupt:
             view.say("stopped; the same command goes on from here")
             raise

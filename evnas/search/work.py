@@ -33,6 +33,10 @@ class Work:
     """`speed`: the architecture timed in alternation; None times the candidate alone."""
     proxy: Mapping[str, Any] | None = None
     """`proxy`: `ProxySpec` as plain data."""
+    until_epoch: int | None = None
+    """`proxy`: break off after so many epochs of the schedule, a rung; None runs it all."""
+    checkpoint: str = ""
+    """`proxy`: the file that a next rung goes on from; "" keeps none."""
 
     @property
     def key(self) -> tuple[str, str, Phase, int, float, str]:

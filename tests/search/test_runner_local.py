@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,17 @@ def test_a_training_and_its_curve():
     assert record.curve[-1]["images"] == 64
     assert record.values["held_out_images"] == 2000
     assert ended(proxy_work()).curve[0]["loss"] == record.curve[0]["loss"]
+
+
+def test_a_rung_is_the_beginning_of_the_whole_training(tmp_path):
+    whole = ended(proxy_work(epochs=2))
+    rung = replace(proxy_work(epochs=2), until_epoch=1, checkpoint=str(tmp_path / "a" / "rung.pt"))
+    first = ended(rung)
+    assert [point["images"] for point in first.curve] == [64]
+    rest = ended(replace(rung, until_epoch=None))
+    timeless = [{k: v for k, v in p.items() if k != "seconds"} for p in whole.curve]
+    assert [{k: v for k, v in p.items() if k != "seconds"} for p in rest.curve] == timeless
+    assert rest.details["correct_hex"] == whole.details["correct_hex"]
 
 
 def test_a_loss_that_is_not_finite_is_a_result():

@@ -1,0 +1,58 @@
+"""A search settled on this machine: what it refuses, and what it asks an engine to do."""
+
+from pathlib import Path
+
+import pytest
+
+from evnas.errors import SpecError
+from evnas.search.loop import Ask
+from evnas.search.session import Session, prepare
+from evnas.sweep import sweep_of
+
+
+def session(**changes: object) -> Session:
+    return prepare(
+        sweep_of(
+            {
+                "name": "small",
+                "base": "efficientvim_m1",
+                "space": {"axes": {"stages[*].depth": {"each": [1, 2, 3]}}},
+                "strategy": {"kind": "mo_asha"},
+                "objectives": {"params_m": "min", "top1_percent": "max"},
+                "budget": {"trials": 9},
+                "targets": [{"device": "cpu", "batch_size": 1}],
+                "proxy": {"epochs": 9, "images_per_epoch": 320},
+                **changes,
+            }
+        )
+    )
+
+
+def asked(found: Session, budget: float) -> Ask:
+    return Ask(label="3", arch=found.space.base, phase="proxy", budget=budget)
+
+
+def test_rungs_share_one_schedule_and_one_checkpoint():
+    found = session()
+    works = [found.work(asked(found, budget)) for budget in (320.0, 960.0, 2880.0)]
+    assert [w.until_epoch for w in works] == [1, 3, None]
+    assert {w.proxy["epochs"] for w in works if w.proxy} == {9}
+    assert {Path(w.checkpoint).name for w in works} == {f"{found.space.base.digest}-seed0.pt"}
+
+
+def test_other_strategies_keep_no_checkpoint():
+    found = session(strategy={"kind": "random"})
+    work = found.work(asked(found, 2880.0))
+    assert (work.until_epoch, work.checkpoint) == (None, "")
+
+
+def test_rungs_that_break_an_epoch_are_refused():
+    with pytest.raises(SpecError, match="a rung must be whole epochs of 320"):
+        session(proxy={"epochs": 4, "images_per_epoch": 320})
+    with pytest.raises(SpecError, match="a rung must be whole epochs of 320"):
+        session(strategy={"kind": "mo_asha", "rungs": [500.0, 2880.0]})
+
+
+def test_an_objective_that_training_gives_needs_a_proxy():
+    with pytest.raises(SpecError, match=r"needs a training; say proxy: \{\}"):
+        session(proxy=None)
