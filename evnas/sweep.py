@@ -170,7 +170,7 @@ def quickened(spec: SweepSpec) -> SweepSpec:
         raw["proxy"] |= {
             "width": min(0.25, raw["proxy"]["width"]),
             "epochs": 1,
-            "images_per_epoch": min(800, raw["proxy"]["images_per_epoch"]),
+            "images_per_epoch": min(2000, raw["proxy"]["images_per_epoch"]),
         }
     return SweepSpec.model_validate(raw)
 

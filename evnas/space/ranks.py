@@ -92,17 +92,20 @@ def paired_difference_percent(
         level: of the interval.
 
     Returns:
-        (low, difference, high) in percentage points; the interval is Wald's for a paired
-        difference of proportions. It knows the images' chance, not that of another training.
+        (low, difference, high) in percentage points. The interval is Wald's for a paired
+        difference with half an image added to each kind of agreement, so that it keeps a width
+        where both models answer alike. It knows the images' chance, not that of another training.
 
-    Source: A. Agresti, Categorical Data Analysis (2013), section 11.1, eq. 11.1 and 11.2.
+    Source: A. Agresti and Y. Min, Statistics in Medicine 24 (2005), 729-740, for the halves.
     """
     ours, theirs = _bits(right_hex, images), _bits(base_hex, images)
-    only_ours, only_theirs = float((ours & ~theirs).mean()), float((theirs & ~ours).mean())
-    difference = only_ours - only_theirs
-    error = math.sqrt(max(0.0, only_ours + only_theirs - difference**2) / images)
+    only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    total = images + 2
+    centre = (only_ours - only_theirs) / total
+    error = math.sqrt(((only_ours + only_theirs + 1) / total - centre**2) / total)
     half = float(stats.norm.ppf(0.5 + level / 2)) * error
-    return 100 * (difference - half), 100 * difference, 100 * (difference + half)
+    difference = (only_ours - only_theirs) / images
+    return 100 * (centre - half), 100 * difference, 100 * (centre + half)
 
 
 def _bits(digits: str, images: int) -> npt.NDArray[np.bool_]:
