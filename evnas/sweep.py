@@ -15,7 +15,7 @@ from evnas.errors import SpecError, nearest
 from evnas.space.arch import ArchSpec
 from evnas.space.candidate import Candidate, candidate_of, named_arch
 from evnas.space.catalog import Family
-from evnas.space.located import Located, LocatedError, parse_yaml, read_yaml
+from evnas.space.located import Located, LocatedError, parse_yaml, read_arch, read_yaml
 from evnas.space.paths import assign, leaves, spell
 from evnas.space.published import published_table
 from evnas.space.search_spec import SearchSpec
@@ -282,11 +282,7 @@ def _base(base: str | Mapping[str, Any], folder: Path) -> ArchSpec:
         return ArchSpec.from_dict(base)
     if not base.endswith((".yaml", ".yml")):
         return named_arch(base)
-    located = read_yaml(folder / base if (folder / base).exists() else Path(base))
-    try:
-        return ArchSpec.from_dict(located.data)
-    except SpecError as e:
-        raise located.blame(e) from None
+    return read_arch(folder / base if (folder / base).exists() else Path(base))
 
 
 def write_resolved(spec: SweepSpec, path: Path) -> None:

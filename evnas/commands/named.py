@@ -5,10 +5,9 @@ from typing import Annotated
 
 import typer
 
-from evnas.errors import SpecError
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import Entry, entry
-from evnas.space.located import read_yaml
+from evnas.space.located import read_arch
 
 ArchName = Annotated[
     str, typer.Argument(metavar="ARCH", help="A name of `evnas models`, or an arch's YAML file.")
@@ -23,11 +22,7 @@ def arch_named(name: str) -> ArchSpec:
     """
     if not name.endswith((".yaml", ".yml", ".json")):
         return entry(name).arch
-    located = read_yaml(Path(name))
-    try:
-        return ArchSpec.from_dict(located.data)
-    except SpecError as e:
-        raise located.blame(e) from None
+    return read_arch(Path(name))
 
 
 def catalogued(name: str) -> Entry | None:

@@ -51,6 +51,15 @@ def effects(history: History, metric: str) -> list[Effect]:
     ]
 
 
+def told(found: Sequence[Effect], metric: str) -> list[str]:
+    """The effects in words, a line each."""
+    return [
+        f"{e.origin}: {metric} {e.difference:+.3g} over {e.pairs} paired seeds, "
+        f"p = {e.p_holm:.2g} after Holm ({e.test})"
+        for e in found
+    ]
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's step-down correction (1979): monotone, at most 1, in the order given."""
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])

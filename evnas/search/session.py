@@ -1,9 +1,10 @@
 """A search from its sweep to its front: opens the study, wires loop and engine, writes the end."""
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from evnas.measure.target import Target
 from evnas.search import plan
 from evnas.search.board import Board, Row
 from evnas.search.confirm import Confirm
+from evnas.search.effects import effects, told
 from evnas.search.engine import Engine
 from evnas.search.history import History
 from evnas.search.live import view_for
@@ -218,6 +220,8 @@ def run_search_sweep(
                 confirm = Confirm(history, session.spec.confirm.seeds, session.full_budget)
                 confirm.run(store, engine, make_work=make_work, on_event=on_event)
             store.note("search", {"ended": reason, "trials": len(history.trials)})
+            for line in _write_effects(history, folder, session):
+                view.say(line)
             if weights := importances(session.space, history):
                 store.note("importance", weights)
             write_front(history, folder / "front", space=session.space, name=sweep.spec.name)
@@ -230,6 +234,17 @@ def run_search_sweep(
             engine.close()
             add_time(store, wall_s=time.monotonic() - began, busy_s=watch.busy_s)
     return folder
+
+
+def _write_effects(history: History, folder: Path, session: Session) -> list[str]:
+    """`effects.json` of a one-at-a-time ablation: what each change does to what training gives."""
+    if session.spec.strategy.kind not in ("ablation", "one_at_a_time"):
+        return []
+    trained = [o.metric for o in history.objectives if phase_of(o.metric) == "proxy"]
+    found = {metric: effects(history, metric) for metric in trained}
+    data = {metric: [asdict(e) for e in each] for metric, each in found.items()}
+    (folder / "effects.json").write_text(json.dumps(data, indent=1) + "\n")
+    return [line for metric, each in found.items() for line in told(each, metric)]
 
 
 @dataclass(slots=True)

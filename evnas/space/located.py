@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from evnas.errors import SpecError
+from evnas.space.arch import ArchSpec
 from evnas.space.paths import Concrete, spell
 
 
@@ -156,3 +157,16 @@ class _Reading:
 def _shorter(path: str) -> str:
     """`a.b[1]` -> `a.b` -> `a` -> ""."""
     return path[: max(path.rfind("."), path.rfind("["), 0)]
+
+
+def read_arch(path: Path) -> ArchSpec:
+    """The architecture that a YAML or JSON file spells out.
+
+    Raises:
+        LocatedError: with file and line, when it cannot be.
+    """
+    located = read_yaml(path)
+    try:
+        return ArchSpec.from_dict(located.data)
+    except SpecError as e:
+        raise located.blame(e) from None

@@ -161,7 +161,8 @@ class StrategySpec(_Spec):
     rungs: tuple[float, ...] = ()
     """`mo_asha`: image presentations of each rung, ascending; () derives them from the proxy."""
     base: str = ""
-    """`one_at_a_time`: a catalogue name or a trial of the study; "" is the space's base."""
+    """`one_at_a_time`: a catalogue name, or an architecture's YAML such as a front member's
+    (`results/NAME/front/17.arch.yaml`); "" is the space's base."""
     replicates: int = Field(default=1, ge=1)
     """`one_at_a_time`: seeds of each row, the same for all (paired)."""
 

@@ -3,10 +3,14 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from evnas.errors import SpecError
+from evnas.search.history import History
 from evnas.search.loop import Ask
 from evnas.search.session import Session, prepare
+from evnas.space.catalog import entry
+from evnas.space.paths import diff, edit
 from evnas.sweep import sweep_of
 
 
@@ -56,3 +60,15 @@ def test_rungs_that_break_an_epoch_are_refused():
 def test_an_objective_that_training_gives_needs_a_proxy():
     with pytest.raises(SpecError, match=r"needs a training; say proxy: \{\}"):
         session(proxy=None)
+
+
+def test_a_winner_is_ablated_from_its_file(tmp_path):
+    winner = edit(entry("efficientvim_m1").arch, {"stages[1].depth": 3})
+    file = tmp_path / "17.arch.yaml"
+    file.write_text(yaml.safe_dump(winner.to_dict()))
+    strategy = {"kind": "one_at_a_time", "base": str(file), "replicates": 2}
+    found = session(strategy=strategy)
+    history = History(objectives=found.spec.objectives, full_budget=found.full_budget)
+    first, second = found.search(history).strategy.propose(history, 2)
+    assert (first.arch, first.origin, first.seeds) == (winner, "base", (0, 1))
+    assert len(diff(winner, second.arch)) == 1

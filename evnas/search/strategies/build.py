@@ -1,6 +1,7 @@
 """From `strategy:` of a sweep to the strategy."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from evnas.errors import SpecError
 from evnas.search.propose import Strategy
@@ -10,6 +11,7 @@ from evnas.search.strategies.halving import Halving
 from evnas.search.strategies.warm import After, seeds
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry
+from evnas.space.located import read_arch
 from evnas.space.search_spec import StrategySpec
 from evnas.space.space import SearchSpace
 
@@ -78,13 +80,19 @@ def _evolution(spec: StrategySpec, space: SearchSpace) -> Evolution:
 
 
 def _around(spec: StrategySpec, space: SearchSpace) -> Ablation:
-    base = entry(spec.base).arch if spec.base else space.base
+    base = _base(spec, space)
     try:
         rows = one_at_a_time(space, base)
     except ValueError as e:
         name = spec.base or "the base"
         raise SpecError(f"{name} lies outside the space: {e}", "strategy.base") from None
     return Ablation(rows, seeds=tuple(range(spec.replicates)))
+
+
+def _base(spec: StrategySpec, space: SearchSpace) -> ArchSpec:
+    if not spec.base:
+        return space.base
+    return read_arch(Path(spec.base)) if spec.base.endswith(".yaml") else entry(spec.base).arch
 
 
 def rungs(spec: StrategySpec, full_budget: float) -> tuple[float, ...]:
