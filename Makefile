@@ -18,7 +18,7 @@ test: .venv/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 bench-gpu: .venv/installed
-	$(BIN)/python benchmarks/kernels.py
+	$(BIN)/python benchmarks/kernels.py --write-choices
 	$(BIN)/python benchmarks/models.py
 
 .venv/bin/python:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from evnas.errors import MeasurementError
+from evnas.measure.allocator import keep_freed_memory
 from evnas.measure.breakdown import Breakdown, breakdown
 from evnas.measure.conditions import moment
 from evnas.measure.implementations import implementations
@@ -104,6 +105,7 @@ def measure_speed(
             f"base and candidate must share a target, got {base.target.id} and {target.id}"
         )
     lane = lane or lane_for(target.device)
+    memory = keep_freed_memory()
     with lane.measuring(lane_timeout_s):
         before = moment()
         measurements = _timed(candidate, base, protocol)
@@ -116,6 +118,7 @@ def measure_speed(
         **measurements["latency_ms"].conditions,
         "target": target.id,
         "torch_threads": torch.get_num_threads(),
+        "host_memory": memory,
         "implementations": ran,
         "before": before,
         "after": moment(),

@@ -22,7 +22,10 @@ def work_until_told(pipe: "Connection[Event | None, Work | None]", *, threads: i
     threading.Thread(target=_die_with_driver, daemon=True).start()
     import torch  # here, so that the driver does not wait for it
 
+    from evnas.measure.allocator import keep_freed_memory
     from evnas.search.evaluate import Evaluator
+
+    keep_freed_memory()  # trainings too would pay for the same pages again and again
 
     if threads:
         torch.set_num_threads(threads)
