@@ -38,8 +38,11 @@ def sweep(trials: int) -> dict[str, Any]:
         "strategy": {"kind": "random"},
         "base": "efficientvim_m2",
         "budget": {"trials": trials},
-        "objectives": {f"throughput_img_s@{TARGETS[0]}": "max", "top1_percent": "max"},
-        "constraints": {"params_m": {"max": 40}},
+        "objectives": [
+            {"metric": f"throughput_img_s@{TARGETS[0]}", "goal": "max"},
+            {"metric": "top1_percent", "goal": "max"},
+        ],
+        "constraints": ["params_m <= 40"],
         "space": {
             "stages[*].mixer.kind": list(_MIXERS),
             "stages[*].depth": [1, 2, 3],

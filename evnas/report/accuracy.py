@@ -36,7 +36,10 @@ def top1(records: Sequence[Record]) -> Interval | None:
 
 
 def top1_difference(records: Sequence[Record], reference: Sequence[Record]) -> Interval | None:
-    """A row's top-1 less the reference's, in points, seeds paired; None without a common seed."""
+    """A row's top-1 less the reference's, in points, seeds paired; None without a common seed.
+
+    Exactly 0 for the reference itself.
+    """
     theirs = {r.seed: r for r in reference if "top1_percent" in r.values}
     pairs = [
         (r, theirs[r.seed]) for r in records if "top1_percent" in r.values and r.seed in theirs
@@ -44,6 +47,8 @@ def top1_difference(records: Sequence[Record], reference: Sequence[Record]) -> I
     if not pairs:
         return None
     differences = [a.values["top1_percent"] - b.values["top1_percent"] for a, b in pairs]
+    if all(a == b for a, b in pairs):
+        return Interval(0.0, 0.0, 0.0)
     if len(differences) > 1:
         return _over_seeds(differences)
     return _over_images(*pairs[0])

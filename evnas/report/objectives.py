@@ -30,79 +30,41 @@ class Constraint:
 
 
 def objectives(sweep: Mapping[str, Any], frame: Frame) -> list[Objective]:
-    """The sweep's own objectives as columns, or speed against accuracy when it names none.
+    """The resolved sweep's own objectives as columns; of an ablation, speed against accuracy.
 
-    `objectives` may map a name to `max` or `min`, or list names (or mappings with `name`); a name
-    without a target means its first target. A name that no trial has found yet is left out.
+    A name without a target means its first target. A name that no trial has found yet is left
+    out.
     """
-    found = []
-    for name, better in _named(sweep.get("objectives")) or [(n, None) for n in _DEFAULTS]:
-        key = resolve(name, frame)
-        if key is not None:
-            found.append(Objective(key, better or _better(key)))
-    if len(found) < 2 and not sweep.get("objectives"):
-        spare = [k for k in ("params_m", "macs_exact_g", "macs_g") if k in frame.numbers]
-        found += [Objective(k, "less") for k in spare[: 2 - len(found)]]
-    return found
+    if sweep.get("objectives"):
+        asked = [(o["metric"], o["goal"]) for o in sweep["objectives"]]
+        found = [(resolve(metric, frame), goal) for metric, goal in asked]
+        return [Objective(key, "more" if goal == "max" else "less") for key, goal in found if key]
+    keys = [key for key in (resolve(name, frame) for name in _DEFAULTS) if key]
+    spare = [k for k in ("params_m", "macs_exact_g", "macs_g") if k in frame.numbers]
+    return [
+        *(Objective(key, _better(key)) for key in keys),
+        *(Objective(key, "less") for key in spare[: max(0, 2 - len(keys))]),
+    ]
 
 
 def resolve(name: str, frame: Frame) -> str | None:
-    """The column a name means: itself, or itself on the first target."""
+    """The column a name means: itself, or itself on the first target that fits what follows @."""
     if name in frame.numbers:
         return name
-    on_targets = (f"{name}@{target}" for target in frame.targets)
-    return next((key for key in on_targets if key in frame.numbers), None)
+    metric, _, wish = name.partition("@")
+    if metric == "macs_g" and "macs_exact_g" in frame.numbers:
+        return "macs_exact_g"  # a search counts exactly, whatever a paper's convention
+    fitting = (t for t in frame.targets if not wish or wish in t.split("-") or t.startswith(wish))
+    keys = (f"{metric}@{target}" for target in fitting)
+    return next((key for key in keys if key in frame.numbers), None)
 
 
 def _better(key: str) -> Literal["more", "less"]:
     return "less" if column(key).better == "less" else "more"
 
 
-def _named(raw: Any) -> list[tuple[str, Literal["more", "less"] | None]]:
-    words: dict[str, Literal["more", "less"]] = {
-        "max": "more",
-        "maximize": "more",
-        "maximise": "more",
-        "min": "less",
-        "minimize": "less",
-        "minimise": "less",
-    }
-    if isinstance(raw, Mapping):
-        return [(str(name), words.get(str(way))) for name, way in raw.items()]
-    named: list[tuple[str, Literal["more", "less"] | None]] = []
-    for item in raw or []:
-        if isinstance(item, Mapping):
-            name = item.get("name") or item.get("value") or item.get("key")
-            way = item.get("direction") or item.get("goal") or item.get("better")
-            named.append((_placed(str(name), item.get("target")), words.get(str(way))))
-        else:
-            named.append((str(item), None))
-    return named
-
-
-def _placed(name: str, target: Any) -> str:
-    return f"{name}@{target}" if isinstance(target, str) and target else name
-
-
 def constraints(sweep: Mapping[str, Any], frame: Frame) -> list[Constraint]:
-    """The sweep's bounds: `params_m <= 20`, or `params_m: {max: 20}`."""
-    raw = sweep.get("constraints") or []
-    found = []
-    for name, at_most, bound in _bounds(raw):
-        key = resolve(name, frame)
-        if key is not None:
-            found.append(Constraint(key, at_most, bound))
-    return found
-
-
-def _bounds(raw: Any) -> list[tuple[str, bool, float]]:
-    if isinstance(raw, Mapping):
-        return [
-            (str(name), way in ("max", "at_most"), float(bound))
-            for name, ways in raw.items()
-            if isinstance(ways, Mapping)
-            for way, bound in ways.items()
-            if isinstance(bound, int | float)
-        ]
-    matches = (_BOUND.fullmatch(item) for item in raw if isinstance(item, str))
-    return [(m[1], m[2].startswith("<"), float(m[3])) for m in matches if m]
+    """The sweep's bounds on one column, such as `params_m <= 20`; longer conditions draw none."""
+    matches = (_BOUND.fullmatch(text) for text in sweep.get("constraints") or [])
+    bounds = [(resolve(m[1], frame), m[2].startswith("<"), float(m[3])) for m in matches if m]
+    return [Constraint(key, at_most, bound) for key, at_most, bound in bounds if key]

@@ -10,6 +10,7 @@ from evnas.record import Measurement, Record
 from evnas.report.frames import Frame
 from evnas.report.front import front, points
 from evnas.report.objectives import Constraint, Objective, constraints, objectives
+from evnas.sweep import sweep_of
 
 ARCH = {"timm": "peer"}
 
@@ -105,14 +106,40 @@ def test_objectives_are_found_under_a_target_and_their_way_is_kept() -> None:
         record(budget=1.0, values={"top1_percent": 60.0}),
     )
     want = [Objective("latency_ms@cpu", "less"), Objective("top1_percent", "more")]
-    assert objectives({"objectives": {"latency_ms": "min", "top1_percent": "max"}}, frame) == want
-    assert objectives({"objectives": ["latency_ms", "top1_percent"]}, frame) == want
+    top1 = {"metric": "top1_percent", "goal": "max"}
+    for name in ("latency_ms", "latency_ms@cpu"):
+        asked = [{"metric": name, "goal": "min"}, top1]
+        assert objectives({"objectives": asked}, frame) == want
+    unmet = [{"metric": "latency_ms@cuda", "goal": "min"}, top1]
+    assert objectives({"objectives": unmet}, frame) == want[1:]
 
 
-def test_constraints_are_read_in_both_spellings() -> None:
-    frame = framed(record(phase="count", values={"params": 1e6}))
-    for spelt in ({"params_m": {"max": 20}}, ["params_m <= 20"]):
-        assert constraints({"constraints": spelt}, frame) == [Constraint("params_m", True, 20.0)]
+def test_a_search_writes_what_its_page_reads() -> None:
+    sweep = sweep_of(
+        {
+            "name": "small",
+            "base": "efficientvim_m1",
+            "space": {"axes": {"stages[*].depth": {"each": [1, 2]}}},
+            "strategy": "random",
+            "objectives": {"params_m": "min", "top1_percent": "max"},
+            "constraints": ["params_m <= 20", "macs_g <= 0.5", "params_m + macs_g <= 30"],
+            "budget": {"trials": 2},
+            "proxy": {},
+        }
+    )
+    frame = framed(
+        record(phase="count", values={"params": 1e6, "macs_exact": 1e8}),
+        record(budget=1.0, values={"top1_percent": 60.0}),
+    )
+    stored = sweep.spec.to_dict()
+    assert objectives(stored, frame) == [
+        Objective("params_m", "less"),
+        Objective("top1_percent", "more"),
+    ]
+    assert constraints(stored, frame) == [
+        Constraint("params_m", True, 20.0),
+        Constraint("macs_exact_g", True, 0.5),
+    ]
 
 
 def test_the_front_is_of_complete_trials_alone() -> None:
