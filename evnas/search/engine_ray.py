@@ -28,6 +28,8 @@ NO_GPU: Mapping[str, Any] = {"env_vars": {"CUDA_VISIBLE_DEVICES": ""}}
 class _Task:
     work: Work
     began: float
+    node: str = ""
+    """The target's resource that holds it to a node; "" where any node will do."""
 
 
 class RayEngine:
@@ -74,9 +76,13 @@ class RayEngine:
 
     def submit(self, work: Work) -> None:
         """Start a phase: on a GPU where its device is one, measured where its target is."""
+        self._start(work, time.monotonic())
+
+    def _start(self, work: Work, began: float) -> None:
         own = {k: v for k, v in self._needs.items() if k not in ("cpu", "gpu")}
-        if work.target and work.target in ray.cluster_resources():  # type: ignore[no-untyped-call] # as above
-            own[work.target] = 1.0
+        node = work.target if work.target in ray.cluster_resources() else ""  # type: ignore[no-untyped-call] # as above
+        if node:
+            own[node] = 1.0
         gpus = self._needs.get("gpu", 0.0) if _wants_gpu(work) else 0.0
         task = self._remote.options(
             num_cpus=self._needs["cpu"],
@@ -84,7 +90,7 @@ class RayEngine:
             resources=own,
             runtime_env=None if gpus else dict(NO_GPU),
         ).remote(work)
-        self._tasks[task] = _Task(work, time.monotonic())
+        self._tasks[task] = _Task(work, began, node)
 
     def wait(self, timeout_s: float) -> list[Event]:
         """What has ended since the last call."""
@@ -92,11 +98,22 @@ class RayEngine:
             return []
         ready, _ = ray.wait(list(self._tasks), num_returns=1, timeout=timeout_s)
         events: list[Event] = [self._ended(task) for task in ready]
+        self._free_stranded()
         for task, running in list(self._tasks.items()):
             if time.monotonic() - running.began > self._timeout_s:
                 ray.cancel(task, force=True)
                 events.append(self._given_up(task, "timeout", "took more than engine.timeout_s"))
         return events
+
+    def _free_stranded(self) -> None:
+        """Start anew what waits for a node that is gone: Ray would keep it waiting for ever."""
+        nodes = {running.node for running in self._tasks.values() if running.node}
+        gone = nodes - ray.cluster_resources().keys() if nodes else set()  # type: ignore[no-untyped-call] # as above
+        for task, running in list(self._tasks.items()):
+            if running.node in gone:
+                ray.cancel(task, force=True)
+                del self._tasks[task]
+                self._start(running.work, running.began)
 
     def close(self) -> None:
         """Stop what runs, and leave the cluster if this engine joined it."""

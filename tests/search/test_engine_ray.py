@@ -28,7 +28,7 @@ def make_work(ask: Ask) -> Work:
 
 
 @pytest.mark.filterwarnings("ignore")  # Ray's own deprecations and unclosed sockets
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(180)
 def test_a_search_survives_the_loss_of_a_node(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,7 +55,7 @@ def test_a_search_survives_the_loss_of_a_node(
     second = cluster.add_node(num_cpus=1, resources={TARGET: 1})
     ray.init(address=cluster.address, log_to_driver=False)
     engine = RayEngine(
-        address=cluster.address, resources={"cpu": 1}, timeout_s=600, evaluate=evaluate
+        address=cluster.address, resources={"cpu": 1}, timeout_s=120, evaluate=evaluate
     )
     try:
         assert engine.slots == 2
