@@ -21,15 +21,20 @@ def learning_rate(step: int, total: int, budget: ProxyBudget) -> float:
 
 
 def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
-    """Parameter groups: vectors, scalars and names ending in `bias` are not decayed.
+    """Parameter groups: what is not decayed are vectors, scalars, names ending in `bias`, and the
+    names of the model's `no_weight_decay()`, if it has one (a `Backbone`'s scans: A and D).
 
-    Source: EfficientViM's released training code, whose rule this is.
+    Source: timm's rule, which the released training codes share; VMamba's exempts A and D so.
+    Deviations, both from how parameters are held: gammas of channel norms are vectors here and
+    exempt, EfficientViM's release holds them as (1, C, 1) and decays them; `dt_bias` (K, D) is
+    exempt by its name, VMamba's release decays it.
     """
+    named: set[str] = getattr(model, "no_weight_decay", set)()
     decayed: list[nn.Parameter] = []
     exempt: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            is_exempt = parameter.ndim <= 1 or name.endswith("bias")
+            is_exempt = parameter.ndim <= 1 or name.endswith("bias") or name in named
             (exempt if is_exempt else decayed).append(parameter)
     groups: list[dict[str, object]] = [
         {"params": decayed, "weight_decay": weight_decay},

@@ -44,7 +44,7 @@ class Recipe:
     lr_floor: float = 2e-5
     warmup_lr: float = 2e-6
     weight_decay: float = 0.05
-    """Of parameters with two or more axes whose name does not end in `bias`."""
+    """Of the parameters that `evnas.proxy.schedule.decay_groups` has decayed."""
     clip_norm: float = 0.02
     label_smoothing: float = 0.1
     mixup: float = 0.8

@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from evnas.blocks.backbone import build
 from evnas.errors import SpecError
 from evnas.proxy.budget import ProxyBudget
 from evnas.proxy.schedule import chunks, decay_groups, epoch_order, learning_rate
+from evnas.space.catalog import entry
 
 
 def test_the_rate_rises_then_falls():
@@ -30,6 +32,19 @@ def test_vectors_and_biases_are_not_decayed():
     assert [tuple(p.shape) for p in decayed["params"]] == [(4, 3), (3, 2, 1)]
     assert exempt["weight_decay"] == 0
     assert len(exempt["params"]) == 4  # gate_bias, the convolution's bias, the norm's pair
+
+
+@pytest.mark.parametrize("name", ["vmamba_tiny_s1l8", "efficient_vmamba_tiny", "vssd_micro"])
+def test_a_and_d_of_every_scan_are_not_decayed(name):
+    with torch.device("meta"):
+        model = build(entry(name).arch)
+    decayed, exempt = decay_groups(model, 0.05)
+    place = {id(p): True for p in decayed["params"]} | {id(p): False for p in exempt["params"]}
+    is_decayed = {n: place[id(p)] for n, p in model.named_parameters()}
+    scans = [n for n in is_decayed if n.endswith((".A_log", ".D"))]
+    assert scans and not any(is_decayed[n] for n in scans)
+    assert all(d for n, d in is_decayed.items() if n.endswith((".x_proj", ".dt_weight")))
+    assert all(d for n, d in is_decayed.items() if n.endswith("proj.weight"))
 
 
 @settings(deadline=None)  # the machine may be busy
