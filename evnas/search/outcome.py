@@ -1,16 +1,20 @@
 """What a search leaves: for each member of its front a file that says all about it."""
 
+import csv
 import json
 import math
 import shutil
 import statistics
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from evnas.pareto import Estimate, front_probability, tied, why_not
+from evnas.pareto import Estimate, from_samples, front_probability, tied, why_not
+from evnas.record import Record
+from evnas.search.again import sweep_again
 from evnas.search.confirm import final_front
 from evnas.search.history import History
 from evnas.search.objectives import phase_of
@@ -20,28 +24,67 @@ from evnas.space.catalog import catalog
 from evnas.space.paths import diff
 from evnas.space.search_spec import ObjectiveSpec
 from evnas.space.space import SearchSpace
+from evnas.sweep import Sweep
 
 UNCERTAIN = 400
 """Trials nearest to the front for whose membership a probability is worked out."""
 
 
-def write_front(history: History, folder: Path, *, space: SearchSpace, name: str) -> None:
-    """Write `folder` anew: a YAML a member; `front.json`: all of them, and why others are not."""
+def write_front(
+    history: History,
+    folder: Path,
+    *,
+    space: SearchSpace,
+    sweep: Sweep,
+    records: Iterable[Record],
+) -> None:
+    """Write `folder` anew: what is known of each member, and how to take it again.
+
+    A member 35 has `35.yaml`, `35.arch.yaml` and, where it was trained, `35.curves.csv`.
+    `again.yaml` is a sweep of all members beside the base; `front.json` holds all members, and of
+    every other trial why it is not there.
+
+    Args:
+        records: the store's; the learning curves are taken from them.
+    """
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    members = front_members(history, space=space, name=name)
+    members = front_members(history, space=space, again=f"evnas sweep {folder / 'again.yaml'}")
     for member in members:
-        arch = folder / f"{member['trial']}.arch.yaml"
-        arch.write_text(yaml.safe_dump(member["arch"], sort_keys=False))
-        text = yaml.safe_dump(member, sort_keys=False, allow_unicode=True)
-        (folder / f"{member['trial']}.yaml").write_text(text)
+        _dump(member["arch"], folder / f"{member['trial']}.arch.yaml")
+        _dump(member, folder / f"{member['trial']}.yaml")
+    trials = [history.trials[member["trial"]] for member in members]
+    _dump(sweep_again(sweep, trials), folder / "again.yaml")
+    _write_curves({t.label for t in trials}, records, folder)
     found = {"members": members, "not_on_front": reasons(history)}
     (folder / "front.json").write_text(json.dumps(found, indent=1) + "\n")
 
 
-def front_members(history: History, *, space: SearchSpace, name: str) -> list[dict[str, Any]]:
-    """The members as plain data, fastest (first objective best) first."""
+def _dump(data: Any, path: Path) -> None:
+    path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+
+
+def _write_curves(labels: set[str], records: Iterable[Record], folder: Path) -> None:
+    """`LABEL.curves.csv`: a line an epoch of each of its trainings."""
+    curves: dict[str, list[dict[str, float]]] = {}
+    for record in records:
+        if record.label in labels and record.curve:
+            run = {"seed": float(record.seed), "budget": record.budget}
+            curves.setdefault(record.label, []).extend(run | dict(p) for p in record.curve)
+    for label, points in curves.items():
+        with (folder / f"{label}.curves.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(points[0]))
+            writer.writeheader()
+            writer.writerows(points)
+
+
+def front_members(history: History, *, space: SearchSpace, again: str) -> list[dict[str, Any]]:
+    """The members as plain data, fastest (first objective best) first.
+
+    Args:
+        again: the command that measures and trains them again.
+    """
     labels = final_front(history)
     spread = seed_spread(history)
     beliefs = {t.label: _beliefs(t, history.objectives, spread) for t in _near(history)}
@@ -64,11 +107,12 @@ def front_members(history: History, *, space: SearchSpace, name: str) -> list[di
                     if other != label and tied(beliefs[label], beliefs[other])
                 ],
                 "quantities": trial.quantities(),
+                "measurements": _measurements(trial),
                 "diff_to_base": _diff(space.base, arch),
                 "nearest_published": near,
                 "diff_to_nearest": far,
                 "trainings": {str(b): seeds for b, seeds in trial.trained.items()},
-                "again": f"evnas bench results/{name}/front/{label}.arch.yaml",
+                "again": again,
                 "arch": dict(trial.arch),
             }
         )
@@ -148,6 +192,16 @@ def _objectives(
             "high": high,
             "from": phase_of(objective.metric),
         }
+    return found
+
+
+def _measurements(trial: Trial) -> dict[str, dict[str, float]]:
+    """Medians of all samples with their 95 % intervals, by `QUANTITY@TARGET`."""
+    found = {}
+    for name, samples in trial.samples.items():
+        estimate = from_samples(samples)
+        low, high = estimate.interval
+        found[name] = {"low": low, "mid": estimate.mid, "high": high, "samples": len(samples)}
     return found
 
 

@@ -224,7 +224,13 @@ def run_search_sweep(
                 view.say(line)
             if weights := importances(session.space, history):
                 store.note("importance", weights)
-            write_front(history, folder / "front", space=session.space, name=sweep.spec.name)
+            write_front(
+                history,
+                folder / "front",
+                space=session.space,
+                sweep=sweep,
+                records=(record for _, record in store.records()),
+            )
             shutil.rmtree(session.checkpoints, ignore_errors=True)  # the search is over
         except KeyboardInterrupt:
             view.say("stopped; the same command goes on from here")

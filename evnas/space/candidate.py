@@ -65,7 +65,7 @@ def candidate_of(label: str, row: Mapping[str, Any], base: ArchSpec) -> Candidat
     if changes and sources and sources[0] != "arch":
         path = next(iter(changes))
         raise SpecError(f"a row with {sources[0]} takes no changes", path)
-    start = named_arch(_text(given, "arch"), "arch") if "arch" in given else base
+    start = _given_arch(given["arch"]) if "arch" in given else base
     arch = None if sources and sources[0] != "arch" else changed(start, changes)
     return Candidate(
         label=label,
@@ -78,6 +78,16 @@ def candidate_of(label: str, row: Mapping[str, Any], base: ArchSpec) -> Candidat
         note=_text(given, "note"),
         is_base=arch == base,
     )
+
+
+def _given_arch(value: object) -> ArchSpec:
+    """What a row's `arch` says: a name of the catalogue, or all fields spelt out."""
+    if not isinstance(value, Mapping):
+        return named_arch(_text({"arch": value}, "arch"), "arch")
+    try:
+        return ArchSpec.from_dict(dict(value))
+    except SpecError as e:
+        raise SpecError(e.reason, f"arch.{e.path}" if e.path else "arch") from None
 
 
 def named_arch(name: str, path: str = "") -> ArchSpec:

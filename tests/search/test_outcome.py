@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evnas.record import Measurement, Record
+from evnas.record import Measurement, Phase, Record
 from evnas.search.confirm import Confirm, final_front
 from evnas.search.history import History
 from evnas.search.loop import Ask
@@ -18,9 +18,21 @@ from evnas.space.paths import edit
 from evnas.space.search_spec import ObjectiveSpec, SpaceSpec
 from evnas.space.space import SearchSpace
 from evnas.store import Store
+from evnas.sweep import load_sweep, sweep_of
 
 M1 = entry("m1").arch
 SPACE = SearchSpace.from_spec(SpaceSpec.model_validate({"axes": {"stages[0].depth": [1, 2]}}), M1)
+SWEEP = sweep_of(
+    {
+        "name": "x",
+        "base": "m1",
+        "space": {"axes": {"stages[0].depth": [1, 2]}},
+        "strategy": "random",
+        "objectives": {"throughput_img_s": "max", "top1_percent": "max"},
+        "budget": {"trials": 4},
+        "proxy": {"data": "fashion-mnist-12k", "epochs": 3},
+    }
+)
 FOUND = {  # label -> images/s, top-1 by seed
     "0": (100.0, [70.0, 70.2, 69.8]),
     "1": (130.0, [66.0, 66.1, 65.9]),
@@ -34,6 +46,11 @@ def make_work(ask: Ask) -> Work:
         label=ask.label, digest=ask.arch.digest, arch=ask.arch.to_dict(), phase=ask.phase,
         seed=ask.seed, budget=ask.budget, target=ask.target, origin=ask.origin,
     )  # fmt: skip
+
+
+def ask(label: str, phase: Phase, seed: int) -> Ask:
+    arch = edit(M1, {"stages[0].depth": 2 + int(label)})
+    return Ask(label=label, arch=arch, phase=phase, seed=seed, budget=10.0)
 
 
 def found_by(work: Work) -> Record:
@@ -99,7 +116,7 @@ def test_confirmation_repeats_until_the_front_stands(history: History, tmp_path:
 
 
 def test_the_front_is_written_with_all_that_it_takes(history: History, tmp_path: Path) -> None:
-    write_front(history, tmp_path / "front", space=SPACE, name="x")
+    write_front(history, tmp_path / "front", space=SPACE, sweep=SWEEP, records=[])
     found = json.loads((tmp_path / "front" / "front.json").read_text())
     fast, good = found["members"]
     assert (fast["trial"], good["trial"]) == ("2", "0")
@@ -113,3 +130,41 @@ def test_the_front_is_written_with_all_that_it_takes(history: History, tmp_path:
     (why,) = [r for r in found["not_on_front"]["3"]["dominated_by"] if r["trial"] == "0"]
     assert why["margins"] == pytest.approx([10.0, 5.0]) and why["probability"] == 1.0
     assert found["not_on_front"]["1"]["dominated_by"][0]["trial"] == "2"
+
+
+def test_a_member_has_its_curves_and_its_measurements_with_intervals(
+    history: History, tmp_path: Path
+) -> None:
+    records = [
+        make_work(ask(label, "proxy", seed)).record(
+            "complete",
+            started=0.0,
+            seconds=1.0,
+            found={"curve": ({"epoch": 1.0, "loss": 2.0}, {"epoch": 2.0, "loss": 1.0 + seed})},
+        )
+        for label, seed in (("0", 0), ("0", 1), ("3", 0))
+    ]
+    write_front(history, tmp_path, space=SPACE, sweep=SWEEP, records=records)
+    lines = (tmp_path / "0.curves.csv").read_text().splitlines()
+    assert lines[0] == "seed,budget,epoch,loss" and len(lines) == 5
+    assert lines[-1] == "1.0,10.0,2.0,2.0"
+    assert not (tmp_path / "3.curves.csv").exists()  # not a member
+    member = yaml.safe_load((tmp_path / "0.yaml").read_text())
+    speed = member["measurements"]["throughput_img_s@cpu"]
+    assert speed["low"] < speed["mid"] == 100.0 < speed["high"] and speed["samples"] == 7
+
+
+def test_the_command_of_a_member_sweeps_all_members_beside_the_base(
+    history: History, tmp_path: Path
+) -> None:
+    folder = tmp_path / "front"
+    write_front(history, folder, space=SPACE, sweep=SWEEP, records=[])
+    member = yaml.safe_load((folder / "0.yaml").read_text())
+    command, file = member["again"].rsplit(" ", 1)
+    assert command == "evnas sweep"
+    again = load_sweep(Path(file))
+    assert again.reference.label == "base" and again.base == SWEEP.base
+    rows = {c.label: c.digest for c in again.candidates}
+    assert rows == {"base": M1.digest} | {x: history.trials[x].digest for x in ("2", "0")}
+    assert again.spec.seeds == (0,) and again.spec.proxy == SWEEP.spec.proxy
+    assert again.spec.targets == SWEEP.spec.targets
