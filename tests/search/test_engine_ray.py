@@ -1,13 +1,18 @@
 """A search on a real Ray cluster of two nodes, one of which goes away under way."""
 
 import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import ray
+from ray.cluster_utils import Cluster
 
+from evnas.search.engine import Engine
 from evnas.search.engine_ray import RayEngine
 from evnas.search.history import History
-from evnas.search.loop import Ask, Search, run_search
+from evnas.search.loop import Ask, MakeWork, Search, run_search
 from evnas.search.objectives import resolved_objectives
 from evnas.search.strategies.build import build_strategy
 from evnas.search.work import Event, Finished, Work
@@ -16,10 +21,34 @@ from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec, Strate
 from evnas.space.space import SearchSpace
 from evnas.store import Store
 
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # Ray's own deprecations and unclosed sockets
+    pytest.mark.timeout(180),
+]
 TARGET, TRIALS = "closed", 12
 
 
-def make_work(ask: Ask) -> Work:
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A head with one CPU; each test adds the node that it takes away."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_DISABLE_MEMORY_MONITOR", "1")
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        ray.init(address=cluster.address, log_to_driver=False)
+        yield cluster
+        ray.shutdown()
+        cluster.shutdown()
+
+
+def engine_on(
+    cluster: Cluster, evaluate: Callable[[Work], Finished], *, timeout_s: float = 120
+) -> RayEngine:
+    return RayEngine(
+        address=cluster.address, resources={"cpu": 1}, timeout_s=timeout_s, evaluate=evaluate
+    )
+
+
+def work_of(ask: Ask) -> Work:
     return Work(
         label=ask.label, digest=ask.arch.digest, arch=ask.arch.to_dict(), phase=ask.phase,
         budget=ask.budget, target=ask.target, origin=ask.origin,
@@ -27,67 +56,104 @@ def make_work(ask: Ask) -> Work:
     )  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore")  # Ray's own deprecations and unclosed sockets
-@pytest.mark.timeout(180)
-def test_a_search_survives_the_loss_of_a_node(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RAY_DISABLE_MEMORY_MONITOR", "1")
-    import ray
-    from ray.cluster_utils import Cluster
+def searched(store: Store, engine: Engine, *, make_work: MakeWork = work_of) -> Search:
+    """A random search that measures and counts, run to its end."""
+    wishes = {"throughput_img_s": "max", "params": "max"}
+    objectives = resolved_objectives(
+        [ObjectiveSpec.model_validate({"metric": m, "goal": g}) for m, g in wishes.items()],
+        [TARGET],
+    )
+    axes = {"stages[*].depth": {"each": [1, 2, 3]}, "stages[0].dim": [64, 96, 128]}
+    space = SearchSpace.from_spec(SpaceSpec.model_validate({"axes": axes}), entry("m1").arch)
+    search = Search(
+        history=History(objectives=objectives).take_all(store.records()),
+        strategy=build_strategy(StrategySpec(kind="random"), space),
+        constraints=(),
+        targets=[TARGET],
+        budget=BudgetSpec(trials=TRIALS),
+        first_budget=0.0,
+    )
+    run_search(search, store, engine, make_work=make_work)
+    return search
 
-    flag = tmp_path / "node-is-gone"
+
+def test_a_search_survives_the_loss_of_a_node(cluster: Cluster, tmp_path: Path) -> None:
+    begun, gone = tmp_path / "begun", tmp_path / "gone"
 
     def evaluate(work: Work) -> Finished:
         import time as clock
 
-        if work.resolution == 1:  # only a node's death ends this: it is run again on the other
-            while not flag.exists():
+        if work.resolution == 1:  # only the death of its node ends this
+            begun.touch()
+            while not gone.exists():
                 clock.sleep(0.05)
         values = {"params": float(sum(s["dim"] for s in work.arch["stages"]))}
         if work.phase == "speed":
             values = {"throughput_img_s": 1e6 / sum(s["depth"] for s in work.arch["stages"])}
-        details = {"gpus": os.environ.get("CUDA_VISIBLE_DEVICES"), "node": os.getppid()}
+        details = {"gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}
         found = {"values": values, "details": details}
         return Finished(work, work.record("complete", started=0, seconds=0.01, found=found))
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     second = cluster.add_node(num_cpus=1, resources={TARGET: 1})
-    ray.init(address=cluster.address, log_to_driver=False)
-    engine = RayEngine(
-        address=cluster.address, resources={"cpu": 1}, timeout_s=120, evaluate=evaluate
-    )
+    engine = engine_on(cluster, evaluate)
+
+    speeds: list[str] = []
+
+    def make_work(ask: Ask) -> Work:
+        work = work_of(ask)
+        if ask.phase == "speed":
+            speeds.append(ask.label)
+            if len(speeds) == 3:
+                return replace(work, resolution=1)
+            if len(speeds) == 4:  # the third is all that runs
+                while not begun.exists():
+                    assert engine.wait(0.1) == []
+                cluster.remove_node(second)
+                gone.touch()
+        return work
+
     try:
         assert engine.slots == 2
-        objectives = resolved_objectives(
-            [ObjectiveSpec(metric="throughput_img_s", goal="max"),
-             ObjectiveSpec(metric="params", goal="max")], [TARGET],
-        )  # fmt: skip
-        axes = {"stages[*].depth": {"each": [1, 2, 3]}, "stages[0].dim": [64, 96, 128]}
-        space = SearchSpace.from_spec(SpaceSpec.model_validate({"axes": axes}), entry("m1").arch)
-        nodes: list[str] = []
-
-        def on_event(event: Event) -> None:
-            if isinstance(event, Finished):
-                nodes.append(event.record.label)
-                if len(nodes) == 6:
-                    cluster.remove_node(second)
-                    flag.touch()
-
         with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:
-            search = Search(
-                history=History(objectives=objectives),
-                strategy=build_strategy(StrategySpec(kind="random"), space),
-                constraints=(), targets=[TARGET], budget=BudgetSpec(trials=TRIALS),
-                first_budget=0.0,
-            )  # fmt: skip
-            run_search(search, store, engine, make_work=make_work, on_event=on_event)
+            search = searched(store, engine, make_work=make_work)
             records = [record for _, record in store.records()]
     finally:
         engine.close()
-        ray.shutdown()
-        cluster.shutdown()
+    assert gone.exists()
     assert len(records) == 2 * TRIALS
     assert {r.status for r in records} == {"complete"}
     assert {r.details["gpus"] for r in records} == {""}  # hidden from CPU work
     assert len(search.history.complete) == TRIALS
+
+
+def test_what_waits_for_a_lost_node_is_started_anew(cluster: Cluster, tmp_path: Path) -> None:
+    begun, gone = tmp_path / "begun", tmp_path / "gone"
+
+    def evaluate(work: Work) -> Finished:
+        import time as clock
+
+        begun.touch()
+        while not gone.exists():
+            clock.sleep(0.05)
+        return Finished(work, work.record("complete", started=0, seconds=0.01))
+
+    second = cluster.add_node(num_cpus=1, resources={TARGET: 1})
+    engine = engine_on(cluster, evaluate, timeout_s=60)
+    works = [
+        Work(label=label, digest=label, arch={}, phase="speed", target=TARGET)
+        for label in ("under way", "waiting")
+    ]
+    try:
+        for work in works:
+            engine.submit(work)
+        while not begun.exists():  # the target is held by the first: the second has to wait
+            assert engine.wait(0.1) == []
+        cluster.remove_node(second)
+        gone.touch()
+        ended: list[Event] = []
+        while len(ended) < len(works):
+            ended += engine.wait(0.1)
+    finally:
+        engine.close()
+    records = [event.record for event in ended if isinstance(event, Finished)]
+    assert {r.label: r.status for r in records} == {"under way": "complete", "waiting": "complete"}
