@@ -1,5 +1,6 @@
 """What a figure was taken under: machine, versions, clocks, load. No paths, no user names."""
 
+import importlib
 import os
 import platform
 import subprocess
@@ -95,24 +96,32 @@ def gpu_facts() -> list[dict[str, str]]:
     ]
 
 
-def throttle_reasons(uuid: str) -> int:
-    """NVML's mask of active throttle reasons of a GPU (0: none, 1: idle)."""
-    rows = nvidia_smi("--query-gpu", ("clocks_throttle_reasons.active",), uuid)
-    return int(rows[0][0], 16) if rows and rows[0][0].startswith("0x") else 0
+def gpu_state(uuid: str) -> tuple[int, int]:
+    """Compute processes on a GPU, and NVML's mask of active throttle reasons (0: none, 1: idle).
 
-
-def sm_clock_mhz(uuid: str) -> float | None:
-    """The clock of a GPU's multiprocessors now."""
-    rows = nvidia_smi("--query-gpu", ("clocks.sm",), uuid)
-    return float(rows[0][0].split()[0]) if rows and rows[0][0][:1].isdigit() else None
-
-
-def foreign_gpu_processes(uuid: str) -> int:
-    """How many compute processes are on a GPU beside this one, which has to be on it.
-
-    By number, not by process id: inside a container the driver shows other ids than ours.
+    From NVML where its Python package (nvidia-ml-py) is installed: an answer takes microseconds,
+    while each start of nvidia-smi leaves the GPU idle for long enough to change its clocks.
     """
-    return max(0, len(nvidia_smi("--query-compute-apps", ("pid",), uuid)) - 1)
+    try:
+        nvml = importlib.import_module("pynvml")
+    except ImportError:
+        return _gpu_state_from_smi(uuid)
+    try:
+        nvml.nvmlInit()
+        gpu = nvml.nvmlDeviceGetHandleByUUID(uuid)
+        processes = len(nvml.nvmlDeviceGetComputeRunningProcesses(gpu))
+        return processes, int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu))
+    except nvml.NVMLError:
+        return _gpu_state_from_smi(uuid)
+
+
+def _gpu_state_from_smi(uuid: str) -> tuple[int, int]:
+    processes = nvidia_smi("--query-compute-apps", ("pid",), uuid)
+    for field in ("clocks_event_reasons.active", "clocks_throttle_reasons.active"):  # new, old
+        rows = nvidia_smi("--query-gpu", (field,), uuid)
+        if rows and rows[0][0].startswith("0x"):
+            return len(processes), int(rows[0][0], 16)
+    return len(processes), 0
 
 
 def nvidia_smi(query: str, fields: tuple[str, ...], uuid: str = "") -> list[list[str]]:

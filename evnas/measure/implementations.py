@@ -14,23 +14,26 @@ from evnas.kernels.dispatch import OPERATORS
 def implementations(model: nn.Module, images: torch.Tensor) -> dict[str, str]:
     """Operator -> implementation, of those that one forward of `images` calls.
 
+    Where dispatch chooses differently for maps of different size, both stand: `cpu+triton`.
+
     Args:
         model: takes `images`, in eager mode.
-        images: (B, 3, H, W); the first is enough.
+        images: (B, 3, H, W); one of them is run, for its maps' sizes.
     """
     noting = _Noting()
     with torch.inference_mode(), noting:
         model(images[:1])
-    return {
-        name: implementation_in_use(name, images.device, dtype)
-        for name, dtype in sorted(noting.seen.items())
-    }
+    found: dict[str, set[str]] = {}
+    for name, dtype, elements in noting.seen:
+        ran = implementation_in_use(name, images.device, dtype, elements=elements * len(images))
+        found.setdefault(name, set()).add(ran)
+    return {name: "+".join(sorted(ran)) for name, ran in sorted(found.items())}
 
 
 class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # torch's own
-        self.seen: dict[str, torch.dtype] = {}
+        self.seen: set[tuple[str, torch.dtype, int]] = set()
 
     def __torch_dispatch__(
         self,
@@ -40,5 +43,5 @@ class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         if func.namespace == "evnas" and func._opname in OPERATORS:
-            self.seen[func._opname] = args[0].dtype
+            self.seen.add((func._opname, args[0].dtype, args[0].numel()))
         return func(*args, **(kwargs or {}))

@@ -16,6 +16,7 @@ from evnas.measure.lane import Lane, lane_for
 from evnas.measure.memory import METHODS, peak_mib
 from evnas.measure.protocol import Protocol, guarded, time_alternating, time_forward
 from evnas.measure.runtimes import RUNTIMES
+from evnas.measure.runtimes.torch_eager import eager
 from evnas.measure.stopwatch import Call, stopwatch_for
 from evnas.measure.target import Target
 from evnas.measure.watch import watch_for
@@ -148,6 +149,10 @@ def _timed(
 
 
 def _peak(subject: Subject) -> float | None:
-    if subject.target.runtime == "onnx":
+    """Of a CUDA graph that of the forward it captured: a replay allocates nothing."""
+    target, call = subject.target, subject.call
+    if target.runtime == "onnx":
         return None
-    return guarded(lambda: peak_mib(subject.call, subject.model, subject.images))
+    if target.runtime == "cuda_graph":
+        call = eager(subject.model, subject.images, target)
+    return guarded(lambda: peak_mib(call, subject.model, subject.images))

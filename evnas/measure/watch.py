@@ -1,4 +1,4 @@
-"""Whether a round was quiet: foreign load, stolen time, throttling and clocks, seen from outside.
+"""Whether a round was quiet: foreign load, stolen time, throttling, seen from outside.
 
 A watch looks before and after a round, and names what spoiled it.
 """
@@ -11,12 +11,7 @@ from typing import Protocol
 
 import torch
 
-from evnas.measure.conditions import (
-    cpu_mhz,
-    foreign_gpu_processes,
-    sm_clock_mhz,
-    throttle_reasons,
-)
+from evnas.measure.conditions import cpu_mhz, gpu_state
 
 Reading = Mapping[str, float]
 
@@ -74,26 +69,27 @@ class CpuWatch:
 
 @dataclass(frozen=True, slots=True)
 class GpuWatch:
-    """Foreign processes, throttle reasons and clock of one GPU, from nvidia-smi."""
+    """Foreign processes and throttle reasons of one GPU.
+
+    Its clock is no sign: both readings find the GPU at rest, where the clock falls and rises by
+    its own. Samples of a round that a clock did move apart show by their spread.
+    """
 
     uuid: str
 
     def read(self) -> Reading:
-        """Processes beside ours, throttle mask, multiprocessor clock."""
-        return {
-            "foreign": foreign_gpu_processes(self.uuid),
-            "throttle": throttle_reasons(self.uuid),
-            "mhz": sm_clock_mhz(self.uuid) or 0.0,
-        }
+        """Processes on the GPU, ours included, and the throttle mask."""
+        processes, throttle = gpu_state(self.uuid)
+        return {"processes": processes, "throttle": throttle}
 
     def spoiled(self, before: Reading, after: Reading) -> str:
-        """A foreign process, thermal or hardware throttling, or a moved clock."""
-        if after["foreign"]:
-            return f"{after['foreign']:.0f} foreign processes on the GPU"
+        """A foreign process, or thermal or hardware throttling."""
+        # by number, not by process id: inside a container the driver shows other ids than ours
+        foreign = max(before["processes"], after["processes"]) - 1
+        if foreign > 0:
+            return f"{foreign:.0f} foreign processes on the GPU"
         mask = (int(before["throttle"]) | int(after["throttle"])) & ~BENIGN_THROTTLES
-        if mask:
-            return f"the GPU throttled (reasons {mask:#x})"
-        return _clock_change(before["mhz"], after["mhz"])
+        return f"the GPU throttled (reasons {mask:#x})" if mask else ""
 
 
 def watch_for(device: torch.device | str) -> Watch:

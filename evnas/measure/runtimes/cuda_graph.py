@@ -14,15 +14,16 @@ CALLS_BEFORE_CAPTURE = 3
 def cuda_graph(model: nn.Module, images: torch.Tensor, target: Target) -> Call:
     """A call that replays `model` on `images` (on CUDA); the output stays in place."""
     call = eager(model, images, target)
-    side = torch.cuda.Stream(images.device)  # type: ignore[no-untyped-call] # torch's own
-    side.wait_stream(torch.cuda.current_stream(images.device))
-    with torch.cuda.stream(side):
-        for _ in range(CALLS_BEFORE_CAPTURE):
-            call()
-    torch.cuda.current_stream(images.device).wait_stream(side)
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        output = call()
+    with torch.cuda.device(images.device):
+        side = torch.cuda.Stream()  # type: ignore[no-untyped-call] # torch's own
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(CALLS_BEFORE_CAPTURE):
+                call()
+        torch.cuda.current_stream().wait_stream(side)
+        with torch.cuda.graph(graph):
+            output = call()
 
     def replay() -> object:
         graph.replay()

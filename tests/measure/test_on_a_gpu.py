@@ -1,0 +1,207 @@
+"""What runs on a GPU alone, against stand-ins for the driver: order of calls, units, fallbacks."""
+
+import contextlib
+import os
+import sys
+import types
+
+import pytest
+import torch
+from torch import nn
+
+from evnas.kernels import nc_ssd
+from evnas.measure import implementations as implementations_module
+from evnas.measure import lane, memory, speed, stopwatch
+from evnas.measure.conditions import gpu_state
+from evnas.measure.implementations import implementations
+from evnas.measure.runtimes.cuda_graph import cuda_graph
+from evnas.measure.target import Target
+from evnas.measure.watch import GpuWatch, watch_for
+
+UUID = "GPU-01234567-89ab-cdef-0123-456789abcdef"
+
+
+class Driver:
+    """Stands for `torch.cuda`: a stream whose work takes the time that calls add to `at_ms`."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.at_ms = 0.0
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> "Driver":
+        driver = self
+
+        class Event:
+            def __init__(self, enable_timing: bool) -> None:
+                assert enable_timing
+
+            def record(self, stream: object = None) -> None:
+                self.at = driver.at_ms
+
+            def elapsed_time(self, end: "Event") -> float:
+                return end.at - self.at
+
+        stand_ins = {
+            "Event": Event,
+            "Stream": lambda: Stream(self),
+            "CUDAGraph": lambda: types.SimpleNamespace(replay=lambda: self.log.append("replay")),
+            "device": lambda d: contextlib.nullcontext(),
+            "stream": lambda s: self._within("side stream"),
+            "graph": lambda g: self._within("capture"),
+            "current_stream": lambda *d: Stream(self),
+            "synchronize": lambda *d: self.log.append("synchronize"),
+        }
+        for name, stand_in in stand_ins.items():
+            monkeypatch.setattr(torch.cuda, name, stand_in)
+        return self
+
+    @contextlib.contextmanager
+    def _within(self, what: str):
+        self.log.append(f"{what} on")
+        yield
+        self.log.append(f"{what} off")
+
+
+class Stream:
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+
+    def wait_stream(self, other: "Stream") -> None:
+        self.driver.log.append("wait")
+
+
+@pytest.fixture
+def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
+    return Driver().install(monkeypatch)
+
+
+def test_the_stopwatch_reads_device_time_between_events_in_seconds(driver):
+    def call() -> None:
+        driver.log.append("call")
+        driver.at_ms += 5.0
+
+    watch = stopwatch.stopwatch_for("cuda:0")
+    assert watch.time(call, 3) == pytest.approx(0.015)
+    assert driver.log == ["synchronize", "call", "call", "call", "synchronize"]
+
+
+def test_a_graph_is_captured_after_calls_on_a_side_stream_and_replayed(driver):
+    class Noting(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            driver.log.append("forward")
+            return x + 1
+
+    target = Target(device="cuda:0", runtime="cuda_graph", batch_size=1)
+    call = cuda_graph(Noting(), torch.zeros(2), target)
+    warm = ["wait", "side stream on", *["forward"] * 3, "side stream off", "wait"]
+    assert driver.log == [*warm, "capture on", "forward", "capture off"]
+    driver.log.clear()
+    assert call().tolist() == [1.0, 1.0]
+    assert driver.log == ["replay"]
+
+
+def test_peak_memory_is_what_the_forward_adds(driver, monkeypatch):
+    held = {"now": 100 * 2**20, "peak": 0}
+
+    def call() -> None:
+        held["peak"] = held["now"] + 7 * 2**20
+
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda d: held.update(peak=0))
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda d: held["now"])
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda d: held["peak"])
+    assert memory._peak_cuda_bytes(call, torch.device("cuda")) == 7 * 2**20
+
+
+def test_the_peak_of_a_graph_is_of_the_forward_that_it_replays(monkeypatch):
+    seen = []
+    monkeypatch.setattr(speed, "peak_mib", lambda call, model, images: seen.append(call()) or 1.0)
+    target = Target(device="cuda:0", runtime="cuda_graph", batch_size=1)
+    subject = speed.Subject(nn.Identity(), torch.ones(1), lambda: "replayed", target)
+    assert speed._peak(subject) == 1.0
+    assert torch.equal(seen[0], torch.ones(1))
+
+
+def properties(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = types.SimpleNamespace(uuid=UUID.removeprefix("GPU-"))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: found)
+
+
+def test_a_card_has_one_lane_and_its_own_watch(monkeypatch, tmp_path):
+    properties(monkeypatch)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    assert lane.lane_for("cuda:0").device_id == UUID.replace("GPU", "gpu")
+    assert watch_for("cuda:0") == GpuWatch(UUID)
+
+
+def nvml(monkeypatch: pytest.MonkeyPatch, *, processes: int, throttle: int) -> None:
+    class Nvml(types.ModuleType):
+        NVMLError = OSError
+
+        def nvmlInit(self) -> None: ...
+
+        def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+            assert uuid == UUID
+            return "handle"
+
+        def nvmlDeviceGetComputeRunningProcesses(self, gpu: str) -> list[int]:
+            return [0] * processes
+
+        def nvmlDeviceGetCurrentClocksThrottleReasons(self, gpu: str) -> int:
+            return throttle
+
+    monkeypatch.setitem(sys.modules, "pynvml", Nvml("pynvml"))
+
+
+@pytest.mark.parametrize(
+    ("processes", "throttle", "why"),
+    [
+        (0, 0x0, ""),  # some containers show no process, not even this one
+        (1, 0x1 | 0x4, ""),  # at rest, or at the card's own power cap
+        (3, 0x0, "2 foreign processes on the GPU"),
+        (1, 0x20 | 0x4, "the GPU throttled (reasons 0x20)"),
+    ],
+)
+def test_a_round_on_a_gpu_is_spoiled_by_others_and_by_heat(monkeypatch, processes, throttle, why):
+    nvml(monkeypatch, processes=1, throttle=0)
+    watch = GpuWatch(UUID)
+    before = watch.read()
+    nvml(monkeypatch, processes=processes, throttle=throttle)
+    assert watch.spoiled(before, watch.read()) == why
+
+
+SMI = """#!/bin/sh
+case "$*" in
+*compute-apps*) printf '11\\n12\\n';;
+*FIELD*) echo 0x0000000000000040;;
+*) echo "Field is not a valid field to query." >&2; exit 2;;
+esac
+"""
+
+
+@pytest.mark.parametrize("field", ["clocks_event_reasons", "clocks_throttle_reasons"])
+def test_without_nvml_nvidia_smi_tells(monkeypatch, tmp_path, field):
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text(SMI.replace("FIELD", field))
+    smi.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert gpu_state(UUID) == (2, 0x40)
+
+
+def test_the_record_says_which_implementations_ran_at_which_sizes(monkeypatch):
+    def chosen(name: str, device: object, dtype: torch.dtype, *, elements: int) -> str:
+        return "triton" if elements >= 2 * 8 * 9 else "cpu"
+
+    class Mixers(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            for side in self.sides:
+                v = torch.ones(len(x), 8, side)
+                one, tokens = torch.ones(1), torch.ones(len(x), 1, side)
+                nc_ssd(v, tokens, one, tokens, tokens, one, heads=1)
+            return x
+
+    monkeypatch.setattr(implementations_module, "implementation_in_use", chosen)
+    model, images = Mixers(), torch.zeros(2, 3, 4, 4)
+    for sides, ran in (((9,), "triton"), ((4,), "cpu"), ((9, 4), "cpu+triton")):
+        model.sides = sides
+        assert implementations(model, images) == {"nc_ssd": ran}
