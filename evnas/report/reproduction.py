@@ -3,15 +3,17 @@
 from typing import Any
 
 from evnas.errors import EvnasError
-from evnas.report.ablation import Ablation, Column, ablation
+from evnas.report.ablation import Ablation, ablation
 from evnas.report.cells import Cell
 from evnas.report.reading import StudyReader
+from evnas.report.rows import Column
 from evnas.sweep import sweep_of
 
 _FIGURES = {
     "params_m": "Parameters, M",
     "flops_g": "FLOPs, G",
     "throughput_ratio": "Throughput, ratio to the reference row",
+    "peak_ratio": "Peak memory, ratio to the reference row",
     "top1_difference": "Top-1, difference to the reference row, points",
 }
 

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from evnas.report.ablation import Ablation, Column, Line
+from evnas.report.ablation import Ablation
 from evnas.report.cells import Cell
+from evnas.report.rows import Column, Line
 
 _MARKS: Mapping[str, str] = {
     "matches": "$=$",

@@ -21,8 +21,12 @@ QUANTITIES = (
     "memory_mb",
     "top1",
 )
-LATENCIES = ("gpu_ms_per_img", "cpu_ms_per_batch", "mobile_ms_per_img")
-"""EfficientViM Table E alone: RTX 3090 (batch 256), EPYC 7742 (batch 16), iPhone 16 (batch 1)."""
+LATENCIES: Mapping[str, str] = {
+    "gpu_ms_per_img": "RTX 3090, batch 256",
+    "cpu_ms_per_batch": "EPYC 7742, batch 16",
+    "mobile_ms_per_img": "iPhone 16, batch 1",
+}
+"""Latency -> what it was measured on; EfficientViM Table E alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from evnas.record import Interval
-from evnas.report.verdicts import against_reference, as_printed
+from evnas.report.verdicts import against_reference, as_printed, printed_ratio
 
 
 @pytest.mark.parametrize(
@@ -32,4 +32,21 @@ def test_counts(value, printed, told):
     ],
 )
 def test_ratios(interval, printed, kind):
-    assert against_reference(interval, printed, neutral=1.0).kind == kind
+    exactly = Interval(printed, printed, printed)
+    assert against_reference(interval, exactly, neutral=1.0).kind == kind
+
+
+def test_a_printed_ratio_is_known_as_far_as_its_digits():
+    ratio = printed_ratio("0.12", "0.34")
+    assert (ratio.low, ratio.mid, ratio.high) == pytest.approx(
+        (0.115 / 0.345, 0.12 / 0.34, 0.125 / 0.335)
+    )
+    # 0.12 over 0.12 may be anything from 0.92 to 1.087: 0.97 does not contradict it
+    assert (
+        against_reference(
+            Interval(0.96, 0.97, 0.98), printed_ratio("0.12", "0.12"), neutral=1.0
+        ).kind
+        == "matches"
+    )
+    assert printed_ratio("OOM", "1946") is None
+    assert printed_ratio("", "1946") is None

@@ -1,0 +1,139 @@
+"""Columns of an ablation table, and the cells of one row under them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from evnas.report.cells import Cell, print_only
+from evnas.report.count_cells import counted
+from evnas.report.proxy_cells import trained
+from evnas.report.results import Results
+from evnas.report.speed_cells import (
+    Timed,
+    latency,
+    latency_targets,
+    peak,
+    peak_ratio,
+    throughput,
+    throughput_ratio,
+)
+from evnas.space.candidate import Candidate
+from evnas.space.published import LATENCIES, PublishedRow
+from evnas.sweep import Sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One quantity of the table."""
+
+    key: str
+    """`params_m`, `flops_g`, `throughput_img_s`, `throughput_ratio`, `peak_mib`, `peak_ratio`,
+    `top1_percent`, `top1_difference`, a printed latency's name; those of a second target and
+    on have `@N` behind."""
+    head: str
+    digits: int
+    signed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One row of the table."""
+
+    label: str
+    note: str
+    cells: Mapping[str, Cell]
+
+
+_LATENCY_COLUMNS = (
+    Column("gpu_ms_per_img", "GPU latency (ms/image)", 3),
+    Column("cpu_ms_per_batch", "CPU latency (ms/batch)", 1),
+    Column("mobile_ms_per_img", "phone latency (ms/image)", 1),
+)
+_PRINTED_COLUMNS: Mapping[str, Column] = {
+    "throughput_img_s": Column("throughput_img_s", "images/s", 1),
+    "train_throughput_img_s": Column("train_throughput_img_s", "training images/s", 1),
+    "memory_mb": Column("peak_mib", "peak memory (MiB)", 0),
+    "top1": Column("top1_percent", "top-1 (%)", 1),
+}
+"""Printed quantity -> its column, measured or not."""
+
+
+def columns_of(sweep: Sweep, printed: Mapping[str, PublishedRow]) -> list[Column]:
+    """What the sweep measures, and beside it all that the published rows print."""
+    wanted = _quantities(sweep, printed)
+    found = [Column("params_m", "params (M)", 1), Column("flops_g", "FLOPs (G)", 3)]
+    if sweep.spec.convention is not None:
+        found.append(Column("flops_exact_g", "FLOPs, exact (G)", 3))
+    for target in range(len(sweep.spec.targets)):
+        found += _columns_on(sweep, target, wanted)
+    found += [column for column in _LATENCY_COLUMNS if column.key in wanted]
+    if sweep.spec.proxy is not None:
+        less = f"top-1 less {sweep.reference.label}"
+        found.append(_PRINTED_COLUMNS["top1"])
+        found.append(Column("top1_difference", less, 1, signed=True))
+    here = {column.key for column in found}
+    return found + [
+        column
+        for quantity, column in _PRINTED_COLUMNS.items()
+        if quantity in wanted and column.key not in here
+    ]
+
+
+def _columns_on(sweep: Sweep, target: int, wanted: set[str]) -> list[Column]:
+    behind = f"@{target}" if target else ""
+    on = f", target {target + 1}" if len(sweep.spec.targets) > 1 else ""
+    ratio = f"ratio to {sweep.reference.label}"
+    found = [
+        Column(f"throughput_img_s{behind}", f"images/s{on}", 1),
+        Column(f"throughput_ratio{behind}", f"{ratio}{on}", 3),
+    ]
+    if "memory_mb" in wanted:
+        found.append(Column(f"peak_mib{behind}", f"peak memory (MiB){on}", 0))
+        found.append(Column(f"peak_ratio{behind}", f"memory, {ratio}{on}", 3))
+    return found
+
+
+def _quantities(sweep: Sweep, printed: Mapping[str, PublishedRow]) -> set[str]:
+    """What is printed in any of the sweep's rows."""
+    rows = [printed[c.published] for c in sweep.candidates if c.published in printed]
+    return {quantity for row in rows for quantity in row.printed}
+
+
+def cells_of(
+    results: Results,
+    candidate: Candidate,
+    *,
+    printed: Mapping[str, PublishedRow],
+    columns: Sequence[Column],
+) -> dict[str, Cell]:
+    """Column key -> cell of one row; `printed` holds the published rows by name."""
+    row = printed.get(candidate.published)
+    cells = counted(results, candidate, row)
+    sources = latency_targets(results)
+    for target in range(len(results.sweep.spec.targets)):
+        timed = Timed(results, candidate, target, printed)
+        latencies = [q for q, source in sources.items() if source == target]
+        cells |= _timed(timed, latencies, behind=f"@{target}" if target else "")
+    for quantity in LATENCIES:
+        if quantity not in sources:
+            cells[quantity] = print_only(row.printed.get(quantity, "") if row else "")
+    proxy = results.sweep.spec.proxy
+    if proxy is not None:
+        base = printed.get(results.sweep.reference.published)
+        cells |= trained(results, candidate, proxy, row=row, base=base)
+    for quantity, column in _PRINTED_COLUMNS.items():
+        text = row.printed.get(quantity, "") if row else ""
+        cells.setdefault(column.key, print_only(text))
+    return {column.key: cells[column.key] for column in columns}
+
+
+def _timed(timed: Timed, latencies: Sequence[str], *, behind: str) -> dict[str, Cell]:
+    printed = timed.printed_ratio("throughput_img_s")
+    for quantity in latencies:
+        printed = printed or timed.printed_ratio(quantity, inverse=True)
+    return {
+        f"throughput_img_s{behind}": throughput(timed),
+        f"throughput_ratio{behind}": throughput_ratio(timed, printed),
+        f"peak_mib{behind}": peak(timed),
+        f"peak_ratio{behind}": peak_ratio(timed),
+        **{quantity: latency(timed, quantity) for quantity in latencies},
+    }

@@ -1,0 +1,183 @@
+"""Speed, memory and latency beside print: whole tables from records alone."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from evnas.record import Measurement, Record
+from evnas.report.ablation import Ablation, ablation
+from evnas.report.tables import as_csv, as_latex, as_markdown, as_text
+from evnas.sweep import Sweep, load_sweep
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+
+
+def timed(
+    sweep: Sweep,
+    label: str,
+    *,
+    target: str,
+    index: int = 0,
+    img_s: float = 100.0,
+    ratio: float | None = None,
+    base_ms: tuple[float, ...] = (),
+    peak_mib: float = 0.0,
+) -> Record:
+    """A speed record of one row, seven rounds; without a ratio it was timed alone."""
+    row = next(c for c in sweep.candidates if c.label == label)
+    conditions = {"batch_size": int(target.split("-")[3][1:]), "warnings": []}
+
+    def around(name: str, middle: float) -> Measurement:
+        samples = tuple(middle * (1 + 0.01 * i) for i in range(-3, 4))
+        return Measurement(name, samples, conditions)
+
+    found = {"throughput_img_s": around("throughput_img_s", img_s)}
+    if ratio is not None:
+        found["throughput_ratio"] = around("throughput_ratio", ratio)
+    if base_ms:
+        found["base_latency_ms"] = Measurement("base_latency_ms", base_ms, conditions)
+    return Record(
+        label=label, digest=row.digest, arch=row.to_dict(), phase="speed", status="complete",
+        target=target, measurements=found, values={"peak_mib": peak_mib},
+        details={"target_index": index},
+    )  # fmt: skip
+
+
+def cell(table: Ablation, label: str, key: str):
+    return next(line for line in table.lines if line.label == label).cells[key]
+
+
+def told(table: Ablation, label: str, key: str) -> str:
+    return str(cell(table, label, key).verdict)
+
+
+@pytest.fixture
+def table_e() -> Ablation:
+    sweep = load_sweep(SWEEPS / "efficientvim_table_e.yaml")
+    gpu, cpu = "cuda0-torch-256-b256-float32", "cpu-torch-256-b16-float32"
+
+    def records() -> Iterator[Record]:
+        yield timed(sweep, "EfficientViM-M4", target=gpu, img_s=8000)
+        yield timed(sweep, "SHViT-S4", target=gpu, img_s=8000, ratio=1.02)
+        yield timed(sweep, "MobileOne-S4", target=gpu.replace("256", "224", 1), ratio=0.4)
+        yield timed(sweep, "SHViT-S4", target=cpu, index=1, img_s=160, ratio=1.6)
+
+    return ablation(sweep, records(), {})
+
+
+def test_latencies_stand_beside_what_was_measured(table_e):
+    gpu = cell(table_e, "SHViT-S4", "gpu_ms_per_img")
+    assert (gpu.value, gpu.published) == (pytest.approx(0.125), "0.12")
+    assert gpu.low < gpu.value < gpu.high
+    batch = cell(table_e, "SHViT-S4", "cpu_ms_per_batch")
+    assert (batch.value, batch.published) == (pytest.approx(100), "27.4")
+    assert told(table_e, "SHViT-S4", "cpu_ms_per_batch") == (
+        "not comparable: EPYC 7742, batch 16 in print; cpu, batch 16 here"
+    )
+
+
+def test_a_phone_is_print_only(table_e):
+    phone = cell(table_e, "SHViT-S4", "mobile_ms_per_img")
+    assert (phone.value, phone.published, phone.status) == (None, "0.9", "print only")
+    assert not phone.verdict.kind
+    assert cell(table_e, "SHViT-S4", "top1_percent").published == "79.4"
+
+
+def test_printed_latencies_give_the_printed_ratio_of_speeds(table_e):
+    # 0.12 ms and 0.12 ms; on the CPU M4's 32.1 ms over 27.4 ms
+    assert cell(table_e, "SHViT-S4", "throughput_ratio").published == "1.000"
+    assert told(table_e, "SHViT-S4", "throughput_ratio") == "matches"
+    assert cell(table_e, "SHViT-S4", "throughput_ratio@1").published == "1.172"
+    assert told(table_e, "SHViT-S4", "throughput_ratio@1") == "same direction: by +0.428"
+
+
+def test_no_verdict_where_print_had_another_resolution(table_e):
+    # timed at 224 beside M4 at 224; print has M4 at 256
+    assert told(table_e, "MobileOne-S4", "throughput_ratio").startswith("not comparable: printed")
+
+
+def test_without_a_gpu_its_latency_is_print_only():
+    sweep = load_sweep(SWEEPS / "efficientvim_table_e.yaml")
+    small, large = "cpu-torch-256-b4-float32", "cpu-torch-256-b16-float32"
+    records = [
+        timed(sweep, "SHViT-S4", target=small, img_s=40, ratio=1.5),
+        timed(sweep, "SHViT-S4", target=large, index=1, img_s=160, ratio=1.6),
+    ]
+    table = ablation(sweep, records, {})
+    assert cell(table, "SHViT-S4", "gpu_ms_per_img").status == "print only"
+    assert cell(table, "SHViT-S4", "cpu_ms_per_batch").value == pytest.approx(100)
+    assert cell(table, "SHViT-S4", "throughput_ratio@1").published == "1.172"
+
+
+@pytest.fixture
+def memory() -> Ablation:
+    sweep = load_sweep(SWEEPS / "vssd_table_1.yaml")
+    small, large = "cuda0-torch-224-b128-float32", "cuda0-torch-512-b128-float32"
+    records = [
+        timed(sweep, "VSSD-T@224", target=small, peak_mib=2000.0),
+        timed(sweep, "VSSD-T@512", target=large, peak_mib=9000.0, ratio=1.0),
+        timed(sweep, "Swin-T@224", target=small, peak_mib=2468.6, ratio=1.0),
+        timed(sweep, "Swin-T@512", target=large, peak_mib=12_000.0, ratio=0.5),
+        timed(sweep, "ConvNeXt-T@512", target=large, peak_mib=9900.0, ratio=1.0),
+    ]
+    return ablation(sweep, records, {})
+
+
+def test_memory_stands_beside_print(memory):
+    peak = cell(memory, "Swin-T@224", "peak_mib")
+    assert (peak.value, peak.published) == (2468.6, "2402")
+    assert told(memory, "Swin-T@224", "peak_mib").startswith("not comparable: RTX 4090, batch 128")
+    assert cell(memory, "Swin-T@768", "peak_mib").published == "OOM"
+    assert cell(memory, "Swin-T@768", "peak_ratio").published == ""
+
+
+def test_memory_is_compared_at_the_rows_own_resolution(memory):
+    assert told(memory, "Swin-T@224", "peak_ratio") == "matches"  # 2402 / 1946
+    # print: 19731 / 9751 = 2.023 at 512; against VSSD-T at 224 it would be 10
+    assert cell(memory, "Swin-T@512", "peak_ratio").published == "2.023"
+    assert told(memory, "Swin-T@512", "peak_ratio") == "same direction: by -0.69"
+    assert told(memory, "ConvNeXt-T@512", "peak_ratio").startswith("differs by +0.261")
+    assert told(memory, "VSSD-T@512", "peak_ratio") == ""  # itself
+
+
+def test_every_written_form_has_the_columns(memory, table_e):
+    rows = {row["row"]: row for row in csv.DictReader(io.StringIO(as_csv(memory)))}
+    assert rows["Swin-T@224"]["peak_mib_published"] == "2402"
+    assert rows["Swin-T@224"]["peak_ratio_verdict"] == "matches"
+    for form in (as_text, as_markdown):
+        assert "peak memory (MiB)" in form(memory)
+        assert "phone latency (ms/image)" in form(table_e)
+        assert "print only" in form(table_e)
+    assert "peak memory (MiB)" in as_latex(memory)
+    assert any(rank.name.startswith("measured memory") for rank in memory.ranks)
+
+
+def test_training_throughput_is_shown_as_printed():
+    table = ablation(load_sweep(SWEEPS / "vmamba_table_15.yaml"), [], {})
+    assert "train_throughput_img_s" in {column.key for column in table.columns}
+    printed = [line.cells["train_throughput_img_s"].published for line in table.lines]
+    assert len(printed) == 3 and all(printed)
+
+
+def test_the_reference_has_its_speed_beside_the_other_rows():
+    """Alone and first, row A's own record holds the machine's warm-up."""
+    sweep = load_sweep(SWEEPS / "table_c.yaml")
+    at = "cpu-torch-224-b16-float32"
+    own = timed(sweep, "A", target=at, img_s=200.0)
+    beside = [
+        timed(sweep, "B", target=at, ratio=0.7, base_ms=(64.0, 64.0, 63.0)),
+        timed(sweep, "C", target=at, ratio=0.6, base_ms=(65.0, 64.0)),
+        timed(sweep, "D", target=at.replace("224", "256"), ratio=0.6, base_ms=(500.0,) * 9),
+    ]
+    alone = ablation(sweep, [own], {})
+    assert cell(alone, "A", "throughput_img_s").value == pytest.approx(200)
+    table = ablation(sweep, [own, *beside], {})
+    speed = cell(table, "A", "throughput_img_s")
+    assert speed.value == pytest.approx(16_000 / 64)
+    assert speed.low <= speed.value <= speed.high
+    assert cell(table, "A", "throughput_ratio").value == 1.0
+    assert cell(table, "B", "throughput_ratio").value == pytest.approx(0.7)
+    assert any("row A: its samples from all alternations" in told for told in table.conditions)
