@@ -21,7 +21,7 @@ EV.views.curves.refresh = async () => {
   const cards = await Promise.all(rows.map(EV.cardOf));
   if (view.shown !== key) return;
   const traces = EV.curveTraces(cards, cards.map((c) => c.label));
-  EV.draw(view.figure.plot, traces, { xaxis: { title: EV.axisTitle("image presentations") }, yaxis: { title: EV.axisTitle("top-1 on held-out images, %") } });
+  await EV.draw(view.figure.plot, traces, { xaxis: { title: EV.axisTitle("image presentations") }, yaxis: { title: EV.axisTitle("top-1 on held-out images, %") } });
   view.says.textContent = `${EV.plural(rows.length, "trial")}${EV.pins().length ? ", the pinned ones" : ""}. Trials that diverged end where their loss did; the table's filter and the pins choose others.`;
 };
 

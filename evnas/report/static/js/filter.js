@@ -13,8 +13,12 @@ EV.parseFilter = (line) => {
     if (field) return within(field);
     const without = token.startsWith("-") && token.length > 1;
     const word = (without ? token.slice(1) : token).replaceAll('"', "").toLowerCase();
-    const columns = ["label", "mixers", "status", "origin", "dims", "depths", "blocks", "digest", "error"].map((n) => EV.data.text[n] || []);
-    return (row) => columns.some((texts) => (texts[row] || "").toLowerCase().includes(word)) !== without;
+    const columns = ["mixers", "status", "dims", "depths", "blocks", "origin", "error", "label", "digest"].map((n) => EV.data.text[n] || []);
+    const seen = new Map(), holds = (text) => { // most texts stand in many rows: each is searched once
+      if (!seen.has(text)) seen.set(text, (text || "").toLowerCase().includes(word));
+      return seen.get(text);
+    };
+    return (row) => columns.some((texts) => holds(texts[row])) !== without;
   }
 
   function compare([, name, sign, text]) {
@@ -55,17 +59,24 @@ EV.inside = (x, y, polygon) => {
   return odd;
 };
 
-/** Rows that the filter and the lasso let through, in order. `problem` is a sentence or "". */
-EV.visibleRows = () => {
+/** Rows that a filter line lets through, in order. `problem` is a sentence or "". */
+EV.filtered = (line) => {
+  const key = `${EV.about.name} ${EV.data.lastId} ${EV.data.n} ${EV.printedFor} ${line}`;
+  if (EV.kept?.key === key) return EV.kept;
   let keep = () => true, problem = "";
-  try { keep = EV.parseFilter(EV.state.filter || ""); } catch (e) { problem = e.message; }
+  try { keep = EV.parseFilter(line); } catch (e) { problem = e.message; }
+  const rows = [];
+  for (let row = 0; row < EV.data.n; row++) if (keep(row)) rows.push(row);
+  return EV.kept = { key, rows, problem };
+};
+
+/** Rows that the filter and the lasso let through; the lasso narrows the table, never the chart. */
+EV.visibleRows = () => {
+  const found = EV.filtered(EV.state.filter || "");
   const polygon = EV.state.lasso ? EV.readLasso(EV.state.lasso) : null;
   const x = polygon && EV.data.numbers.get(EV.xKey())?.values, y = polygon && EV.data.numbers.get(EV.yKey())?.values;
-  const rows = [];
-  for (let row = 0; row < EV.data.n; row++) {
-    if (keep(row) && (!x || !y || EV.inside(x[row], y[row], polygon))) rows.push(row);
-  }
-  return { rows, problem };
+  if (!x || !y) return found;
+  return { ...found, rows: found.rows.filter((row) => EV.inside(x[row], y[row], polygon)) };
 };
 
 EV.readLasso = (text) => text.split("_").map((pair) => pair.split("~").map(Number)).filter((p) => p.length === 2 && p.every(Number.isFinite));

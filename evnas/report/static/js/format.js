@@ -5,10 +5,19 @@
 EV.number = (value) => {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  if (size >= 100000 || (size > 0 && size < 0.001)) return Number(value.toPrecision(4)).toLocaleString("en-GB", { maximumFractionDigits: 6 });
+  if (size >= 100000 || (size > 0 && size < 0.001)) return EV.digits(0, 6).format(Number(value.toPrecision(4)));
   const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4;
-  return value.toLocaleString("en-GB", { minimumFractionDigits: Number.isInteger(value) ? 0 : digits, maximumFractionDigits: digits });
+  return EV.digits(Number.isInteger(value) ? 0 : digits, digits).format(value);
 };
+
+EV.formats = new Map(); // making one takes longer than using it
+EV.digits = (least, most) => {
+  const key = 10 * least + most;
+  if (!EV.formats.has(key)) EV.formats.set(key, new Intl.NumberFormat("en-GB", { minimumFractionDigits: least, maximumFractionDigits: most }));
+  return EV.formats.get(key);
+};
+
+EV.ordinal = (n) => `${n}${{ one: "st", two: "nd", few: "rd" }[new Intl.PluralRules("en-GB", { type: "ordinal" }).select(n)] || "th"}`;
 
 EV.when = (seconds) => seconds && Number.isFinite(seconds)
   ? new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC" : "–";

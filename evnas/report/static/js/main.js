@@ -15,7 +15,7 @@ EV.start = async () => {
     if (e.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName) && EV.$("filter")) { e.preventDefault(); EV.$("filter").focus(); }
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { EV.paint(); EV.refresh(); });
-  if (EV.source.plotly) await EV.source.plotly();
+  if (EV.source.plotly) EV.plotlyComing = EV.source.plotly();
   await EV.open();
   if (EV.state.export && !EV.source.live) await EV.exportAll();
 };
@@ -29,8 +29,8 @@ EV.turned = () => {
 
 EV.paint = () => { document.documentElement.dataset.theme = EV.theme(); };
 
-/** The charting library comes last; the data is asked for before it is there. */
-EV.plotlyReady = () => window.Plotly ? null : new Promise((there, failed) => {
+/** The charting library comes last: table and cloud stand before it is there. */
+EV.plotlyReady = () => window.Plotly ? null : EV.plotlyComing ||= new Promise((there, failed) => {
   const script = EV.$("plotly");
   script.addEventListener("load", there);
   script.addEventListener("error", () => failed(new Error("the charting library could not be read")));
@@ -46,7 +46,6 @@ EV.open = async () => {
   const study = EV.state.study;
   try {
     const [about, pack] = await Promise.all([EV.source.about(study), EV.source.pack(study, 0)]);
-    await EV.plotlyReady();
     if (EV.state.study !== study) return;
     EV.about = about;
     EV.merge(EV.data, pack);
@@ -125,9 +124,8 @@ EV.exportAll = async () => {
     await EV.views[name].refresh();
     for (const plot of EV.$("main").querySelectorAll(".plot")) {
       const figure = plot.closest("figure").id.replace("figure-", "");
-      await Plotly.relayout(plot, { paper_bgcolor: EV.css("--surface") });
       for (const format of ["svg", "png"]) {
-        const picture = await Plotly.toImage(plot, { format, width: 900, height: 560, scale: format === "png" ? 2 : 1 });
+        const picture = await EV.pictureOf(plot, format, { width: 900, height: 560 });
         const body = picture.split(",")[1], coded = format === "png" ? body : btoa(unescape(body)); // an SVG comes percent-encoded
         found.append(EV.h("a", { class: "exported", href: `data:image/${format};base64,${coded}`, download: `${figure}.${format}` }));
       }

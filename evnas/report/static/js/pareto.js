@@ -65,17 +65,24 @@ EV.normal = (z) => {
 EV.tiedWith = (front, candidates, axes) => {
   if (axes.every(({ column }) => !column.low)) return [];
   const members = new Set(front);
-  return candidates.filter((row) => !members.has(row)
-    && front.every((f) => EV.dominanceProbability(f, row, axes) < 0.95));
+  let last = front[0]; // what surely dominates one often does so to the next: asked first
+  const beaten = (row) => {
+    if (last !== undefined && EV.dominanceProbability(last, row, axes) >= 0.95) return true;
+    const by = front.find((f) => EV.dominanceProbability(f, row, axes) >= 0.95);
+    if (by === undefined) return false;
+    last = by;
+    return true;
+  };
+  return candidates.filter((row) => !members.has(row) && !beaten(row));
 };
 
 /** Rows by how they take part on these axes. */
 EV.partition = (rows, axes) => {
-  const parts = { complete: [], infeasible: [], ended: [], unplaced: [] };
-  const status = EV.data.text.status;
+  const parts = { complete: [], peers: [], infeasible: [], ended: [], unplaced: [] };
+  const { status, mixers } = EV.data.text;
   for (const row of rows) {
     if (!axes.every(({ values }) => Number.isFinite(values[row]))) parts.unplaced.push(row);
-    else if (status[row] === "complete") parts.complete.push(row);
+    else if (status[row] === "complete") parts[mixers[row] === "timm" ? "peers" : "complete"].push(row);
     else if (status[row] === "infeasible") parts.infeasible.push(row);
     else parts.ended.push(row);
   }

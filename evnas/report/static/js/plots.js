@@ -40,12 +40,16 @@ EV.layout = (changes) => {
 
 EV.axisTitle = (text) => ({ text, font: { size: 13 }, standoff: 8 });
 
-EV.draw = (node, traces, layout) => Plotly.react(node, traces, EV.layout(layout),
-  { displayModeBar: false, displaylogo: false, showSendToCloud: false, responsive: true, scrollZoom: false });
+/** Draw once the charting library is there; the rest of the page does not wait for it. */
+EV.draw = async (node, traces, layout) => {
+  await EV.plotlyReady();
+  await Plotly.react(node, traces, EV.layout(layout), { displayModeBar: false, displaylogo: false, showSendToCloud: false, responsive: true, scrollZoom: false });
+};
 
 /** A figure: a caption, export buttons, the place to draw in, and words for who cannot see it. */
-EV.figure = (name, caption, words, { tall = false } = {}) => {
+EV.figure = (name, caption, words, { tall = false, exported = null } = {}) => {
   const plot = EV.h("div", { class: `plot${tall ? " tall" : ""}`, role: "img", "aria-label": words });
+  plot.exported = exported; // what a picture of it shows, where that is more than the chart has
   const save = (format) => EV.h("button", { type: "button", class: "small", onclick: () => EV.saveFigure(plot, name, format), "aria-label": `Save ${caption} as ${format.toUpperCase()}` }, format.toUpperCase());
   const node = EV.h("figure", { id: `figure-${name}` }, EV.h("figcaption", {}, EV.h("span", {}, caption), EV.h("span", { class: "tools" }, save("png"), save("svg"))), plot);
   return { node, plot };
@@ -53,10 +57,17 @@ EV.figure = (name, caption, words, { tall = false } = {}) => {
 
 EV.saveFigure = async (plot, name, format) => {
   const { width, height } = plot.getBoundingClientRect();
-  const paper = EV.css("--surface");
-  await Plotly.relayout(plot, { paper_bgcolor: paper });
-  await Plotly.downloadImage(plot, { format, width: Math.round(width), height: Math.round(height), scale: format === "png" ? 2 : 1, filename: `${EV.about.name}-${name}` });
-  await Plotly.relayout(plot, { paper_bgcolor: "rgba(0,0,0,0)" });
+  const link = EV.h("a", { href: await EV.pictureOf(plot, format, { width: Math.round(width), height: Math.round(height) }), download: `${EV.about.name}-${name}.${format}` });
+  document.body.append(link);
+  link.click();
+  link.remove();
+};
+
+/** A figure as a data address, on the page's own paper. */
+EV.pictureOf = async (plot, format, { width, height }) => {
+  const { data, layout } = plot.exported ? plot.exported() : { data: plot.data, layout: plot.layout };
+  const figure = { data, layout: { ...EV.layout(layout), paper_bgcolor: EV.css("--surface") } };
+  return Plotly.toImage(figure, { format, width, height, scale: format === "png" ? 2 : 1 });
 };
 
 /** A small chart of one series for a card, drawn without plotly. */

@@ -41,7 +41,7 @@ EV.views.reproduction.refresh = async () => {
   view.node.append(grid);
   const drawn = found.pairs.map((pair) => [pair, EV.figure(`reproduction-${pair.name}`, pair.title, `${pair.title}: ${pair.points.length} rows`)]);
   EV.put(grid, drawn.map(([, figure]) => figure.node)); // all in place first: each is drawn to its own width
-  for (const [pair, figure] of drawn) scatter(figure, pair);
+  await Promise.all(drawn.map(([pair, figure]) => scatter(figure, pair)));
 
   function cells({ columns, rows }) {
     return EV.h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Published beside measured" }, EV.h("table", {}, EV.h("caption", {}, "Published beside measured"), EV.h("thead", {}, EV.h("tr", {}, columns.map((c) => EV.h("th", { scope: "col" }, c)))),
@@ -56,7 +56,7 @@ EV.views.reproduction.refresh = async () => {
   function scatter(figure, pair) {
     const p = pair.points, all = [...p.map((q) => q.published), ...p.map((q) => q.measured)];
     const ends = [Math.min(...all), Math.max(...all)];
-    EV.draw(figure.plot, [{ type: "scatter", mode: "lines", name: "equal", x: ends, y: ends, hoverinfo: "skip", line: { color: EV.css("--muted"), dash: "dot", width: 1 } },
+    return EV.draw(figure.plot, [{ type: "scatter", mode: "lines", name: "equal", x: ends, y: ends, hoverinfo: "skip", line: { color: EV.css("--muted"), dash: "dot", width: 1 } },
       { type: "scatter", mode: "markers+text", name: "rows", x: p.map((q) => q.published), y: p.map((q) => q.measured), text: p.map((q) => EV.escaped(q.label)), textposition: "top center", hovertemplate: "%{text}: printed %{x:.4g}, measured %{y:.4g}<extra></extra>",
         error_y: p.some((q) => Number.isFinite(q.low)) ? { type: "data", symmetric: false, array: p.map((q) => (q.high ?? q.measured) - q.measured), arrayminus: p.map((q) => q.measured - (q.low ?? q.measured)), color: EV.css("--accent"), thickness: 1.2, width: 3 } : undefined, marker: { size: 9, color: EV.css("--accent") } }],
       { showlegend: false, xaxis: { title: EV.axisTitle("published") }, yaxis: { title: EV.axisTitle("measured") } });

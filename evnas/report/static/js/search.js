@@ -25,7 +25,7 @@ EV.views.search.refresh = async () => {
   if (found.importance) importances(found.importance);
   parallel();
   view.node.append(EV.h("div", { class: "grid" }, drawn.map((d) => d.node)));
-  for (const d of drawn) EV.draw(d.plot, d.traces, d.layout);
+  await Promise.all(drawn.map((d) => EV.draw(d.plot, d.traces, d.layout)));
 
   function figure(name, caption, words, traces, layout) { drawn.push({ ...EV.figure(name, caption, words), traces, layout }); }
 

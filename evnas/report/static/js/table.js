@@ -3,6 +3,7 @@
 
 EV.PAGE = 50;
 EV.table = {};
+EV.byText = new Intl.Collator("en", { numeric: true });
 
 EV.table.build = () => {
   const table = EV.table;
@@ -14,6 +15,7 @@ EV.table.build = () => {
   table.exports = EV.h("span", { class: "tools" });
   table.head = EV.h("thead");
   table.body = EV.h("tbody");
+  table.stamps = {};
   table.pager = EV.h("nav", { class: "pager", "aria-label": "Pages of the table" });
   return EV.h("section", { class: "table", "aria-label": "Table of trials" },
     EV.h("div", { class: "bar" }, EV.h("label", { class: "filter" }, EV.h("span", {}, "Filter"), table.filter), table.chips, table.columns, table.exports),
@@ -31,8 +33,9 @@ EV.table.keys = () => {
 
 EV.table.all = () => [...Object.keys(EV.data.text), ...EV.data.numbers.keys()];
 
-EV.table.refresh = (rows, problem) => {
+EV.table.refresh = () => {
   const table = EV.table;
+  const { rows, problem } = EV.visibleRows();
   const sort = EV.state.sort || "number", falling = sort.startsWith("-"), key = sort.replace(/^-/, "");
   const ordered = sorted(rows);
   const pages = Math.max(1, Math.ceil(ordered.length / EV.PAGE));
@@ -42,13 +45,27 @@ EV.table.refresh = (rows, problem) => {
   table.filter.setAttribute("aria-invalid", String(Boolean(problem)));
   table.says.textContent = problem ? `The filter cannot be read: ${problem}` : `${ordered.length.toLocaleString("en-GB")} of ${EV.plural(EV.data.n, "trial")}`;
   table.says.classList.toggle("wrong", Boolean(problem));
+  // each part is built anew only when what it shows has changed: a zoom changes none of them
+  const keys = EV.table.keys(), all = EV.table.all(), pins = EV.pins();
+  table.ordered = ordered;
   const focused = document.activeElement?.closest?.(".table") ? document.activeElement.id : null;
-  chips(); menu(); exportsOf(ordered); head(); body(); pager();
-  if (focused) EV.$(focused)?.focus();
+  anew("chips", [EV.state.lasso], chips);
+  anew("menu", [keys, all, EV.about.targets], menu);
+  anew("exports", [keys, pins, EV.about.name], exportsOf);
+  anew("head", [keys, sort, EV.about.targets], head);
+  anew("body", [keys, shown, pins, EV.state.trial, EV.data.lastId, EV.printedFor, EV.theme(), EV.about.name], body);
+  anew("pager", [page, pages], pager);
+  if (focused && document.activeElement?.id !== focused) EV.$(focused)?.focus();
+
+  function anew(part, given, build) {
+    const stamp = JSON.stringify(given);
+    if (table.stamps[part] !== stamp) build();
+    table.stamps[part] = stamp;
+  }
 
   function sorted(rows) {
     const text = EV.data.text[key], values = EV.data.numbers.get(key)?.values;
-    if (text) { const way = falling ? -1 : 1; return [...rows].sort((a, b) => way * text[a].localeCompare(text[b], "en", { numeric: true })); }
+    if (text) { const way = falling ? -1 : 1; return [...rows].sort((a, b) => way * EV.byText.compare(text[a], text[b])); }
     if (!values || key === "number" && !falling) return rows;
     const last = (v) => Number.isFinite(v) ? (falling ? -v : v) : Infinity; // what has no value comes last
     return [...rows].sort((a, b) => { const [x, y] = [last(values[a]), last(values[b])]; return x === y ? a - b : x - y; });
@@ -60,32 +77,29 @@ EV.table.refresh = (rows, problem) => {
 
   function menu() {
     const open = table.columns.open;
-    const keys = EV.table.keys();
     const toggle = (k, on) => EV.choose({ cols: (on ? [...keys, k] : keys.filter((c) => c !== k)).join("~") });
-    EV.put(table.columns, EV.h("summary", { id: "columns" }, "Columns"), EV.h("div", { class: "choices" }, EV.table.all().map((k, i) =>
+    EV.put(table.columns, EV.h("summary", { id: "columns" }, "Columns"), EV.h("div", { class: "choices" }, all.map((k, i) =>
       EV.h("label", { class: "tick" }, EV.h("input", { type: "checkbox", id: `column-${i}`, checked: keys.includes(k), onchange: (e) => toggle(k, e.target.checked) }), EV.heading(k)))));
     table.columns.open = open;
   }
 
-  function exportsOf(rows) {
-    const keys = EV.table.keys(), name = EV.about.name;
+  function exportsOf() {
+    const name = EV.about.name, rows = () => table.ordered;
     const button = (id, label, run, title) => EV.h("button", { type: "button", class: "small", id, onclick: run, title }, label);
-    const chosen = EV.pins().map((label) => EV.data.rows.get(label));
+    const chosen = pins.map((label) => EV.data.rows.get(label));
     EV.put(table.exports, 
-      button("save-csv", "CSV", () => EV.download(`${name}.csv`, EV.csv(keys, rows), "text/csv"), "The rows listed, with their intervals"),
-      button("save-latex", "LaTeX", () => EV.download(`${name}.tex`, EV.latex(keys, (chosen.length ? chosen : rows).slice(0, 500)), "text/plain"), chosen.length ? "The pinned rows, booktabs" : "The rows listed, booktabs, at most 500"),
-      button("save-zip", "YAML (zip)", () => EV.saveArchs(chosen.length ? chosen : rows.slice(0, 100)), chosen.length ? "Architectures of the pinned rows" : "Architectures of the first 100 rows listed"));
+      button("save-csv", "CSV", () => EV.download(`${name}.csv`, EV.csv(keys, rows()), "text/csv"), "The rows listed, with their intervals"),
+      button("save-latex", "LaTeX", () => EV.download(`${name}.tex`, EV.latex(keys, (chosen.length ? chosen : rows()).slice(0, 500)), "text/plain"), chosen.length ? "The pinned rows, booktabs" : "The rows listed, booktabs, at most 500"),
+      button("save-zip", "YAML (zip)", () => EV.saveArchs(chosen.length ? chosen : rows().slice(0, 100)), chosen.length ? "Architectures of the pinned rows" : "Architectures of the first 100 rows listed"));
   }
 
   function head() {
-    const keys = EV.table.keys();
     EV.put(table.head, EV.h("tr", {}, EV.h("th", { scope: "col" }, EV.h("span", { class: "visually-hidden" }, "Pin")), keys.map((k) =>
       EV.h("th", { scope: "col", "aria-sort": k === key ? (falling ? "descending" : "ascending") : null, class: k in EV.data.text ? null : "number" },
         EV.h("button", { type: "button", id: `sort-${k}`, onclick: () => EV.choose({ sort: k === key && !falling ? `-${k}` : k, page: null }) }, EV.heading(k), EV.h("span", { "aria-hidden": "true" }, k === key ? (falling ? " ↓" : " ↑") : ""))))));
   }
 
   function body() {
-    const keys = EV.table.keys(), pins = EV.pins();
     EV.put(table.body, ...shown.map((row) => {
       const label = EV.data.text.label[row];
       return EV.h("tr", { "data-row": row, class: EV.state.trial === label ? "chosen" : null },

@@ -57,13 +57,14 @@ EV.why = (row) => {
   const section = EV.h("section", { class: "why" }, EV.h("h3", {}, "Why it stands here"));
   const status = EV.data.text.status[row];
   if (status !== "complete") section.append(EV.h("p", {}, `It ended ${status}${EV.data.text.error[row] ? `: ${EV.data.text.error[row]}` : ""}.`));
+  if (EV.data.text.mixers[row] === "timm") section.append(EV.h("p", {}, "It is a peer from timm, measured here as a reference: it takes no place on the front."));
   const broken = EV.about.constraints.filter(({ key, at_most, bound }) => { const v = EV.data.numbers.get(key)?.values[row]; return Number.isFinite(v) && (at_most ? v > bound : v < bound); });
   for (const { key, at_most, bound } of broken) section.append(EV.h("p", {}, `It breaks ${EV.heading(key)} ${at_most ? "at most" : "at least"} ${EV.number(bound)}: ${EV.number(EV.data.numbers.get(key).values[row])}.`));
   const axes = EV.axes([EV.xKey(), EV.yKey(), ...(EV.zKey() ? [EV.zKey()] : [])]);
   if (!axes.every(({ values }) => Number.isFinite(values[row]))) return section;
   const others = [];
   for (let other = 0; other < EV.data.n; other++) {
-    if (other === row || EV.data.text.status[other] !== "complete") continue;
+    if (other === row || EV.data.text.status[other] !== "complete" || EV.data.text.mixers[other] === "timm") continue;
     let worse = false, better = false;
     for (const { values, sign } of axes) {
       const lead = sign * (values[row] - values[other]);
@@ -72,7 +73,7 @@ EV.why = (row) => {
     }
     if (!worse && better) others.push(other);
   }
-  if (!others.length) section.append(EV.h("p", {}, status === "complete" ? "No trial dominates it on these axes: it is on the front." : "No complete trial is better on both axes."));
+  if (!others.length) section.append(EV.h("p", {}, EV.data.text.mixers[row] === "timm" ? "No trial dominates it on these axes." : status === "complete" ? "No trial dominates it on these axes: it is on the front." : "No complete trial is better on both axes."));
   else {
     const near = others.map((other) => [other, EV.dominanceProbability(other, row, axes)]).sort((a, b) => b[1] - a[1] || a[0] - b[0]);
     section.append(EV.h("p", {}, `${EV.plural(near.length, "trial")} ${near.length === 1 ? "dominates" : "dominate"} it on these axes${near.length > 5 ? "; the five surest" : ""}:`));
