@@ -218,9 +218,10 @@ def test_a_small_space_is_used_up(new_store: Callable[[str], Store]) -> None:
     )
     for kind in ("random", "grid", "evolution", "nsga2"):
         with new_store(kind) as store:
+            spec = StrategySpec(kind=kind, startup=2)  # type: ignore[arg-type] # as above
             search = Search(
                 history=History(objectives=OBJECTIVES, full_budget=FULL),
-                strategy=build_strategy(StrategySpec(kind=kind), space, full_budget=FULL),  # type: ignore[arg-type] # as above
+                strategy=build_strategy(spec, space, full_budget=FULL),
                 constraints=(), targets=[TARGET], budget=BudgetSpec(trials=99), first_budget=FULL,
             )  # fmt: skip
             reason = run_search(search, store, Inline(), make_work=make_work)

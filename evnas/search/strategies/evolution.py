@@ -93,11 +93,11 @@ class Evolution:
         taken = taken | {p.digest for p in parents}
         judge = Promise(models, history.front.points, rng.getrandbits(64))
         born: dict[str, _Child] = {}
-        for generation in range(GENERATIONS):
-            breeders = parents if generation == 0 else _best(born, BREEDERS)
+        for _ in range(GENERATIONS):
+            breeders = _best(born, BREEDERS) or parents  # nobody new is born in a small space
             fresh: dict[str, _Child] = {}
             for _ in range(max(1, self.screen // GENERATIONS)):
-                child = self._made(breeders, rng, first=generation == 0)
+                child = self._made(breeders, rng, first=breeders is parents)
                 if child is not None and child.digest not in taken and child.digest not in born:
                     fresh.setdefault(child.digest, child)
             if fresh:
