@@ -77,7 +77,7 @@ class SimpleVssdDownsample(nn.Module):
 class PatchMerging(nn.Module):
     """The four phases of the map side by side, layer norm, linear map: v1.
 
-    Source: VMamba, arXiv 2401.10166, Vanilla-VMamba; EfficientVMamba; after Swin, arXiv
+    Source: VMamba, arXiv 2401.10166, Table 3 (Vanilla-VMamba); EfficientVMamba; after Swin, arXiv
     2103.14030, Section 3.1.
     """
 
@@ -97,7 +97,7 @@ class PatchMerging(nn.Module):
 class StridedConv(nn.Module):
     """A strided convolution with bias, then layer norm: 2x2 (v2) or 3x3 with padding (v3).
 
-    Source: VMamba, arXiv 2401.10166, Section 4.3 and its release. v2, which no published model
+    Source: VMamba, arXiv 2401.10166, Table 4 and its release. v2, which no published model
     uses, is zero-padded at the bottom and right where a side is odd, as v1 is; the release
     would cut the last row.
     """

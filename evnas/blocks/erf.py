@@ -34,8 +34,8 @@ def effective_receptive_field(
         ValueError: no images, or a `last_map` that gives no map.
 
     Source: Luo et al., NeurIPS 2016, Section 3; drawn as EfficientViM's Figure C (arXiv
-    2411.15241, supplement) and VMamba's Figures 6, 13 and 14 (arXiv 2401.10166) are. The papers
-    do not say how signs are treated: absolute values are our choice.
+    2411.15241, supplement) and VMamba's Figures 6, 10, 13 and 14 (arXiv 2401.10166) are. The
+    papers do not say how signs are treated: absolute values are our choice.
     """
     total, count = None, 0
     for images in batches:

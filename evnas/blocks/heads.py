@@ -23,7 +23,8 @@ class PooledHead(nn.Module):
 
     With `distillation`, a second classifier: training returns both logits, evaluation their mean.
 
-    Source: VMamba, arXiv 2401.10166; VSSD, arXiv 2407.18559; EfficientViM, Table C row H.
+    Source: VMamba, arXiv 2401.10166; VSSD, arXiv 2407.18559; EfficientViM,
+    arXiv 2411.15241, supplement, Table C row H.
     """
 
     def __init__(
@@ -59,9 +60,9 @@ class FusionHead(nn.Module):
         norms: which layer normalizes what.
         distillation: a second set of weights and classifiers on the same features.
 
-    Source: EfficientViM, arXiv 2411.15241, Figure 4 (multi-stage hidden state fusion); Table
-    C row G for `features`, where the last stage's map is the final one and there is no fourth
-    classifier, which is what its printed parameters say.
+    Source: EfficientViM, arXiv 2411.15241, Figure 4 (multi-stage hidden state fusion); the
+    supplement's Table C, row G, for `features`, where the last stage's map is the final one and
+    there is no fourth classifier, which is what its printed parameters say.
     """
 
     def __init__(

@@ -15,7 +15,7 @@ from evnas.kernels import Impl
 class EfficientVimStem(nn.Module):
     """Four 3x3 convolutions with batch norm, ReLU between them; published stride 16.
 
-    Source: EfficientViM, arXiv 2411.15241, Figure 4; widths C/8, C/4, C/2, C.
+    Source: EfficientViM, arXiv 2411.15241, Figure 4, as released: widths C/8, C/4, C/2, C.
     """
 
     def __init__(self, dim: int, stride: int, *, impl: Impl = "auto") -> None:
@@ -106,7 +106,7 @@ class PatchStem(nn.Module):
 class OverlappingStem(nn.Module):
     """Two 3x3 convolutions with bias and layer norm, GELU between: v2; published stride 4.
 
-    Source: VMamba, arXiv 2401.10166, Section 4.3.
+    Source: VMamba, arXiv 2401.10166, Table 4 (stem), as released.
     """
 
     def __init__(self, dim: int, stride: int, *, impl: Impl = "auto") -> None:

@@ -17,7 +17,7 @@ class VssBlock(nn.Module):
         norms: which layer normalizes what.
         drop_path: probability that a sample skips a branch in training.
 
-    Source: VMamba, arXiv 2401.10166, Section 4.1 and Figure 4.
+    Source: VMamba, arXiv 2401.10166, Section 4.1 and Figure 3 (c), (d).
     """
 
     def __init__(

@@ -20,7 +20,8 @@ class VssdBlock(nn.Module):
         norms: which layer normalizes what.
         drop_path: probability that a sample skips a branch in training.
 
-    Source: VSSD, arXiv 2407.18559, appendix Section 3 and Figure 2, and its release.
+    Source: VSSD, arXiv 2407.18559, appendix Section 3 and Figure 2 (which leaves the units
+    out), and its release.
     """
 
     def __init__(

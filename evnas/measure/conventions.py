@@ -146,8 +146,8 @@ _FVCORE: tuple[Rule, ...] = (
 EXACT = Convention("exact", "every contraction, all heads; see evnas/measure/operators.py")
 EFFICIENTVIM = Convention(
     "efficientvim",
-    "EfficientViM, arXiv 2411.15241, Tables 1, 2, B, C: its layer norms are written out, so free; "
-    "of the pools only the head's is seen. A mixer of VSSD counts as in its own code.",
+    "EfficientViM, arXiv 2411.15241, supplement, Tables B, C: its layer norms are written out, so "
+    "free; of the pools only the head's is seen. A mixer of VSSD counts as in its own code.",
     (
         _inside("NcSsd", _layer_norm),
         _free(*LAYER_NORMS),

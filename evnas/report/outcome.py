@@ -63,7 +63,7 @@ def predictors_of(folder: Path) -> tuple[Mapping[str, Column], Column]:
     table = table_of(folder)
     keys = {"top1_percent": "proxy top-1", "flops_g": "flops", "params_m": "params"}
     known = {c.key for c in table.columns} if table is not None else set()
-    if table is None or "top1_percent" not in known:
+    if table is None or "top1_difference" not in known:
         raise StoreError(f"{folder}: must be an ablation with a proxy and a published table")
     truth = [number(line.cells["top1_percent"].published) for line in table.lines]
     if all(value is None for value in truth):

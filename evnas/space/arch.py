@@ -55,7 +55,7 @@ class _Frozen(BaseModel):
 class StemSpec(_Frozen):
     """Image to first map, (B, 3, H, W) -> (B, C1, H/stride, W/stride), rounded up or down by kind.
 
-    `efficientvim`: four 3x3 convolutions (EfficientViM, arXiv 2411.15241, Section 4);
+    `efficientvim`: four 3x3 convolutions (EfficientViM, arXiv 2411.15241, Figure 4);
     `vssd`: the overlapping convolutional stem of VSSD's released models; `vssd_simple`: 4x4
     patches, its toggle; `vmamba_v1`: 4x4 patches with layer norm (Vanilla-VMamba and
     EfficientVMamba); `vmamba_v2`: two 3x3 convolutions (VMamba, arXiv 2401.10166).

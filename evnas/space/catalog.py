@@ -50,7 +50,7 @@ def catalog() -> Mapping[str, Entry]:
 
 
 def _efficientvim() -> list[Entry]:
-    """EfficientViM, arXiv 2411.15241, Tables 1 and 2."""
+    """EfficientViM, arXiv 2411.15241: the released models, with and without distillation heads."""
     sizes: list[tuple[str, tuple[int, ...], tuple[int, ...], tuple[int, ...], int]] = [
         ("m1", (128, 192, 320), (2, 2, 2), (49, 25, 9), 224),
         ("m2", (128, 256, 512), (2, 2, 2), (49, 25, 9), 224),

@@ -24,7 +24,7 @@ class MixerSpec(BaseModel):
 
 
 class HsmSsd(MixerSpec):
-    """Hidden-state-mixer state-space duality (EfficientViM, arXiv 2411.15241, Section 4.1)."""
+    """Hidden-state-mixer state-space duality (EfficientViM, arXiv 2411.15241, Fig. 2)."""
 
     kind: Literal["hsm_ssd"] = "hsm_ssd"
     states: int = Field(default=49, ge=1, le=4096)
@@ -44,7 +44,7 @@ class HsmSsd(MixerSpec):
 
 
 class NcSsd(MixerSpec):
-    """Non-causal state-space duality (VSSD, arXiv 2407.18559, Section 3)."""
+    """Non-causal state-space duality (VSSD, arXiv 2407.18559)."""
 
     kind: Literal["nc_ssd"] = "nc_ssd"
     states: int = Field(default=64, ge=1, le=4096)

@@ -26,9 +26,10 @@ class Teacher:
 class Recipe:
     """EfficientViM's training recipe; every default is a value of the released code.
 
-    Source: EfficientViM, arXiv 2411.15241, Section 5.1 and the released training code.
-    Deviations: one device, so its eight times 256 images are `accumulate` = 8 batches a step
-    (batch norm sees 256 images, as there); bfloat16 in place of float16 with loss scaling.
+    Source: EfficientViM, arXiv 2411.15241, supplement, Section A and Table A, and the released
+    training code. Deviations: one device, so its eight times 256 images are `accumulate` = 8
+    batches a step (batch norm sees 256 images, as there); bfloat16 in place of float16 with loss
+    scaling; gammas of channel norms are not decayed, as `decay_groups` says.
     """
 
     epochs: int = 300

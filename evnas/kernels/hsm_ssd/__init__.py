@@ -42,8 +42,8 @@ def hsm_ssd_compress(
         ValueError: shapes that do not fit one another.
         KernelUnavailable: `impl` names a kernel that cannot run on these tensors.
 
-    Source: EfficientViM, arXiv 2411.15241, Sec. 3.2 (HSM-SSD), Alg. 1; heads and the shared score
-    are its ablations.
+    Source: EfficientViM, arXiv 2411.15241, Fig. 2 (right), Alg. 1; heads and the shared score are
+    rows E and F of its supplement's Table C.
     """
     _check_compress(u, dt, B, A, heads)
     require(impl, u)
@@ -117,7 +117,7 @@ def hsm_ssd(
         ValueError: shapes that do not fit one another.
         KernelUnavailable: `impl` names a kernel that cannot run on these tensors.
 
-    Source: EfficientViM, arXiv 2411.15241, Sec. 3.2 and Alg. 1.
+    Source: EfficientViM, arXiv 2411.15241, Fig. 2 (right) and Alg. 1.
     """
     _check_compress(u, dt, B, A, heads)
     if C.shape != B.shape:

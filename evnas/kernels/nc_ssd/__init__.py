@@ -43,7 +43,7 @@ def nc_ssd(
         ValueError: shapes that do not fit one another.
         KernelUnavailable: `impl` names a kernel that cannot run on these tensors.
 
-    Source: VSSD, arXiv 2407.18559, Sec. 3.2 (NC-SSD).
+    Source: VSSD, arXiv 2407.18559, as released; drawn in EfficientViM, arXiv 2411.15241, Fig. 2.
     """
     _check(v, delta, A_log, B, C, D, heads)
     require(impl, v)

@@ -59,7 +59,7 @@ def ss2d_scan(
         KernelUnavailable: `impl` names a kernel that cannot run on these tensors.
 
     Source: VMamba, arXiv 2401.10166, Sec. 4.2 (SS2D), Table 10 (scan patterns); EfficientVMamba,
-    arXiv 2403.09977, Sec. 3.2 (ES2D).
+    arXiv 2403.09977, Sec. 4.1 (ES2D).
     """
     _check(u, delta, A, B, C, D, delta_bias, scan, step)
     require(impl, u)

@@ -25,8 +25,8 @@ def scan_orders(scan: str, H: int, W: int, *, step: int = 1) -> tuple[Tensor, Te
         write: same shape, the pixel that receives the result; it differs from `read` in route 1
             of "rows" and "cols" only, which is not flipped back.
 
-    Source: VMamba, arXiv 2401.10166, Fig. 3 and Table 10 for unidi, bidi, cascade ("rows" then
-    "cols") and cross; EfficientVMamba, arXiv 2403.09977, Sec. 3.2 for "atrous", of which only
+    Source: VMamba, arXiv 2401.10166, Fig. 12 and Table 10 for unidi, bidi, cascade ("rows" then
+    "cols") and cross; EfficientVMamba, arXiv 2403.09977, Sec. 4.1 for "atrous", of which only
     step 2 is published.
     """
     grid = torch.arange(H * W).view(H, W)
