@@ -76,11 +76,12 @@ def throughput_ratio(timed: Timed, printed: Interval | None) -> Cell:
         return Cell(published=text, status=timed.status)
     measured = record.measurements.get("throughput_ratio")
     ratio = measured.interval() if measured else Interval(1.0, 1.0, 1.0)
+    apart = _apart(timed, record)
     verdict = Verdict()
     if printed is None or _is_reference(timed):
         pass
-    elif timed.beside is None:
-        verdict = not_comparable("printed at another resolution than the reference's")
+    elif apart:
+        verdict = not_comparable(apart)
     elif measured is not None and len(measured.samples) < LEAST_ROUNDS:
         verdict = not_comparable(f"fewer than {LEAST_ROUNDS} rounds were measured; raise budget_s")
     else:
@@ -106,8 +107,12 @@ def peak_ratio(timed: Timed) -> Cell:
         return Cell(published=_told(printed), status=timed.status or "not measured")
     ratio = peaks[0] / peaks[1]
     verdict = Verdict()
-    if printed is not None and not _is_reference(timed):
-        verdict = against_reference(Interval(ratio, ratio, ratio), printed, neutral=1.0)
+    if printed is not None and record is not None and not _is_reference(timed):
+        apart = _apart(timed, record)
+        exactly = Interval(ratio, ratio, ratio)
+        verdict = (
+            not_comparable(apart) if apart else against_reference(exactly, printed, neutral=1.0)
+        )
     return Cell(value=ratio, published=_told(printed), verdict=verdict)
 
 
@@ -142,6 +147,14 @@ def latency_targets(results: Results) -> dict[str, int]:
 
 def _is_reference(timed: Timed) -> bool:
     return timed.candidate.digest == timed.results.sweep.reference.digest
+
+
+def _apart(timed: Timed, record: Record) -> str:
+    """Why the row's ratio is no ratio of two printed figures; "" where it is one."""
+    if timed.beside is None:
+        return "printed at another resolution than the reference's"
+    there, here = timed.printed[timed.candidate.published].resolution, record.target.split("-")[2]
+    return f"printed at {there}, measured at {here}" if there and str(there) != here else ""
 
 
 def _told(printed: Interval | None) -> str:

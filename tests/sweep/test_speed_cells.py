@@ -100,7 +100,7 @@ def test_no_verdict_where_print_had_another_resolution(table_e):
 
 
 def test_without_a_gpu_its_latency_is_print_only():
-    sweep = load_sweep(SWEEPS / "efficientvim_table_e.yaml")
+    sweep = load_sweep(SWEEPS / "efficientvim_table_e.yaml", overrides=["targets[0].device=auto"])
     small, large = "cpu-torch-256-b4-float32", "cpu-torch-256-b16-float32"
     records = [
         timed(sweep, "SHViT-S4", target=small, img_s=40, ratio=1.5),
@@ -110,6 +110,15 @@ def test_without_a_gpu_its_latency_is_print_only():
     assert cell(table, "SHViT-S4", "gpu_ms_per_img").status == "print only"
     assert cell(table, "SHViT-S4", "cpu_ms_per_batch").value == pytest.approx(100)
     assert cell(table, "SHViT-S4", "throughput_ratio@1").published == "1.172"
+
+
+def test_a_target_that_was_left_out_is_told_in_the_head():
+    sweep = load_sweep(SWEEPS / "efficientvim_table_e.yaml")
+    cpu = "cpu-torch-256-b16-float32"
+    table = ablation(sweep, [timed(sweep, "SHViT-S4", target=cpu, index=1, ratio=1.6)], {})
+    assert "target 1, cuda, was not here: nothing was measured on it" in table.conditions
+    assert cell(table, "SHViT-S4", "gpu_ms_per_img").status == "not run"
+    assert cell(table, "SHViT-S4", "gpu_ms_per_img").published == "0.12"
 
 
 @pytest.fixture
@@ -181,3 +190,13 @@ def test_the_reference_has_its_speed_beside_the_other_rows():
     assert cell(table, "A", "throughput_ratio").value == 1.0
     assert cell(table, "B", "throughput_ratio").value == pytest.approx(0.7)
     assert any("row A: its samples from all alternations" in told for told in table.conditions)
+
+
+def test_no_verdict_where_a_row_was_measured_at_another_resolution_than_printed():
+    sweep = load_sweep(SWEEPS / "vmamba_table_9.yaml")
+    small = "cpu-torch-192-b2-float32"
+    table = ablation(sweep, [timed(sweep, "Swin-T@384", target=small, ratio=0.4)], {})
+    assert cell(table, "Swin-T@384", "throughput_ratio").value == pytest.approx(0.4)
+    assert told(table, "Swin-T@384", "throughput_ratio") == (
+        "not comparable: printed at 384, measured at 192"
+    )
