@@ -57,7 +57,7 @@ class Expression:
     def holds(self, arch: Mapping[str, Any], quantities: Mapping[str, float]) -> bool | None:
         """Whether it holds for the plain form of an architecture; None where that is unknown."""
         try:
-            answer = self._ask({**arch, **quantities})
+            answer = self._ask({**arch, **quantities} if quantities else arch)
         except (TypeError, ZeroDivisionError) as e:
             raise SpecError(f"cannot be worked out ({e})", self.text) from None
         return None if answer is None else bool(answer)
@@ -216,7 +216,7 @@ def _walk(here: Any, steps: Sequence[str | int | slice]) -> Any:
         if isinstance(step, slice):
             return [_walk(item, steps[i + 1 :]) for item in here[step]]
         if isinstance(step, str):
-            here = here.get(step) if isinstance(here, Mapping) else None
+            here = here.get(step) if isinstance(here, dict) else None
         else:
             here = here[step] if -len(here) <= step < len(here) else None
     return here

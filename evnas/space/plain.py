@@ -17,6 +17,24 @@ def copied(data: Any) -> Any:
     return data
 
 
+Shape = tuple[tuple[str | int, "Shape"], ...]
+"""Where plain data holds lists and mappings: key or index -> the same of what stands there."""
+
+
+def shape_of(data: Any) -> Shape:
+    """The shape of a list or mapping, for `cloned`."""
+    items = data.items() if isinstance(data, dict) else enumerate(data)
+    return tuple((key, shape_of(v)) for key, v in items if isinstance(v, dict | list))
+
+
+def cloned(data: Any, shape: Shape) -> Any:
+    """A copy of a list or mapping of a known shape: `copied` without a look at every scalar."""
+    new = data.copy()
+    for key, inner in shape:
+        new[key] = cloned(data[key], inner)
+    return new
+
+
 def look(data: Any, place: Concrete) -> Any:
     """What stands at a place of plain data; None where there is no such place."""
     for step in place:

@@ -5,10 +5,10 @@ anybody proposes comes through `check`.
 """
 
 import itertools
-import json
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from evnas.errors import SpecError
 from evnas.space.arch import ArchSpec
@@ -16,8 +16,9 @@ from evnas.space.axes import COUNT, Axis, compile_axes
 from evnas.space.domains import Value
 from evnas.space.expressions import Expression, parse_expression
 from evnas.space.paths import assign, diff, spell
-from evnas.space.plain import Plain, look, put
+from evnas.space.plain import Plain, look
 from evnas.space.search_spec import SpaceSpec
+from evnas.space.writing import Writer
 
 Point = dict[str, Value]
 """Axis key -> value, for the axes that exist in it, in the space's order."""
@@ -35,6 +36,8 @@ class Fault:
     """The fields that took part, as far as known."""
     count: int = 1
     """How many conditions are broken."""
+    raw: Plain | None = field(default=None, repr=False, compare=False)
+    """The plain form of an architecture that can be built and only breaks conditions."""
 
 
 class SearchSpace:
@@ -47,13 +50,8 @@ class SearchSpace:
         self.axes = tuple(axes)
         self.by_key = {axis.key: axis for axis in axes}
         self.require = tuple(require)
-        # JSON text: reading it is several times faster than copying the plain form in Python
-        self._raw = json.dumps(raw)
-        self._templates = {
-            axis.key: {v: [json.dumps(t) for t in ts] for v, ts in axis.templates.items()}
-            for axis in axes
-            if axis.templates is not None
-        }
+        self._writer = Writer(raw, axes)
+        self._parents = frozenset(axis.parent for axis in axes if axis.parent)
         self._touching: dict[str, frozenset[str]] = {}
         self._ordered: dict[str, list[Axis]] = {}
         for axis in axes:
@@ -119,17 +117,17 @@ class SearchSpace:
 
     def plain(self, point: Mapping[str, Value]) -> Plain:
         """The plain form that a point means, not yet validated."""
-        raw: Plain = json.loads(self._raw)
-        for axis in self.axes:
-            if axis.key not in point or axis.key == COUNT:
-                continue
-            value = point[axis.key]
-            texts = None if axis.templates is None else self._templates[axis.key][value]
-            for i, place in enumerate(axis.places):
-                put(raw, place, value if texts is None else json.loads(texts[i]))
-        if COUNT in point:
-            del raw["stages"][int(point[COUNT]) :]
-        return raw
+        return self._writer.plain(point)
+
+    def moved(self, point: Mapping[str, Value], axis: Axis, value: Value) -> Point | None:
+        """A complete point with one axis moved and its list put in order; None where that makes
+        axes exist or vanish."""
+        if axis.key in self._parents:
+            return None
+        there = {**point, axis.key: value}
+        if axis.order:
+            self.put_in_order(there)
+        return there
 
     def check(self, point: Mapping[str, Value]) -> ArchSpec | Fault:
         """The architecture of a point, or what speaks against it."""
@@ -137,14 +135,17 @@ class SearchSpace:
             arch = ArchSpec.from_dict(self.plain(point))
         except SpecError as e:
             return Fault(str(e), (e.path,), 1 + len(self.require))
-        broken = self._broken(arch) if self.require else []
+        if not self.require:
+            return arch
+        raw = arch.to_dict()
+        broken = self.broken(raw)
         if not broken:
             return arch
         fields = tuple(path for e in broken for path in e.fields)
-        return Fault(f"breaks {broken[0].text}", fields, len(broken))
+        return Fault(f"breaks {broken[0].text}", fields, len(broken), raw)
 
-    def _broken(self, arch: ArchSpec) -> list[Expression]:
-        raw = arch.to_dict()
+    def broken(self, raw: Mapping[str, Any]) -> list[Expression]:
+        """The conditions that the plain form of an architecture breaks."""
         return [e for e in self.require if e.holds(raw, {}) is False]
 
     def decode(self, point: Mapping[str, Value]) -> ArchSpec:

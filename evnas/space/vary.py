@@ -6,13 +6,18 @@ Whatever comes in, what goes out is a valid point of the space with its architec
 import random
 import re
 from collections.abc import Mapping
+from functools import partial
 
 from evnas.space.arch import ArchSpec
 from evnas.space.axes import COUNT, Axis
 from evnas.space.domains import Value
+from evnas.space.paths import Concrete
+from evnas.space.plain import has, look, put
 from evnas.space.space import Fault, Point, SearchSpace
 
 MOST_REPAIRS = 60
+MOST_LOOKS = 8
+"""Values of an axis that are held against the conditions before one is tried in earnest."""
 _NAMED = re.compile(r"head\.fusion|stages\[\d+\]")
 """Fields that a fault of the whole names in its sentence."""
 
@@ -23,20 +28,22 @@ def completed(space: SearchSpace, point: Mapping[str, Value], rng: random.Random
     A knob of a branch just entered takes the value that the branch left behind had at the same
     field, where the new branch allows one near it.
     """
-    left = {
-        place: value
-        for key, value in point.items()
-        if (axis := space.by_key.get(key)) is not None
-        for place in axis.places
-    }
+    left: dict[Concrete, Value] | None = None
     whole: Point = {}
     for axis in space.active(whole):
         value = point.get(axis.key)
         if value is None or value not in axis.domain:
+            if left is None:
+                left = _left_behind(space, point)
             value = _carried(axis, left.get(axis.places[0]) if value is None else value, rng)
         whole[axis.key] = value
     space.put_in_order(whole)
     return whole
+
+
+def _left_behind(space: SearchSpace, point: Mapping[str, Value]) -> dict[Concrete, Value]:
+    known = [(space.by_key[key], value) for key, value in point.items() if key in space.by_key]
+    return {place: value for axis, value in known for place in axis.places}
 
 
 def _carried(axis: Axis, old: Value | None, rng: random.Random) -> Value:
@@ -61,23 +68,55 @@ def repair(
             return here, found
         blamed = _blamed(space, here, found)
         axis = blamed[int(rng.random() * len(blamed))]
-        near = rng.random() < 0.4  # small moves keep the point, large ones reach far conditions
-        value = axis.domain.neighbour(here[axis.key], rng) if near else axis.domain.draw(rng)
-        there = completed(space, {**here, axis.key: value}, rng)
+        value = _mending(space, here[axis.key], axis, fault=found, rng=rng)
+        if value == here[axis.key]:
+            continue
+        there = space.moved(here, axis, value)
+        if there is None:
+            there = completed(space, {**here, axis.key: value}, rng)
         then = space.check(there)
         if isinstance(then, ArchSpec) or then.count <= found.count:
             here, found = there, then
     return (here, found) if isinstance(found, ArchSpec) else space.sample(rng)
 
 
+def _mending(
+    space: SearchSpace, old: Value, axis: Axis, *, fault: Fault, rng: random.Random
+) -> Value:
+    """Another value of an axis; of a few, the first with which fewer conditions are broken."""
+    near = rng.random() < 0.4  # small moves keep the point, large ones reach far conditions
+    draw = partial(axis.domain.neighbour, old, rng) if near else partial(axis.domain.draw, rng)
+    raw, places = fault.raw, axis.places
+    scalar = axis.templates is None and axis.key != COUNT
+    if raw is None or not scalar or not all(has(raw, place) for place in places):
+        return draw()
+    before = [look(raw, place) for place in places]
+    for _ in range(MOST_LOOKS):
+        value = draw()
+        for place in places:
+            put(raw, place, value)
+        if len(space.broken(raw)) < fault.count:
+            break
+    for place, kept in zip(places, before, strict=True):
+        put(raw, place, kept)
+    return value
+
+
 def _blamed(space: SearchSpace, point: Point, fault: Fault) -> list[Axis]:
-    live = [axis for axis in space.active(point) if len(axis.domain) > 1]
-    named = [path for path in fault.paths if path] or _NAMED.findall(fault.reason)
+    """The axes of a point that may mend a fault, in the point's order."""
     keys: set[str] = set()
-    for path in named:
+    for path in [path for path in fault.paths if path] or _named(fault.reason):
         keys |= space.touching(path.partition("[*]")[0])
-    touched = [axis for axis in live if axis.key in keys]
-    return touched or live or list(space.axes)
+    live = [axis for key in point if len((axis := space.by_key[key]).domain) > 1]
+    return [axis for axis in live if axis.key in keys] or live or list(space.axes)
+
+
+def _named(reason: str) -> list[str]:
+    """What a sentence about the whole blames: a field, or which mixer a stage has."""
+    found = []
+    for name in _NAMED.findall(reason):
+        found += [f"{name}.mixer.kind", f"{name}.block"] if name.startswith("stages") else [name]
+    return found
 
 
 def mutate(
