@@ -37,22 +37,18 @@ class Case:
 
     def inputs(self) -> dict[str, Tensor]:
         """Random inputs; activations in the case's precision, parameters in float32."""
-        return _INPUTS[self.op](self, torch.Generator(self.device).manual_seed(0))
+        on_meta = self.device == "meta"
+        generator = None if on_meta else torch.Generator(self.device).manual_seed(0)
+        return _INPUTS[self.op](self, generator)
 
     def flop(self) -> int:
         """FLOPs of the forward, 2 a multiply-add."""
-        shapes = [tuple(t.shape) for t in self.inputs().values()]
-        extra: tuple[Any, ...] = {
-            "selective_scan": (True,),
-            "ss2d_scan": (self.options.get("scan"), self.options.get("step", 1)),
-            "hsm_ssd": (1,),
-            "channel_layer_norm": (1e-5,),
-        }.get(self.op, ())
-        return 2 * MACS[f"evnas.{self.op}.default"](*shapes, *extra, "auto")
+        shapes = {name: tuple(t.shape) for name, t in self.inputs().items()}
+        return 2 * MACS[self.op](shapes | self.options)
 
 
 def cases(device: str, *, quick: bool) -> Iterator[Case]:
-    """All shapes and precisions on a GPU; on a CPU float32 at small batches."""
+    """All shapes and precisions on a GPU, or of one on meta; on a CPU float32 at small batches."""
     if device == "cpu":
         for resolution in (224,) if quick else (224, 512):
             yield from _shapes(resolution, "float32", device, batches=(16, 1, 1, 1))
@@ -100,6 +96,53 @@ def ours(case: Case, impl: str = "auto") -> Run:
     if case.op == "selective_scan":
         options["delta_softplus"] = True
     return lambda **inputs: op(**inputs, **options, impl=impl)
+
+
+def launchers(case: Case) -> dict[str, Callable[[], object]]:
+    """Forward and backward as Triton launches them, on meta tensors that hold nothing."""
+    from evnas.kernels.channel_layer_norm import kernel as norm
+    from evnas.kernels.hsm_ssd import kernel as hsm
+    from evnas.kernels.nc_ssd import kernel as nc
+    from evnas.kernels.selective_scan import kernel as scan
+    from evnas.kernels.ss2d_scan import kernel as ss2d
+    from evnas.kernels.ss2d_scan.backward import kernel as ss2d_backward
+
+    given = case.inputs()
+    t, x = list(given.values()), next(iter(given.values()))
+    if case.op == "selective_scan":
+        return {
+            "forward": lambda: scan.selective_scan_triton(*t, delta_softplus=True),
+            "backward": lambda: scan.selective_scan_triton_backward(x, *t, delta_softplus=True),
+        }
+    if case.op == "ss2d_scan":
+        routes = {"scan": case.options["scan"], "step": case.options.get("step", 1)}
+        return {
+            "forward": lambda: ss2d.ss2d_scan_triton(*t, **routes),
+            "backward": lambda: ss2d_backward.ss2d_scan_triton_backward(x, *t, **routes),
+        }
+    if case.op == "nc_ssd":
+        state = x.new_empty((*x.shape[:2], given["B"].shape[1])).float()
+        return {
+            "forward": lambda: nc.nc_ssd_triton(*t),
+            "backward": lambda: nc.nc_ssd_triton_backward(x, state, *t, state),
+        }
+    if case.op == "channel_layer_norm":
+        return {
+            "forward": lambda: norm.channel_layer_norm_triton(*t, 1e-5),
+            "backward": lambda: norm.channel_layer_norm_triton_backward(x, *t[:2], 1e-5),
+        }
+    u, dt, B, C = t[:4]
+    h0, log_sum = u.new_empty((*u.shape[:2], B.shape[1])).float(), dt[..., :1].float()
+    return {
+        "forward": lambda: (
+            hsm.compress_triton(u, dt, B, heads=1),
+            hsm.expand_triton(h0, C, dtype=u.dtype),
+        ),
+        "backward": lambda: (
+            hsm.compress_triton_backward(h0, h0, u, dt, B, log_sum, heads=1),
+            hsm.expand_triton_backward(u, h0, C),
+        ),
+    }
 
 
 def peers(case: Case) -> dict[str, Run | str]:
@@ -151,7 +194,7 @@ def _mamba(case: Case) -> Run | str:
 class _Draw:
     """Random tensors on the case's device, in its precision."""
 
-    def __init__(self, case: Case, generator: torch.Generator) -> None:
+    def __init__(self, case: Case, generator: torch.Generator | None) -> None:
         self._case, self._generator = case, generator
 
     def tokens(self, *shape: int) -> Tensor:
@@ -164,7 +207,7 @@ class _Draw:
         return -torch.exp(0.5 * self.weights(*shape))
 
 
-def _selective_scan(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
+def _selective_scan(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
     draw, (C, N, L), Bt, K = _Draw(case, generator), case.shape, case.batch, 4
     return {
         "x": draw.tokens(Bt, K * C, L),
@@ -177,7 +220,7 @@ def _selective_scan(case: Case, generator: torch.Generator) -> dict[str, Tensor]
     }
 
 
-def _ss2d_scan(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
+def _ss2d_scan(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
     draw, (C, N, side), Bt, K = _Draw(case, generator), case.shape, case.batch, 4
     return {
         "u": draw.tokens(Bt, C, side, side),
@@ -190,7 +233,7 @@ def _ss2d_scan(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
     }
 
 
-def _hsm_ssd(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
+def _hsm_ssd(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
     draw, (C, N, L), Bt = _Draw(case, generator), case.shape, case.batch
     return {
         "u": draw.tokens(Bt, C, L),
@@ -204,7 +247,7 @@ def _hsm_ssd(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
     }
 
 
-def _nc_ssd(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
+def _nc_ssd(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
     draw, (heads, p, N, L), Bt = _Draw(case, generator), case.shape, case.batch
     return {
         "v": draw.tokens(Bt, heads * p, L),
@@ -216,7 +259,7 @@ def _nc_ssd(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
     }
 
 
-def _channel_layer_norm(case: Case, generator: torch.Generator) -> dict[str, Tensor]:
+def _channel_layer_norm(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
     draw, (C, side) = _Draw(case, generator), case.shape
     return {
         "x": draw.tokens(case.batch, C, side, side),

@@ -1,9 +1,8 @@
 """What an operator costs: formulas in exact multiply-adds, and the operators known to be free.
 
 The exact count is of contractions alone: convolutions, linear maps, matrix products, attention
-and scans, one multiply-add (MAC) each, biases not counted. A scan step counts three a state (the
-input dt B x into the state, the decayed state, the read-out C h) and one a channel for the skip D.
-Norms, activations, gates, sums, pools and copies count nothing.
+and scans, one multiply-add (MAC) each, biases not counted; those of our own operators are in
+`evnas.kernels.flops`. Norms, activations, gates, sums, pools and copies count nothing.
 """
 
 import math
@@ -13,11 +12,10 @@ from typing import Any
 import torch
 
 from evnas.errors import MeasurementError
+from evnas.kernels import flops
 
 Arguments = Mapping[str, Any]
 Formula = Callable[[Arguments, tuple[tuple[int, ...], ...]], int]
-
-SCAN_MACS_PER_STATE = 3
 
 
 def known(op: str) -> bool:
@@ -91,44 +89,8 @@ def _attention(a: Arguments, outputs: tuple[tuple[int, ...], ...]) -> int:
     return int(math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1]))
 
 
-def _selective_scan(a: Arguments, outputs: tuple[tuple[int, ...], ...]) -> int:
-    batch, width, length = a["x"]
-    states = a["A"][-1]
-    return int(batch * length * width * (SCAN_MACS_PER_STATE * states + 1))
-
-
-def _ss2d_scan(a: Arguments, outputs: tuple[tuple[int, ...], ...]) -> int:
-    batch, width, height, breadth = a["u"]
-    routes, states = a["A"][0], a["A"][-1]
-    if a["scan"] == "atrous":  # each pixel is in one route alone, after padding
-        step = int(a.get("step", 1))
-        pixels = routes * math.ceil(height / step) * math.ceil(breadth / step)
-    else:
-        pixels = routes * height * breadth
-    return int(batch * pixels * width * (SCAN_MACS_PER_STATE * states + 1))
-
-
-def _hsm_ssd_compress(a: Arguments, outputs: tuple[tuple[int, ...], ...]) -> int:
-    batch, width, length = a["u"]
-    return int(batch * width * length * a["B"][1])
-
-
-def _hsm_ssd_expand(a: Arguments, outputs: tuple[tuple[int, ...], ...]) -> int:
-    batch, width, states = a["h"]
-    return int(batch * width * states * a["C"][2])
-
-
-def _hsm_ssd(a: Arguments, outputs: tuple[tuple[int, ...], ...]) -> int:
-    batch, width, length = a["u"]
-    states = a["B"][1]
-    tokens = 2 * width * length * states
-    return int(batch * (tokens + states * (math.prod(a["Q"]) + math.prod(a["O"]))))
-
-
-def _nc_ssd(a: Arguments, outputs: tuple[tuple[int, ...], ...]) -> int:
-    """The state of every head and its read-out."""
-    batch, width, length = a["v"]
-    return int(2 * batch * width * length * a["B"][1])
+def _of_ours(formula: Callable[[Arguments], int]) -> Formula:
+    return lambda a, outputs: formula(a)
 
 
 MACS: Mapping[str, Formula] = {
@@ -145,12 +107,7 @@ MACS: Mapping[str, Formula] = {
     "aten.baddbmm": _product("batch1"),
     "aten.einsum": _einsum,
     "aten.scaled_dot_product_attention": _attention,
-    "evnas.selective_scan": _selective_scan,
-    "evnas.ss2d_scan": _ss2d_scan,
-    "evnas.hsm_ssd_compress": _hsm_ssd_compress,
-    "evnas.hsm_ssd_expand": _hsm_ssd_expand,
-    "evnas.hsm_ssd": _hsm_ssd,
-    "evnas.nc_ssd": _nc_ssd,
+    **{f"evnas.{name}": _of_ours(formula) for name, formula in flops.MACS.items()},
 }
 
 PRICED_BY_PAPERS = frozenset(
@@ -161,7 +118,6 @@ PRICED_BY_PAPERS = frozenset(
         "aten.adaptive_avg_pool1d",
         "aten.adaptive_avg_pool2d",
         "aten.mean",
-        "evnas.channel_layer_norm",
     }
 )
 """No contraction, so exactly free, but counted by one paper's convention or another's."""
