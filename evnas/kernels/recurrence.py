@@ -1,14 +1,16 @@
 """A diagonal linear recurrence in plain torch: blocks side by side, no loop over the sequence.
 
-A sequence of T * M steps lies in an array (T, ..., M) with step t = m * T + i at [i, ..., m]: M
-lines of T steps. Each line is cut into blocks of `block_length(T)` steps. All blocks of all rows
-advance together, so that the loop runs over the few steps of one block on large contiguous
-slices; block ends are then chained, and a second sweep starts each block from its true state.
-Only products of decays in [0, 1] are formed, so nothing overflows however strong the decay is.
+A sequence of T * M steps lies in an array (K, T, ..., M) of K routes, with step t = m * T + i of
+route k at [k, i, ..., m]: M lines of T steps. Each line is cut into blocks of `block_length(T)`
+steps. All blocks of all rows advance together, so that the loop runs over the few steps of one
+block on large contiguous slices; block ends are then chained, and a second sweep starts each
+block from its true state. Only products of decays in [0, 1] are formed, so nothing overflows
+however strong the decay is.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import torch
 from torch import Tensor
@@ -23,7 +25,7 @@ def block_length(T: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Walk:
-    """How the blocks of an (T, ..., M) array chain into sequences."""
+    """How the blocks of one route chain into sequences."""
 
     reverse: bool = False  # from the last step to the first
     fresh: bool = False  # every line is a sequence of its own: no state crosses lines
@@ -33,80 +35,99 @@ class Walk:
         return Walk(reverse=not self.reverse, fresh=self.fresh)
 
     def steps(self, blocks: Tensor) -> Sequence[Tensor]:
-        """The slices (J, ..., M) of an array (T, ..., M), in the order of the walk."""
-        T = blocks.shape[0]
-        length = block_length(T)
-        slices = blocks.view(T // length, length, *blocks.shape[1:]).unbind(1)
+        """The slices (k, J, ..., M) of an array (k, T, ..., M), in the order of the walk."""
+        slices = _blocks(blocks).unbind(2)
         return slices[::-1] if self.reverse else slices
 
 
+def alike(walks: Sequence[Walk]) -> Iterator[tuple[slice, Walk]]:
+    """Routes in a row that walk the same way, which advance together: their slice, their walk."""
+    first = 0
+    for walk, routes in groupby(walks):
+        last = first + len(list(routes))
+        yield slice(first, last), walk
+        first = last
+
+
 def block_sums(steps: Tensor) -> Tensor:
-    """(T, ..., M) -> (J, ..., M), summed over the steps of each block."""
-    length = block_length(steps.shape[0])
-    return steps.view(-1, length, *steps.shape[1:]).sum(1)
+    """(K, T, ..., M) -> (K, J, ..., M), summed over the steps of each block."""
+    return _blocks(steps).sum(2)
 
 
-def scan_(decay: Sequence[Tensor], drive: Sequence[Tensor], product: Tensor, walk: Walk) -> Tensor:
+def _blocks(steps: Tensor) -> Tensor:
+    """(K, T, ..., M) -> (K, J, block length, ..., M)."""
+    length = block_length(steps.shape[1])
+    return steps.view(steps.shape[0], -1, length, *steps.shape[2:])
+
+
+def scan_(decay: Sequence[Tensor], drive: Sequence[Tensor], product: Tensor, walk: Walk) -> None:
     """Turn `drive` into the states h = decay * h + drive, in place.
 
     Args:
-        decay: slices (J, ..., M) in the order of the walk, in [0, 1].
+        decay: slices (k, J, ..., M) in the order of the walk, in [0, 1].
         drive: slices of the same shape, overwritten.
-        product: (J, ..., M), the product of the decays of each block.
+        product: (k, J, ..., M), the product of the decays of each block.
         walk: how blocks chain.
-
-    Returns:
-        (J, ..., M): the state that each block started from.
     """
-    start = starts(decay, drive, product, walk)
-    state = start
+    state = starts(decay, drive, product, walk)
     for a, b in zip(decay, drive, strict=True):
         state = b.addcmul_(a, state)
-    return start
 
 
 def starts(
     decay: Sequence[Tensor], drive: Sequence[Tensor], product: Tensor, walk: Walk
 ) -> Tensor:
-    """(J, ..., M): the state from which each block starts. Arguments as in `scan_`."""
-    if walk.fresh and product.shape[0] == 1:
+    """(k, J, ..., M): the state from which each block starts. Arguments as in `scan_`."""
+    if walk.fresh and product.shape[1] == 1:
         return torch.zeros_like(product)
-    end = drive[0].clone()
+    end = drive[0].clone(memory_format=torch.contiguous_format)
     for a, b in zip(decay[1:], drive[1:], strict=True):
         torch.addcmul(b, a, end, out=end)
     return _chain_blocks(product, end, walk)
 
 
 def _chain_blocks(product: Tensor, end: Tensor, walk: Walk) -> Tensor:
-    """From each block's decay and its end state from zero, (J, ..., M), the states at starts."""
-    P, E = product.unbind(0), end.unbind(0)
+    """From each block's decay and its end state from zero, (k, J, ..., M), the states at starts.
+
+    In the order of the walk, block j starts from end[j-1] + product[j-1] * start[j-1].
+    """
+    begin = torch.empty_like(end)
+    P, E, S = product.unbind(1), end.unbind(1), begin.unbind(1)
     if walk.reverse:
-        P, E = P[::-1], E[::-1]
-    line_P, line_E = P[0], E[0]
-    for p, e in zip(P[1:], E[1:], strict=True):
-        line_E = torch.addcmul(e, p, line_E)
-        line_P = line_P * p
-    first = torch.zeros_like(line_E) if walk.fresh else _chain_lines(line_P, line_E, walk.reverse)
-    begin = [first]
-    for p, e in zip(P[:-1], E[:-1], strict=True):
-        begin.append(torch.addcmul(e, p, begin[-1]))
-    return torch.stack(begin[::-1] if walk.reverse else begin)
+        P, E, S = P[::-1], E[::-1], S[::-1]
+    if walk.fresh:
+        S[0].zero_()
+    else:
+        line_P, line_E = P[0].clone(), E[0].clone()
+        for p, e in zip(P[1:], E[1:], strict=True):
+            torch.addcmul(e, p, line_E, out=line_E)
+            line_P.mul_(p)
+        S[0].copy_(_chain_lines(line_P, line_E, walk.reverse))
+    for p, e, s, following in zip(P, E, S, S[1:], strict=False):
+        torch.addcmul(e, p, s, out=following)
+    return begin
 
 
 def _chain_lines(product: Tensor, end: Tensor, reverse: bool) -> Tensor:
-    """Exclusive scan over the last axis by doubling: log2(M) rounds, each over all lines."""
+    """The state from which each line starts, a view: log2(M) rounds of doubling over all lines.
+
+    Lines stand behind a margin of zeros, which is what reaches in from before the first line.
+    """
     M, reach = product.shape[-1], 1
-    product, end = product.clone(), end.clone()
+    margin = 1 << (M - 1).bit_length()
+    first = 0 if reverse else margin
+
+    def lines(padded: Tensor, back: int) -> Tensor:
+        """Each line's neighbour `back` lines before it in the walk."""
+        return padded.narrow(-1, first + back if reverse else first - back, M)
+
+    P, E = (t.new_zeros(2, *t.shape[:-1], margin + M) for t in (product, end))
+    lines(P[0], 0).copy_(product)
+    lines(E[0], 0).copy_(end)
+    now, then = 0, 1
     while reach < M:
-        near = slice(None, -reach) if reverse else slice(reach, None)
-        far = slice(reach, None) if reverse else slice(None, -reach)
-        wide_end, wide_product = end.clone(), product.clone()
-        wide_end[..., near].addcmul_(product[..., near], end[..., far])
-        wide_product[..., near].mul_(product[..., far])
-        end, product, reach = wide_end, wide_product, 2 * reach
-    begin = torch.zeros_like(end)
-    if reverse:
-        begin[..., :-1] = end[..., 1:]
-    else:
-        begin[..., 1:] = end[..., :-1]
-    return begin
+        near_P = lines(P[now], 0)
+        torch.addcmul(lines(E[now], 0), near_P, lines(E[now], reach), out=lines(E[then], 0))
+        torch.mul(near_P, lines(P[now], reach), out=lines(P[then], 0))
+        now, then, reach = then, now, 2 * reach
+    return lines(E[now], 1)

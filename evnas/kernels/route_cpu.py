@@ -1,7 +1,8 @@
-"""One route of a selective scan and its adjoint, on lines (T, Bt, Dm, M), in plain torch.
+"""Routes of a selective scan and their adjoint, on lines (K, T, Bt, Dm, M), in plain torch.
 
-Shared by `selective_scan` and `ss2d_scan`. The states of one n at a time are formed, never all
-N of them, and nothing but the inputs is kept between forward and backward.
+Shared by `selective_scan` and `ss2d_scan`. All K routes go through each pass together. The states
+of one n at a time are formed, never all N of them, and nothing but the inputs is kept between
+forward and backward.
 """
 
 from dataclasses import dataclass
@@ -9,32 +10,33 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .recurrence import Walk, block_sums, scan_, starts
-from .softplus import LOG2_E, softplus
+from .recurrence import Walk, alike, block_sums, scan_, starts
+from .softplus import LOG2_E, softplus, softplus_slope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """The inputs of one route; lines are (T, Bt, Dm, M) in the accumulation dtype."""
+class Routes:
+    """The inputs of K routes; lines are (K, T, Bt, Dm, M) in the accumulation dtype."""
 
-    x: Tensor  # (T, Bt, Dm, M)
-    z: Tensor  # step before softplus, bias added, (T, Bt, Dm, M)
-    A: Tensor  # (Dm, N)
-    B: Tensor  # (N, T, Bt, 1, M)
-    C: Tensor  # (N, T, Bt, 1, M)
-    D: Tensor | None  # (Dm,)
-    walk: Walk
+    x: Tensor  # (K, T, Bt, Dm, M), or (1, T, Bt, Dm, M) where all routes read the same
+    z: Tensor  # LOG2_E * (step before softplus, bias added), or the step, (K, T, Bt, Dm, M)
+    A: Tensor  # (K, Dm, N)
+    B: Tensor  # (N, K, T, Bt, 1, M)
+    C: Tensor  # (N, K, T, Bt, 1, M)
+    D: Tensor | None  # (K, Dm)
+    walks: tuple[Walk, ...]
     softplus: bool = True
 
-    def dt(self) -> Tensor:
-        """The step size, (T, Bt, Dm, M)."""
-        return softplus(self.z, torch.empty_like(self.z)) if self.softplus else self.z
+    def rate(self, n: int) -> Tensor:
+        """A of state n against an array of lines, (K, 1, 1, Dm, 1)."""
+        return self.A[:, None, None, :, n, None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RouteGradient:
-    """Gradients of the fields of a Route, of the same shapes."""
+class RoutesGradient:
+    """Gradients of the fields of Routes, of the same shapes; of x, a share a route."""
 
+    x: Tensor
     z: Tensor
     A: Tensor
     B: Tensor
@@ -42,60 +44,93 @@ class RouteGradient:
     D: Tensor | None
 
 
-def route_forward(route: Route, y: Tensor) -> None:
-    """Add the route's result to `y`, (T, Bt, Dm, M)."""
-    dt = route.dt()
-    drive = dt * route.x
-    total, decay, states = block_sums(dt), torch.empty_like(dt), torch.empty_like(dt)
-    for n in range(route.A.shape[1]):
-        rate = route.A[:, n, None] * LOG2_E  # (Dm, 1)
+def routes_forward(routes: Routes, spare: Tensor, y: Tensor) -> None:
+    """The sum of the routes' results into `y`, (T, Bt, Dm, M).
+
+    Overwrites `spare`, of the shape of z, and z itself: fresh memory costs as much as a pass.
+    """
+    dt, decay, N = spare, routes.z, routes.A.shape[2]
+    if routes.softplus:
+        softplus(routes.z, spare)
+    else:
+        dt, decay = routes.z, spare
+    _skipped(routes, y)
+    sums = block_sums(dt)
+    drive, states = (dt, dt) if N == 1 else dt.new_empty((2, *dt.shape)).unbind(0)
+    for n in range(N):
+        rate = routes.rate(n) * LOG2_E
         torch.mul(dt, rate, out=decay).exp2_()
-        torch.mul(drive, route.B[n], out=states)
-        steps = route.walk.steps
-        scan_(steps(decay), steps(states), (total * rate).exp2_(), route.walk)
-        y.addcmul_(states, route.C[n])
-    if route.D is not None:
-        y.addcmul_(route.x, route.D[:, None])
+        if n == 0:
+            torch.mul(dt, routes.x, out=drive)  # a single state's takes the place of dt
+        torch.mul(drive, routes.B[n], out=states)
+        product = (sums * rate).exp2_()
+        for part, walk in alike(routes.walks):
+            scan_(walk.steps(decay[part]), walk.steps(states[part]), product[part], walk)
+        for h, C in zip(states, routes.C[n], strict=True):
+            y.addcmul_(h, C)
 
 
-def route_backward(route: Route, gy: Tensor, gx: Tensor) -> RouteGradient:
-    """Gradients of one route for `gy`, (T, Bt, Dm, M); its share of x's is added to `gx`."""
-    dt = route.dt()
-    drive, g_drive, g_dt = dt * route.x, torch.zeros_like(dt), torch.zeros_like(dt)
-    gA, gB, gC = (torch.empty_like(p) for p in (route.A, route.B, route.C))
-    sums, edge = block_sums(dt), _next_block_first(dt, route.walk)
-    decay, states, costate = (torch.empty_like(dt) for _ in range(3))
-    for n in range(route.A.shape[1]):
-        A = route.A[:, n, None]  # (Dm, 1)
+def _skipped(routes: Routes, y: Tensor) -> None:
+    """The sum of D x over the routes into y, (T, Bt, Dm, M)."""
+    if routes.D is None:
+        y.zero_()
+    elif len(routes.x) == 1:
+        torch.mul(routes.x[0], routes.D.sum(0)[:, None], out=y)
+    else:
+        torch.sum(routes.x * routes.D[:, None, None, :, None], 0, out=y)
+
+
+def routes_backward(routes: Routes, gy: Tensor) -> RoutesGradient:
+    """Gradients of K routes for `gy`, (T, Bt, Dm, M)."""
+    shape = routes.z.shape
+    drive, g_drive, g_dt, decay, states, costate, step = routes.z.new_empty((7, *shape)).unbind(0)
+    dt = softplus(routes.z, step) if routes.softplus else routes.z
+    torch.mul(dt, routes.x, out=drive)
+    gA, gB, gC = (torch.empty_like(p) for p in (routes.A, routes.B, routes.C))
+    sums, edge = block_sums(dt), _next_block_first(dt, routes.walks)
+    for n in range(routes.A.shape[2]):
+        A = routes.rate(n)
         rate = A * LOG2_E
         torch.mul(dt, rate, out=decay).exp2_()
-        torch.mul(gy, route.C[n], out=costate)
-        _scan_costates(decay, costate, sums, edge, rate, dt, route.walk)
-        torch.mul(drive, route.B[n], out=states)
-        carried = _scan_states(decay, states, (sums * rate).exp2_(), route.walk)
-        gC[n] = states.mul_(gy).sum(2, keepdim=True)
+        torch.mul(gy, routes.C[n], out=costate)
+        _scan_costates(decay, costate, sums, edge, rate, dt, routes.walks)
+        torch.mul(drive, routes.B[n], out=states)
+        carried = _scan_states(decay, states, (sums * rate).exp2_(), routes.walks)
+        torch.sum(states.mul_(gy), 3, keepdim=True, out=gC[n])
         g_log_decay = carried.mul_(costate)
-        g_dt.addcmul_(g_log_decay, A)
-        gA[:, n] = g_log_decay.mul_(dt).sum((0, 1, 3))
-        g_drive.addcmul_(costate, route.B[n])
-        gB[n] = costate.mul_(drive).sum(2, keepdim=True)
-    g_dt.addcmul_(g_drive, route.x)
-    gx.addcmul_(g_drive, dt)
-    gD = None
-    if route.D is not None:
-        gx.addcmul_(gy, route.D[:, None])
-        gD = (gy * route.x).sum((0, 1, 3))
-    gz = g_dt.mul_(torch.sigmoid(route.z)) if route.softplus else g_dt
-    return RouteGradient(z=gz, A=gA, B=gB, C=gC, D=gD)
+        _accumulate(g_dt, g_log_decay, A, first=n == 0)
+        gA[:, :, n] = g_log_decay.mul_(dt).sum((1, 2, 4))
+        _accumulate(g_drive, costate, routes.B[n], first=n == 0)
+        torch.sum(costate.mul_(drive), 3, keepdim=True, out=gB[n])
+    g_dt.addcmul_(g_drive, routes.x)
+    gx, gD = g_drive.mul_(dt), None
+    if routes.D is not None:
+        gx.addcmul_(gy, routes.D[:, None, None, :, None])
+        gD = torch.mul(gy, routes.x, out=states[: len(routes.x)]).sum((1, 2, 4))
+        gD = gD.expand_as(routes.D)
+    if routes.softplus:
+        g_dt.mul_(softplus_slope(routes.z, states))
+    return RoutesGradient(x=gx, z=g_dt, A=gA, B=gB, C=gC, D=gD)
 
 
-def _scan_states(decay: Tensor, states: Tensor, product: Tensor, walk: Walk) -> Tensor:
+def _accumulate(total: Tensor, a: Tensor, b: Tensor, *, first: bool) -> None:
+    """total += a * b, where the first product finds no total yet."""
+    if first:
+        torch.mul(a, b, out=total)
+    else:
+        total.addcmul_(a, b)
+
+
+def _scan_states(
+    decay: Tensor, states: Tensor, product: Tensor, walks: tuple[Walk, ...]
+) -> Tensor:
     """`scan_` on whole arrays; turns `decay` into decay * previous state, and returns it."""
-    a_steps, b_steps = walk.steps(decay), walk.steps(states)
-    state = starts(a_steps, b_steps, product, walk)
-    for a, b in zip(a_steps, b_steps, strict=True):
-        a.mul_(state)
-        state = b.add_(a)
+    for part, walk in alike(walks):
+        a_steps, b_steps = walk.steps(decay[part]), walk.steps(states[part])
+        state = starts(a_steps, b_steps, product[part], walk)
+        for a, b in zip(a_steps, b_steps, strict=True):
+            a.mul_(state)
+            state = b.add_(a)
     return decay
 
 
@@ -106,29 +141,31 @@ def _scan_costates(
     edge: Tensor,
     rate: Tensor,
     dt: Tensor,
-    walk: Walk,
+    walks: tuple[Walk, ...],
 ) -> None:
     """lambda[t] = g[t] + decay[t+1] lambda[t+1], in place of g: the walk turned, decays shifted.
 
     The decay that enters a block is that of the first step of the block after it, whose dt is
     `edge`; the block's own first step drops out.
     """
-    first_dt = walk.steps(dt)[0]
-    product = ((sums - first_dt + edge) * rate).exp2_()
     entering = (edge * rate).exp2_()
-    back = walk.turned()
-    shifted = (entering, *back.steps(decay)[:-1])
-    scan_(shifted, back.steps(costate), product, back)
+    for part, walk in alike(walks):
+        first_dt = walk.steps(dt[part])[0]
+        product = ((sums[part] - first_dt + edge[part]) * rate[part]).exp2_()
+        back = walk.turned()
+        shifted = (entering[part], *back.steps(decay[part])[:-1])
+        scan_(shifted, back.steps(costate[part]), product, back)
 
 
-def _next_block_first(dt: Tensor, walk: Walk) -> Tensor:
-    """(J, ..., M): dt of the first step of the block that follows each block; 0 after the last."""
-    first = walk.steps(dt)[0]  # (J, ..., M)
-    following = torch.zeros_like(first)
-    if walk.reverse:
-        following[1:] = first[:-1]
-        following[0, ..., 1:] = first[-1, ..., :-1]
-    else:
-        following[:-1] = first[1:]
-        following[-1, ..., :-1] = first[0, ..., 1:]
+def _next_block_first(dt: Tensor, walks: tuple[Walk, ...]) -> Tensor:
+    """(K, J, ..., M): dt of the first step of the block that follows each; 0 after the last."""
+    following = block_sums(dt).zero_()
+    for part, walk in alike(walks):
+        first, to = walk.steps(dt[part])[0], following[part]  # (k, J, ..., M)
+        if walk.reverse:
+            to[:, 1:] = first[:, :-1]
+            to[:, 0, ..., 1:] = first[:, -1, ..., :-1]
+        else:
+            to[:, :-1] = first[:, 1:]
+            to[:, -1, ..., :-1] = first[:, 0, ..., 1:]
     return following

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from evnas.kernels.precision import accumulation_dtype
 from evnas.kernels.recurrence import MIN_BLOCK, Walk
-from evnas.kernels.route_cpu import Route, route_backward, route_forward
-from evnas.kernels.softplus import softplus
+from evnas.kernels.route_cpu import Routes, routes_backward, routes_forward
+from evnas.kernels.softplus import LOG2_E, softplus
 
 CHUNK_ELEMENTS = 400_000  # of one array (T, Bt, Dm, M); a handful of them live at once
 
@@ -40,10 +40,10 @@ def selective_scan_cpu(
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     for images, channels, k in _chunks(x, B.shape[1]):
         raw = _biased(delta[images, channels], delta_bias, channels, acc)
-        step = softplus(raw, torch.empty_like(raw)) if delta_softplus else raw
+        step = _softplus(raw) if delta_softplus else raw
         route = _route(x, step, A, B, C, D, images, channels, k)
-        y = torch.zeros_like(route.x)
-        route_forward(route, y)
+        y = torch.empty_like(route.x[0])
+        routes_forward(route, torch.empty_like(route.z), y)
         out[images, channels] = _unfold(y, L)
     return out
 
@@ -67,19 +67,18 @@ def selective_scan_cpu_backward(
     g_x, g_delta, g_A, g_B, g_C = sums[:5]
     for images, channels, k in _chunks(x, B.shape[1]):
         raw = _biased(delta[images, channels], delta_bias, channels, acc)
-        step = softplus(raw, torch.empty_like(raw)) if delta_softplus else raw
+        step = _softplus(raw) if delta_softplus else raw
         route = _route(x, step, A, B, C, D, images, channels, k)
-        gx = torch.zeros_like(route.x)
-        grads = route_backward(route, _fold(gy[images, channels].to(acc)), gx)
-        g_step = _unfold(grads.z, L)
+        grads = routes_backward(route, _fold(gy[images, channels].to(acc)))
+        g_step = _unfold(grads.z[0], L)
         if delta_softplus:
             g_step = g_step * torch.sigmoid(raw)
-        g_x[images, channels], g_delta[images, channels] = _unfold(gx, L), g_step
-        g_A[channels] += grads.A
-        g_B[images, k] += _unfold(grads.B.squeeze(3).permute(1, 2, 0, 3), L)
-        g_C[images, k] += _unfold(grads.C.squeeze(3).permute(1, 2, 0, 3), L)
+        g_x[images, channels], g_delta[images, channels] = _unfold(grads.x[0], L), g_step
+        g_A[channels] += grads.A[0]
+        g_B[images, k] += _unfold(grads.B[:, 0].squeeze(3).permute(1, 2, 0, 3), L)
+        g_C[images, k] += _unfold(grads.C[:, 0].squeeze(3).permute(1, 2, 0, 3), L)
         if grads.D is not None:
-            sums[5][channels] += grads.D
+            sums[5][channels] += grads.D[0]
         if delta_bias is not None:
             sums[-1][channels] += g_step.sum((0, 2))
     return [g.to(t.dtype) for g, t in zip(sums, wanted, strict=True)]
@@ -100,19 +99,23 @@ def _route(
     images: slice,
     channels: slice,
     k: int,
-) -> Route:
+) -> Routes:
     """One chunk of group k, folded; its step size has been through softplus already."""
     acc = step.dtype
-    return Route(
-        x=_fold(x[images, channels].to(acc)),
-        z=_fold(step),
-        A=A[channels].to(acc),
-        B=_fold(B[images, k].to(acc)).permute(2, 0, 1, 3).contiguous()[:, :, :, None],
-        C=_fold(C[images, k].to(acc)).permute(2, 0, 1, 3).contiguous()[:, :, :, None],
-        D=None if D is None else D[channels].to(acc),
-        walk=Walk(),
+    return Routes(
+        x=_fold(x[images, channels].to(acc))[None],
+        z=_fold(step)[None],
+        A=A[None, channels].to(acc),
+        B=_fold(B[images, k].to(acc)).permute(2, 0, 1, 3).contiguous()[:, None, :, :, None],
+        C=_fold(C[images, k].to(acc)).permute(2, 0, 1, 3).contiguous()[:, None, :, :, None],
+        D=None if D is None else D[None, channels].to(acc),
+        walks=(Walk(),),
         softplus=False,
     )
+
+
+def _softplus(z: Tensor) -> Tensor:
+    return softplus(z * LOG2_E, torch.empty_like(z))
 
 
 def _fold(sequences: Tensor) -> Tensor:

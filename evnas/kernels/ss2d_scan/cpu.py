@@ -1,8 +1,9 @@
 """SS2D and ES2D in plain torch: routes that read a map along the same axis share one copy of it.
 
-A route by row lies as lines (W, Bt, Dm, H), one by column as (H, Bt, Dm, W): step t along the
-line first, so that `evnas.kernels.recurrence` advances all lines together. Work goes through in
-chunks of the batch and the channels that stay in the cache, which also bounds the memory.
+Routes by row lie as lines (K, W, Bt, Dm, H), those by column as (K, H, Bt, Dm, W): step t along
+the line before the rest, so that `evnas.kernels.recurrence` advances all lines together. Work
+goes through in chunks of the batch and the channels that stay in the cache, which also bounds
+the memory.
 """
 
 from collections.abc import Iterator
@@ -14,19 +15,36 @@ from torch import Tensor
 
 from evnas.kernels.precision import accumulation_dtype
 from evnas.kernels.recurrence import Walk
-from evnas.kernels.route_cpu import Route, RouteGradient, route_backward, route_forward
+from evnas.kernels.route_cpu import Routes, RoutesGradient, routes_backward, routes_forward
+from evnas.kernels.softplus import LOG2_E
 
-CHUNK_ELEMENTS = 400_000  # of one array (T, Bt, Dm, M); a handful of them live at once
+CHUNK_ELEMENTS = 800_000  # of one array (K, T, Bt, Dm, M); a handful of them live at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plane:
-    """Pixels that some routes walk along the same axis, seen as lines (T, Bt, Dm, M)."""
+    """Pixels that some routes walk along the same axis, seen as lines (T, ..., M)."""
 
     by_column: bool
     phase: tuple[int, int] = (0, 0)  # first row and column, at a stride of `step`
     step: int = 1
     routes: tuple[tuple[int, Walk, bool], ...]  # k, walk, and whether lines are read mirrored
+
+    @property
+    def ks(self) -> slice:
+        """Its routes, which are evenly spaced, within an axis of all K."""
+        first, last = self.routes[0][0], self.routes[-1][0]
+        return slice(first, last + 1, max(1, (last - first) // max(1, len(self.routes) - 1)))
+
+    @property
+    def walks(self) -> tuple[Walk, ...]:
+        """Of each route."""
+        return tuple(walk for _, walk, _ in self.routes)
+
+    @property
+    def mirrored(self) -> tuple[int, ...]:
+        """Places, among its routes, of those that read the lines mirrored."""
+        return tuple(i for i, (_, _, mirrored) in enumerate(self.routes) if mirrored)
 
     def lines(self, maps: Tensor) -> Tensor:
         """(..., Hp, Wp) -> a view (T, ..., M) of this plane's pixels; Hp, Wp multiples of step."""
@@ -76,14 +94,16 @@ def ss2d_scan_cpu(
     """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; runs below autograd."""
     H, W = u.shape[2:]
     inputs = _Inputs.of(u, delta, A, B, C, D, delta_bias, step)
-    y = torch.zeros_like(inputs.u, dtype=inputs.acc)
-    for plane in planes(scan, step):
-        for part in _chunks(u):
-            x = gather(plane.lines(inputs.u[part]), y.dtype)
-            y_lines = torch.zeros_like(x)
-            for k, walk, mirrored in plane.routes:
-                route_forward(inputs.route(plane, part, k, walk, mirrored, x), y_lines)
-            plane.lines(y[part]).add_(y_lines)
+    y = torch.empty(inputs.u.shape, dtype=inputs.acc, device=u.device)
+    for i, plane in enumerate(planes(scan, step)):
+        for part in _chunks(u, len(plane.routes)):
+            routes, spare, y_lines = inputs.routes(plane, part)
+            routes_forward(routes, spare, y_lines)
+            to = plane.lines(y[part])
+            if step > 1 or i == 0:
+                to.copy_(y_lines)
+            else:
+                to.add_(y_lines)
     return y[:, :, :H, :W].to(u.dtype).contiguous()
 
 
@@ -106,16 +126,9 @@ def ss2d_scan_cpu_backward(
     grads = inputs.accumulators()
     g_map = _pad(gy, step)
     for plane in planes(scan, step):
-        for part in _chunks(u):
-            x = gather(plane.lines(inputs.u[part]), inputs.acc)
-            g, gx = gather(plane.lines(g_map[part]), inputs.acc), torch.zeros_like(x)
-            for k, walk, mirrored in plane.routes:
-                route = inputs.route(plane, part, k, walk, mirrored, x)
-                gx_route = torch.zeros_like(gx) if mirrored else gx
-                grads.take(plane, part, k, mirrored, route_backward(route, g, gx_route))
-                if mirrored:
-                    gx += gx_route.flip(0)
-            plane.lines(grads.u[part]).add_(gx)
+        for part in _chunks(u, len(plane.routes)):
+            g = gather(plane.lines(g_map[part]), inputs.acc)
+            grads.take(plane, part, routes_backward(inputs.routes(plane, part)[0], g))
     wanted = (u, delta, A, B, C, D, delta_bias)
     cropped = (
         g[..., :H, :W] if w.ndim > 3 else g for g, w in zip(grads.tensors(), wanted, strict=True)
@@ -164,41 +177,58 @@ class _Inputs:
     def tensors(self) -> tuple[Tensor, ...]:
         return self.u, self.delta, self.A, self.B, self.C, self.D, self.bias
 
-    def route(
-        self, plane: Plane, part: Part, k: int, walk: Walk, mirrored: bool, x: Tensor
-    ) -> Route:
-        """Route k on one chunk, its maps gathered into lines."""
+    def routes(self, plane: Plane, part: Part) -> tuple[Routes, Tensor, Tensor]:
+        """A plane's routes on one chunk, its maps gathered into lines; scratch like z and x[0].
+
+        All of it is one block of memory, which the allocator is more likely to hold ready.
+        """
         rows, channels = part
-        z = plane.lines(self.delta[rows, k, channels])
+        ks, K, mirrored = plane.ks, len(plane.routes), plane.mirrored
+        delta = plane.lines(self.delta[rows, ks, channels]).movedim(2, 0)  # (K, T, Bt, Dm, M)
+        block = delta.new_empty((3 * K + 1, *delta.shape[1:]), dtype=self.acc)
+        z, spare, x, y = torch.split(block, [K, K, K, 1])
+        bias = self.bias[ks, channels] * LOG2_E
+        torch.add(bias[:, None, None, :, None], delta, alpha=LOG2_E, out=z)
+        if not mirrored:
+            x = x[:1]
+        x.copy_(plane.lines(self.u[part]))
         B, C = (
-            gather(plane.lines(t[rows, k]).permute(2, 0, 1, 3), self.acc)[:, :, :, None]
+            gather(plane.lines(t[rows, ks]).permute(3, 2, 0, 1, 4), self.acc)[:, :, :, :, None]
             for t in (self.B, self.C)
         )
-        if mirrored:
-            x, z, B, C = x.flip(0), z.flip(0), B.flip(1), C.flip(1)
-        return Route(
+        for k in mirrored:
+            for lines in (x[k], z[k], *B[:, k], *C[:, k]):
+                lines.copy_(lines.flip(0))
+        routes = Routes(
             x=x,
-            z=torch.add(z, self.bias[k, channels, None], out=torch.empty_like(x)),
-            A=self.A[k, channels],
+            z=z,
+            A=self.A[ks, channels],
             B=B,
             C=C,
-            D=self.D[k, channels],
-            walk=walk,
+            D=self.D[ks, channels],
+            walks=plane.walks,
         )
+        return routes, spare, y[0]
 
-    def take(self, plane: Plane, part: Part, k: int, mirrored: bool, g: RouteGradient) -> None:
-        """Add a route's gradients to these accumulators."""
+    def take(self, plane: Plane, part: Part, g: RoutesGradient) -> None:
+        """Add the gradients of a plane's routes to these accumulators."""
         rows, channels = part
-        gz, gB, gC = g.z, g.B.squeeze(3), g.C.squeeze(3)
-        self.bias[k, channels] += gz.sum((0, 1, 3))
-        self.A[k, channels] += g.A
+        ks = plane.ks
+        self.bias[ks, channels] += g.z.sum((1, 2, 4))
+        self.A[ks, channels] += g.A
         if g.D is not None:
-            self.D[k, channels] += g.D
-        if mirrored:
-            gz, gB, gC = gz.flip(0), gB.flip(1), gC.flip(1)
-        plane.lines(self.delta[rows, k, channels]).copy_(gz)
-        plane.lines(self.B[rows, k]).add_(gB.permute(1, 2, 0, 3))
-        plane.lines(self.C[rows, k]).add_(gC.permute(1, 2, 0, 3))
+            self.D[ks, channels] += g.D
+        gB, gC = g.B.squeeze(4), g.C.squeeze(4)  # (N, K, T, Bt, M)
+        for k in plane.mirrored:
+            for lines in (g.x[k], g.z[k], *gB[:, k], *gC[:, k]):
+                lines.copy_(lines.flip(0))
+        gx = g.x[0]
+        for other in g.x[1:]:
+            gx += other
+        plane.lines(self.u[part]).add_(gx)
+        plane.lines(self.delta[rows, ks, channels]).movedim(2, 0).copy_(g.z)
+        plane.lines(self.B[rows, ks]).permute(3, 2, 0, 1, 4).add_(gB)
+        plane.lines(self.C[rows, ks]).permute(3, 2, 0, 1, 4).add_(gC)
 
 
 def gather(view: Tensor, dtype: torch.dtype) -> Tensor:
@@ -212,11 +242,12 @@ def _pad(maps: Tensor, step: int) -> Tensor:
     return F.pad(maps, (0, -W % step, 0, -H % step)) if H % step or W % step else maps
 
 
-def _chunks(u: Tensor) -> Iterator[Part]:
-    """Slices of the batch and the channels of at most CHUNK_ELEMENTS elements, if possible."""
+def _chunks(u: Tensor, routes: int) -> Iterator[Part]:
+    """Slices of the batch and the channels for arrays of about CHUNK_ELEMENTS, if possible."""
     Bt, Dm, H, W = u.shape
-    channels = min(Dm, max(1, CHUNK_ELEMENTS // (H * W)))
-    images = max(1, CHUNK_ELEMENTS // (channels * H * W))
+    pixels = routes * H * W
+    channels = min(Dm, max(1, CHUNK_ELEMENTS // pixels))
+    images = max(1, CHUNK_ELEMENTS // (channels * pixels))
     for b in range(0, Bt, images):
         for d in range(0, Dm, channels):
             yield slice(b, b + images), slice(d, d + channels)
