@@ -1,6 +1,9 @@
 """Released checkpoints in and out: official state dict -> our model, and back, bit for bit."""
 
+import argparse
 import pickle
+import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,9 +18,16 @@ from evnas.errors import DataError, SpecError
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry
 
-NESTS = ("model_ema", "model", "state_dict")
-"""Where checkpoints keep their state dict, tried in this order: EfficientViM's hold both of the
-first two, and its averaged weights are those of the printed accuracy."""
+NESTS = ("model_ema", "state_dict_ema", "model", "state_dict")
+"""Where checkpoints keep their state dict, tried in this order: EfficientViM's hold `model` and
+`model_ema`, and its averaged weights are those of the printed accuracy."""
+
+PLAIN = (argparse.Namespace, (OrderedDict, "yacs.config.CfgNode"))
+"""What the releases' training code saves beside tensors: its settings. They are data; yacs' nodes
+are read as mappings, and yacs itself is never called."""
+
+WRAPPER = "module."
+"""Before every key, where the model was saved inside DataParallel or a moving average."""
 
 
 def load_official(name: str, state: Mapping[str, Any] | str | Path) -> nn.Module:
@@ -25,8 +35,9 @@ def load_official(name: str, state: Mapping[str, Any] | str | Path) -> nn.Module
 
     Args:
         name: a name or alias of the catalogue, such as `efficientvim_m2_dist`.
-        state: the official state dict, or a file that holds it, bare or under one of `NESTS`.
-            Files are read with `weights_only=True`: no code of theirs runs.
+        state: the official state dict, or a file that holds it, bare or under one of `NESTS`,
+            with or without `module.` before its keys. Files are read with `weights_only=True`:
+            no code of theirs runs.
 
     Returns:
         A `Backbone` in eval mode.
@@ -46,13 +57,21 @@ def load_official(name: str, state: Mapping[str, Any] | str | Path) -> nn.Module
 
 
 def load_state(model: Backbone, state: Mapping[str, Any]) -> None:
-    """Fill a model with a state dict in official names, in place.
+    """Fill a model with a state dict under official names or under ours, in place.
 
     Raises:
-        SpecError: the architecture has no official names.
+        SpecError: the names are not ours, and the architecture has no official ones.
         DataError: keys or shapes that are not this architecture's.
     """
-    _fill(model, model.arch, _unnested(state), where="the state dict does not fit the model")
+    held, where = _unnested(state), "the state dict does not fit the model"
+    ours = model.state_dict()
+    if held.keys() != ours.keys():
+        _fill(model, model.arch, held, where=where)
+        return
+    faults = _faults(held, {key: tuple(value.shape) for key, value in ours.items()})
+    if faults:
+        raise DataError(f"{where}: {'; '.join(faults)}")
+    model.load_state_dict({key: held[key].reshape(value.shape) for key, value in ours.items()})
 
 
 def to_official(model: nn.Module) -> dict[str, Tensor]:
@@ -77,25 +96,33 @@ def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
         DataError: it is missing, is no checkpoint, or holds more than tensors and plain data.
     """
     try:
-        held = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(list(PLAIN)):
+            held = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as e:
-        reason = str(e).splitlines()[0] if str(e) else type(e).__name__
         raise DataError(
-            f"{path} must be a checkpoint of tensors and plain data alone, got: {reason}"
+            f"{path} must be a checkpoint of tensors and plain data alone, got: {_reason(e)}"
         ) from e
     if not isinstance(held, Mapping):
         raise DataError(f"{path} must hold a state dict, got {type(held).__name__}")
     return held
 
 
+def _reason(error: Exception) -> str:
+    """What is wrong with a checkpoint, without torch's advice to run its code all the same."""
+    found = re.search(r"GLOBAL (\S+)", str(error))
+    if found:
+        return f"an object of {found[1]}; save the state dict alone where that is installed"
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
 def _unnested(held: Mapping[str, Any]) -> Mapping[str, Any]:
-    for nest in NESTS:
-        if isinstance(held.get(nest), Mapping):
-            inner: Mapping[str, Any] = held[nest]
-            return inner
-    return held
+    """The state dict in a checkpoint, under the model's own names."""
+    found = next((held[nest] for nest in NESTS if isinstance(held.get(nest), Mapping)), held)
+    if found and all(isinstance(key, str) and key.startswith(WRAPPER) for key in found):
+        return {key.removeprefix(WRAPPER): value for key, value in found.items()}
+    return found
 
 
 def _fill(model: nn.Module, arch: ArchSpec, state: Mapping[str, Any], *, where: str) -> None:

@@ -86,13 +86,8 @@ def load_weights(model: nn.Module, weights: Path) -> None:
     Raises:
         DataError: the weights do not fit, or the file cannot be read.
     """
-    state = read_checkpoint(weights)
-    held = state.get("model", state)
-    if set(held) == set(model.state_dict()):
-        model.load_state_dict(held)
-        return
     assert isinstance(model, Backbone)
-    load_state(model, state)
+    load_state(model, read_checkpoint(weights))
 
 
 def _write(model: nn.Module, images: torch.Tensor, output: Path) -> None:

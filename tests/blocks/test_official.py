@@ -1,7 +1,11 @@
 """Loading released weights, refusing wrong ones, and giving them back."""
 
 import re
+import sys
+from argparse import Namespace
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -32,12 +36,47 @@ def test_an_alias_names_a_model_too() -> None:
     assert load_official("m1", weights("efficientvim_m1"))
 
 
-@pytest.mark.parametrize("nest", ["model", "state_dict", "model_ema"])
+@pytest.mark.parametrize("nest", ["model", "state_dict", "model_ema", "state_dict_ema"])
 def test_a_nested_checkpoint_file_is_read(nest: str, tmp_path: Path) -> None:
     state = weights("efficientvim_m1")
     torch.save({nest: state, "epoch": 300}, tmp_path / "m1.pth")
     model = load_official("efficientvim_m1", tmp_path / "m1.pth")
     assert torch.equal(to_official(model)["weights"], state["weights"])
+
+
+@pytest.mark.parametrize("nest", ["", "model", "model_ema"])
+def test_keys_of_a_model_that_was_wrapped_are_taken(nest: str) -> None:
+    state = weights("efficientvim_m1")
+    wrapped = {f"module.{k}": v for k, v in state.items()}
+    model = load_official("efficientvim_m1", {nest: wrapped} if nest else wrapped)
+    assert torch.equal(to_official(model)["weights"], state["weights"])
+
+
+def test_one_key_without_the_wrapper_is_a_fault() -> None:
+    state = {f"module.{k}": v for k, v in weights("efficientvim_m1").items()}
+    state["weights"] = state.pop("module.weights")
+    with pytest.raises(DataError, match=r"unexpected module\."):
+        load_official("efficientvim_m1", state)
+
+
+class CfgNode(dict[str, Any]):
+    """Stands in for yacs', which VMamba's and VSSD's training code saves its settings in."""
+
+    __module__ = "yacs.config"
+
+
+def test_settings_beside_the_weights_are_read_past(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yacs = ModuleType("yacs.config")
+    yacs.CfgNode = CfgNode  # type: ignore[attr-defined] # a module made here
+    monkeypatch.setitem(sys.modules, "yacs.config", yacs)
+    state = weights("vmamba_tiny_s1l8")
+    settings = {"config": CfgNode(MODEL=CfgNode(NAME="x")), "args": Namespace(lr=1e-3)}
+    torch.save({"model": state, "epoch": 300, **settings}, tmp_path / "t.pth")
+    monkeypatch.delitem(sys.modules, "yacs.config")
+    model = load_official("vmamba_tiny_s1l8", tmp_path / "t.pth")
+    assert torch.equal(to_official(model)["classifier.head.bias"], state["classifier.head.bias"])
 
 
 def test_averaged_weights_come_before_raw_ones(tmp_path: Path) -> None:
@@ -103,8 +142,10 @@ class Payload:
 
 def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
     torch.save({"model": {}, "args": Payload()}, tmp_path / "weights.pth")
-    with pytest.raises(DataError, match="tensors and plain data alone"):
+    with pytest.raises(DataError, match="tensors and plain data alone") as refused:
         load_official("efficientvim_m1", tmp_path / "weights.pth")
+    assert "got: an object of exec; save the state dict alone" in str(refused.value)
+    assert "weights_only" not in str(refused.value)  # no advice to run the code after all
 
 
 def test_a_file_that_holds_no_mapping_is_refused(tmp_path: Path) -> None:
@@ -139,6 +180,15 @@ def test_a_design_of_no_release_has_no_official_names(
 def test_only_models_of_ours_have_official_names() -> None:
     with pytest.raises(SpecError, match="got Linear"):
         to_official(torch.nn.Linear(1, 1))
+
+
+def test_our_own_names_are_taken_and_checked_too() -> None:
+    model, other = (build(entry("efficientvim_m1").arch, seed=seed) for seed in (0, 1))
+    load_state(other, {"model": model.state_dict(), "epoch": 3})
+    assert all(torch.equal(v, model.state_dict()[k]) for k, v in other.state_dict().items())
+    spoilt = model.state_dict() | {"head.weights": torch.zeros(5)}
+    with pytest.raises(DataError, match=r"misshapen head.weights \(\(5,\), must be \(4,\)\)"):
+        load_state(other, spoilt)
 
 
 def test_a_fine_tuned_model_keeps_its_own_class_count() -> None:
