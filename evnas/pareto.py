@@ -123,6 +123,8 @@ def crowding(points: Points) -> NDArray[np.float64]:
 
 def front_probability(trials: Sequence[Sequence[Estimate]]) -> NDArray[np.float64]:
     """P(on the front) of each trial: the share of joint draws in which nothing dominates it."""
+    if not trials:
+        return np.zeros(0)
     size = max(len(e.draws) for trial in trials for e in trial)
     rng = np.random.default_rng(0)
     joint = np.stack(

@@ -142,7 +142,7 @@ class Evaluator:
         return _Found(
             status=result.status,
             error=result.error,
-            values=result.values(),
+            values=result.values() | _last_loss(result),
             rest={
                 "curve": tuple(point.to_dict() for point in result.curve),
                 "details": {
@@ -162,6 +162,13 @@ class Evaluator:
                 proxy["data"], resolution=proxy["resolution"], device=device
             )
         return self._data[name]
+
+
+def _last_loss(result: budgets.ProxyResult) -> dict[str, float]:
+    """The mean training loss behind the curve's last point."""
+    if not result.curve or result.status == "diverged":
+        return {}
+    return {"loss": result.curve[-1].loss}
 
 
 def _counted(work: Work, on_progress: OnProgress) -> _Found:
