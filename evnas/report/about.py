@@ -1,7 +1,5 @@
 """What the page says of a study as a whole, beside its trials."""
 
-import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +9,7 @@ import yaml
 import evnas
 from evnas.errors import SpecError
 from evnas.report.columns import column
+from evnas.report.front import points
 from evnas.report.objectives import constraints, objectives
 from evnas.report.reading import StudyReader
 from evnas.report.running import is_running
@@ -25,7 +24,7 @@ def about(reader: StudyReader) -> dict[str, Any]:
     with reader.lock:
         aims = objectives(sweep, frame)
         bounds = constraints(sweep, frame)
-        states = Counter(frame.text["status"])
+        states = frame.text["status"].count()
     return {
         "name": reader.folder.name,
         "title": str(sweep.get("title") or sweep.get("name") or reader.folder.name),
@@ -108,26 +107,20 @@ def best(reader: StudyReader) -> list[dict[str, Any]]:
     with reader.lock:
         frame = reader.frame
         for aim in objectives(sweep, frame):
-            values = frame.numbers[aim.key]
-            sign = 1.0 if aim.better == "more" else -1.0
-            ended = (
-                row
-                for row, status in enumerate(frame.text["status"])
-                if status == "complete" and math.isfinite(values[row])
+            rows, values = points(frame, [aim])
+            if not len(rows):
+                continue
+            row = int(rows[values[:, 0].argmin()])
+            told = column(aim.key)
+            found.append(
+                {
+                    "key": aim.key,
+                    "name": told.label,
+                    "unit": told.unit,
+                    "value": frame.numbers[aim.key][row],
+                    "label": frame.text["label"][row],
+                }
             )
-            found_rows = [(sign * values[row], row) for row in ended]
-            if found_rows:
-                row = max(found_rows)[1]
-                told = column(aim.key)
-                found.append(
-                    {
-                        "key": aim.key,
-                        "name": told.label,
-                        "unit": told.unit,
-                        "value": values[row],
-                        "label": frame.text["label"][row],
-                    }
-                )
     return found
 
 

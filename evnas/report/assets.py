@@ -12,6 +12,7 @@ SCRIPTS = (
     "pareto.js",
     "filter.js",
     "standing.js",
+    "large.js",
     "cloud.js",
     "labels.js",
     "arch.js",
@@ -22,6 +23,7 @@ SCRIPTS = (
     "frontmarks.js",
     "front.js",
     "table.js",
+    "why.js",
     "trial.js",
     "curves.js",
     "compare.js",
@@ -39,6 +41,12 @@ SCRIPTS = (
 def text(name: str) -> str:
     """One file of the page. Only names in this module are asked for."""
     return importlib.resources.files("evnas.report").joinpath(f"static/{name}").read_text("utf-8")
+
+
+@functools.cache
+def page_js() -> str:
+    """All scripts of the page as one: a request each would cost more than it carries."""
+    return "\n".join(text(f"js/{name}") for name in SCRIPTS)
 
 
 @functools.cache

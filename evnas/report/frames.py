@@ -18,6 +18,8 @@ from evnas.record import Interval, Record, Status
 from evnas.report.accuracy import top1
 from evnas.report.architecture import summary
 from evnas.report.columns import scaled
+from evnas.report.noise import POOLED, pooled_spread, unit_interval, variance
+from evnas.report.texts import Texts
 
 TEXT_COLUMNS = (
     "label",
@@ -48,8 +50,13 @@ _ERROR_LENGTH = 160
 class Frame:
     """Rows in the order in which their trials began; `add` takes records in the store's order."""
 
-    def __init__(self) -> None:
-        self.text: dict[str, list[str]] = {name: [] for name in TEXT_COLUMNS}
+    def __init__(self, *, pooled: bool = False) -> None:
+        """`pooled`: intervals of top-1 from the spread that a search pools over its trials.
+
+        Otherwise from each trial's own seeds, as the table of an ablation has them.
+        """
+        self.pooled = POOLED if pooled else ()
+        self.text: dict[str, Texts] = {name: Texts() for name in TEXT_COLUMNS}
         self.numbers: dict[str, array[float]] = {"number": array("d"), "seconds": array("d")}
         self.record_ids: list[list[int]] = []
         self.touched: array[int] = array("q")
@@ -59,6 +66,7 @@ class Frame:
         self._rows: dict[tuple[str, str], int] = {}
         self._by_label: dict[str, int] = {}
         self._seeds: dict[tuple[int, str], dict[int, float]] = {}
+        self._variances: dict[str, array[float]] = {key: array("d") for key in self.pooled}
 
     def __len__(self) -> int:
         return len(self.record_ids)
@@ -88,9 +96,31 @@ class Frame:
 
     def column(self, key: str) -> NDArray[np.float64]:
         """A numeric column, float64 with NaN where nothing was found; of NaN when unknown."""
+        name, _, end = key.partition(":")
+        if end and name in self.pooled and name in self.numbers:
+            n = np.maximum(1.0, self.column("seeds"))
+            return self.column(name) + self.noise(name)[end == "high"] / np.sqrt(n)
         if key not in self.numbers:
             return np.full(len(self), np.nan)
         return np.array(self.numbers[key], dtype=np.float64)
+
+    def number_keys(self) -> list[str]:
+        """Every numeric column, bounds of intervals included."""
+        bounds = [
+            f"{name}:{end}"
+            for name in self.pooled
+            if name in self.numbers
+            for end in ("low", "high")
+        ]
+        return [*self.numbers, *bounds]
+
+    def noise(self, key: str) -> tuple[float, float]:
+        """How far one seed's interval reaches below and above it, where seeds are pooled."""
+        ended = self.text["status"].is_one("complete")
+        variances = np.array(self._variances[key], dtype=np.float64)
+        spread = pooled_spread(variances[ended]) if key in self.pooled else 0.0
+        low, high = unit_interval()
+        return low * spread, high * spread
 
     def _row_of(self, record: Record) -> int:
         name = (record.label, record.digest)
@@ -99,6 +129,8 @@ class Frame:
         row = self._rows[name] = self._by_label[record.label] = len(self.record_ids)
         self.record_ids.append([])
         self.touched.append(0)
+        for variances in self._variances.values():
+            variances.append(math.nan)
         for values in self.numbers.values():
             values.append(math.nan)
         self.numbers["number"][row] = row
@@ -151,7 +183,10 @@ class Frame:
             key, number = scaled(name, float(value))
             seeds = self._seeds.setdefault((row, key), {})
             seeds[record.seed] = number
-            if key == "top1_percent" and len(seeds) == 1 and "held_out_images" in record.values:
+            if key in self.pooled:
+                self._set(row, key, sum(seeds.values()) / len(seeds))
+                self._variances[key][row] = variance(list(seeds.values()))
+            elif key == "top1_percent" and len(seeds) == 1 and "held_out_images" in record.values:
                 self._set_interval(row, key, top1([record]))
             else:
                 self._set_mean(row, key, seeds)
@@ -168,7 +203,10 @@ class Frame:
         for key in list(self.numbers):
             if self._seeds.pop((row, key), None) is not None:
                 for ending in ("", ":low", ":high"):
-                    self._set(row, key + ending, math.nan)
+                    if key + ending in self.numbers:
+                        self._set(row, key + ending, math.nan)
+                if key in self.pooled:
+                    self._variances[key][row] = math.nan
 
     def _set_mean(self, row: int, key: str, seeds: Mapping[int, float]) -> None:
         values = list(seeds.values())
@@ -182,8 +220,8 @@ class Frame:
     def as_row(self, row: int) -> dict[str, Any]:
         """One row as plain data, None where nothing was found."""
         found: dict[str, Any] = {name: texts[row] for name, texts in self.text.items()}
-        for key, values in self.numbers.items():
-            value = values[row]
+        for key in self.number_keys():
+            value = float(self.column(key)[row])
             found[key] = value if math.isfinite(value) else None
         return found
 

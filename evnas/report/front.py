@@ -15,13 +15,14 @@ Points = NDArray[np.float64]
 def points(frame: Frame, aims: Sequence[Objective]) -> tuple[NDArray[np.int64], Points]:
     """Rows of complete trials with every objective, and their values (n, objectives), less better.
 
-    The sign of an objective of which more is better is turned.
+    The sign of an objective of which more is better is turned. Peers from timm are references
+    beside the front and take no part.
     """
     if not aims:
         return np.empty(0, dtype=np.int64), np.empty((0, 0))
     values = np.stack([_less_is_better(frame, aim) for aim in aims], axis=1)
-    ended = np.array([status == "complete" for status in frame.text["status"]], dtype=bool)
-    rows = np.flatnonzero(ended & np.isfinite(values).all(axis=1))
+    taking_part = frame.text["status"].is_one("complete") & ~frame.text["mixers"].is_one("timm")
+    rows = np.flatnonzero(taking_part & np.isfinite(values).all(axis=1))
     return rows, values[rows]
 
 

@@ -13,7 +13,7 @@ from evnas.report import assets
 
 def live_page() -> str:
     """The page that the server gives: no inline script, everything from itself."""
-    scripts = "\n".join(f'<script src="/static/{name}" defer></script>' for name in assets.SCRIPTS)
+    scripts = '<script src="/static/page.js" defer></script>'
     # last: the data is on its way while it is read; its version stands in its address, so that a
     # browser may keep it
     plotly = f'<script id="plotly" src="/static/plotly.js?{plotly_version}" defer></script>'
@@ -32,7 +32,7 @@ def one_file(title: str, data: Mapping[str, bytes]) -> str:
     that data could smuggle in would not run.
     """
     plotly = assets.plotly_js()
-    script = "\n".join(assets.text(f"js/{name}") for name in assets.SCRIPTS)
+    script = assets.page_js()
     hashes = " ".join(_hash(text) for text in (plotly, script))
     policy = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "

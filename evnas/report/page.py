@@ -4,6 +4,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evnas.report.about import about
 from evnas.report.analysis import analysis
 from evnas.report.cards import card
@@ -45,10 +47,11 @@ def write_report(study_dir: Path, out_dir: Path | None = None) -> list[Path]:
 def page_of(reader: StudyReader) -> str:
     """The one-file page of a study that is read to its end."""
     told = about(reader) | {"running": False}
+    columns = reader.columns()
     cards = [card(reader.records_of(row)) for row in range(len(reader.frame))]
     blocks = {
         "about": dumps(told).encode(),
-        "pack": pack(reader.frame),
+        "pack": pack(columns, np.arange(len(columns))),
         "cards": dumps(cards).encode(),
         "analysis": dumps(analysis(reader)).encode(),
     }

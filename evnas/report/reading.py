@@ -11,10 +11,18 @@ from typing import Any
 
 from evnas.record import Record
 from evnas.report.frames import Frame
+from evnas.report.objectives import Objective, objectives
+from evnas.report.snapshot import Snapshot, snapshot
 from evnas.store import Store
 
-CHUNK = 1000
+LARGE = 30_000
+"""Trials up to which a page is sent the whole study."""
+RECORDS = 4
+"""Records a trial, about: how large a study will be is guessed by while it is read."""
+CHUNK = 250
 """Records between two moments at which a page may look."""
+ASKED_S = 0.3
+"""For so long after a page asked for something, reading leaves half of the time to it."""
 
 
 class StudyReader:
@@ -23,9 +31,12 @@ class StudyReader:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.store = Store.read(folder / "study.db")
-        self.frame = Frame()
+        sweep = self.store.meta("sweep") or {}
+        self.frame = Frame(pooled=not sweep.get("rows"))
         self.lock = threading.Lock()
+        self._columns: Snapshot | None = None
         self._reading: threading.Thread | None = None
+        self._asked = -ASKED_S
 
     @property
     def sweep(self) -> dict[str, Any]:
@@ -40,8 +51,13 @@ class StudyReader:
 
     def read_all(self) -> None:
         """Take every record there is, and return when that is done."""
-        while self._read_chunk():
-            time.sleep(0.001)  # a lock is not fair: whoever waits for it gets its turn now
+        while True:
+            start = time.monotonic()
+            if not self._read_chunk():
+                return
+            end = time.monotonic()
+            # a lock is not fair: whoever waits for it gets its turn now
+            time.sleep(end - start if end - self._asked < ASKED_S else 0.001)
 
     def follow(self) -> bool:
         """Begin taking what is new, without waiting; whether anything was or is being read."""
@@ -52,6 +68,24 @@ class StudyReader:
             self._reading = threading.Thread(target=self.read_all, daemon=True)
             self._reading.start()
         return behind or busy
+
+    def columns(self) -> Snapshot:
+        """The frame as arrays: taken anew only when there are new records."""
+        self._asked = time.monotonic()
+        with self.lock:
+            if self._columns is None or self._columns.last_id != self.frame.last_id:
+                self._columns = snapshot(self.frame)
+            return self._columns
+
+    def objectives(self) -> list[Objective]:
+        """Which columns the study is judged by."""
+        with self.lock:
+            return objectives(self.store.meta("sweep") or {}, self.frame)
+
+    def is_large(self) -> bool:
+        """Whether the study has, or will have once it is read, too many trials to send whole."""
+        _, records = self.progress()
+        return len(self.frame) > LARGE or records > LARGE * RECORDS
 
     def progress(self) -> tuple[int, int]:
         """Records read, and records that there are."""

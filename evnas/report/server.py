@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import math
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -20,12 +20,18 @@ from evnas.errors import EvnasError, SpecError, StoreError
 from evnas.report import assets
 from evnas.report.about import about
 from evnas.report.analysis import analysis
+from evnas.report.asking import axes, filter_line, whole, wish
 from evnas.report.cards import card
+from evnas.report.filters import passing
 from evnas.report.html import live_page
-from evnas.report.pack import pack
+from evnas.report.listing import listed
+from evnas.report.pack import pack, touched_after
 from evnas.report.security import Guard, check_binding, is_loopback
+from evnas.report.standings import Standings
 from evnas.report.strict_json import dumps
 from evnas.report.studies import Studies
+from evnas.report.view import view
+from evnas.report.why import dominators
 
 POLL_S = 0.5
 LARGEST_PAGE = 1000
@@ -69,6 +75,8 @@ def make_app(results_dir: Path, *, host: str = "127.0.0.1", token: str | None = 
             Route("/api/studies/{study}", pages.about),
             Route("/api/studies/{study}/pack", pages.pack),
             Route("/api/studies/{study}/trials", pages.trials),
+            Route("/api/studies/{study}/view", pages.view),
+            Route("/api/studies/{study}/why", pages.why),
             Route("/api/studies/{study}/card", pages.card),
             Route("/api/studies/{study}/analysis", pages.analysis),
             Route("/api/studies/{study}/events", pages.events),
@@ -99,6 +107,7 @@ class _Pages:
     def __init__(self, studies: Studies) -> None:
         self._studies = studies
         self._analyses: dict[str, tuple[object, Any]] = {}
+        self._standings = Standings()
 
     def index(self, request: Request) -> Response:
         return HTMLResponse(live_page(), headers={"cache-control": "no-cache"})
@@ -109,8 +118,8 @@ class _Pages:
             return _asset(
                 assets.plotly_js(), "text/javascript", kept="max-age=31536000, immutable"
             )
-        if name in assets.SCRIPTS:
-            return _asset(assets.text(f"js/{name}"), "text/javascript")
+        if name == "page.js":
+            return _asset(assets.page_js(), "text/javascript")
         if name == "style.css":
             return _asset(assets.text(name), "text/css")
         return PlainTextResponse("not found\n", 404)
@@ -126,31 +135,46 @@ class _Pages:
     def pack(self, request: Request) -> Response:
         reader = self._studies.reader(request.path_params["study"])
         reader.follow()
-        after = _whole(request, "after", default=0, least=0, most=2**62)
-        with reader.lock:
-            body = pack(reader.frame, after=after)
-        headers = {"cache-control": "no-store"}
-        if request.client is not None and is_loopback(request.client.host):
-            headers["content-encoding"] = "identity"  # compressing takes longer than loopback does
-        return Response(body, headers=headers, media_type="application/octet-stream")
+        after = whole(request.query_params, "after", default=0, least=0, most=2**62)
+        if request.query_params.get("small") == "1" and reader.is_large():
+            return Response(status_code=204)  # the page asks for views instead
+        columns = reader.columns()
+        return _bytes(request, pack(columns, touched_after(columns, after)))
 
-    def trials(self, request: Request) -> Response:
-        """A page of the table as JSON, for scripts: `offset`, `limit`, `sort` (`-KEY` falls)."""
+    def view(self, request: Request) -> Response:
+        """Of a large study what one view of it shows; see `asking.wish` for the query."""
         reader = self._studies.reader(request.path_params["study"])
         reader.follow()
-        offset = _whole(request, "offset", default=0, least=0, most=2**31)
-        limit = _whole(request, "limit", default=100, least=1, most=LARGEST_PAGE)
-        with reader.lock:
-            rows = _sorted_rows(reader.frame, request.query_params.get("sort", "number"))
-            found = [reader.frame.as_row(row) for row in rows[offset : offset + limit]]
-            total = len(reader.frame)
-        return _json({"total": total, "offset": offset, "trials": found})
+        columns = reader.columns()
+        asked = wish(request.query_params, columns)
+        stood = self._standings.of(reader, columns, asked)
+        rows, told = view(columns, asked, stood=stood)
+        return _bytes(request, pack(columns, rows, view=told))
+
+    def why(self, request: Request) -> Response:
+        """Who dominates trial `row` on the axes `x`, `y` and `z`."""
+        reader = self._studies.reader(request.path_params["study"])
+        columns = reader.columns()
+        row = _row(request, len(columns))
+        keys = axes(request.query_params, columns)
+        return _json(dominators(columns, row, keys, reader.objectives()))
+
+    def trials(self, request: Request) -> Response:
+        """A page of the table as JSON, for scripts: `offset`, `limit`, `sort` (`-KEY` falls) and
+        `filter`."""
+        reader = self._studies.reader(request.path_params["study"])
+        reader.follow()
+        query, columns = request.query_params, reader.columns()
+        offset = whole(query, "offset", default=0, least=0, most=2**31)
+        limit = whole(query, "limit", default=100, least=1, most=LARGEST_PAGE)
+        kept = np.flatnonzero(passing(filter_line(query), columns))
+        rows = listed(columns, kept, sort=query.get("sort", "number"))
+        found = columns.as_rows(rows[offset : offset + limit])
+        return _json({"total": len(rows), "offset": offset, "trials": found})
 
     def card(self, request: Request) -> Response:
         reader = self._studies.reader(request.path_params["study"])
-        row = _whole(request, "row", default=-1, least=0, most=2**31)
-        if row >= len(reader.frame):
-            raise SpecError(f"row must be below {len(reader.frame)}, got {row}")
+        row = _row(request, len(reader.frame))
         return _json(card(reader.records_of(row)))
 
     def analysis(self, request: Request) -> Response:
@@ -193,29 +217,15 @@ def _asset(text: str, kind: str, *, kept: str = "no-cache") -> Response:
     return Response(text, media_type=kind, headers={"cache-control": kept})
 
 
-def _whole(request: Request, name: str, *, default: int, least: int, most: int) -> int:
-    """A whole number of the query, within bounds. Raises SpecError with a sentence."""
-    given = request.query_params.get(name, str(default))
-    try:
-        value = int(given)
-    except ValueError:
-        raise SpecError(f"{name} must be a whole number, got {given[:40]!r}") from None
-    if not least <= value <= most:
-        raise SpecError(f"{name} must be {least} to {most}, got {value}")
-    return value
+def _bytes(request: Request, body: bytes) -> Response:
+    headers = {"cache-control": "no-store"}
+    if request.client is not None and is_loopback(request.client.host):
+        headers["content-encoding"] = "identity"  # compressing takes longer than loopback does
+    return Response(body, headers=headers, media_type="application/octet-stream")
 
 
-def _sorted_rows(frame: Any, sort: str) -> list[int]:
-    """Rows by a column; what has no value comes last, whichever way."""
-    key = sort.removeprefix("-")
-    falling = sort.startswith("-")
-    if key in frame.text:
-        return sorted(range(len(frame)), key=lambda r: frame.text[key][r], reverse=falling)
-    if key not in frame.numbers:
-        raise SpecError(f"sort must name a column, got {key[:60]!r}")
-    values = frame.numbers[key]
-    sign = -1.0 if falling else 1.0
-    return sorted(
-        range(len(frame)),
-        key=lambda r: sign * values[r] if math.isfinite(values[r]) else math.inf,
-    )
+def _row(request: Request, rows: int) -> int:
+    row = whole(request.query_params, "row", default=-1, least=0, most=2**31)
+    if row >= rows:
+        raise SpecError(f"row must be below {rows}, got {row}")
+    return row

@@ -20,7 +20,7 @@ class Study:
         self.objectives = objectives(self.sweep, reader.frame)
         """Columns the study is judged by, and which way is better."""
         texts = {key: list(values) for key, values in reader.frame.text.items()}
-        numbers = {key: reader.frame.column(key) for key in reader.frame.numbers}
+        numbers = {key: reader.frame.column(key) for key in reader.frame.number_keys()}
         self.frame = pd.DataFrame(texts | numbers)
         """A row a trial; `:low` and `:high` columns hold 95 % intervals."""
         records = (record for _, record in reader.store.records())

@@ -2,7 +2,7 @@
 /* Learning curves: of the pinned trials, or else of the front and then the others, twelve at most. */
 
 EV.CURVES = 12;
-EV.views.curves = { title: "Curves", available: () => (EV.data.text.phases || []).some((p) => p.includes("proxy")) };
+EV.views.curves = { title: "Curves", available: () => (EV.data.text.phases || []).some((p) => p?.includes("proxy")) };
 
 EV.views.curves.build = () => {
   const view = EV.views.curves;
@@ -29,6 +29,7 @@ EV.curveRows = () => {
   const trained = (r) => EV.data.text.phases[r].includes("proxy");
   const pinned = EV.pins().map((label) => EV.data.rows.get(label)).filter(trained);
   if (pinned.length) return pinned;
+  if (EV.isPart()) return EV.data.view.front.filter(trained).slice(0, EV.CURVES);
   const { rows } = EV.visibleRows();
   const axes = EV.axes([EV.xKey(), EV.yKey()]);
   const front = EV.frontOf(EV.partition(rows, axes).complete, axes);

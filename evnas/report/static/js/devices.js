@@ -17,7 +17,8 @@ EV.views.devices.build = () => {
   return EV.h("section", { "aria-label": "Devices" }, view.controls, view.figure.node, view.says, view.flips);
 };
 
-EV.views.devices.refresh = () => {
+EV.views.devices.refresh = async () => {
+  await EV.whole();
   const view = EV.views.devices, keys = EV.speedKeys();
   const a = keys.includes(EV.state.d1) ? EV.state.d1 : keys[0], b = keys.includes(EV.state.d2) ? EV.state.d2 : keys.find((k) => k !== a);
   const key = JSON.stringify([EV.data.lastId, a, b, EV.theme()]);

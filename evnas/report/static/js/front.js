@@ -29,10 +29,11 @@ EV.views.front.build = () => {
 
 EV.views.front.refresh = async () => {
   const view = EV.views.front, s = EV.state;
+  if (EV.isPart() && !(await EV.haveView())) return;
   EV.table.refresh();
   EV.trialPanel(view.aside);
   EV.readPrinted();
-  const key = JSON.stringify([EV.data.lastId, EV.data.n, EV.axisKeys(), s.filter, s.lx, s.ly, s.zoom, s.marks, s.lasso, EV.theme(), s.pins, s.drag]);
+  const key = JSON.stringify([EV.data.lastId, EV.data.n, EV.data.whole, EV.axisKeys(), s.filter, s.lx, s.ly, s.zoom, s.marks, s.lasso, EV.theme(), s.pins, s.drag]);
   if (key === view.drawn) return;
   view.drawn = key;
   EV.frontControls(view);
@@ -94,24 +95,25 @@ EV.frontLayout = ({ axes }, [x0, x1, y0, y1]) => {
 EV.cloudOf = (standing, pixels, box) => {
   const within = ([x, y]) => x >= 0 && x <= box.width && y >= 0 && y <= box.height;
   const near = standing.cloud.filter((row) => within(pixels.ofRow(row)));
-  const dense = near.length > EV.MANY;
+  const dense = Boolean(standing.counts) || near.length > EV.MANY;
   const layer = (name, rows, symbol, colour, size) => ({ name, rows: EV.thinned(rows), symbol, colour: EV.css(colour), size });
   const layers = [layer("infeasible", standing.infeasible, "x", "--muted", 6), layer("ended early", standing.ended, "cross", "--warn", 7),
     layer("tied within error", standing.tied, "ring", "--accent", 8),
     { ...layer("no value (diverged, infeasible, …)", standing.floor.rows, "triangle", "--warn", 7), base: standing.floor.base }];
   if (!dense) layers.unshift({ ...layer("dominated", [], "dot", "--faint", 5), rows: near });
-  return { layers: layers.filter((l) => l.rows.length), counts: dense ? EV.countCells(near, pixels, box) : null };
+  return { layers: layers.filter((l) => l.rows.length), counts: standing.counts || (dense ? EV.countCells(near, pixels, box) : null) };
 };
 
 EV.frontWords = (view, standing) => {
   const { front, tied, infeasible, ended, unplaced, peers, axes } = standing, count = (n) => n.toLocaleString("en-GB");
+  const of = standing.numbers || { tied: tied.length, infeasible: infeasible.length, ended: ended.length, peers: peers.length };
   const words = [EV.plural(front.length, "trial") + " on the front"];
-  if (tied.length) words.push(`${count(tied.length)} within error of it (no front member dominates them with 95 % probability)`);
-  if (peers.length) words.push(`${EV.plural(peers.length, "timm peer")} beside it`);
-  if (infeasible.length) words.push(`${count(infeasible.length)} infeasible`);
-  if (ended.length) words.push(`${count(ended.length)} ended early`);
+  if (of.tied) words.push(`${count(of.tied)} within error of it (no front member dominates them with 95 % probability)`);
+  if (of.peers) words.push(`${EV.plural(of.peers, "timm peer")} beside it`);
+  if (of.infeasible) words.push(`${count(of.infeasible)} infeasible`);
+  if (of.ended) words.push(`${count(of.ended)} ended early`);
   if (unplaced.length) words.push(`${count(unplaced.length)} without a value here`);
-  const step = Math.ceil(tied.length / EV.MARKED);
+  const step = Math.ceil(of.tied / EV.MARKED);
   view.notes.textContent = `${words.join("; ")}. Bars are 95 % intervals.${step > 1 ? ` Of tied trials every ${EV.ordinal(step)} is drawn.` : ""}`;
   view.figure.plot.setAttribute("aria-label", `${EV.heading(axes[0].key)} against ${EV.heading(axes[1].key)}: ${words.join("; ")}. The table below carries the same data.`);
 };

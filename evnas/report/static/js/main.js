@@ -45,10 +45,12 @@ EV.open = async () => {
   if (EV.source.live && !EV.state.study) { EV.masthead(); await EV.studiesPage(); return; }
   const study = EV.state.study;
   try {
-    const [about, pack] = await Promise.all([EV.source.about(study), EV.source.pack(study, 0)]);
+    const [about, pack] = await Promise.all([EV.source.about(study), EV.source.pack(study, 0, { small: true })]);
     if (EV.state.study !== study) return;
-    EV.about = about;
-    EV.merge(EV.data, pack);
+    EV.about = { ...about, large: !pack };
+    EV.followed = 0;
+    if (pack) EV.merge(EV.data, pack); else await EV.haveView();
+    if (EV.state.study !== study) return;
   } catch (e) {
     EV.put(EV.$("main"), EV.h("p", { class: "note wrong" }, e.message));
     EV.masthead();
@@ -64,10 +66,13 @@ EV.follow = (study) => {
   const take = EV.throttled(() => EV.about.reading.done < EV.about.reading.of ? 2000 : 500, async () => {
     if (EV.state.study !== study) return;
     try {
-      const [about, pack] = await Promise.all([EV.source.about(study), EV.source.pack(study, EV.data.lastId)]);
+      const part = EV.isPart(), before = EV.data.lastId;
+      const [about, pack] = await Promise.all([EV.source.about(study), part ? null : EV.source.pack(study, before)]);
       if (EV.state.study !== study) return;
-      EV.about = about;
-      const changed = EV.merge(EV.data, pack).length;
+      EV.about = { ...about, large: EV.about.large };
+      EV.followed++; // a view asked for before is not of the newest records
+      if (part && EV.isPart()) await EV.haveView(); else if (pack) EV.merge(EV.data, pack);
+      const changed = EV.data.lastId !== before;
       EV.refresh();
       if (changed && about.running) EV.say(`${EV.plural(EV.data.n, "trial")}`);
     } catch (e) { EV.trouble = e.message; EV.masthead(); }

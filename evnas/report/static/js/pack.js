@@ -17,6 +17,8 @@ EV.merge = (data, buffer) => {
   for (const told of header.numbers) mergeNumber(data, told, { buffer, base, index, rows: header.rows });
   for (const column of data.numbers.values()) grow(column, header.rows);
   for (let i = 0; i < count; i++) data.rows.set(data.text.label[index[i]], index[i]);
+  for (const told of header.numbers) if (told.noise) pooled(data, data.numbers.get(told.key), told.noise);
+  if (header.view) data.view = header.view;
   data.n = header.rows;
   data.lastId = header.last_id;
   return index;
@@ -32,6 +34,12 @@ EV.merge = (data, buffer) => {
       const found = new Kind(buffer, base + told[at], index.length);
       for (let i = 0; i < index.length; i++) column[part][index[i]] = found[i];
     }
+  }
+
+  function pooled(data, column, [below, above]) { // intervals of a spread that all trials share
+    const seeds = data.numbers.get("seeds").values;
+    column.low = column.values.map((v, i) => v + below / Math.sqrt(Math.max(1, seeds[i])));
+    column.high = column.values.map((v, i) => v + above / Math.sqrt(Math.max(1, seeds[i])));
   }
 
   function grow(column, rows) {

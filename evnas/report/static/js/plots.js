@@ -9,12 +9,17 @@ EV.SYMBOLS = ["circle", "square", "diamond", "triangle-up", "pentagon", "hexagon
 
 EV.mixerNames = () => {
   if (EV.mixerOrder?.n === EV.data.n) return EV.mixerOrder.names;
+  if (EV.isPart() && EV.data.view) return EV.ordered(EV.data.view.mixers);
   const counts = new Map();
   for (const name of EV.data.text.mixers || []) counts.set(name, (counts.get(name) || 0) + 1);
-  const fixed = ["hsm_ssd", "nc_ssd", "ss2d", "es2d", "sa", "none", "timm"].filter((k) => counts.has(k));
-  const others = [...counts.keys()].filter((k) => !fixed.includes(k)).sort((a, b) => counts.get(b) - counts.get(a));
-  EV.mixerOrder = { n: EV.data.n, names: [...fixed, ...others] };
+  EV.mixerOrder = { n: EV.data.n, names: EV.ordered([...counts.keys()].sort((a, b) => counts.get(b) - counts.get(a))) };
   return EV.mixerOrder.names;
+};
+
+/** Mixers that everybody knows first, so that each keeps its colour from study to study. */
+EV.ordered = (names) => {
+  const fixed = ["hsm_ssd", "nc_ssd", "ss2d", "es2d", "sa", "none", "timm"].filter((k) => names.includes(k));
+  return [...fixed, ...names.filter((k) => !fixed.includes(k))];
 };
 
 /** The group a mixer text is coloured by: itself among the first seven, else "other". */

@@ -14,7 +14,7 @@ EV.views.search.refresh = async () => {
   const key = JSON.stringify([EV.data.lastId, EV.theme(), EV.state.over]);
   if (key === view.shown) return;
   view.shown = key;
-  const found = await EV.analysis();
+  const [found] = await Promise.all([EV.analysis(), EV.whole()]);
   if (view.shown !== key) return;
   const over = EV.state.over === "time" ? "device_hours" : "trials";
   const title = over === "trials" ? "trials" : "device time, hours";

@@ -16,7 +16,13 @@ EV.liveSource = () => {
     live: true,
     studies: async () => (await (await ask("/api/studies")).json()).studies,
     about: async (study) => (await ask(at(study))).json(),
-    pack: async (study, after) => (await ask(at(study, `/pack?after=${after}`))).arrayBuffer(),
+    /** With `small`, null of a study too large to be sent whole. */
+    pack: async (study, after, { small = false } = {}) => {
+      const answer = await ask(at(study, `/pack?after=${after}${small ? "&small=1" : ""}`));
+      return answer.status === 204 ? null : answer.arrayBuffer();
+    },
+    view: async (study, query) => (await ask(at(study, `/view?${query}`))).arrayBuffer(),
+    why: async (study, row, [x, y, z]) => (await ask(at(study, `/why?${new URLSearchParams({ row, x, y, ...(z ? { z } : {}) })}`))).json(),
     card: async (study, row) => (await ask(at(study, `/card?row=${row}`))).json(),
     analysis: async (study) => (await ask(at(study, "/analysis"))).json(),
     watch: (study, told) => {

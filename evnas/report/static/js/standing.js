@@ -6,6 +6,7 @@ EV.isLog = () => [EV.state.lx === "1", EV.state.ly === "1"];
 
 /** Kept until the data, the axes or the filter change: a zoom or a choice asks for it again. */
 EV.standing = () => {
+  if (EV.isPart()) return EV.toldStanding();
   const axes = EV.axes(EV.axisKeys()), filter = EV.state.filter || "";
   const key = JSON.stringify([EV.about.name, EV.data.lastId, EV.data.n, axes.map((a) => [a.key, a.sign]), filter]);
   if (EV.stood?.key !== key) EV.stood = { key, ...EV.reckoned(axes, EV.filtered(filter).rows) };
@@ -34,9 +35,10 @@ EV.zoomed = () => {
 
 /** What the chart shows, [x0, x1, y0, y1]: the zoom, or all that is drawn with some room around it. */
 EV.viewOf = (standing, marks) => {
-  const [x, y] = standing.axes, log = EV.isLog();
-  const chosen = EV.zoomed();
+  const log = EV.isLog(), chosen = EV.zoomed();
   if (chosen) return [...EV.ends(chosen.slice(0, 2), log[0], 0), ...EV.ends(chosen.slice(2), log[1], 0)];
+  if (standing.range) return standing.range;
+  const [x, y] = standing.axes;
   const rows = [standing.cloud, standing.tied, standing.infeasible, standing.ended, standing.peers, standing.front];
   const extent = (axis, extra) => {
     const found = [...extra];

@@ -28,22 +28,23 @@ EV.table.keys = () => {
   const aims = EV.about.objectives.map((o) => o.key);
   const first = all.filter((k) => /^(throughput_img_s|throughput_ratio|top1_percent)(@|$)/.test(k) && !aims.includes(k)).slice(0, 3);
   const wish = ["label", "status", "mixers", "dims", "depths", ...aims, ...first, "params_m", "macs_exact_g", "macs_g", ...all.filter((k) => k.startsWith("printed ")), "seeds", "origin", "error"];
-  return [...new Set(wish)].filter((k) => all.includes(k) && (k !== "error" || EV.data.text.error.some(Boolean)));
+  return [...new Set(wish)].filter((k) => all.includes(k) && (k !== "error" || EV.data.text.error.some((text) => text)));
 };
 
 EV.table.all = () => [...Object.keys(EV.data.text), ...EV.data.numbers.keys()];
 
 EV.table.refresh = () => {
   const table = EV.table;
-  const { rows, problem } = EV.visibleRows();
+  const part = EV.isPart() && EV.data.view;
+  const { rows, problem } = part ? { rows: part.page, problem: part.problem } : EV.visibleRows();
   const sort = EV.state.sort || "number", falling = sort.startsWith("-"), key = sort.replace(/^-/, "");
-  const ordered = sorted(rows);
-  const pages = Math.max(1, Math.ceil(ordered.length / EV.PAGE));
+  const ordered = part ? rows : sorted(rows), total = part ? part.total : ordered.length;
+  const pages = Math.max(1, Math.ceil(total / EV.PAGE));
   const page = Math.min(Math.max(1, Number(EV.state.page) || 1), pages);
-  const shown = ordered.slice((page - 1) * EV.PAGE, page * EV.PAGE);
+  const shown = part ? rows : ordered.slice((page - 1) * EV.PAGE, page * EV.PAGE);
   if (document.activeElement !== table.filter) table.filter.value = EV.state.filter || "";
   table.filter.setAttribute("aria-invalid", String(Boolean(problem)));
-  table.says.textContent = problem ? `The filter cannot be read: ${problem}` : `${ordered.length.toLocaleString("en-GB")} of ${EV.plural(EV.data.n, "trial")}`;
+  table.says.textContent = problem ? `The filter cannot be read: ${problem}` : `${total.toLocaleString("en-GB")} of ${EV.plural(EV.data.n, "trial")}`;
   table.says.classList.toggle("wrong", Boolean(problem));
   // each part is built anew only when what it shows has changed: a zoom changes none of them
   const keys = EV.table.keys(), all = EV.table.all(), pins = EV.pins();
@@ -84,13 +85,13 @@ EV.table.refresh = () => {
   }
 
   function exportsOf() {
-    const name = EV.about.name, rows = () => table.ordered;
+    const name = EV.about.name, rows = async () => { if (EV.isPart()) { await EV.whole(); EV.table.refresh(); } return table.ordered; };
     const button = (id, label, run, title) => EV.h("button", { type: "button", class: "small", id, onclick: run, title }, label);
     const chosen = pins.map((label) => EV.data.rows.get(label));
     EV.put(table.exports, 
-      button("save-csv", "CSV", () => EV.download(`${name}.csv`, EV.csv(keys, rows()), "text/csv"), "The rows listed, with their intervals"),
-      button("save-latex", "LaTeX", () => EV.download(`${name}.tex`, EV.latex(keys, (chosen.length ? chosen : rows()).slice(0, 500)), "text/plain"), chosen.length ? "The pinned rows, booktabs" : "The rows listed, booktabs, at most 500"),
-      button("save-zip", "YAML (zip)", () => EV.saveArchs(chosen.length ? chosen : rows().slice(0, 100)), chosen.length ? "Architectures of the pinned rows" : "Architectures of the first 100 rows listed"));
+      button("save-csv", "CSV", async () => EV.download(`${name}.csv`, EV.csv(keys, await rows()), "text/csv"), "The rows listed, with their intervals"),
+      button("save-latex", "LaTeX", async () => EV.download(`${name}.tex`, EV.latex(keys, (chosen.length ? chosen : await rows()).slice(0, 500)), "text/plain"), chosen.length ? "The pinned rows, booktabs" : "The rows listed, booktabs, at most 500"),
+      button("save-zip", "YAML (zip)", async () => EV.saveArchs(chosen.length ? chosen : (await rows()).slice(0, 100)), chosen.length ? "Architectures of the pinned rows" : "Architectures of the first 100 rows listed"));
   }
 
   function head() {

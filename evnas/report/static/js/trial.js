@@ -34,8 +34,8 @@ EV.trialPanel = async (aside) => {
   const shows = JSON.stringify([label, EV.data.lastId, EV.xKey(), EV.yKey(), EV.zKey(), EV.theme(), EV.state.pins]);
   if (aside.dataset.shows === shows) return;
   aside.dataset.shows = shows;
-  let card;
-  try { card = await EV.cardOf(row); } catch (e) { EV.put(aside, EV.h("p", { class: "note wrong" }, e.message)); return; }
+  let card, why;
+  try { [card, why] = await Promise.all([EV.cardOf(row), EV.why(row)]); } catch (e) { EV.put(aside, EV.h("p", { class: "note wrong" }, e.message)); return; }
   if (aside.dataset.shows !== shows) return; // another was chosen meanwhile
   const pinned = EV.pins().includes(label);
   EV.put(aside, 
@@ -43,47 +43,13 @@ EV.trialPanel = async (aside) => {
       EV.h("button", { type: "button", class: "small", id: "pin-this", "aria-pressed": String(pinned), onclick: () => EV.togglePin(label) }, pinned ? "Pinned" : "Pin"),
       EV.h("button", { type: "button", class: "small", id: "close-trial", "aria-label": "Close trial", onclick: () => EV.choose({ trial: null }) }, "×")),
     EV.h("p", { class: "note" }, `${card.digest} · ${card.origin || "no origin noted"}`),
-    EV.picture(card), EV.facts(row), EV.why(row), EV.measured(card));
+    EV.picture(card), EV.facts(row), why, EV.measured(card));
 };
 
 /** The trial's figures. */
 EV.facts = (row) => {
   const keys = [...new Set([...EV.about.objectives.map((o) => o.key), EV.xKey(), EV.yKey(), "params_m", "macs_exact_g", "macs_g", "seeds", "budget"])];
   return EV.h("dl", { class: "facts" }, keys.filter((k) => EV.data.numbers.has(k) && Number.isFinite(EV.data.numbers.get(k).values[row])).map((k) => [EV.h("dt", {}, EV.heading(k, { unit: false })), EV.h("dd", {}, EV.cellWithSpread(k, row) + EV.unit(k))]));
-};
-
-/** Who dominates it on the axes shown, by how much, how surely; or what ended it. */
-EV.why = (row) => {
-  const section = EV.h("section", { class: "why" }, EV.h("h3", {}, "Why it stands here"));
-  const status = EV.data.text.status[row];
-  if (status !== "complete") section.append(EV.h("p", {}, `It ended ${status}${EV.data.text.error[row] ? `: ${EV.data.text.error[row]}` : ""}.`));
-  if (EV.data.text.mixers[row] === "timm") section.append(EV.h("p", {}, "It is a peer from timm, measured here as a reference: it takes no place on the front."));
-  const broken = EV.about.constraints.filter(({ key, at_most, bound }) => { const v = EV.data.numbers.get(key)?.values[row]; return Number.isFinite(v) && (at_most ? v > bound : v < bound); });
-  for (const { key, at_most, bound } of broken) section.append(EV.h("p", {}, `It breaks ${EV.heading(key)} ${at_most ? "at most" : "at least"} ${EV.number(bound)}: ${EV.number(EV.data.numbers.get(key).values[row])}.`));
-  const axes = EV.axes([EV.xKey(), EV.yKey(), ...(EV.zKey() ? [EV.zKey()] : [])]);
-  if (!axes.every(({ values }) => Number.isFinite(values[row]))) return section;
-  const others = [];
-  for (let other = 0; other < EV.data.n; other++) {
-    if (other === row || EV.data.text.status[other] !== "complete" || EV.data.text.mixers[other] === "timm") continue;
-    let worse = false, better = false;
-    for (const { values, sign } of axes) {
-      const lead = sign * (values[row] - values[other]);
-      if (!(lead >= 0)) { worse = true; break; }
-      if (lead > 0) better = true;
-    }
-    if (!worse && better) others.push(other);
-  }
-  if (!others.length) section.append(EV.h("p", {}, EV.data.text.mixers[row] === "timm" ? "No trial dominates it on these axes." : status === "complete" ? "No trial dominates it on these axes: it is on the front." : "No complete trial is better on both axes."));
-  else {
-    const near = others.map((other) => [other, EV.dominanceProbability(other, row, axes)]).sort((a, b) => b[1] - a[1] || a[0] - b[0]);
-    section.append(EV.h("p", {}, `${EV.plural(near.length, "trial")} ${near.length === 1 ? "dominates" : "dominate"} it on these axes${near.length > 5 ? "; the five surest" : ""}:`));
-    section.append(EV.h("table", { class: "plain" }, EV.h("thead", {}, EV.h("tr", {}, EV.h("th", { scope: "col" }, "Trial"), axes.map(({ key }) => EV.h("th", { scope: "col", class: "number" }, `by, ${EV.heading(key)}`)), EV.h("th", { scope: "col", class: "number" }, "probability"))),
-      EV.h("tbody", {}, near.slice(0, 5).map(([other, p]) => EV.h("tr", {}, EV.h("th", { scope: "row" }, EV.h("button", { type: "button", class: "link", onclick: () => EV.choose({ trial: EV.data.text.label[other] }) }, EV.data.text.label[other])),
-        axes.map(({ values }) => EV.h("td", { class: "number" }, signed(values[other] - values[row]))), EV.h("td", { class: "number" }, p > 0.999 ? "> 0.999" : p.toFixed(3)))))));
-  }
-  return section;
-
-  function signed(v) { return v > 0 ? `+${EV.number(v)}` : EV.number(v); }
 };
 
 /** How each phase went: samples, retakes, conditions, the curve. */
