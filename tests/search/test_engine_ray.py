@@ -1,6 +1,7 @@
 """A search on a real Ray cluster of two nodes, one of which goes away under way."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,18 +9,22 @@ from pathlib import Path
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from tiny_search import TRIALS as TINY
+from tiny_search import killed_after, outcomes, records, start, tiny_search, write
 
 from evnas.search.engine import Engine
 from evnas.search.engine_ray import RayEngine
 from evnas.search.history import History
 from evnas.search.loop import Ask, MakeWork, Search, run_search
 from evnas.search.objectives import resolved_objectives
+from evnas.search.runner import run_sweep
 from evnas.search.strategies.build import build_strategy
 from evnas.search.work import Event, Finished, Work
 from evnas.space.catalog import entry
 from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec, StrategySpec
 from evnas.space.space import SearchSpace
 from evnas.store import Store
+from evnas.sweep import load_sweep
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # Ray's own deprecations and unclosed sockets
@@ -33,11 +38,22 @@ def cluster() -> Iterator[Cluster]:
     """A head with one CPU; each test adds the node that it takes away."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_DISABLE_MEMORY_MONITOR", "1")
+        patch.setenv("OMP_NUM_THREADS", "1")  # both engines shall sum in one order
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
         ray.init(address=cluster.address, log_to_driver=False)
         yield cluster
         ray.shutdown()
         cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("search") / "tiny.yaml", tiny_search())
+
+
+@pytest.fixture(scope="module")
+def unbroken(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return gone_on_with(file, tmp_path_factory.mktemp("whole"), "{kind: local, workers: 1}")
 
 
 def engine_on(
@@ -157,3 +173,27 @@ def test_what_waits_for_a_lost_node_is_started_anew(cluster: Cluster, tmp_path: 
         engine.close()
     records = [event.record for event in ended if isinstance(event, Finished)]
     assert {r.label: r.status for r in records} == {"under way": "complete", "waiting": "complete"}
+
+
+def gone_on_with(file: Path, results: Path, engine: str) -> Path:
+    """The search run to its end, here, by that engine."""
+    sweep = load_sweep(file, overrides=[f"engine={engine}"])
+    run_sweep(sweep, results=results, fresh=False, began=time.monotonic())
+    return results
+
+
+@pytest.mark.parametrize("first", ["local", "ray"])
+def test_either_engine_goes_on_with_what_the_other_began(
+    cluster: Cluster, first: str, unbroken: Path, file: Path, tmp_path: Path
+) -> None:
+    engines = {
+        "local": "{kind: local, workers: 1}",
+        "ray": f"{{kind: ray, address: '{cluster.address}'}}",
+    }
+    killed_after(start(file, tmp_path, "--set", f"engine={engines.pop(first)}"), "2 proxy: ")
+    kept = records(tmp_path)
+    assert 6 <= len(kept) < 2 * TINY
+    (second,) = engines.values()
+    gone_on_with(file, tmp_path, second)
+    assert records(tmp_path)[: len(kept)] == kept
+    assert outcomes(tmp_path) == outcomes(unbroken)
