@@ -1,21 +1,27 @@
 """Warm starts: candidates to begin with, each with where it came from."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-from evnas.errors import SpecError
+from evnas.errors import EvnasError, SpecError
+from evnas.pareto import ranks
+from evnas.record import Record
 from evnas.search.history import History
+from evnas.search.objectives import resolved_objectives
 from evnas.search.propose import Proposal, Strategy
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import catalog
 from evnas.space.paths import edit
-from evnas.space.search_spec import WarmStart
+from evnas.space.search_spec import ObjectiveSpec, WarmStart
 from evnas.space.space import SearchSpace
 from evnas.store import Store
+
+Origins = list[tuple[str, ArchSpec]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +44,7 @@ class After:
         return self.strategy.propose(history, n)
 
 
-def warm_candidates(starts: Sequence[WarmStart], space: SearchSpace) -> list[tuple[str, ArchSpec]]:
+def warm_candidates(starts: Sequence[WarmStart], space: SearchSpace) -> Origins:
     """(origin, architecture) of every warm start, those outside the space left out.
 
     Raises:
@@ -48,7 +54,11 @@ def warm_candidates(starts: Sequence[WarmStart], space: SearchSpace) -> list[tup
     for i, start in enumerate(starts):
         try:
             several = _candidates(start, space.base)
-        except (SpecError, OSError) as e:
+        except OSError as e:
+            file = start.study or start.csv
+            reason = f"{file}: must be a file that can be read ({e.strerror})"
+            raise SpecError(reason, f"warm_start[{i}]") from None
+        except EvnasError as e:
             raise SpecError(str(e), f"warm_start[{i}]") from None
         inside = [(o, a) for o, a in several if isinstance(space.encode(a), dict)]
         if not inside:
@@ -58,46 +68,82 @@ def warm_candidates(starts: Sequence[WarmStart], space: SearchSpace) -> list[tup
     return found
 
 
-def seeds(space: SearchSpace) -> list[tuple[str, ArchSpec]]:
+def seeds(space: SearchSpace) -> Origins:
     """The catalogue's members in the space: an evolution starts from what people know."""
-    inside = [e for e in catalog().values() if isinstance(space.encode(e.arch), dict)]
-    return [(f"published {' '.join(e.published or (e.name,))}", e.arch) for e in inside]
+    return [(o, a) for o, a in _published() if isinstance(space.encode(a), dict)]
 
 
-def _candidates(start: WarmStart, base: ArchSpec) -> list[tuple[str, ArchSpec]]:
+def _candidates(start: WarmStart, base: ArchSpec) -> Origins:
     if start.published:
-        entries = catalog().values()
-        return [(f"published {' '.join(e.published or (e.name,))}", e.arch) for e in entries]
-    return _of_study(Path(start.study)) if start.study else _of_csv(Path(start.csv), base)
+        return _published()
+    return _of_study(Path(start.study)) if start.study else list(_of_csv(Path(start.csv), base))
 
 
-def _of_study(path: Path) -> list[tuple[str, ArchSpec]]:
-    """The trials that were trained, the longest first, then the most accurate."""
-    scores: dict[str, tuple[float, float, str, ArchSpec]] = {}
+def _published() -> Origins:
+    entries = catalog().values()
+    return [(f"published {' '.join(e.published or (e.name,))}", e.arch) for e in entries]
+
+
+def _of_study(path: Path) -> Origins:
+    """Complete trials: of a search by fronts of its own objectives, else the longest trained."""
     with Store.read(path) as store:
-        for _, record in store.records():
-            if (
-                record.phase == "proxy"
-                and record.status == "complete"
-                and "timm" not in record.arch
-            ):
-                score = (record.budget, record.values.get("top1_percent", 0.0))
-                origin = f"study {path.parent.name} trial {record.label}"
-                best = scores.get(record.digest)
-                if best is None or score > best[:2]:
-                    arch = ArchSpec.from_dict(record.arch)
-                    scores[record.digest] = (*score, origin, arch)
-    ordered = sorted(scores.values(), key=lambda s: (-s[0], -s[1]))
-    return [(origin, arch) for _, _, origin, arch in ordered]
+        records = [r for _, r in store.records() if "timm" not in r.arch]
+        wanted = (store.meta("sweep") or {}).get("objectives")
+    best = _by_front(records, wanted) if wanted else _by_training(records)
+    return [
+        (f"study {path.parent.name} trial {label}", ArchSpec.from_dict(arch))
+        for label, arch in best
+    ]
 
 
-def _of_csv(path: Path, base: ArchSpec) -> list[tuple[str, ArchSpec]]:
-    found = []
+def _by_front(records: Sequence[Record], wanted: Sequence[Any]) -> list[tuple[str, Any]]:
+    targets = list(dict.fromkeys(r.target for r in records if r.target))
+    objectives = resolved_objectives([ObjectiveSpec.model_validate(o) for o in wanted], targets)
+    longest = max((r.budget for r in records), default=0.0)
+    history = History(objectives=objectives, full_budget=longest).take_all(enumerate(records))
+    if not history.complete:
+        return []
+    order = ranks(history.points()).argsort(kind="stable")
+    return [(history.complete[i].label, history.complete[i].arch) for i in order]
+
+
+def _by_training(records: Sequence[Record]) -> list[tuple[str, Any]]:
+    trained = [r for r in records if r.phase == "proxy" and r.status == "complete"]
+    trained.sort(key=lambda r: (-r.budget, -r.values["top1_percent"]))
+    best: dict[str, tuple[str, Any]] = {}
+    for record in trained:
+        best.setdefault(record.digest, (record.label, record.arch))
+    return list(best.values())
+
+
+def _of_csv(path: Path, base: ArchSpec) -> Iterator[tuple[str, ArchSpec]]:
     with path.open(newline="", encoding="utf-8") as file:
-        for line, row in enumerate(csv.DictReader(file), start=2):
-            changes = {key: yaml.safe_load(text) for key, text in row.items() if text}
+        reader = csv.DictReader(file, strict=True)
+        while True:
             try:
-                found.append((f"{path.name}:{line}", edit(base, changes)))
-            except SpecError as e:
-                raise SpecError(f"{path}:{line}: {e}") from None
-    return found
+                row = next(reader, None)
+                if row is None:
+                    return
+                arch = edit(base, _changes(row))
+            except (SpecError, csv.Error, UnicodeDecodeError) as e:
+                raise SpecError(f"{path}:{reader.reader.line_num}: {e}") from None
+            yield f"{path.name}:{reader.reader.line_num}", arch
+
+
+def _changes(row: dict[str | None, Any]) -> dict[str, Any]:
+    """Path -> value of the cells that hold something."""
+    if None in row:
+        raise SpecError(f"a row must have a value a column, got {len(row[None])} more")
+    changes = {}
+    for path, text in row.items():
+        if text:
+            assert path is not None
+            changes[path.strip()] = _value(path, text)
+    return changes
+
+
+def _value(path: str, text: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise SpecError(f"must be a value as YAML has it, got {text!r}", path) from None
