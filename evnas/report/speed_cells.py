@@ -76,7 +76,7 @@ def throughput_ratio(timed: Timed, printed: Interval | None) -> Cell:
         return Cell(published=text, status=timed.status)
     measured = record.measurements.get("throughput_ratio")
     ratio = measured.interval() if measured else Interval(1.0, 1.0, 1.0)
-    apart = _apart(timed, record)
+    apart = _apart(timed, record) if printed is not None else ""
     verdict = Verdict()
     if printed is None or _is_reference(timed):
         pass
@@ -108,7 +108,7 @@ def peak_ratio(timed: Timed) -> Cell:
     ratio = peaks[0] / peaks[1]
     verdict = Verdict()
     if printed is not None and record is not None and not _is_reference(timed):
-        apart = _apart(timed, record)
+        apart = _apart(timed, record) if printed is not None else ""
         exactly = Interval(ratio, ratio, ratio)
         verdict = (
             not_comparable(apart) if apart else against_reference(exactly, printed, neutral=1.0)
