@@ -1,11 +1,11 @@
 """A diagonal linear recurrence in plain torch: blocks side by side, no loop over the sequence.
 
-A sequence of T * M steps lies in an array (K, T, ..., M) of K routes, with step t = m * T + i of
-route k at [k, i, ..., m]: M lines of T steps. Each line is cut into blocks of `block_length(T)`
-steps. All blocks of all rows advance together, so that the loop runs over the few steps of one
-block on large contiguous slices; block ends are then chained, and a second sweep starts each
-block from its true state. Only products of decays in [0, 1] are formed, so nothing overflows
-however strong the decay is.
+A sequence of T * M steps lies in an array (R, X, T, ..., M) of R * X routes, with step
+t = m * T + i of a route at [r, x, i, ..., m]: M lines of T steps. Each line is cut into blocks of
+`block_length(T)` steps. All blocks of all rows advance together, so that the loop runs over the
+few steps of one block on large contiguous slices; block ends are then chained, and a second sweep
+starts each block from its true state. Only products of decays in [0, 1] are formed, so nothing
+overflows however strong the decay is.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,8 +35,8 @@ class Walk:
         return Walk(reverse=not self.reverse, fresh=self.fresh)
 
     def steps(self, blocks: Tensor) -> Sequence[Tensor]:
-        """The slices (k, J, ..., M) of an array (k, T, ..., M), in the order of the walk."""
-        slices = _blocks(blocks).unbind(2)
+        """The slices (r, X, J, ..., M) of an array (r, X, T, ..., M), in the order of the walk."""
+        slices = _blocks(blocks).unbind(3)
         return slices[::-1] if self.reverse else slices
 
 
@@ -50,23 +50,23 @@ def alike(walks: Sequence[Walk]) -> Iterator[tuple[slice, Walk]]:
 
 
 def block_sums(steps: Tensor) -> Tensor:
-    """(K, T, ..., M) -> (K, J, ..., M), summed over the steps of each block."""
-    return _blocks(steps).sum(2)
+    """(R, X, T, ..., M) -> (R, X, J, ..., M), summed over the steps of each block."""
+    return _blocks(steps).sum(3)
 
 
 def _blocks(steps: Tensor) -> Tensor:
-    """(K, T, ..., M) -> (K, J, block length, ..., M)."""
-    length = block_length(steps.shape[1])
-    return steps.view(steps.shape[0], -1, length, *steps.shape[2:])
+    """(R, X, T, ..., M) -> (R, X, J, block length, ..., M)."""
+    length = block_length(steps.shape[2])
+    return steps.view(*steps.shape[:2], -1, length, *steps.shape[3:])
 
 
 def scan_(decay: Sequence[Tensor], drive: Sequence[Tensor], product: Tensor, walk: Walk) -> None:
     """Turn `drive` into the states h = decay * h + drive, in place.
 
     Args:
-        decay: slices (k, J, ..., M) in the order of the walk, in [0, 1].
+        decay: slices (r, X, J, ..., M) in the order of the walk, in [0, 1].
         drive: slices of the same shape, overwritten.
-        product: (k, J, ..., M), the product of the decays of each block.
+        product: (r, X, J, ..., M), the product of the decays of each block.
         walk: how blocks chain.
     """
     state = starts(decay, drive, product, walk)
@@ -77,8 +77,8 @@ def scan_(decay: Sequence[Tensor], drive: Sequence[Tensor], product: Tensor, wal
 def starts(
     decay: Sequence[Tensor], drive: Sequence[Tensor], product: Tensor, walk: Walk
 ) -> Tensor:
-    """(k, J, ..., M): the state from which each block starts. Arguments as in `scan_`."""
-    if walk.fresh and product.shape[1] == 1:
+    """(r, X, J, ..., M): the state from which each block starts. Arguments as in `scan_`."""
+    if walk.fresh and product.shape[2] == 1:
         return torch.zeros_like(product)
     end = drive[0].clone(memory_format=torch.contiguous_format)
     for a, b in zip(decay[1:], drive[1:], strict=True):
@@ -87,12 +87,12 @@ def starts(
 
 
 def _chain_blocks(product: Tensor, end: Tensor, walk: Walk) -> Tensor:
-    """From each block's decay and its end state from zero, (k, J, ..., M), the states at starts.
+    """From each block's decay and end state from zero, (r, X, J, ..., M), the states at starts.
 
     In the order of the walk, block j starts from end[j-1] + product[j-1] * start[j-1].
     """
     begin = torch.empty_like(end)
-    P, E, S = product.unbind(1), end.unbind(1), begin.unbind(1)
+    P, E, S = product.unbind(2), end.unbind(2), begin.unbind(2)
     if walk.reverse:
         P, E, S = P[::-1], E[::-1], S[::-1]
     if walk.fresh:
@@ -113,21 +113,16 @@ def _chain_lines(product: Tensor, end: Tensor, reverse: bool) -> Tensor:
 
     Lines stand behind a margin of zeros, which is what reaches in from before the first line.
     """
-    M, reach = product.shape[-1], 1
+    M = product.shape[-1]
     margin = 1 << (M - 1).bit_length()
-    first = 0 if reverse else margin
-
-    def lines(padded: Tensor, back: int) -> Tensor:
-        """Each line's neighbour `back` lines before it in the walk."""
-        return padded.narrow(-1, first + back if reverse else first - back, M)
-
-    P, E = (t.new_zeros(2, *t.shape[:-1], margin + M) for t in (product, end))
-    lines(P[0], 0).copy_(product)
-    lines(E[0], 0).copy_(end)
-    now, then = 0, 1
+    at, back = (0, 1) if reverse else (margin, -1)  # of the lines, and towards those before
+    now, then = product.new_zeros(2, 2, *product.shape[:-1], margin + M).unbind(0)
+    torch.stack([product, end], out=now.narrow(-1, at, M))
+    reach = 1
     while reach < M:
-        near_P = lines(P[now], 0)
-        torch.addcmul(lines(E[now], 0), near_P, lines(E[now], reach), out=lines(E[then], 0))
-        torch.mul(near_P, lines(P[now], reach), out=lines(P[then], 0))
+        P, E = now.narrow(-1, at, M).unbind(0)
+        reached = then.narrow(-1, at, M)
+        torch.mul(P, now.narrow(-1, at + back * reach, M), out=reached)
+        reached[1].add_(E)
         now, then, reach = then, now, 2 * reach
-    return lines(E[now], 1)
+    return now[1].narrow(-1, at + back, M)

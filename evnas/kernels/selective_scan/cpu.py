@@ -44,7 +44,7 @@ def selective_scan_cpu(
         route = _route(x, step, A, B, C, D, images, channels, k)
         y = torch.empty_like(route.x[0])
         routes_forward(route, torch.empty_like(route.z), y)
-        out[images, channels] = _unfold(y, L)
+        out[images, channels] = _unfold(y[0], L)
     return out
 
 
@@ -69,16 +69,16 @@ def selective_scan_cpu_backward(
         raw = _biased(delta[images, channels], delta_bias, channels, acc)
         step = _softplus(raw) if delta_softplus else raw
         route = _route(x, step, A, B, C, D, images, channels, k)
-        grads = routes_backward(route, _fold(gy[images, channels].to(acc)))
-        g_step = _unfold(grads.z[0], L)
+        grads = routes_backward(route, _fold(gy[images, channels].to(acc))[None])
+        g_step = _unfold(grads.z[0, 0], L)
         if delta_softplus:
             g_step = g_step * torch.sigmoid(raw)
-        g_x[images, channels], g_delta[images, channels] = _unfold(grads.x[0], L), g_step
-        g_A[channels] += grads.A[0]
-        g_B[images, k] += _unfold(grads.B[:, 0].squeeze(3).permute(1, 2, 0, 3), L)
-        g_C[images, k] += _unfold(grads.C[:, 0].squeeze(3).permute(1, 2, 0, 3), L)
+        g_x[images, channels], g_delta[images, channels] = _unfold(grads.x[0, 0], L), g_step
+        g_A[channels] += grads.A[0, 0]
+        g_B[images, k] += _unfold(grads.B[:, 0, 0].squeeze(3).permute(1, 2, 0, 3), L)
+        g_C[images, k] += _unfold(grads.C[:, 0, 0].squeeze(3).permute(1, 2, 0, 3), L)
         if grads.D is not None:
-            sums[5][channels] += grads.D[0]
+            sums[5][channels] += grads.D[0, 0]
         if delta_bias is not None:
             sums[-1][channels] += g_step.sum((0, 2))
     return [g.to(t.dtype) for g, t in zip(sums, wanted, strict=True)]
@@ -103,12 +103,12 @@ def _route(
     """One chunk of group k, folded; its step size has been through softplus already."""
     acc = step.dtype
     return Routes(
-        x=_fold(x[images, channels].to(acc))[None],
-        z=_fold(step)[None],
-        A=A[None, channels].to(acc),
-        B=_fold(B[images, k].to(acc)).permute(2, 0, 1, 3).contiguous()[:, None, :, :, None],
-        C=_fold(C[images, k].to(acc)).permute(2, 0, 1, 3).contiguous()[:, None, :, :, None],
-        D=None if D is None else D[None, channels].to(acc),
+        x=_fold(x[images, channels].to(acc))[None, None],
+        z=_fold(step)[None, None],
+        A=A[None, None, channels].to(acc),
+        B=_fold(B[images, k].to(acc)).permute(2, 0, 1, 3).contiguous()[:, None, None, :, :, None],
+        C=_fold(C[images, k].to(acc)).permute(2, 0, 1, 3).contiguous()[:, None, None, :, :, None],
+        D=None if D is None else D[None, None, channels].to(acc),
         walks=(Walk(),),
         softplus=False,
     )

@@ -1,8 +1,8 @@
 """SS2D and ES2D in plain torch: routes that read a map along the same axis share one copy of it.
 
-Routes by row lie as lines (K, W, Bt, Dm, H), those by column as (K, H, Bt, Dm, W): step t along
-the line before the rest, so that `evnas.kernels.recurrence` advances all lines together. Work
-goes through in chunks of the batch and the channels that stay in the cache, which also bounds
+A route by row lies as lines (W, Bt, Dm, H), one by column as (H, Bt, Dm, W): step t along the
+line first, so that `evnas.kernels.recurrence` advances all lines together, of all routes whose
+lines are equally long. Work goes through in chunks of the batch and the channels, which bounds
 the memory.
 """
 
@@ -18,7 +18,7 @@ from evnas.kernels.recurrence import Walk
 from evnas.kernels.route_cpu import Routes, RoutesGradient, routes_backward, routes_forward
 from evnas.kernels.softplus import LOG2_E
 
-CHUNK_ELEMENTS = 800_000  # of one array (K, T, Bt, Dm, M); a handful of them live at once
+CHUNK_ELEMENTS = 1_600_000  # of one array (R, X, T, Bt, Dm, M); three of them live at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,15 @@ def planes(scan: str, step: int) -> tuple[Plane, ...]:
     return (Plane(by_column=False, routes=tuple((k, w, False) for k, w in enumerate(walks))),)
 
 
+def alike(walked: tuple[Plane, ...], H: int, W: int) -> list[list[Plane]]:
+    """The planes of an (H, W) map in groups whose lines have one shape and walk alike."""
+    groups: dict[object, list[Plane]] = {}
+    for plane in walked:
+        shape = (H, W) if plane.by_column else (W, H)
+        groups.setdefault((shape, plane.walks, plane.mirrored), []).append(plane)
+    return list(groups.values())
+
+
 def ss2d_scan_cpu(
     u: Tensor,
     delta: Tensor,
@@ -94,16 +103,17 @@ def ss2d_scan_cpu(
     """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; runs below autograd."""
     H, W = u.shape[2:]
     inputs = _Inputs.of(u, delta, A, B, C, D, delta_bias, step)
-    y = torch.empty(inputs.u.shape, dtype=inputs.acc, device=u.device)
-    for i, plane in enumerate(planes(scan, step)):
-        for part in _chunks(u, len(plane.routes)):
-            routes, spare, y_lines = inputs.routes(plane, part)
+    y, walked = torch.empty_like(inputs.u, dtype=inputs.acc), planes(scan, step)
+    for group in alike(walked, *inputs.u.shape[2:]):
+        for part in _chunks(u, sum(len(p.routes) for p in group)):
+            routes, spare, y_lines = inputs.routes(group, part)
             routes_forward(routes, spare, y_lines)
-            to = plane.lines(y[part])
-            if step > 1 or i == 0:
-                to.copy_(y_lines)
-            else:
-                to.add_(y_lines)
+            for plane, lines in zip(group, y_lines, strict=True):
+                to = plane.lines(y[part])
+                if step > 1 or plane == walked[0]:  # the first to come to these pixels
+                    to.copy_(lines)
+                else:
+                    to.add_(lines)
     return y[:, :, :H, :W].to(u.dtype).contiguous()
 
 
@@ -126,9 +136,9 @@ def ss2d_scan_cpu_backward(
     grads = inputs.accumulators()
     g_map = _pad(gy, step)
     for plane in planes(scan, step):
-        for part in _chunks(u, len(plane.routes)):
-            g = gather(plane.lines(g_map[part]), inputs.acc)
-            grads.take(plane, part, routes_backward(inputs.routes(plane, part)[0], g))
+        for part in _chunks(u, 2 * len(plane.routes)):
+            g = gather(plane.lines(g_map[part]), inputs.acc)[None]
+            grads.take(plane, part, routes_backward(inputs.routes([plane], part)[0], g))
     wanted = (u, delta, A, B, C, D, delta_bias)
     cropped = (
         g[..., :H, :W] if w.ndim > 3 else g for g, w in zip(grads.tensors(), wanted, strict=True)
@@ -177,56 +187,55 @@ class _Inputs:
     def tensors(self) -> tuple[Tensor, ...]:
         return self.u, self.delta, self.A, self.B, self.C, self.D, self.bias
 
-    def routes(self, plane: Plane, part: Part) -> tuple[Routes, Tensor, Tensor]:
-        """A plane's routes on one chunk, its maps gathered into lines; scratch like z and x[0].
+    def routes(self, group: list[Plane], part: Part) -> tuple[Routes, Tensor, Tensor]:
+        """The routes of planes on one chunk, gathered into lines; scratch like z and like y.
 
-        All of it is one block of memory, which the allocator is more likely to hold ready.
+        The large arrays are one block of memory: allocators hold that ready sooner than several.
         """
         rows, channels = part
-        ks, K, mirrored = plane.ks, len(plane.routes), plane.mirrored
-        delta = plane.lines(self.delta[rows, ks, channels]).movedim(2, 0)  # (K, T, Bt, Dm, M)
-        block = delta.new_empty((3 * K + 1, *delta.shape[1:]), dtype=self.acc)
-        z, spare, x, y = torch.split(block, [K, K, K, 1])
-        bias = self.bias[ks, channels] * LOG2_E
-        torch.add(bias[:, None, None, :, None], delta, alpha=LOG2_E, out=z)
-        if not mirrored:
-            x = x[:1]
-        x.copy_(plane.lines(self.u[part]))
+        R, X, mirrored = len(group[0].routes), len(group), group[0].mirrored
+        first = group[0].lines(self.u[part])  # (T, Bt, Dm, M)
+        block = first.new_empty((3 * R + 1, X, *first.shape), dtype=self.acc)
+        z, spare, x, y = torch.split(block, [R, R, R, 1])
+        x = x if mirrored else x[:1]
         B, C = (
-            gather(plane.lines(t[rows, ks]).permute(3, 2, 0, 1, 4), self.acc)[:, :, :, :, None]
-            for t in (self.B, self.C)
+            t.new_empty((self.A.shape[2], R, X, first.shape[0], first.shape[1], 1, first.shape[3]))
+            for t in (self.A, self.A)
         )
-        for k in mirrored:
-            for lines in (x[k], z[k], *B[:, k], *C[:, k]):
+        for i, plane in enumerate(group):
+            bias = self.bias[plane.ks, channels] * LOG2_E
+            delta = plane.lines(self.delta[rows, plane.ks, channels]).movedim(2, 0)
+            torch.add(bias[:, None, None, :, None], delta, alpha=LOG2_E, out=z[:, i])
+            x[:, i].copy_(plane.lines(self.u[part]))
+            for to, maps in ((B, self.B), (C, self.C)):
+                lines = plane.lines(maps[rows, plane.ks])  # (T, Bt, R, N, M)
+                to[:, :, i, :, :, 0].copy_(lines.permute(3, 2, 0, 1, 4))
+        for r in mirrored:
+            for lines in (*x[r], *z[r], *B[:, r].flatten(0, 1), *C[:, r].flatten(0, 1)):
                 lines.copy_(lines.flip(0))
-        routes = Routes(
-            x=x,
-            z=z,
-            A=self.A[ks, channels],
-            B=B,
-            C=C,
-            D=self.D[ks, channels],
-            walks=plane.walks,
+        A, D = (
+            torch.stack([t[plane.ks, channels] for plane in group], 1) for t in (self.A, self.D)
         )
+        routes = Routes(x=x, z=z, A=A, B=B, C=C, D=D, walks=group[0].walks)
         return routes, spare, y[0]
 
     def take(self, plane: Plane, part: Part, g: RoutesGradient) -> None:
         """Add the gradients of a plane's routes to these accumulators."""
         rows, channels = part
         ks = plane.ks
-        self.bias[ks, channels] += g.z.sum((1, 2, 4))
-        self.A[ks, channels] += g.A
+        self.bias[ks, channels] += g.z.sum((1, 2, 3, 5))
+        self.A[ks, channels] += g.A[:, 0]
         if g.D is not None:
-            self.D[ks, channels] += g.D
-        gB, gC = g.B.squeeze(4), g.C.squeeze(4)  # (N, K, T, Bt, M)
-        for k in plane.mirrored:
-            for lines in (g.x[k], g.z[k], *gB[:, k], *gC[:, k]):
+            self.D[ks, channels] += g.D[:, 0]
+        gx, gz = g.x[:, 0], g.z[:, 0]  # (R, T, Bt, Dm, M)
+        gB, gC = (t[:, :, 0].squeeze(4) for t in (g.B, g.C))  # (N, R, T, Bt, M)
+        for r in plane.mirrored:
+            for lines in (gx[r], gz[r], *gB[:, r], *gC[:, r]):
                 lines.copy_(lines.flip(0))
-        gx = g.x[0]
-        for other in g.x[1:]:
-            gx += other
-        plane.lines(self.u[part]).add_(gx)
-        plane.lines(self.delta[rows, ks, channels]).movedim(2, 0).copy_(g.z)
+        for other in gx[1:]:
+            gx[0] += other
+        plane.lines(self.u[part]).add_(gx[0])
+        plane.lines(self.delta[rows, ks, channels]).movedim(2, 0).copy_(gz)
         plane.lines(self.B[rows, ks]).permute(3, 2, 0, 1, 4).add_(gB)
         plane.lines(self.C[rows, ks]).permute(3, 2, 0, 1, 4).add_(gC)
 
