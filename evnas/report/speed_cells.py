@@ -108,7 +108,7 @@ def peak_ratio(timed: Timed) -> Cell:
     ratio = peaks[0] / peaks[1]
     verdict = Verdict()
     if printed is not None and record is not None and not _is_reference(timed):
-        apart = _apart(timed, record) if printed is not None else ""
+        apart = _apart(timed, record)
         exactly = Interval(ratio, ratio, ratio)
         verdict = (
             not_comparable(apart) if apart else against_reference(exactly, printed, neutral=1.0)
