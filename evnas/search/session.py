@@ -23,7 +23,7 @@ from evnas.search.loop import Ask, Search, run_search
 from evnas.search.objectives import phase_of, resolved_constraints, resolved_objectives
 from evnas.search.outcome import write_front
 from evnas.search.strategies.build import build_strategy, rungs
-from evnas.search.strategies.optuna_ask import importances
+from evnas.search.strategies.importances import importances
 from evnas.search.strategies.warm import warm_candidates
 from evnas.search.study import add_time, open_study
 from evnas.search.work import Event, Finished, Work

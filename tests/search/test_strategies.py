@@ -12,7 +12,7 @@ from evnas.search.history import History
 from evnas.search.loop import Ask, Search, run_search
 from evnas.search.objectives import resolved_constraints, resolved_objectives
 from evnas.search.strategies.build import build_strategy
-from evnas.search.strategies.optuna_ask import importances
+from evnas.search.strategies.importances import importances
 from evnas.search.work import Event, Finished, Work
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry

@@ -1,13 +1,12 @@
 """`tpe`, `nsga2`, `nsga3`, `gp`: Optuna's samplers by ask, rebuilt from the records.
 
-The only file that imports optuna. An Optuna study is kept in memory as a cache of the history and
-gains each complete trial once; nothing is ever read back from it. What a sampler asks for is
-repaired into the space, and the sampler is told the point that was evaluated. These samplers do
-not know branches (NSGA and GP draw at random where a knob is conditional): `evolution` does.
+An Optuna study is kept in memory as a cache of the history and gains each complete trial once;
+nothing is ever read back from it. What a sampler asks for is repaired into the space, and the
+sampler is told the point that was evaluated. These samplers do not know branches (NSGA and GP
+draw at random where a knob is conditional): `evolution` does.
 """
 
 import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,13 +15,17 @@ import optuna
 from evnas.search.history import History
 from evnas.search.propose import Proposal, generator
 from evnas.search.strategies.drawing import fresh_sample
-from evnas.space.arch import ArchSpec
-from evnas.space.axes import Axis
+from evnas.search.strategies.optuna_study import Distributions, frozen_trial, new_study, told_of
 from evnas.space.space import Point, SearchSpace
 from evnas.space.vary import repair
 
 Sampler = Literal["tpe", "nsga2", "nsga3", "gp"]
+GENETIC = {"nsga2": "NSGAIISampler", "nsga3": "NSGAIIISampler"}
 MOST_ASKS = 8
+MOST_TOLD = 320
+"""Trials that `tpe` and `gp` are told of: both look at each again for every axis they propose."""
+BLOCK = 64
+"""Which ones is chosen anew after so many."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,7 +38,14 @@ class OptunaAsk:
     population: int = 40
     startup: int = 24
     _study: optuna.Study | None = field(default=None, repr=False)
-    _told: int = 0
+    _told: list[int] = field(default_factory=list, repr=False)
+    """The study's trials, by their places among the complete ones."""
+    _frozen: dict[int, optuna.trial.FrozenTrial] = field(default_factory=dict, repr=False)
+    """The same as Optuna has them, while trials may be told again."""
+    _chosen: tuple[int, list[int]] = (0, [])
+    """Of so many complete trials, the places of those that are told."""
+    _common: Distributions | None = None
+    """Axes that every trial told has."""
     _settled: int = 0
     """Generations whose parents are chosen."""
 
@@ -47,7 +57,8 @@ class OptunaAsk:
         for i in range(n):
             rng = generator(self.seed, history.next_number + i)
             proposal = None
-            study.sampler = self._sampler(rng.getrandbits(31))
+            sampler = self._sampler(rng.getrandbits(31))
+            study.sampler = sampler if self._common is None else _Bred(sampler, self._common)
             for _ in range(MOST_ASKS):
                 _, arch = repair(self.space, self._asked(study), rng)
                 if arch.digest not in taken:
@@ -65,16 +76,40 @@ class OptunaAsk:
         return found
 
     def _brought_up(self, history: History) -> optuna.Study:
-        if self._study is None:
-            optuna.logging.set_verbosity(optuna.logging.WARNING)
-            directions = [optuna.study.StudyDirection.MINIMIZE] * len(history.objectives)
-            self._study = optuna.create_study(directions=directions)
-        fresh = range(self._told, len(history.complete))
-        self._study.add_trials([self._frozen(history, i) for i in fresh])
-        self._told = len(history.complete)
-        if self.sampler in ("nsga2", "nsga3"):
+        places = self._places(history)
+        if self._study is None or places[: len(self._told)] != self._told:
+            self._study, self._told = new_study(len(history.objectives)), []
+        fresh = places[len(self._told) :]
+        trials = {i: self._frozen.get(i) or self._trial(history, i) for i in fresh}
+        self._study.add_trials(trials.values())
+        self._told = places
+        if self.sampler in GENETIC:
+            for trial in trials.values():
+                self._common = _shared(self._common, trial.distributions)
             self._settle_parents(self._study)
+        else:
+            self._frozen = {i: trials.get(i) or self._frozen[i] for i in places}
         return self._study
+
+    def _places(self, history: History) -> list[int]:
+        """Which complete trials the sampler is told of: a function of the history alone."""
+        count = len(history.complete)
+        if self.sampler in GENETIC or count <= MOST_TOLD:
+            return list(range(count))
+        block = count // BLOCK * BLOCK
+        if self._chosen[0] != block:
+            chosen = told_of(history.points()[:block], MOST_TOLD - BLOCK)
+            self._chosen = (block, chosen)
+        return [*self._chosen[1], *range(block, count)]
+
+    def _trial(self, history: History, i: int) -> optuna.trial.FrozenTrial:
+        attributes: dict[str, Any] = {}
+        if self.sampler in GENETIC:
+            # a serial NSGA run gives each complete trial just this generation
+            attributes[f"{GENETIC[self.sampler]}:generation"] = i // self.population
+        return frozen_trial(
+            self.space, history.complete[i].arch, history.vectors[i], attributes=attributes
+        )
 
     def _settle_parents(self, study: optuna.Study) -> None:
         """Select each generation's parents with a seed of the generation's own.
@@ -82,29 +117,12 @@ class OptunaAsk:
         NSGA-III selects at random, once a generation, and Optuna keeps the choice in the study:
         a rebuilt study has to choose the same whichever trial asks first.
         """
-        last = self._told // self.population
+        last = len(self._told) // self.population
         for generation in range(self._settled + 1, last + 1):
             sampler = self._sampler(generator(self.seed, -generation).getrandbits(31))
             assert isinstance(sampler, optuna.samplers.BaseGASampler)
             sampler.get_parent_population(study, generation)
         self._settled = max(self._settled, last)
-
-    def _frozen(self, history: History, i: int) -> optuna.trial.FrozenTrial:
-        arch = ArchSpec.from_dict(history.complete[i].arch)
-        point = self.space.encode(arch)
-        point = {} if isinstance(point, str) else point
-        axes = [self.space.by_key[key] for key in point]
-        generations: Mapping[str, Any] = {}
-        if self.sampler in ("nsga2", "nsga3"):
-            # a serial NSGA run gives each complete trial just this generation
-            name = {"nsga2": "NSGAIISampler", "nsga3": "NSGAIIISampler"}[self.sampler]
-            generations = {f"{name}:generation": i // self.population}
-        return optuna.trial.create_trial(
-            params={a.key: _param(a, point) for a in axes},
-            distributions={a.key: _distribution(a) for a in axes},
-            values=list(history.vectors[i]),
-            system_attrs=dict(generations),
-        )
 
     def _asked(self, study: optuna.Study) -> Point:
         trial = study.ask()
@@ -134,60 +152,38 @@ class OptunaAsk:
             return optuna.samplers.NSGAIIISampler(population_size=self.population, seed=seed)
 
 
-FEWEST_FOR_IMPORTANCE = 20
-"""Trials with an axis active, below which nothing is said about it."""
+def _shared(known: Distributions | None, here: Distributions) -> Distributions:
+    if known is None:
+        return dict(sorted(here.items()))
+    return known if known.keys() <= here.keys() else {k: known[k] for k in known if k in here}
 
 
-def importances(space: SearchSpace, history: History) -> dict[str, dict[str, float]]:
-    """How much each axis moves each objective: objective -> axis -> share, largest first.
+class _Bred(optuna.samplers.BaseSampler):
+    """A genetic sampler that is told which axes all trials have, in place of finding that out
+    from all of them each time."""
 
-    PED-ANOVA among the better half, over the trials in which an axis is active and times their
-    share, so that an axis of a rare branch does not outweigh one that every candidate has.
-    Empty while there are too few trials.
+    def __init__(self, inner: optuna.samplers.BaseSampler, common: Distributions) -> None:
+        self._inner = inner
+        self._common = {name: axis for name, axis in common.items() if not axis.single()}
 
-    Source: Watanabe et al., "PED-ANOVA", IJCAI 2023, in Optuna's implementation; the weighting
-    of conditional axes is ours.
-    """
-    study = OptunaAsk(space=space, seed=0, sampler="tpe")._brought_up(history)
-    active = [[t.params[key] for t in study.trials if key in t.params] for key in space.by_key]
-    axes = [
-        (key, len(values) / len(study.trials))
-        for key, values in zip(space.by_key, active, strict=True)
-        if len(values) >= FEWEST_FOR_IMPORTANCE and len(set(values)) > 1
-    ]
-    found: dict[str, dict[str, float]] = {}
-    for i, objective in enumerate(history.objectives if axes else ()):
-        raw = {key: weight * _moved(study, key, i) for key, weight in axes}
-        total = sum(raw.values())
-        ranked = sorted(raw.items(), key=lambda item: -item[1])
-        found[objective.metric] = {key: value / total if total else 0.0 for key, value in ranked}
-    return found
+    def infer_relative_search_space(
+        self, study: optuna.Study, trial: optuna.trial.FrozenTrial
+    ) -> Distributions:
+        return self._common
 
+    def sample_relative(
+        self,
+        study: optuna.Study,
+        trial: optuna.trial.FrozenTrial,
+        search_space: Distributions,
+    ) -> dict[str, Any]:
+        return self._inner.sample_relative(study, trial, search_space)
 
-def _moved(study: optuna.Study, key: str, objective: int) -> float:
-    def value(trial: optuna.trial.FrozenTrial) -> float:
-        return float(trial.values[objective])
-
-    with warnings.catch_warnings():
-        # that it may change, and that low values count as good: ours are to be minimised
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        warnings.filterwarnings("ignore", message="PedAnova", category=UserWarning)
-        shares = optuna.importance.get_param_importances(
-            study,
-            evaluator=optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.5),
-            params=[key],
-            target=value,
-            normalize=False,
-        )
-    return shares[key]
-
-
-def _distribution(axis: Axis) -> optuna.distributions.BaseDistribution:
-    if axis.domain.ordered:
-        return optuna.distributions.IntDistribution(0, len(axis.domain) - 1)
-    return optuna.distributions.CategoricalDistribution(list(axis.domain.values))
-
-
-def _param(axis: Axis, point: Point) -> Any:
-    value = point[axis.key]
-    return axis.domain.index(value) if axis.domain.ordered else value
+    def sample_independent(
+        self,
+        study: optuna.Study,
+        trial: optuna.trial.FrozenTrial,
+        param_name: str,
+        param_distribution: optuna.distributions.BaseDistribution,
+    ) -> Any:
+        return self._inner.sample_independent(study, trial, param_name, param_distribution)
