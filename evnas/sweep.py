@@ -18,6 +18,7 @@ from evnas.space.catalog import Family
 from evnas.space.located import Located, LocatedError, parse_yaml, read_arch, read_yaml
 from evnas.space.paths import assign, leaves, spell
 from evnas.space.published import published_table
+from evnas.space.quick import quick_form
 from evnas.space.search_spec import SearchSpec
 from evnas.space.space import SearchSpace
 from evnas.space.sweep_faults import sweep_fault
@@ -51,6 +52,8 @@ class SweepSpec(SweepPart):
     targets: tuple[TargetSpec, ...] = (TargetSpec(),)
     proxy: ProxySpec | None = None
     engine: EngineSpec = EngineSpec()
+    quick: dict[str, Any] = Field(default_factory=dict)
+    """Path -> value: what `--quick` sets in this file beyond `evnas.space.quick`."""
     space: Any = None
     """This and the next six are the search part: `evnas.space.search_spec.SearchSpec`."""
     strategy: Any = None
@@ -119,7 +122,7 @@ class Sweep:
     def identity(self) -> dict[str, Any]:
         """What must not change when a study is continued: the sweep less names and engine."""
         resolved = self.spec.to_dict()
-        for free in ("title", "engine", "name"):
+        for free in ("title", "engine", "name", "quick"):
             del resolved[free]
         return {**resolved, "digests": {c.label: c.digest for c in self.candidates}}
 
@@ -146,7 +149,10 @@ def load_sweep(
         spec = _overridden(spec, text)
         _data_is_here(spec, Located(f"--set {text}", {}))
     if quick:
-        spec = quickened(spec)
+        try:
+            spec = quickened(spec)
+        except SpecError as e:
+            raise located.blame(e) from None
     if name is not None:
         spec = _revalidated(spec.to_dict() | {"name": name}, "--name")
     return _sweep(spec, located)
@@ -160,19 +166,15 @@ def sweep_of(data: Mapping[str, Any], *, source: str = "sweep") -> Sweep:
 
 
 def quickened(spec: SweepSpec) -> SweepSpec:
-    """The same rows for a first look: short measurements, a quarter of the width, few images."""
-    raw = spec.to_dict()
-    raw["name"] += "_quick"
-    raw["seeds"] = raw["seeds"][:1]
-    for target in raw["targets"]:
-        target["budget_s"] = min(2.0, target["budget_s"])
-    if raw["proxy"] is not None:
-        raw["proxy"] |= {
-            "width": min(0.25, raw["proxy"]["width"]),
-            "epochs": 1,
-            "images_per_epoch": min(2000, raw["proxy"]["images_per_epoch"]),
-        }
-    return SweepSpec.model_validate(raw)
+    """The same sweep for a first look. Raises SpecError for what its `quick` cannot set."""
+    raw = quick_form(spec.to_dict())
+    for path, value in raw.pop("quick").items():
+        try:
+            assign(raw, path, value)
+            _validated(Located("--quick", raw))
+        except SpecError as e:
+            raise SpecError(e.reason, f"quick.{path}") from None
+    return _validated(Located("--quick", raw))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -19,6 +19,12 @@ LARGEST_BATCH = {"cpu": 16, "cuda": 256}
 """The papers' own: EfficientViM Table E measures CPUs at 16 and GPUs at 256 images."""
 LARGEST_CALL_MACS = {"cpu": 8e9, "cuda": 2e12}
 """What one forward may cost: about 0.2 s on two CPU cores, 0.1 s on a data-centre GPU."""
+WHOLE_BUDGET_S = 8.0
+"""Below, `auto` batches shrink with the time of a row, so that it still holds several rounds."""
+
+
+class DeviceMissing(MeasurementError):
+    """This machine does not have the device that a target names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +71,7 @@ class Target:
         """The same with `auto` and `cuda` replaced by the device that they mean here.
 
         Raises:
-            MeasurementError: the device asked for is not on this machine.
+            DeviceMissing: the device asked for is not on this machine.
         """
         device = self.device
         if device == "auto":
@@ -75,25 +81,27 @@ class Target:
         _check_present(device)
         return replace(self, device=device)
 
-    def with_batch(self, macs: float) -> "Target":
+    def with_batch(self, macs: float, *, budget_s: float = WHOLE_BUDGET_S) -> "Target":
         """The same with `batch_size: auto` settled for a model of `macs` per image."""
         if self.batch_size != "auto":
             return self
-        return replace(self, batch_size=auto_batch(self.device_type, macs))
+        return replace(self, batch_size=auto_batch(self.device_type, macs, budget_s=budget_s))
 
 
-def auto_batch(device_type: str, macs: float) -> int:
+def auto_batch(device_type: str, macs: float, *, budget_s: float = WHOLE_BUDGET_S) -> int:
     """The batch that `auto` means for a model of `macs` multiply-adds per image.
 
     The largest power of two that is neither above `LARGEST_BATCH` nor makes one forward cost
-    more than `LARGEST_CALL_MACS`; 1 when no other does. It depends on the model's count alone,
+    more than `LARGEST_CALL_MACS`, or their share of a `budget_s` below `WHOLE_BUDGET_S`; 1 when
+    no other does. It depends on the model's count alone,
     so the same sweep takes the same batch on the same kind of device, today and tomorrow. In an
     ablation the base's count decides for all rows.
     """
     if macs <= 0:
         raise ValueError(f"macs must be positive, got {macs}")
     batch = LARGEST_BATCH[device_type]
-    while batch > 1 and batch * macs > LARGEST_CALL_MACS[device_type]:
+    most = LARGEST_CALL_MACS[device_type] * min(1.0, budget_s / WHOLE_BUDGET_S)
+    while batch > 1 and batch * macs > most:
         batch //= 2
     return batch
 
@@ -113,7 +121,7 @@ def _check_present(device: str) -> None:
     if wanted.type not in LARGEST_BATCH:
         raise MeasurementError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}")
     if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
-        raise MeasurementError(
+        raise DeviceMissing(
             f"device {device} is not here: this machine shows "
             f"{torch.cuda.device_count()} CUDA devices"
         )

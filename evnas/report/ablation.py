@@ -69,6 +69,7 @@ def _conditions(
     speeds = [r for r in results.records if r.phase == "speed"]
     for target in dict.fromkeys(r.target for r in speeds):
         found.append(f"speed: {target}, in alternation with row {results.sweep.reference.label}")
+    found += _about_targets(results)
     if any("base_latency_ms" in r.measurements for r in speeds):
         found.append(
             f"speed of row {results.sweep.reference.label}: its samples from all alternations"
@@ -89,6 +90,19 @@ def _conditions(
             f"stem stride {p.stem_stride}, {p.presentations} image presentations, "
             f"seeds {list(spec.seeds)}"
         )
+    return found
+
+
+def _about_targets(results: Results) -> list[str]:
+    """What a target's columns do not show: that it was not here, or took smaller images."""
+    measured = {r.details.get("target_index") for r in results.records if r.phase == "speed"}
+    found = []
+    for i, target in enumerate(results.sweep.spec.targets):
+        name = f"target {i + 1}, {target.device},"
+        if measured and i not in measured and target.device.startswith("cuda"):
+            found.append(f"{name} was not here: nothing was measured on it")
+        if target.resolution_scale < 1:
+            found.append(f"{name} timed each row at {target.resolution_scale:.2g} of its side")
     return found
 
 

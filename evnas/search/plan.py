@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from evnas.measure.target import Target
+from evnas.measure.target import DeviceMissing, Target
 from evnas.record import Phase
 from evnas.search.work import Work
 from evnas.space.candidate import Candidate
@@ -38,11 +38,12 @@ def speeds(sweep: Sweep, reference_macs: float) -> list[Work]:
             rows.
 
     Raises:
-        MeasurementError: a target asks for a device that is not here.
+        MeasurementError: no target's device is here.
     """
     found: dict[str, dict[str, Work]] = {}
+    absent = missing(sweep)
     for index, spec in enumerate(sweep.spec.targets):
-        for candidate in _reference_first(sweep):
+        for candidate in _reference_first(sweep) if index not in absent else ():
             counted = counted_resolution(sweep, sweep.reference)
             target = settled(spec, candidate, macs=reference_macs, counted=counted)
             alone = candidate == sweep.reference
@@ -87,6 +88,23 @@ def counted_resolution(sweep: Sweep, candidate: Candidate) -> int:
     return candidate.resolution or sweep.spec.resolution
 
 
+def missing(sweep: Sweep) -> dict[int, str]:
+    """Targets whose device this machine lacks, by their place, with the reason; others go on.
+
+    Raises:
+        MeasurementError: no target is left, or one can be nowhere.
+    """
+    found = {}
+    for index, spec in enumerate(sweep.spec.targets):
+        try:
+            settled(spec, sweep.reference, macs=1.0, counted=1)
+        except DeviceMissing as e:
+            found[index] = str(e)
+    if found and len(found) == len(sweep.spec.targets):
+        raise DeviceMissing(found[0])
+    return found
+
+
 def settled(spec: TargetSpec, candidate: Candidate, *, macs: float, counted: int) -> Target:
     """A target on this machine for one row, with `auto` settled.
 
@@ -96,12 +114,18 @@ def settled(spec: TargetSpec, candidate: Candidate, *, macs: float, counted: int
     target = Target(
         device=spec.device,
         runtime=spec.runtime,
-        resolution=candidate.resolution or spec.resolution,
+        resolution=_scaled(candidate.resolution or spec.resolution, spec.resolution_scale),
         batch_size=candidate.batch_size or spec.batch_size,
         precision=spec.precision,
         form=spec.form,
     )
-    return target.resolved().with_batch(macs * (target.resolution / counted) ** 2)
+    macs_each = macs * (target.resolution / counted) ** 2
+    return target.resolved().with_batch(macs_each, budget_s=spec.budget_s)
+
+
+def _scaled(resolution: int, scale: float) -> int:
+    """Whole multiples of 32, which every stem and window divides; unscaled as it is."""
+    return resolution if scale == 1 else max(32, 32 * round(resolution * scale / 32))
 
 
 def _reference_first(sweep: Sweep) -> list[Candidate]:

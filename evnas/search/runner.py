@@ -49,12 +49,14 @@ def run_sweep(sweep: Sweep, *, results: Path, fresh: bool, began: float) -> Path
             sweep, results=results, fresh=fresh, began=began, engine_for=engine_for
         )
     folder = results / sweep.spec.name
-    _must_be_here(sweep)
+    absent = _must_be_here(sweep)
     with open_study(sweep, folder, environment=environment(), fresh=fresh) as store:
         board = Board({c.label: Row() for c in plan.evaluated(sweep)})
         engine = engine_for(sweep.spec.engine)
         view = view_for(board)
         run = Run(sweep=sweep, store=store, engine=engine, board=board, view=view)
+        for index, reason in absent.items():
+            view.say(f"target {index + 1} is left out: {reason}")
         try:
             run.all_phases()
         except KeyboardInterrupt:
@@ -67,15 +69,17 @@ def run_sweep(sweep: Sweep, *, results: Path, fresh: bool, began: float) -> Path
     return folder
 
 
-def _must_be_here(sweep: Sweep) -> None:
+def _must_be_here(sweep: Sweep) -> dict[int, str]:
     """What a sweep names and only this machine knows: devices, and models of timm.
 
+    Returns:
+        The targets that this machine lacks, by their place, with the reason.
+
     Raises:
-        MeasurementError: a target's device is not here.
+        MeasurementError: no target's device is here.
         SpecError: timm has no such model.
     """
-    for target in sweep.spec.targets:
-        plan.settled(target, sweep.reference, macs=1.0, counted=1)
+    absent = plan.missing(sweep)
     peers = [c for c in sweep.candidates if c.timm]
     if peers:
         import timm  # heavy, and few sweeps have peers
@@ -84,6 +88,7 @@ def _must_be_here(sweep: Sweep) -> None:
             hint = nearest(candidate.timm, timm.list_models())
             path = f"rows.{candidate.label}.timm"
             raise SpecError(f"timm has no model {candidate.timm!r}{hint}", path)
+    return absent
 
 
 def engine_for(spec: EngineSpec) -> Engine:
@@ -124,7 +129,8 @@ class Run:
             self.view.say(f"going on: {len(self.done)} results stand already")
         rows = len(plan.evaluated(self.sweep))
         self.board.expect("count", len(counts), kept)
-        self.board.expect("speed", rows * len(self.sweep.spec.targets), 0)
+        present = len(self.sweep.spec.targets) - len(plan.missing(self.sweep))
+        self.board.expect("speed", rows * present, 0)
         self.board.expect("proxy", len(proxies), self._kept(proxies))
         self._phase("count", counts)
         self._phase("speed", plan.speeds(self.sweep, self._reference_macs(counts)))

@@ -54,6 +54,8 @@ class TargetSpec(SweepPart):
     device: str = Field(default="auto", pattern=_DEVICE)
     runtime: Literal["torch", "compile", "cuda_graph", "onnx"] = "torch"
     resolution: int = Field(default=224, ge=8, le=8192)
+    resolution_scale: float = Field(default=1.0, gt=0, le=1)
+    """Rows are timed at this share of their side, in whole multiples of 32; counts are not."""
     batch_size: int | Literal["auto"] = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     form: Literal["plain", "deployed"] = "plain"

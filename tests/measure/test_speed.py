@@ -88,6 +88,8 @@ def test_auto_batch_depends_on_the_count_alone():
     assert auto_batch("cpu", 16e9) == 1
     assert auto_batch("cuda", 355e6) == 256
     assert auto_batch("cuda", 16e9) == 64
+    assert auto_batch("cpu", 355e6, budget_s=2.0) == 4  # a quarter of the time, of the cost
+    assert auto_batch("cpu", 355e6, budget_s=20.0) == 16
     assert target(batch_size="auto").with_batch(656e6).batch_size == 8
     assert target(batch_size=3).with_batch(656e6).batch_size == 3
 

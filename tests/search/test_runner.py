@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from evnas.errors import StoreError
+from evnas.errors import MeasurementError, StoreError
 from evnas.record import Status
 from evnas.search import plan
 from evnas.search.board import Board, Row
@@ -124,3 +124,14 @@ def test_changed_fresh_and_foreign_studies(tmp_path):
     aside = [path for path in tmp_path.iterdir() if path.name.startswith("study.")]
     assert len(aside) == 1
     assert (aside[0] / "study.db").exists()
+
+
+def test_a_target_that_is_not_here_is_left_out(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    devices = [{"device": "cuda"}, {"device": "cpu", "batch_size": 2}]
+    head = {"name": "paper", "base": "efficientvim_m1", "rows": {"A": {}}}
+    both = sweep_of(head | {"targets": devices})
+    assert list(plan.missing(both)) == [0]
+    assert [work.target_index for work in plan.speeds(both, 1e9)] == [1]
+    with pytest.raises(MeasurementError, match=r"device cuda:0 is not here"):
+        plan.missing(sweep_of(head | {"targets": devices[:1]}))

@@ -135,6 +135,18 @@ def memory() -> Ablation:
     return ablation(sweep, records, {})
 
 
+def test_ratios_of_smaller_images_have_no_verdict():
+    sweep = load_sweep(SWEEPS / "vssd_table_1.yaml", quick=True)
+    small = "cpu-torch-64-b16-float32"
+    records = [
+        timed(sweep, "VSSD-T@224", target=small, peak_mib=20.0),
+        timed(sweep, "Swin-T@224", target=small, peak_mib=30.0, ratio=1.0),
+    ]
+    table = ablation(sweep, records, {})
+    assert told(table, "Swin-T@224", "peak_ratio").startswith("not comparable")
+    assert "target 1, auto, timed each row at 0.25 of its side" in table.conditions
+
+
 def test_memory_stands_beside_print(memory):
     peak = cell(memory, "Swin-T@224", "peak_mib")
     assert (peak.value, peak.published) == (2468.6, "2402")

@@ -1,0 +1,74 @@
+"""What `--quick` makes of a sweep: the same rows and targets, each as cheap as still tells.
+
+Rows, published figures and counts stay; what is timed and trained becomes smaller.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+SPEED_S = 1.0
+"""Warm-up and rounds of one row."""
+SCALE = 0.5
+"""Of the side of every image that is timed, or less:"""
+SIDE = 256
+"""the largest one. Smaller ones shrink with it, so that resolutions keep their order."""
+WIDTH = 0.25
+IMAGES = 640
+"""Image presentations of one training."""
+TRIALS = 8
+MINUTES = 3.0
+SEEDS = 2
+"""Of a confirmation."""
+
+
+def quick_form(sweep: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved sweep cut down to a first look, under the name `<name>_quick`.
+
+    Batches become `auto`, which bounds what one forward costs on any device. What the file says
+    under `quick` comes on top and is not applied here.
+    """
+    raw = copy.deepcopy(dict(sweep))
+    raw["name"] += "_quick"
+    raw["seeds"] = raw["seeds"][:1]
+    scale = _scale(raw)
+    for target in raw["targets"]:
+        target["budget_s"] = min(SPEED_S, target["budget_s"])
+        target["batch_size"] = "auto"
+        target["resolution_scale"] *= scale
+    if raw["proxy"] is not None:
+        raw["proxy"] = _short(raw["proxy"], epochs=_epochs(raw))
+    if raw.get("budget") is not None:
+        _end_soon(raw)
+    return raw
+
+
+def _scale(raw: Mapping[str, Any]) -> float:
+    rows = [row for row in raw.get("rows", {}).values() if row]
+    sides = [row["resolution"] for row in rows if "resolution" in row]
+    sides += [target["resolution"] for target in raw["targets"]]
+    return min(SCALE, SIDE / max(sides, default=SIDE))
+
+
+def _epochs(raw: Mapping[str, Any]) -> int:
+    """One, or all where the rungs of successive halving are made of them."""
+    halving = raw.get("strategy") is not None and raw["strategy"]["kind"] == "mo_asha"
+    return int(raw["proxy"]["epochs"]) if halving else 1
+
+
+def _short(proxy: Mapping[str, Any], *, epochs: int) -> dict[str, Any]:
+    least = proxy["batch_size"] * proxy["points_per_epoch"]
+    images = min(proxy["images_per_epoch"], max(least, IMAGES // epochs))
+    return dict(proxy) | {
+        "width": min(WIDTH, proxy["width"]),
+        "epochs": epochs,
+        "images_per_epoch": images,
+    }
+
+
+def _end_soon(raw: dict[str, Any]) -> None:
+    budget = raw["budget"]
+    budget["trials"] = min(TRIALS, budget["trials"] or TRIALS)
+    budget["minutes"] = min(MINUTES, budget["minutes"] or MINUTES)
+    if raw["confirm"] is not None:
+        raw["confirm"]["seeds"] = min(SEEDS, raw["confirm"]["seeds"])

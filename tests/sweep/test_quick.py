@@ -1,0 +1,74 @@
+"""What `--quick` makes of a file, and what a file may say about it."""
+
+from pathlib import Path
+
+import pytest
+
+from evnas.errors import SpecError
+from evnas.search import plan
+from evnas.search.session import prepare
+from evnas.sweep import load_sweep
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+FILES = sorted(SWEEPS.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_quick_keeps_the_rows_and_bounds_the_cost(path):
+    full, quick = (load_sweep(path, quick=q) for q in (False, True))
+    assert quick.spec.name == full.spec.name + "_quick"
+    assert quick.candidates == full.candidates
+    for work in () if quick.spec.search else plan.speeds(quick, 1e9):
+        assert work.speed is not None
+        assert work.speed["resolution"] <= 256
+        assert work.speed["budget_s"] <= 2
+    if quick.spec.proxy is not None:
+        assert quick.spec.proxy.presentations <= 2000
+    if quick.spec.search is not None:
+        assert quick.spec.search.budget.trials == 8
+
+
+def test_counts_keep_the_printed_resolution():
+    quick = load_sweep(SWEEPS / "vssd_table_1.yaml", quick=True)
+    counted = {work.label: work.resolution for work in plan.counts(quick)}
+    timed = {w.label: w.resolution for w in plan.speeds(quick, 1e9)}
+    sides = (224, 384, 512, 640, 768, 1024)
+    assert [counted[f"VSSD-T@{side}"] for side in sides] == list(sides)
+    assert [timed[f"VSSD-T@{side}"] for side in sides] == [64, 96, 128, 160, 192, 256]
+
+
+def test_halving_keeps_its_rungs():
+    sets = ["targets[0].device=cpu"]
+    quick = load_sweep(SWEEPS / "search_gpu.yaml", quick=True, overrides=sets)
+    assert quick.spec.proxy is not None
+    assert quick.spec.proxy.epochs == 9
+    prepare(quick)  # refuses rungs that are not whole epochs
+
+
+HEAD = "name: x\nbase: efficientvim_m1\nrows: {A: {}}\nproxy: {}\n"
+QUICK = 'quick: {proxy.images_per_epoch: 320, "targets[0].batch_size": 2}\n'
+
+
+def test_a_file_says_more_about_its_first_look(tmp_path):
+    path = tmp_path / "x.yaml"
+    path.write_text(HEAD + QUICK)
+    full, quick = (load_sweep(path, quick=q).spec for q in (False, True))
+    assert full.proxy is not None and quick.proxy is not None
+    assert (full.proxy.images_per_epoch, quick.proxy.images_per_epoch) == (1600, 320)
+    assert quick.targets[0].batch_size == 2
+    assert "quick" not in load_sweep(path).identity()
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("quick: {proxy.epocs: 1}", "x.yaml:5: quick.proxy.epocs: there is no 'epocs' at proxy"),
+        ("quick: {proxy.epochs: 0}", "x.yaml:5: quick.proxy.epochs: must be at least 1, got 0"),
+    ],
+)
+def test_what_it_cannot_say(tmp_path, line, told):
+    path = tmp_path / "x.yaml"
+    path.write_text(HEAD + line + "\n")
+    with pytest.raises(SpecError) as e:
+        load_sweep(path, quick=True)
+    assert told in str(e.value)
