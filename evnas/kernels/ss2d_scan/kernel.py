@@ -24,10 +24,10 @@ def _chain(a_first, b_first, a_then, b_then):
 
 @triton.jit
 def softplus(z):
+    """log(1 + w), w = exp(z), to a relative 4e-6; by its series where rounding 1 + w loses w."""
     w = tl.exp(tl.minimum(z, 20.0))
-    v = 1.0 + w
-    small = tl.log(v) + (w - (v - 1.0)) / v  # the second term restores what rounding v lost
-    return tl.where(z > 20.0, z, small)
+    series = w * (1.0 + w * (-1 / 2 + w * (1 / 3 + w * (-1 / 4 + w * (1 / 5)))))
+    return tl.where(z > 20.0, z, tl.where(w < 0.1, series, tl.log(1.0 + w)))
 
 
 @triton.jit
@@ -61,6 +61,14 @@ def tile_place(strip, AXIS: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr):
     else:
         cols += strip * BC
     return rows, cols
+
+
+@triton.jit
+def counted(rows, cols, Hs, Ws, L, SEQUENCE: tl.constexpr):
+    """Which places of a tile the sub-map holds, or the sequence, which may end within a line."""
+    if SEQUENCE:
+        return (cols < Ws) & (rows * Ws + cols < L)
+    return (rows < Hs) & (cols < Ws)
 
 
 @triton.jit
@@ -103,7 +111,7 @@ def last_of(h, rows, cols, strip, AXIS: tl.constexpr, REVERSE: tl.constexpr):
 @triton.jit
 def _forward_route(
     y, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
-    image, group, d, Dm, N, H, W, Hs, Ws, L, plane, STRIPS,
+    image, group, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE: tl.constexpr, STRIPS,
     k: tl.constexpr, K: tl.constexpr, AXIS: tl.constexpr, REVERSE: tl.constexpr,
     MIRROR: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
     HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, MERGE: tl.constexpr, FIRST: tl.constexpr,
@@ -123,7 +131,7 @@ def _forward_route(
     for turn in range(STRIPS):
         strip = STRIPS - 1 - turn if REVERSE else turn
         rows, cols = tile_place(strip, AXIS, BR, BC)
-        inside = (rows < Hs) & (cols < Ws) & (rows * Ws + cols < L)
+        inside = counted(rows, cols, Hs, Ws, L, SEQUENCE)
         read, real = pixel(rows, cols, H, W, k % STEP, k // STEP * (STEP > 1), AXIS, MIRROR, STEP)
         real = real & inside
         x = tl.load(x_at + read, real & channel, 0.0).to(tl.float32)
@@ -161,16 +169,18 @@ def _forward_route(
     return y
 
 
-@triton.jit(do_not_specialize=["L", "plane"])
+@triton.jit(do_not_specialize=["L"])
 def _scan_fwd(
     x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
-    Dm, N, H, W, Hs, Ws, L, plane, ROW_STRIPS, COL_STRIPS,
+    Dm, N, L, ROW_STRIPS, COL_STRIPS,
+    H: tl.constexpr, W: tl.constexpr, Hs: tl.constexpr, Ws: tl.constexpr, SEQUENCE: tl.constexpr,
     GROUPS: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr, REVERSES: tl.constexpr,
     MIRRORS: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
     HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, MERGE: tl.constexpr,
     BD: tl.constexpr, ROW_BR: tl.constexpr, ROW_BC: tl.constexpr, COL_BR: tl.constexpr,
     COL_BC: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
+    plane = L if SEQUENCE else H * W
     blocks = tl.cdiv(Dm, BD)
     image = (tl.program_id(0) // blocks).to(tl.int64)  # int64: offsets overflow int32
     d = (tl.program_id(0) % blocks).to(tl.int64) * BD + tl.arange(0, BD)
@@ -179,14 +189,14 @@ def _scan_fwd(
         if (AXES >> k) & 1:
             y = _forward_route(
                 y, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
-                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, ROW_STRIPS,
+                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, ROW_STRIPS,
                 k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
                 HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, ROW_BR, ROW_BC, BN,
             )  # fmt: skip
         else:
             y = _forward_route(
                 y, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
-                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, COL_STRIPS,
+                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, COL_STRIPS,
                 k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
                 HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, COL_BR, COL_BC, BN,
             )  # fmt: skip
@@ -194,7 +204,7 @@ def _scan_fwd(
             tl.debug_barrier()  # the next route reads what other threads of this program wrote
     if MERGE:
         rows, cols = tile_place(0, 1, ROW_BR, ROW_BC)
-        kept = (rows < Hs) & (cols < Ws) & (rows * Ws + cols < L) & (d < Dm)[:, None, None]
+        kept = counted(rows, cols, Hs, Ws, L, SEQUENCE) & (d < Dm)[:, None, None]
         y_at = y_ptr + ((image * Dm + d) * plane)[:, None, None] + rows * W + cols
         tl.store(y_at, y.to(y_ptr.dtype.element_ty), kept)
 

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 
 from .cpu import planes
 
+ENDLESS = 2**24
+"""Rows of a sequence, as its kernels know them: it ends at step L, for which none is compiled."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
@@ -41,16 +44,16 @@ def plan(
         sizes=dict(
             Dm=Dm,
             N=N,
-            H=H,
-            W=W,
-            Hs=Hs,
-            Ws=Ws,
             L=L,
-            plane=L if scan == "sequence" else H * W,
             ROW_STRIPS=-(-Hs // strip_rows),
             COL_STRIPS=-(-Ws // strip_cols),
         ),
         constants=dict(
+            H=ENDLESS if scan == "sequence" else H,
+            W=W,
+            Hs=ENDLESS if scan == "sequence" else Hs,
+            Ws=Ws,
+            SEQUENCE=scan == "sequence",
             K=len(routes),
             AXES=axes,
             REVERSES=reverses,

@@ -3,7 +3,7 @@
 States are recomputed from the inputs; only where a map takes several strips are the states at
 strip starts kept, in scratch. With lambda[t] = C g[t] + a[t+1] lambda[t+1], walked backwards, and
 h the states: dB = lambda dt x, dC = h g, d(log a) = lambda (h - dt B x). Gradients of B and C sum
-over channels by atomic additions in float32, so their last bits may differ from run to run.
+over channels by atomic additions in float32: their last bits may differ from run to run.
 """
 
 import torch
@@ -11,10 +11,10 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from ..kernel import last_of, line_start, linear_scan, pixel, softplus, tile_place
+from ..kernel import counted, last_of, line_start, linear_scan, pixel, softplus, tile_place
 from ..launch import Launch, plan
 
-TILE_ELEMENTS = 4096  # of one (BD, BR, BC) tile; about ten of them are live
+TILE_ELEMENTS = 2048  # of one (BD, BR, BC) tile; about ten are live, and at 4096 they spill
 
 
 @triton.jit
@@ -36,12 +36,12 @@ def _next_place(rows, cols, Hs, Ws, AXIS: tl.constexpr, REVERSE: tl.constexpr):
 
 @triton.jit
 def _step_size(
-    delta_at, rows, cols, bias, H, W, Hs, Ws, L, channel,
+    delta_at, rows, cols, bias, H, W, Hs, Ws, L, SEQUENCE: tl.constexpr, channel,
     row0, col0, AXIS: tl.constexpr, MIRROR: tl.constexpr, STEP: tl.constexpr,
     SOFTPLUS: tl.constexpr,
 ):  # fmt: skip
     """dt and the sum it is the softplus of, at places of the sub-map; dt = 0 outside it."""
-    inside = (rows >= 0) & (rows < Hs) & (cols >= 0) & (cols < Ws) & (rows * Ws + cols < L)
+    inside = (rows >= 0) & (cols >= 0) & counted(rows, cols, Hs, Ws, L, SEQUENCE)
     read, real = pixel(rows, cols, H, W, row0, col0, AXIS, MIRROR, STEP)
     z = tl.load(delta_at + read, real & inside & channel, 0.0).to(tl.float32)
     z += bias[:, None, None]
@@ -54,7 +54,7 @@ def _step_size(
 @triton.jit
 def _strip_starts(
     starts_at, x_at, delta_at, A_at, B_at, bias, held,
-    N, H, W, Hs, Ws, L, plane, STRIPS, row0, col0,
+    N, H, W, Hs, Ws, L, plane, SEQUENCE: tl.constexpr, STRIPS, row0, col0,
     AXIS: tl.constexpr, REVERSE: tl.constexpr, MIRROR: tl.constexpr, FRESH: tl.constexpr,
     STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
     BD: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr,
@@ -67,12 +67,12 @@ def _strip_starts(
         strip = STRIPS - 1 - turn if REVERSE else turn
         tl.store(starts_at[:, None] + strip * N + states, carry, held[:, None] & (states < N))
         rows, cols = tile_place(strip, AXIS, BR, BC)
-        inside = (rows < Hs) & (cols < Ws) & (rows * Ws + cols < L)
+        inside = counted(rows, cols, Hs, Ws, L, SEQUENCE)
         read, real = pixel(rows, cols, H, W, row0, col0, AXIS, MIRROR, STEP)
         real = real & inside
         x = tl.load(x_at + read, real & channel, 0.0).to(tl.float32)
         dt, _ = _step_size(
-            delta_at, rows, cols, bias, H, W, Hs, Ws, L, channel,
+            delta_at, rows, cols, bias, H, W, Hs, Ws, L, SEQUENCE, channel,
             row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
         )  # fmt: skip
         for n in range(N):
@@ -91,7 +91,7 @@ def _strip_starts(
 def _backward_route(
     gx_sum, gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
     gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-    image, group, d, Dm, N, H, W, Hs, Ws, L, plane, STRIPS,
+    image, group, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE: tl.constexpr, STRIPS,
     k: tl.constexpr, K: tl.constexpr, AXIS: tl.constexpr, REVERSE: tl.constexpr,
     MIRROR: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
     HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, MERGE: tl.constexpr, FIRST: tl.constexpr,
@@ -117,29 +117,28 @@ def _backward_route(
     if STRIPS > 1:
         _strip_starts(
             starts_at, x_ptr + map_at, delta_ptr + route_at, A_ptr + params * N,
-            B_ptr + matrix_at, bias, held, N, H, W, Hs, Ws, L, plane, STRIPS, row0, col0,
+            B_ptr + matrix_at, bias, held, N, H, W, Hs, Ws, L, plane, SEQUENCE, STRIPS, row0, col0,
             AXIS, REVERSE, MIRROR, FRESH, STEP, SOFTPLUS, BD, BR, BC, BN,
         )  # fmt: skip
         tl.debug_barrier()
-    costates = tl.zeros((BD, BN), tl.float32)
-    gA = tl.zeros((BD, BN), tl.float32)
+    costates, gA = tl.zeros((BD, BN), tl.float32), tl.zeros((BD, BN), tl.float32)
     gD, gbias = tl.zeros((BD,), tl.float32), tl.zeros((BD,), tl.float32)
     for turn in range(STRIPS):
         strip = turn if REVERSE else STRIPS - 1 - turn
         rows, cols = tile_place(strip, AXIS, BR, BC)
-        inside = (rows < Hs) & (cols < Ws) & (rows * Ws + cols < L)
+        inside = counted(rows, cols, Hs, Ws, L, SEQUENCE)
         read, real = pixel(rows, cols, H, W, row0, col0, AXIS, MIRROR, STEP)
         real = real & inside
         to, kept = pixel(rows, cols, H, W, row0, col0, AXIS, False, STEP)
         x = tl.load(x_ptr + map_at + read, real & channel, 0.0).to(tl.float32)
         g = tl.load(gy_ptr + map_at + to, kept & inside & channel, 0.0).to(tl.float32)
         dt, z = _step_size(
-            delta_ptr + route_at, rows, cols, bias, H, W, Hs, Ws, L, channel,
+            delta_ptr + route_at, rows, cols, bias, H, W, Hs, Ws, L, SEQUENCE, channel,
             row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
         )  # fmt: skip
         next_rows, next_cols = _next_place(rows, cols, Hs, Ws, AXIS, REVERSE)
         next_dt, _ = _step_size(
-            delta_ptr + route_at, next_rows, next_cols, bias, H, W, Hs, Ws, L, channel,
+            delta_ptr + route_at, next_rows, next_cols, bias, H, W, Hs, Ws, L, SEQUENCE, channel,
             row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
         )  # fmt: skip
         g_drive = tl.zeros((BD, BR, BC), tl.float32)
@@ -169,18 +168,17 @@ def _backward_route(
             g_dt += g_log * A
             g_drive += lam * B
             gA += tl.where(this, tl.sum(tl.sum(g_log * dt, 2), 1)[:, None], 0.0)
-            matrix = matrix_at + n * plane + read
-            tl.atomic_add(gB_ptr + matrix, tl.sum(lam * dt * x, 0)[None], real)
-            tl.atomic_add(gC_ptr + matrix, tl.sum(h * g, 0)[None], real)
+            at = matrix_at + n * plane + read
+            tl.atomic_add(gB_ptr + at, tl.sum(lam * dt * x, 0)[None], real)
+            tl.atomic_add(gC_ptr + at, tl.sum(h * g, 0)[None], real)
         g_dt += g_drive * x
         if SOFTPLUS:
             g_dt = g_dt / (1.0 + tl.exp(-z))
         g_dt = tl.where(inside, g_dt, 0.0)
         gD += tl.sum(tl.sum(g * x, 2), 1)
         gbias += tl.sum(tl.sum(g_dt, 2), 1)
-        tl.store(
-            gdelta_ptr + route_at + read, g_dt.to(gdelta_ptr.dtype.element_ty), real & channel
-        )
+        g_dt = g_dt.to(gdelta_ptr.dtype.element_ty)
+        tl.store(gdelta_ptr + route_at + read, g_dt, real & channel)
         gx = g_drive * dt + D[:, None, None] * g
         if MERGE:
             gx_sum += gx
@@ -196,17 +194,19 @@ def _backward_route(
     return gx_sum
 
 
-@triton.jit(do_not_specialize=["L", "plane"])
+@triton.jit(do_not_specialize=["L"])
 def _scan_bwd(
     gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
     gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-    Dm, N, H, W, Hs, Ws, L, plane, ROW_STRIPS, COL_STRIPS,
+    Dm, N, L, ROW_STRIPS, COL_STRIPS,
+    H: tl.constexpr, W: tl.constexpr, Hs: tl.constexpr, Ws: tl.constexpr, SEQUENCE: tl.constexpr,
     GROUPS: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr, REVERSES: tl.constexpr,
     MIRRORS: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
     HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, MERGE: tl.constexpr,
     BD: tl.constexpr, ROW_BR: tl.constexpr, ROW_BC: tl.constexpr, COL_BR: tl.constexpr,
     COL_BC: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
+    plane = L if SEQUENCE else H * W
     blocks = tl.cdiv(Dm, BD)
     image = (tl.program_id(0) // blocks).to(tl.int64)  # int64: offsets overflow int32
     d = (tl.program_id(0) % blocks).to(tl.int64) * BD + tl.arange(0, BD)
@@ -216,7 +216,7 @@ def _scan_bwd(
             gx = _backward_route(
                 gx, gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
                 gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, ROW_STRIPS,
+                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, ROW_STRIPS,
                 k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
                 HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, ROW_BR, ROW_BC, BN,
             )  # fmt: skip
@@ -224,7 +224,7 @@ def _scan_bwd(
             gx = _backward_route(
                 gx, gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
                 gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, COL_STRIPS,
+                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, COL_STRIPS,
                 k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
                 HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, COL_BR, COL_BC, BN,
             )  # fmt: skip
@@ -232,7 +232,7 @@ def _scan_bwd(
             tl.debug_barrier()  # the next route reads what other threads of this program wrote
     if MERGE:
         rows, cols = tile_place(0, 1, ROW_BR, ROW_BC)
-        kept = (rows < Hs) & (cols < Ws) & (rows * Ws + cols < L) & (d < Dm)[:, None, None]
+        kept = counted(rows, cols, Hs, Ws, L, SEQUENCE) & (d < Dm)[:, None, None]
         gx_at = gx_ptr + ((image * Dm + d) * plane)[:, None, None] + rows * W + cols
         tl.store(gx_at, gx.to(gx_ptr.dtype.element_ty), kept)
 
@@ -294,7 +294,7 @@ def scan_backward(
         GROUPS=groups, SOFTPLUS=softplus_delta, HAS_D=D is not None,
         HAS_BIAS=delta_bias is not None, MERGE=merge, num_warps=min(16, 2 * launch.num_warps),
     )  # fmt: skip
-    grads = [gx, gdelta, gA.sum(0).view(A.shape), gB, gC]
-    grads += [total.sum(0) for t, total in ((D, gD), (delta_bias, gbias)) if t is not None]
-    given = [t for t in (x, delta, A, B, C, D, delta_bias) if t is not None]
-    return [g.view(t.shape).to(t.dtype) for g, t in zip(grads, given, strict=True)]
+    inputs = (x, delta, A, B, C, D, delta_bias)
+    grads = (gx, gdelta, gA.sum(0), gB, gC, gD.sum(0), gbias.sum(0))
+    pairs = zip(grads, inputs, strict=True)
+    return [g.view(t.shape).to(t.dtype) for g, t in pairs if t is not None]
