@@ -54,7 +54,7 @@ def cost(arch: Mapping[str, Any]) -> tuple[float, float]:
 def accuracy(arch: Mapping[str, Any]) -> float:
     """top1_percent of a whole training, without noise."""
     stages, (_, gflop) = arch["stages"], cost(arch)
-    score = 82.0 - 9.0 * math.exp(-0.8 * math.log2(1 + gflop * 4))
+    score: float = 82.0 - 9.0 * math.exp(-0.8 * math.log2(1 + gflop * 4))
     kinds = [stage["mixer"]["kind"] for stage in stages]
     states = []
     for i, stage in enumerate(stages):

@@ -144,7 +144,11 @@ class OptunaAsk:
         if self.sampler == "gp":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                return optuna.samplers.GPSampler(n_startup_trials=self.startup, seed=seed)
+                return optuna.samplers.GPSampler(
+                    n_startup_trials=self.startup,
+                    seed=seed,
+                    warn_independent_sampling=False,  # the module's docstring says it, once
+                )
         if self.sampler == "nsga2":
             return optuna.samplers.NSGAIISampler(population_size=self.population, seed=seed)
         with warnings.catch_warnings():  # it says that its signature may change
