@@ -1,5 +1,6 @@
 """Loading released weights, refusing wrong ones, and giving them back."""
 
+import random
 import re
 import sys
 from argparse import Namespace
@@ -12,7 +13,7 @@ import torch
 from reference_data import weights
 
 from evnas.blocks.backbone import build
-from evnas.blocks.official import load_official, load_state, to_official
+from evnas.blocks.official import load_official, load_state, read_checkpoint, to_official
 from evnas.errors import DataError, SpecError
 from evnas.space.catalog import entry
 from evnas.space.paths import edit
@@ -120,7 +121,12 @@ def test_a_value_that_is_no_tensor_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("content", "reason"),
-    [(None, "there is no file"), (b"", "must be a checkpoint"), (b"PK\x03\x04junk", "must be a")],
+    [
+        (None, "there is no file"),
+        (b"", "must be a checkpoint"),
+        (b"PK\x03\x04junk", "must be a checkpoint"),
+        (b"\x80\x02junk", "must be a checkpoint"),
+    ],
 )
 def test_a_file_that_is_no_checkpoint_is_refused(
     content: bytes | None, reason: str, tmp_path: Path
@@ -131,6 +137,25 @@ def test_a_file_that_is_no_checkpoint_is_refused(
     with pytest.raises(DataError, match=reason) as refused:
         load_official("efficientvim_m1", path)
     assert str(path) in str(refused.value)
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_no_damage_to_a_file_gives_a_traceback(zipped: bool, tmp_path: Path) -> None:
+    path, rng = tmp_path / "weights.pth", random.Random(0)
+    state = {"model": {"a": torch.ones(3), "b": torch.zeros(2, 2)}, "epoch": 3}
+    torch.save(state, path, _use_new_zipfile_serialization=zipped)
+    whole, refused = path.read_bytes(), 0
+    for _ in range(150):
+        damaged = bytearray(whole[: rng.randrange(1, len(whole) + 1)])
+        for _ in range(rng.randrange(4)):
+            damaged[rng.randrange(min(len(damaged), 200))] = rng.randrange(256)
+        path.write_bytes(damaged)
+        try:
+            read_checkpoint(path)
+        except DataError as e:
+            assert "\n" not in str(e) and str(path) in str(e)
+            refused += 1
+    assert refused > 100
 
 
 class Payload:
