@@ -13,11 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-import uvicorn
 from playwright.sync_api import Page, sync_playwright
 
 from evnas.report.pictures import QUIET_FLAGS, browser
-from evnas.report.server import make_app
+from evnas.report.server import make_app, server_of
 
 PANELS = ("front", "compare", "curves", "search", "reproduction", "devices", "conditions")
 
@@ -25,14 +24,14 @@ PANELS = ("front", "compare", "curves", "search", "reproduction", "devices", "co
 @contextmanager
 def dashboard(folder: Path) -> Iterator[str]:
     """The address of a dashboard over one study, on a free port, while it is needed."""
-    server = uvicorn.Server(uvicorn.Config(make_app(folder), port=0, log_level="error"))
+    server = server_of(make_app(folder), log_level="error")
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
         thread.join(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}/#study={quote(folder.name)}"
-    server.should_exit = server.force_exit = True
+    server.should_exit = True
     thread.join(10)
 
 

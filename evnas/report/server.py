@@ -51,8 +51,19 @@ def serve(
     Raises:
         EvnasError: no folder there, or no token where one is needed.
     """
-    app = make_app(results_dir, host=host, token=token)
-    uvicorn.run(app, host=host, port=port, log_level="warning", timeout_graceful_shutdown=2)
+    server_of(make_app(results_dir, host=host, token=token), host=host, port=port).run()
+
+
+def server_of(
+    app: Starlette, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning"
+) -> uvicorn.Server:
+    """A server of `app` that ends when its `should_exit` is set: open streams end with it."""
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level=log_level, ws="none", timeout_graceful_shutdown=5
+    )
+    server = uvicorn.Server(config)
+    app.state.stopping = lambda: server.should_exit
+    return server
 
 
 def make_app(results_dir: Path, *, host: str = "127.0.0.1", token: str | None = None) -> Starlette:
@@ -190,7 +201,8 @@ class _Pages:
         """Server-sent events: how far the study is read, whenever that changes."""
         name = request.path_params["study"]
         await run_in_threadpool(self._studies.reader, name)  # a study that is not there: 404 now
-        stream = _changes(lambda: self._state(name), request)
+        stopping = getattr(request.app.state, "stopping", lambda: False)
+        stream = _changes(lambda: self._state(name), request, stopping)
         return StreamingResponse(stream, media_type="text/event-stream")
 
     def _state(self, name: str) -> str:
@@ -203,9 +215,11 @@ class _Pages:
         return dumps({"study": id(reader), "last_id": done, "of": of})
 
 
-async def _changes(state: Callable[[], str], request: Request) -> AsyncIterator[str]:
+async def _changes(
+    state: Callable[[], str], request: Request, stopping: Callable[[], bool]
+) -> AsyncIterator[str]:
     told = ""
-    while not await request.is_disconnected():
+    while not (stopping() or await request.is_disconnected()):
         now = await run_in_threadpool(state)
         # a comment keeps the connection open and lets a closed one be noticed
         yield f"data: {now}\n\n" if now != told else ": quiet\n\n"

@@ -33,7 +33,8 @@ class Standing:
     ended: Rows
     unplaced: Rows
     floor: Rows
-    """Of the unplaced, those that ended badly and have the first axis."""
+    """Of the unplaced, those that ended badly and have the first axis: they stand on the floor
+    of the complete ones, where there are any."""
     base: float
     """The second axis' smallest value among complete trials; inf without any."""
 
@@ -63,7 +64,7 @@ def standing(
         infeasible=kept[placed & infeasible],
         ended=kept[placed & ~complete & ~infeasible],
         unplaced=kept[~placed],
-        floor=kept[~placed & ~complete & np.isfinite(values[:, 0])],
+        floor=kept[~placed & ~complete & np.isfinite(values[:, 0]) & bool(len(taking_part))],
         base=float(columns.numbers[keys[1]][taking_part].min()) if len(taking_part) else np.inf,
     )
 

@@ -9,11 +9,10 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from evnas.report.pictures import QUIET_FLAGS, browser
-from evnas.report.server import make_app
+from evnas.report.server import make_app, server_of
 from evnas.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -49,8 +48,8 @@ class Served:
     """A running dashboard."""
 
     def __init__(self, folder: Path) -> None:
-        config = uvicorn.Config(make_app(folder), port=0, log_level="error", ws="none")
-        self._server = uvicorn.Server(config)
+        self.folder = folder
+        self._server = server_of(make_app(folder), log_level="error")
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
         while not self._server.started:
@@ -62,7 +61,6 @@ class Served:
     def stop(self) -> None:
         """Stop it, whatever is still connected."""
         self._server.should_exit = True
-        self._server.force_exit = True
         self._thread.join(10)
 
 
@@ -70,6 +68,15 @@ class Served:
 def served(results: Path) -> Iterator[Served]:
     """The dashboard over `results`."""
     server = Served(results)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Iterator[Served]:
+    """A dashboard over a folder of its own, for a test that writes studies."""
+    (tmp_path / "workshop").mkdir()
+    server = Served(tmp_path / "workshop")
     yield server
     server.stop()
 

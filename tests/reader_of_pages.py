@@ -1,0 +1,51 @@
+"""What a reader of the dashboard does with it in a browser, and what the page shows then."""
+
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+
+def rows(page: Page) -> list[str]:
+    return page.locator("#trials tbody th button").all_inner_texts()
+
+
+def place(page: Page, label: str) -> tuple[float, float]:
+    """Where on the screen a trial's point is drawn."""
+    found: list[float] = page.evaluate(
+        """(label) => {
+            const row = EV.data.rows.get(label);
+            const plot = document.querySelector('#figure-front .plot');
+            const box = plot.getBoundingClientRect(), { xaxis, yaxis } = plot._fullLayout;
+            const value = (key) => EV.data.numbers.get(key).values[row];
+            return [box.left + xaxis._offset + xaxis.d2p(value(EV.xKey())),
+                    box.top + yaxis._offset + yaxis.d2p(value(EV.yKey()))];
+        }""",
+        label,
+    )
+    return found[0], found[1]
+
+
+def filtered(page: Page, line: str) -> int:
+    """Filter, and return how many trials are left of the 400."""
+    page.fill("#filter", line)
+    expect(page.locator("#filter-says")).not_to_have_text("400 of 400 trials")
+    return int(page.locator("#filter-says").inner_text().split()[0])
+
+
+def on_front(page: Page) -> list[str]:
+    """Labels of the front, by the page's own reckoning."""
+    found: list[str] = page.evaluate(
+        """() => {
+            const axes = EV.axes([EV.xKey(), EV.yKey()]);
+            const all = Array.from({ length: EV.data.n }, (_, i) => i);
+            const front = EV.frontOf(EV.partition(all, axes).complete, axes);
+            return front.map((r) => EV.data.text.label[r]);
+        }"""
+    )
+    return found
+
+
+def saved(page: Page, button: str) -> str:
+    with page.expect_download() as waiting:
+        page.locator(button).click()
+    return Path(waiting.value.path()).read_text()

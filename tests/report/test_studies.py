@@ -1,0 +1,102 @@
+"""All studies, and one that grows, in a browser."""
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import expect
+
+from evnas.store import Store
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_studies_are_listed_with_their_troubles(served: Any, watched: Any) -> None:
+    page = watched.open(served.url)
+    table = page.locator("#studies")
+    expect(table.get_by_role("link", name="made")).to_be_visible()
+    expect(table).to_contain_text("schema 99")
+    expect(table).to_contain_text("not a study of evnas, or damaged")
+    table.get_by_role("link", name="made").click()
+    expect(page.locator("#filter-says")).to_have_text("400 of 400 trials")
+
+
+def test_records_of_another_process_appear(
+    tmp_path: Path, synthetic: Any, watched: Any, workshop: Any
+) -> None:
+    folder = workshop.folder / "growing"
+    synthetic.make(3, folder)
+    page = watched.open(f"{workshop.url}/#study=growing")
+    expect(page.locator("#filter-says")).to_contain_text("3 of 3 trials")
+    script = (
+        "import sys, importlib.util as u\n"
+        "from pathlib import Path; from evnas.store import Store\n"
+        "s = u.spec_from_file_location('d', sys.argv[1]); d = u.module_from_spec(s)\n"
+        "s.loader.exec_module(d)\n"
+        "with Store.append_to(Path(sys.argv[2])) as store:\n"
+        "    for r in d.records(4, seed=9, first=3): store.append(r)\n"
+    )
+    made = [str(ROOT / "benchmarks/dashboard.py"), str(folder / "study.db")]
+    subprocess.run([sys.executable, "-c", script, *made], check=True, cwd=ROOT)
+    expect(page.locator("#filter-says")).to_contain_text("7 of 7 trials")
+
+
+SMALL_SWEEP = """
+name: really_run
+base: efficientvim_m1
+rows:
+  A: {}
+  B: {head.fusion: none}
+targets: [{device: cpu, resolution: 32, batch_size: 1, budget_s: 0.1}]
+"""
+
+
+def test_a_real_sweep_appears_by_itself_and_grows(
+    tmp_path: Path, workshop: Any, watched: Any
+) -> None:
+    (tmp_path / "small.yaml").write_text(SMALL_SWEEP)
+    page = watched.open(workshop.url)
+    command = [
+        "evnas.cli",
+        "sweep",
+        str(tmp_path / "small.yaml"),
+        "--results",
+        str(workshop.folder),
+    ]
+    sweep = subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL)
+    page.get_by_role("link", name="really_run").click(timeout=120_000)
+    expect(page.locator("#filter-says")).to_have_text("2 of 2 trials", timeout=120_000)
+    expect(page.locator("#trials tbody")).to_contain_text("6.68")  # M1 has 6.68 million parameters
+    last_speed = page.locator("#trials tbody tr").last.locator("td.number").first
+    expect(last_speed).to_have_text(re.compile(r"^\d+\.\d"), timeout=120_000)
+    assert sweep.wait() == 0
+
+
+def test_markup_in_a_trial_s_texts_is_text(watched: Any, workshop: Any, synthetic: Any) -> None:
+    evil = "<img src=x onerror=\"document.title='owned'\"><b>A</b>"
+    sweep = synthetic.sweep(2) | {"title": f"<script>1</script>{evil}"}
+    with Store.create(
+        workshop.folder / "evil" / "study.db", sweep=sweep, environment={"a": evil}
+    ) as s:
+        for record in synthetic.records(2):
+            s.append(replace(record, label=evil + record.label, origin=evil, error=evil))
+    page = watched.open(f"{workshop.url}/#study=evil")
+    expect(page.locator("#trials tbody th button").first).to_have_text(f"{evil}0")
+    page.locator("#trials tbody th button").first.click()
+    expect(page.locator(".side h2")).to_have_text(f"Trial {evil}0")
+    page.locator("#pin-0").check()
+    page.locator("#pin-1").check()
+    for tab in ("compare", "curves", "search", "conditions", "front"):
+        page.locator(f"#tab-{tab}").click()
+        expect(page.locator("main > section")).to_be_visible()
+    assert page.locator("img, main b:text-is('A')").count() == 0
+    assert "owned" not in page.title().replace(evil, "")
+
+
+def test_an_empty_study_says_so(served: Any, watched: Any) -> None:
+    page = watched.open(f"{served.url}/#study=empty")
+    expect(page.get_by_role("heading", name="The resolved sweep")).to_be_visible()
+    assert page.locator("#tab-front").count() == 0
