@@ -1,0 +1,1 @@
+"""The Ray engine: Ray Tune runs the trials. Only this package imports ray."""

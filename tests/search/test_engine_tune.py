@@ -1,0 +1,266 @@
+"""The Ray engine on a real cluster: lost nodes and workers, what is late, what is no number."""
+
+import math
+import os
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import ray
+from ray.cluster_utils import Cluster
+
+from evnas.errors import SpecError
+from evnas.record import Record
+from evnas.search.engine import Engine
+from evnas.search.history import History
+from evnas.search.loop import Ask, MakeWork, Search, run_search
+from evnas.search.objectives import resolved_objectives
+from evnas.search.strategies.build import build_strategy
+from evnas.search.tune.cluster import room
+from evnas.search.tune.control import RETRIES
+from evnas.search.tune.engine import TuneEngine
+from evnas.search.work import Finished, Work
+from evnas.space.catalog import entry
+from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec, StrategySpec
+from evnas.space.space import SearchSpace
+from evnas.store import Store
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # Ray's own deprecations and unclosed sockets
+    pytest.mark.timeout(180),
+]
+TARGET, TRIALS = "closed", 12
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A head with one CPU; a test that needs a second node adds it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_DISABLE_MEMORY_MONITOR", "1")
+        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        ray.init(address=cluster.address, log_to_driver=False)
+        yield cluster
+        ray.shutdown()
+        cluster.shutdown()
+
+
+@pytest.fixture
+def start(cluster: Cluster) -> Iterator[Callable[..., TuneEngine]]:
+    """Makes engines that the test's end closes."""
+    engines: list[TuneEngine] = []
+
+    def start(evaluate: Callable[[Work], Finished], *, timeout_s: float = 120) -> TuneEngine:
+        engines.append(
+            TuneEngine(
+                address=cluster.address,
+                resources={"cpu": 1},
+                timeout_s=timeout_s,
+                evaluate=evaluate,
+            )
+        )
+        return engines[-1]
+
+    yield start
+    for engine in engines:
+        engine.close()
+
+
+def ended(engine: Engine, number: int) -> list[Record]:
+    found: list[Record] = []
+    while len(found) < number:
+        found += [e.record for e in engine.wait(0.1) if isinstance(e, Finished)]
+    return found
+
+
+def empty(label: str) -> Work:
+    return Work(label=label, digest=label, arch={}, phase="count")
+
+
+def work_of(ask: Ask) -> Work:
+    return Work(
+        label=ask.label, digest=ask.arch.digest, arch=ask.arch.to_dict(), phase=ask.phase,
+        budget=ask.budget, target=ask.target, origin=ask.origin,
+        speed={"device": "cpu"} if ask.target else None,
+    )  # fmt: skip
+
+
+def searched(store: Store, engine: Engine, *, make_work: MakeWork) -> Search:
+    """A random search that measures and counts, run to its end."""
+    wishes = {"throughput_img_s": "max", "params": "max"}
+    objectives = resolved_objectives(
+        [ObjectiveSpec.model_validate({"metric": m, "goal": g}) for m, g in wishes.items()],
+        [TARGET],
+    )
+    axes = {"stages[*].depth": {"each": [1, 2, 3]}, "stages[0].dim": [64, 96, 128]}
+    space = SearchSpace.from_spec(SpaceSpec.model_validate({"axes": axes}), entry("m1").arch)
+    search = Search(
+        history=History(objectives=objectives).take_all(store.records()),
+        strategy=build_strategy(StrategySpec(kind="random"), space),
+        constraints=(),
+        targets=[TARGET],
+        budget=BudgetSpec(trials=TRIALS),
+        first_budget=0.0,
+    )
+    run_search(search, store, engine, make_work=make_work)
+    return search
+
+
+def test_a_search_survives_the_loss_of_the_node_that_measures(cluster, start, tmp_path):
+    begun, gone = tmp_path / "begun", tmp_path / "gone"
+
+    def evaluate(work: Work) -> Finished:
+        import time as clock
+
+        if work.resolution == 1:  # only the death of its node ends this
+            begun.touch()
+            while not gone.exists():
+                clock.sleep(0.05)
+        values = {"params": float(sum(s["dim"] for s in work.arch["stages"]))}
+        if work.phase == "speed":
+            values = {"throughput_img_s": 1e6 / sum(s["depth"] for s in work.arch["stages"])}
+        node = ray.get_runtime_context().get_node_id()
+        details = {"gpus": os.environ.get("CUDA_VISIBLE_DEVICES"), "node": node}
+        found = {"values": values, "details": details}
+        return Finished(work, work.record("complete", started=0, seconds=0.01, found=found))
+
+    second = cluster.add_node(num_cpus=1, resources={TARGET: 1})
+    engine = start(evaluate)
+    speeds: list[str] = []
+
+    def make_work(ask: Ask) -> Work:
+        work = work_of(ask)
+        if ask.phase == "speed":
+            speeds.append(ask.label)
+            if len(speeds) == 3:
+                return replace(work, resolution=1)
+            if len(speeds) == 4:  # the third is all that runs
+                while not begun.exists():
+                    assert engine.wait(0.1) == []
+                cluster.remove_node(second)
+                gone.touch()
+        return work
+
+    assert engine.slots == 2
+    with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:
+        search = searched(store, engine, make_work=make_work)
+        records = [record for _, record in store.records()]
+    assert gone.exists()
+    assert len(records) == 2 * TRIALS
+    assert {r.status for r in records} == {"complete"}
+    assert len(search.history.complete) == TRIALS
+    assert {r.details["gpus"] for r in records} == {""}  # hidden from CPU work
+    measured_on = [r.details["node"] for r in records if r.phase == "speed"]
+    assert set(measured_on[:2]) == {second.node_id}
+    assert second.node_id not in measured_on[2:]
+
+
+def test_what_waits_for_a_lost_node_is_started_anew(cluster, start, tmp_path):
+    begun, gone = tmp_path / "begun", tmp_path / "gone"
+
+    def evaluate(work: Work) -> Finished:
+        import time as clock
+
+        begun.touch()
+        while not gone.exists():
+            clock.sleep(0.05)
+        return Finished(work, work.record("complete", started=0, seconds=0.01))
+
+    second = cluster.add_node(num_cpus=1, resources={TARGET: 1})
+    engine = start(evaluate)
+    for label in ("under way", "waiting"):
+        engine.submit(Work(label=label, digest=label, arch={}, phase="speed", target=TARGET))
+    while not begun.exists():  # the target is held by the first: the second has to wait
+        assert engine.wait(0.1) == []
+    cluster.remove_node(second)
+    gone.touch()
+    records = ended(engine, 2)
+    assert {r.label: r.status for r in records} == {"under way": "complete", "waiting": "complete"}
+
+
+def test_a_killed_worker_is_replaced_and_its_work_done_once(start, tmp_path):
+    def evaluate(work: Work) -> Finished:
+        died = tmp_path / "died"
+        if work.label == "1" and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        found = {"values": {"loss": math.nan}, "details": {"pid": os.getpid()}}
+        return Finished(work, work.record("complete", started=0, seconds=0.0, found=found))
+
+    engine = start(evaluate)
+    for i in range(4):
+        engine.submit(empty(str(i)))
+    records = ended(engine, 4)
+    assert (tmp_path / "died").exists()
+    assert sorted(r.label for r in records) == ["0", "1", "2", "3"]
+    assert {r.status for r in records} == {"complete"}
+    assert all(math.isnan(r.values["loss"]) for r in records)  # a result like any other
+    assert len({r.details["pid"] for r in records}) == 2  # actors are reused
+    assert engine.wait(0.0) == []
+
+
+def test_work_that_kills_every_worker_ends_as_lost(start, tmp_path):
+    def evaluate(work: Work) -> Finished:
+        if work.label == "deadly":
+            with (tmp_path / "deaths").open("a") as file:
+                file.write("x")
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Finished(work, work.record("complete", started=0, seconds=0.0))
+
+    engine = start(evaluate)
+    engine.submit(empty("deadly"))
+    [lost] = ended(engine, 1)
+    assert lost.status == "lost"
+    assert f"its worker was lost {RETRIES + 1} times" in lost.error
+    assert (tmp_path / "deaths").read_text() == "x" * (RETRIES + 1)
+    engine.submit(empty("next"))
+    assert [r.status for r in ended(engine, 1)] == ["complete"]
+
+
+def test_what_takes_too_long_is_stopped_and_what_raises_is_recorded(start):
+    def evaluate(work: Work) -> Finished:
+        import time as clock
+
+        if work.label == "late":
+            clock.sleep(100)
+        raise ZeroDivisionError("in the model")
+
+    engine = start(evaluate, timeout_s=0.5)
+    engine.submit(empty("late"))
+    [late] = ended(engine, 1)
+    assert late.status == "timeout"
+    assert "engine.timeout_s" in late.error
+    engine.submit(empty("wrong"))
+    [wrong] = ended(engine, 1)
+    assert wrong.status == "failed"
+    assert "Traceback" in wrong.error and "ZeroDivisionError: in the model" in wrong.error
+
+
+def test_an_engine_that_is_closed_stops_what_runs(start, tmp_path):
+    begun = tmp_path / "begun"
+
+    def evaluate(work: Work) -> Finished:
+        import time as clock
+
+        begun.touch()
+        clock.sleep(100)
+        return Finished(work, work.record("complete", started=0, seconds=0.0))
+
+    engine = start(evaluate)
+    engine.submit(empty("endless"))
+    while not begun.exists():
+        assert engine.wait(0.1) == []
+    engine.close()
+    assert not engine._thread.is_alive()
+
+
+def test_needs_that_no_node_meets_are_one_sentence(cluster):
+    with pytest.raises(SpecError, match=r"engine.resources: no node has room for .*cpu.*64"):
+        TuneEngine(address=cluster.address, resources={"cpu": 64}, timeout_s=1.0)
+
+
+def test_no_work_spans_two_nodes():
+    nodes = [{"CPU": 6.0, "GPU": 1.0}, {"CPU": 6.0}]
+    assert room(nodes, {"CPU": 4.0}) == 2
+    assert room(nodes, {"CPU": 2.0, "GPU": 0.0}) == 6
+    assert room(nodes, {"CPU": 2.0, "GPU": 1.0}) == 1
