@@ -106,7 +106,8 @@ def test_a_search_survives_the_loss_of_a_node(cluster: Cluster, tmp_path: Path) 
         values = {"params": float(sum(s["dim"] for s in work.arch["stages"]))}
         if work.phase == "speed":
             values = {"throughput_img_s": 1e6 / sum(s["depth"] for s in work.arch["stages"])}
-        details = {"gpus": os.environ.get("CUDA_VISIBLE_DEVICES")}
+        node = ray.get_runtime_context().get_node_id()
+        details = {"gpus": os.environ.get("CUDA_VISIBLE_DEVICES"), "node": node}
         found = {"values": values, "details": details}
         return Finished(work, work.record("complete", started=0, seconds=0.01, found=found))
 
@@ -139,6 +140,8 @@ def test_a_search_survives_the_loss_of_a_node(cluster: Cluster, tmp_path: Path) 
     assert len(records) == 2 * TRIALS
     assert {r.status for r in records} == {"complete"}
     assert {r.details["gpus"] for r in records} == {""}  # hidden from CPU work
+    measured = [r.details["node"] for r in records if r.phase == "speed"]
+    assert measured[:2] == [second.node_id] * 2  # where the target is, while it is there
     assert len(search.history.complete) == TRIALS
 
 
@@ -151,28 +154,35 @@ def test_what_waits_for_a_lost_node_is_started_anew(cluster: Cluster, tmp_path: 
         begun.touch()
         while not gone.exists():
             clock.sleep(0.05)
-        return Finished(work, work.record("complete", started=0, seconds=0.01))
+        found = {"details": {"node": ray.get_runtime_context().get_node_id()}}
+        return Finished(work, work.record("complete", started=0, seconds=0.01, found=found))
 
     second = cluster.add_node(num_cpus=1, resources={TARGET: 1})
     engine = engine_on(cluster, evaluate, timeout_s=60)
-    works = [
-        Work(label=label, digest=label, arch={}, phase="speed", target=TARGET)
-        for label in ("under way", "waiting")
-    ]
+    labels = ("under way", "waiting", "later")
+    works = [Work(label=x, digest=x, arch={}, phase="speed", target=TARGET) for x in labels]
+    third = None
     try:
-        for work in works:
+        for work in works[:2]:
             engine.submit(work)
         while not begun.exists():  # the target is held by the first: the second has to wait
             assert engine.wait(0.1) == []
         cluster.remove_node(second)
         gone.touch()
         ended: list[Event] = []
-        while len(ended) < len(works):
+        while len(ended) < 2:
             ended += engine.wait(0.1)
+        third = cluster.add_node(num_cpus=1, resources={TARGET: 1})  # it comes back
+        engine.submit(works[2])
+        while len(ended) < 3:
+            ended += engine.wait(0.1)
+        records = [event.record for event in ended if isinstance(event, Finished)]
+        assert {r.label: r.status for r in records} == dict.fromkeys(labels, "complete")
+        assert records[2].details["node"] == third.node_id
     finally:
         engine.close()
-    records = [event.record for event in ended if isinstance(event, Finished)]
-    assert {r.label: r.status for r in records} == {"under way": "complete", "waiting": "complete"}
+        if third is not None:
+            cluster.remove_node(third)
 
 
 def gone_on_with(file: Path, results: Path, engine: str) -> Path:
