@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from evnas.space.arch import ArchSpec
 from evnas.space.axes import COUNT, Axis
+from evnas.space.counting import count_exactly
 from evnas.space.space import Point, SearchSpace
 
 WALK_MOST = 20_000
@@ -32,8 +33,11 @@ class Size:
     """Of evenly drawn points."""
 
 
-def size_of(space: SearchSpace, *, walk: int = WALK_MOST, draws: int = 4000) -> Size:
-    """Count by an exhaustive walk where there are few points, else estimate from even draws.
+def size_of(
+    space: SearchSpace, *, walk: int = WALK_MOST, draws: int = 4000, apart: bool = True
+) -> Size:
+    """Count by an exhaustive walk where there are few points, else stage by stage where the space
+    comes apart (`apart`), else estimate from even draws.
 
     The bounds of an estimate are Wilson's at 95 % (Wilson 1927), so an estimate of a space in
     which no draw was valid still has a high end.
@@ -41,6 +45,9 @@ def size_of(space: SearchSpace, *, walk: int = WALK_MOST, draws: int = 4000) -> 
     points = count_points(space)
     if points <= walk:
         return _walked(space, points)
+    if apart and (count := count_exactly(space)) is not None:
+        known = float(count.distinct)
+        return Size(known, known, known, True, points, count.points / points)
     rng = random.Random(0)
     valid = distinct = 0
     for _ in range(draws):
