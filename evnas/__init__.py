@@ -13,6 +13,7 @@ _PUBLIC = {
     "build": "evnas.blocks.backbone",
     "deploy": "evnas.blocks.deploy",
     "load_official": "evnas.blocks.official",
+    "load_state": "evnas.blocks.official",
     "to_official": "evnas.blocks.official",
     "register_timm": "evnas.blocks.timm_models",
     "load_study": "evnas.report.study",

@@ -12,6 +12,7 @@ import pytest
 import torch
 from reference_data import weights
 
+import evnas
 from evnas.blocks.backbone import build
 from evnas.blocks.official import load_official, load_state, read_checkpoint, to_official
 from evnas.errors import DataError, SpecError
@@ -221,4 +222,4 @@ def test_a_fine_tuned_model_keeps_its_own_class_count() -> None:
     model = build(arch, seed=0)
     state = to_official(model)
     assert state["heads.3.weight"].shape == (10, 320)
-    load_state(build(arch), state)
+    evnas.load_state(build(arch), state)
