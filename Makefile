@@ -17,9 +17,8 @@ test: .venv/installed-test
 	$(BIN)/lint-imports
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
-bench-gpu: .venv/installed
-	$(BIN)/python benchmarks/kernels.py --write-choices
-	$(BIN)/python benchmarks/models.py
+bench-gpu: .venv/installed-test
+	$(BIN)/python benchmarks/gpu.py --seconds 14400
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

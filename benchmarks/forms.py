@@ -2,14 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from unittest import mock
 
 import timm
 import torch
+from kernel_cases import cross_scan_around
 from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
+from evnas.blocks.mixers import ss2d
+from evnas.errors import MeasurementError
 from evnas.kernels import Impl
 from evnas.measure.runtimes.cuda_graph import cuda_graph
 from evnas.measure.runtimes.onnx_runtime import onnx_runtime
@@ -68,6 +72,43 @@ def _plain_model(case: Case, impl: Impl = "auto") -> nn.Module:
 def _plain(case: Case, images: Tensor) -> Form:
     model = _plain_model(case).eval().to(case.dtype)
     return Form(model, _forward(model, images.to(case.dtype)), counts_traffic=True)
+
+
+def _plain_reference(case: Case, images: Tensor) -> Form | None:
+    """Plain torch throughout; where that loops over L it tells nothing and takes minutes."""
+    if case.model.startswith(("vmamba", "efficient_vmamba")):
+        return None
+    model = _plain_model(case, "reference").eval().to(case.dtype)
+    return Form(model, _forward(model, images.to(case.dtype)))
+
+
+def _reference_compiled(case: Case, images: Tensor) -> Form | None:
+    plain = _plain_reference(case, images)
+    if plain is None:
+        return None
+    return Form(plain.model, _forward(_compiled(plain.model, case), images.to(case.dtype)))
+
+
+def _plain_mamba(case: Case, images: Tensor) -> Form | None:
+    """SS2D by mamba_ssm's CUDA scan, with cross-scan and cross-merge, in the plain model."""
+    if not case.model.startswith("vmamba"):
+        return None
+    try:
+        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
+    except ImportError as error:
+        raise MeasurementError("mamba_ssm is not installed") from error
+    around, plain = cross_scan_around(selective_scan_fn), _plain(case, images)
+
+    def ss2d_scan(*tensors: Tensor, scan: str, step: int = 1, impl: str = "auto") -> Tensor:
+        u, *rest = tensors
+        A, D, bias = (rest[i].float() for i in (1, 4, 5))  # as that kernel asks
+        return around(u, rest[0], A, rest[2], rest[3], D, bias)
+
+    def call() -> object:
+        with mock.patch.object(ss2d, "ss2d_scan", ss2d_scan):
+            return plain.call()
+
+    return Form(plain.model, call)
 
 
 def _plain_compiled(case: Case, images: Tensor) -> Form:
@@ -188,7 +229,10 @@ FORMS: Mapping[str, Maker] = {
 }
 PEERS: Mapping[str, Maker] = {
     "eager": _plain,
+    "eager+reference": _plain_reference,
+    "eager+mamba_ssm": _plain_mamba,
     "compile": _plain_compiled,
+    "compile+reference": _reference_compiled,
     "timm": _timm,
     "timm+fused": _timm_fused,
     "timm+onnxruntime": _onnx,

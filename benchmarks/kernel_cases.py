@@ -12,6 +12,13 @@ from evnas.kernels.flops import MACS
 
 Run = Callable[..., Any]
 LOOPS = ("selective_scan", "ss2d_scan")  # references that loop over L
+GPU_BATCHES = (256, 128, 128, 256)
+TARGETS = (
+    ("ss2d_scan", "VMamba-T", 1),
+    ("ss2d_scan", "Vanilla-VMamba-T", 1),  # d_state 16
+    ("hsm_ssd", "EfficientViM-M2", 1),
+)
+"""Operator, model and stage of the shapes that the targets for a GPU speak of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,15 @@ def cases(device: str, *, quick: bool) -> Iterator[Case]:
         return
     for resolution in (224,) if quick else (224, 512):
         for precision in ("bfloat16",) if quick else ("float16", "bfloat16", "float32"):
-            yield from _shapes(resolution, precision, device, batches=(256, 128, 128, 256))
+            yield from _shapes(resolution, precision, device, batches=GPU_BATCHES)
+
+
+def targets(device: str) -> Iterator[Case]:
+    """The shapes of `TARGETS`, in half precision and in float32."""
+    for precision in ("float16", "float32"):
+        for case in _shapes(224, precision, device, batches=GPU_BATCHES):
+            if (case.op, case.model, case.stage) in TARGETS:
+                yield case
 
 
 def _shapes(
@@ -159,11 +174,7 @@ def peers(case: Case) -> dict[str, Run | str]:
 
 
 def _mamba(case: Case) -> Run | str:
-    """The CUDA selective scan, with cross-scan and cross-merge around it for a map.
-
-    Its step sizes and matrices are taken as if they had been computed in route order, so only
-    the map's own copies are charged to it.
-    """
+    """The CUDA selective scan, with cross-scan and cross-merge around it for a map."""
     try:
         from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
     except ImportError:
@@ -174,6 +185,15 @@ def _mamba(case: Case) -> Run | str:
         )
     if case.options["scan"] != "cross":
         return "no ES2D around mamba_ssm"
+    return cross_scan_around(selective_scan_fn)
+
+
+def cross_scan_around(selective_scan: Run) -> Run:
+    """SS2D of the cross routes by a selective scan over sequences, with copies of the map.
+
+    Step sizes and matrices are taken as if they had been computed in route order, so only the
+    map's own copies are charged to it; the figures are its own, the values are not SS2D's.
+    """
 
     def run(
         u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, delta_bias: Tensor
@@ -181,7 +201,7 @@ def _mamba(case: Case) -> Run | str:
         Bt, Dm, H, W = u.shape
         two = torch.stack([u.flatten(2), u.transpose(2, 3).flatten(2)], 1)
         xs = torch.cat([two, two.flip(-1)], 1).flatten(1, 2)  # (Bt, 4 * Dm, L)
-        ys = selective_scan_fn(
+        ys = selective_scan(
             xs, delta.flatten(3).flatten(1, 2), A.flatten(0, 1), B.flatten(3), C.flatten(3),
             D.flatten(), None, delta_bias.flatten(), True,
         ).view(Bt, 4, Dm, -1)  # fmt: skip

@@ -75,7 +75,10 @@ def prepare(model: nn.Module, target: Target) -> Subject:
         generator = torch.Generator().manual_seed(0)
         shape = (batch, 3, target.resolution, target.resolution)
         images = torch.randn(shape, generator=generator).to(device)
-        return Subject(placed, images, RUNTIMES[target.runtime](placed, images, target), target)
+        call = RUNTIMES[target.runtime](placed, images, target)
+        if device.type == "cuda":
+            call()  # compiles kernels for these shapes, minutes that no warm-up has
+        return Subject(placed, images, call, target)
 
     return guarded(build)
 
