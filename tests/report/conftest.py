@@ -4,6 +4,7 @@ import gzip
 import importlib.util
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -69,6 +70,44 @@ def served(results: Path) -> Iterator[Served]:
     """The dashboard over `results`."""
     server = Served(results)
     yield server
+    server.stop()
+
+
+ERF = [[0.0, 0.5], [0.5, 1.0]]
+BREAKDOWN = {
+    "latency_ms": 8.0,
+    "parts_ms": {"stem": 2.0, "stages.0": 5.0, "rest": 1.0},
+    "operators_fraction": {"scan": 0.25, "matmul": 0.75},
+}
+
+
+@pytest.fixture(scope="session")
+def told(
+    tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType, chromium: Browser
+) -> Iterator[Page]:
+    """A page of a study of 30 trials that has all that a study may have: where its time goes,
+    receptive fields, importances, a peer from timm, a published table, bounds."""
+    folder = tmp_path_factory.mktemp("told")
+    sweep = synthetic.sweep(30) | {
+        "constraints": ["top1_percent >= 60"],
+        "published": {"paper": "EfficientViM", "table": "C"},
+    }
+    with Store.create(folder / "told" / "study.db", sweep=sweep, environment={}) as store:
+        for record in synthetic.records(30):
+            details = {"breakdown": BREAKDOWN} if record.phase == "speed" else {}
+            store.append(replace(record, details=details))
+            if record.target == synthetic.TARGETS[0] and record.label == "0":
+                found = {"details": {"erf": ERF}, "measurements": {}, "values": {}}
+                store.append(replace(record, phase="score", target="erf-224-random", **found))
+            if record.label == "1" and record.phase in ("speed", "proxy"):
+                peer = {"label": "peer", "digest": "p", "arch": {"timm": "resnet18"}}
+                store.append(replace(record, **peer))
+        store.note("importance", {"top1_percent": {"stages[0].dim": 0.7, "stages[*].depth": 0.3}})
+    server = Served(folder)
+    pages = Watched(chromium)
+    yield pages.open(f"{server.url}/#study=told&pins=0~2")
+    pages.close()
+    pages.check()
     server.stop()
 
 

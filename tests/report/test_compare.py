@@ -31,3 +31,32 @@ def test_the_page_tells_differences_as_the_library_does(page: Page) -> None:
     for a, b in itertools.pairwise(archs):
         found = page.evaluate("([a, b]) => EV.diff(a, b)", [a.to_dict(), b.to_dict()])
         assert found == json.loads(json.dumps([list(line) for line in diff(a, b)]))
+
+
+def test_time_by_part_and_by_kind_stand_side_by_side(told: Page) -> None:
+    told.evaluate("EV.choose({ view: 'compare' })")
+    for name in ("time", "kinds"):
+        expect(told.locator(f"#figure-{name} .main-svg").first).to_be_visible()
+    bars = "(name) => document.querySelector(`#figure-${name} .plot`).data.map((t) => [t.x, t.y])"
+    assert told.evaluate(bars, "time") == [[["stem", "stages.0", "rest"], [2, 5, 1]]] * 2
+    assert told.evaluate(bars, "kinds") == [[["scan", "matmul"], [2, 6]]] * 2  # of 8 ms
+
+
+def test_receptive_fields_are_drawn_where_they_were_taken(told: Page) -> None:
+    told.evaluate("EV.choose({ view: 'compare' })")
+    field = told.get_by_role("img", name="Effective receptive field of trial 0")
+    expect(field).to_be_visible()
+    light = field.evaluate("(c) => [...c.getContext('2d').getImageData(0, 0, 2, 2).data]")
+    assert light[0] < light[4] == light[8] < light[12]  # red of the four pixels: 0, 0.5, 0.5, 1
+    expect(told.get_by_text("Trial 2: not taken")).to_be_visible()
+
+
+def test_each_stage_has_its_dims_depth_and_mixer(told: Page) -> None:
+    told.evaluate("EV.choose({ view: 'compare' })")
+    expect(told.get_by_role("list", name="Stages")).to_have_count(2)
+    card = told.evaluate("EV.cardOf(EV.data.rows.get('2'))")
+    boxes = told.get_by_role("list", name="Stages").nth(1).locator("li")
+    assert boxes.count() == len(card["stages"]) == 3
+    for i, stage in enumerate(card["stages"]):
+        expect(boxes.nth(i)).to_contain_text(f"{stage['depth']} × {stage['dim']}")
+        expect(boxes.nth(i)).to_contain_text(stage["mixer"])

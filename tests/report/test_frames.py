@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from evnas.pareto import from_seeds
 from evnas.record import Measurement, Record
 from evnas.report.frames import Frame
 from evnas.report.front import front, points
@@ -161,3 +162,20 @@ def test_the_front_is_of_complete_trials_alone() -> None:
 
 def test_nothing_found_is_nan() -> None:
     assert np.isnan(framed(record(phase="count")).column("no_such_key")).all()
+
+
+def test_a_search_s_bars_are_those_its_front_is_decided_by() -> None:
+    """The spread is pooled over the trials with several seeds, as in search/outcome.py."""
+    frame = Frame(pooled=True)
+    seeds = {"a": (70.0, 72.0), "b": (60.0, 66.0), "c": (50.0,)}
+    frame.extend(
+        (i, record(label=label, seed=seed, budget=1.0, values={"top1_percent": value}))
+        for i, (label, seed, value) in enumerate(
+            ((label, s, v) for label, values in seeds.items() for s, v in enumerate(values)), 1
+        )
+    )
+    spread = math.sqrt((2.0 + 18.0) / 2)  # variances of a and b
+    for row, values in enumerate(seeds.values()):
+        want = from_seeds(values, spread=spread).interval
+        found = frame.as_row(row)
+        assert (found["top1_percent:low"], found["top1_percent:high"]) == pytest.approx(want)

@@ -59,3 +59,43 @@ def test_figures_are_saved(page: Page, form: str) -> None:
     body = Path(waiting.value.path()).read_bytes()
     assert waiting.value.suggested_filename == f"made-front.{form.lower()}"
     assert body[:4] == b"\x89PNG" if form == "PNG" else b"<svg" in body[:200]
+
+
+def test_peers_from_timm_have_a_mark_of_their_own_beside_the_front(told: Page) -> None:
+    told.evaluate("EV.choose({ view: 'front', trial: 'peer' })")
+    expect(told.get_by_role("list", name="Marks")).to_contain_text("timm peers, measured here")
+    expect(told.locator("#front-notes")).to_contain_text("1 timm peer beside it")
+    standing = told.evaluate("(({ front, peers }) => ({ front, peers }))(EV.standing())")
+    row = told.evaluate("EV.data.rows.get('peer')")
+    assert standing["peers"] == [row] and row not in standing["front"]
+    symbols = told.evaluate(
+        "document.querySelector('#figure-front .plot').data.map((t) => t.marker?.symbol)"
+    )
+    assert "hourglass-open" in symbols
+    expect(told.locator(".why")).to_contain_text("measured here as a reference")
+
+
+def test_bounds_and_published_points_are_drawn_where_both_axes_have_them(told: Page) -> None:
+    told.evaluate("EV.choose({ view: 'front', x: 'params_m', y: 'top1_percent' })")
+    expect(told.locator("#figure-front")).to_contain_text("at least 60")
+    told.locator("#axis-marks").check()
+    expect(told.get_by_role("list", name="Marks")).to_contain_text("published (")
+    told.evaluate("EV.choose({ x: 'seconds', marks: '1' })")
+    expect(told.get_by_role("list", name="Marks")).not_to_contain_text("published (")
+    told.evaluate("EV.choose({ x: null, y: null, marks: null })")
+
+
+def test_what_ended_otherwise_has_marks_of_its_own(page: Page) -> None:
+    marks = page.get_by_role("list", name="Marks")
+    for name in ("ended early", "tied within error", "no value (diverged, infeasible, …)"):
+        expect(marks).to_contain_text(name)
+    painted = page.evaluate(
+        """() => { const c = document.querySelector('canvas.cloud'), pen = c.getContext('2d');
+            return new Set(pen.getImageData(0, 0, c.width, c.height).data).size; }"""
+    )
+    assert painted > 10  # colours were laid down, not an empty canvas
+
+
+def test_a_picture_of_the_front_holds_what_the_canvas_shows(page: Page) -> None:
+    names = page.evaluate("EV.frontForExport(EV.views.front).data.map((t) => t.name)")
+    assert {"dominated", "ended early", "tied within error", "front"} <= set(names)

@@ -17,3 +17,11 @@ def test_search_and_devices_have_their_figures(page: Page) -> None:
 def test_nothing_is_shown_as_null(page: Page) -> None:
     assert "null" not in page.locator("body").inner_text()
     assert "undefined" not in page.locator("body").inner_text()
+
+
+def test_importances_are_called_what_they_are(told: Page) -> None:
+    told.evaluate("EV.choose({ view: 'search' })")
+    figure = told.locator("#figure-importance")
+    expect(figure).to_contain_text("PED-ANOVA")
+    drawn = figure.locator(".plot").evaluate("(p) => [p.data[0].y, p.data[0].x]")
+    assert drawn == [["stages[0].dim", "stages[*].depth"], [0.7, 0.3]]

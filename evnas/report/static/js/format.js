@@ -51,7 +51,14 @@ EV.cell = (key, row) => {
   if (key in EV.data.text) return EV.data.text[key][row];
   const column = EV.data.numbers.get(key);
   const value = column ? column.values[row] : NaN;
-  return key === "ended" ? EV.when(value) : EV.number(value);
+  if (key === "ended") return EV.when(value);
+  return Number.isInteger(value) && Math.abs(value) < 1000 && !EV.isWhole(column) ? EV.digits(Math.abs(value) < 100 ? 2 : 1, 2).format(value) : EV.number(value);
+};
+
+/** Whether a column holds whole numbers alone; 75 beside 75.45 is written 75.00. */
+EV.isWhole = (column) => {
+  if (column.checked !== EV.data.lastId) Object.assign(column, { checked: EV.data.lastId, whole: column.values.every((v) => !Number.isFinite(v) || Number.isInteger(v)) });
+  return column.whole;
 };
 
 /** The interval around a value: ` ± half`, or both sides where they differ by much; "" without one. */

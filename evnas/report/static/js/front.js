@@ -100,7 +100,8 @@ EV.cloudOf = (standing, pixels, box) => {
   const layers = [layer("infeasible", standing.infeasible, "x", "--muted", 6), layer("ended early", standing.ended, "cross", "--warn", 7),
     layer("tied within error", standing.tied, "ring", "--accent", 8),
     { ...layer("no value (diverged, infeasible, …)", standing.floor.rows, "triangle", "--warn", 7), base: standing.floor.base }];
-  if (!dense) layers.unshift({ ...layer("dominated", [], "dot", "--faint", 5), rows: near });
+  const few = EV.data.n <= EV.FEW;
+  if (!dense) layers.unshift({ ...layer("dominated", [], "dot", few ? "--muted" : "--faint", few ? 8 : 5), rows: near });
   return { layers: layers.filter((l) => l.rows.length), counts: standing.counts || (dense ? EV.countCells(near, pixels, box) : null) };
 };
 

@@ -16,7 +16,11 @@ EV.marksTrace = (rows, [x, y], { name, colour, symbol, size, labels = null, base
 });
 
 /** Labels of some rows, where `room` = {pixels, box} has place for them. */
-EV.labelsOf = (rows, { pixels, box }) => EV.placeLabels(rows.map((r) => { const [x, y] = pixels.ofRow(r); return { x, y, text: EV.data.text.label[r] }; }), box);
+EV.labelsOf = (rows, { pixels, box }, around = []) => {
+  const square = ([x, y]) => [x - 4, y - 4, x + 4, y + 4], flagged = new Set(EV.pins());
+  const marks = rows.map((r) => { const [x, y] = pixels.ofRow(r), label = EV.data.text.label[r]; return { x, y, text: flagged.has(label) ? "" : label }; });
+  return EV.placeLabels(marks, box, { others: around.map((r) => square(pixels.ofRow(r))) });
+};
 
 /** The layers of a small study as traces, each mark with its label. */
 EV.labelled = (layers, standing, room) => {
@@ -45,7 +49,7 @@ EV.groupName = (group) => group === 7 ? "other mixers" : EV.mixerNames()[group];
 EV.frontTraces = (standing, room) => {
   const { axes, front } = standing, [x, y, z] = axes;
   const ordered = [...front].sort((a, b) => x.values[a] - x.values[b]);
-  const placed = ordered.length > 60 ? [] : standing.labels ? ordered.map((r) => standing.labels.get(r)) : EV.labelsOf(ordered, room);
+  const placed = ordered.length > 60 ? [] : standing.labels ? ordered.map((r) => standing.labels.get(r)) : EV.labelsOf(ordered, room, EV.thinned(standing.tied));
   const labels = new Map(ordered.map((r, i) => [r, placed[i] || ["top center", ""]]));
   const member = (rows, name, colour, symbol) => {
     const bar = Array.isArray(colour) ? EV.css("--muted") : colour;

@@ -1,11 +1,12 @@
 "use strict";
 /* Labels beside marks, placed so that none lies on another; one that finds no place is left to the pointer. */
 
-EV.LABEL_PLACES = [["top center", 0, -1], ["bottom center", 0, 1], ["top right", 1, -0.8], ["top left", -1, -0.8], ["bottom right", 1, 0.8], ["bottom left", -1, 0.8], ["middle right", 1, 0], ["middle left", -1, 0]];
+EV.LABEL_PLACES = [["top right", 1, -0.8], ["top left", -1, -0.8], ["bottom right", 1, 0.8], ["bottom left", -1, 0.8], ["top center", 0, -1], ["bottom center", 0, 1], ["middle right", 1, 0], ["middle left", -1, 0]];
 
-/** For marks {x, y, text} in pixels: [place, text] each, the text "" where there is no room. */
-EV.placeLabels = (marks, box, { size = 11, away = 8 } = {}) => {
-  const taken = marks.map(({ x, y }) => [x - 4, y - 4, x + 4, y + 4]);
+/** For marks {x, y, text} in pixels: [place, text] each, the text "" where there is no room.
+    `others` are boxes to keep clear of, [left, top, right, bottom]. */
+EV.placeLabels = (marks, box, { size = 11, away = 8, others = [] } = {}) => {
+  const taken = [...others, ...marks.map(({ x, y }) => [x - 4, y - 4, x + 4, y + 4])];
   return marks.map(({ x, y, text }) => {
     const wide = size * 0.58 * text.length + 2, high = size + 2;
     for (const [place, sx, sy] of EV.LABEL_PLACES) {

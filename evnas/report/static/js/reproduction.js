@@ -54,11 +54,15 @@ EV.views.reproduction.refresh = async () => {
   }
 
   function scatter(figure, pair) {
-    const p = pair.points, all = [...p.map((q) => q.published), ...p.map((q) => q.measured)];
-    const ends = [Math.min(...all), Math.max(...all)];
+    const p = pair.points, xs = p.map((q) => q.published), ys = p.flatMap((q) => [q.measured, q.low ?? q.measured, q.high ?? q.measured]);
+    const all = [...xs, ...p.map((q) => q.measured)], ends = [Math.min(...all), Math.max(...all)];
+    const across = EV.ends(xs, false, 0.07), up = EV.ends(ys, false, 0.07);
+    const box = { width: Math.max(40, figure.plot.clientWidth - 72), height: Math.max(40, figure.plot.clientHeight - 60) };
+    const place = (q) => ({ x: box.width * EV.along(...across, false)(q.published), y: box.height * (1 - EV.along(...up, false)(q.measured)), text: q.label });
+    const labels = EV.placeLabels(p.map(place), box);
     return EV.draw(figure.plot, [{ type: "scatter", mode: "lines", name: "equal", x: ends, y: ends, hoverinfo: "skip", line: { color: EV.css("--muted"), dash: "dot", width: 1 } },
-      { type: "scatter", mode: "markers+text", name: "rows", x: p.map((q) => q.published), y: p.map((q) => q.measured), text: p.map((q) => EV.escaped(q.label)), textposition: "top center", hovertemplate: "%{text}: printed %{x:.4g}, measured %{y:.4g}<extra></extra>",
+      { type: "scatter", mode: "markers+text", name: "rows", x: p.map((q) => q.published), y: p.map((q) => q.measured), text: labels.map(([, text]) => EV.escaped(text)), textposition: labels.map(([at]) => at), customdata: p.map((q) => EV.escaped(q.label)), hovertemplate: "%{customdata}: printed %{x:.4g}, measured %{y:.4g}<extra></extra>",
         error_y: p.some((q) => Number.isFinite(q.low)) ? { type: "data", symmetric: false, array: p.map((q) => (q.high ?? q.measured) - q.measured), arrayminus: p.map((q) => q.measured - (q.low ?? q.measured)), color: EV.css("--accent"), thickness: 1.2, width: 3 } : undefined, marker: { size: 9, color: EV.css("--accent") } }],
-      { showlegend: false, xaxis: { title: EV.axisTitle("published") }, yaxis: { title: EV.axisTitle("measured") } });
+      { showlegend: false, xaxis: { title: EV.axisTitle("published"), range: across }, yaxis: { title: EV.axisTitle("measured"), range: up } });
   }
 };

@@ -58,10 +58,11 @@ EV.views.search.refresh = async () => {
 
   function importances(given) { // {objective: {path: share}}
     const aims = Object.keys(given);
-    const paths = [...new Set(aims.flatMap((a) => Object.keys(given[a])))].sort((a, b) => Math.max(...aims.map((o) => given[o][a] || 0)) - Math.max(...aims.map((o) => given[o][b] || 0)));
+    const paths = [...new Set(aims.flatMap((a) => Object.keys(given[a])))].sort((a, b) => Math.max(...aims.map((o) => given[o][b] || 0)) - Math.max(...aims.map((o) => given[o][a] || 0)));
     if (!paths.length) return;
     figure("importance", "Importance of each axis", "Importance of each axis of the space for each objective", aims.map((a, i) => ({ type: "bar", orientation: "h", name: EV.heading(a), y: paths.map(EV.escaped), x: paths.map((p) => given[a][p] ?? 0), marker: { color: EV.PALETTE[EV.theme()][i], pattern: { shape: ["", "/", "."][i % 3] } } })),
-      { barmode: "group", xaxis: { title: EV.axisTitle("share of the variance explained") } });
+      { barmode: "group", xaxis: { title: EV.axisTitle("importance, share of all axes (PED-ANOVA of the better half)") }, yaxis: { autorange: "reversed", dtick: 1, tickfont: { size: 11 } } });
+    drawn.at(-1).plot.style.height = `${Math.max(320, 110 + 22 * paths.length)}px`;
   }
 
   function parallel() {

@@ -43,7 +43,8 @@ EV.viewOf = (standing, marks) => {
   const extent = (axis, extra) => {
     const found = [...extra];
     for (const list of rows) found.push(...EV.extent(axis.values, list));
-    for (const r of standing.front) if (axis.column.low) found.push(axis.column.low[r], axis.column.high[r]);
+    const barred = EV.data.n <= EV.FEW ? rows.flat() : standing.front;
+    for (const r of barred) if (axis.column.low) found.push(axis.column.low[r], axis.column.high[r]);
     return found.filter(Number.isFinite);
   };
   const across = [...extent(x, marks.map((m) => m.x)), ...EV.extent(x.values, standing.floor.rows)];
