@@ -122,5 +122,6 @@ def told(event: Finished) -> str:
         "count": f"{row.params_m}M parameters, {row.flops_m}M FLOPs",
         "speed": f"{row.throughput_img_s} images/s, {row.ratio} of the reference",
         "proxy": f"top-1 {row.top1} %",
+        "score": ", ".join(f"{name} {value:.4g}" for name, value in record.values.items()),
     }
     return f"{head}: {figures[record.phase]}, {record.seconds:.1f} s"

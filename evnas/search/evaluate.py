@@ -28,6 +28,7 @@ from evnas.proxy.seeding import seeded
 from evnas.proxy.training import train
 from evnas.record import Status
 from evnas.search.models import model_for, proxy_model
+from evnas.search.scoring import scored
 from evnas.search.work import Finished, Work
 from evnas.space.arch import ArchSpec
 
@@ -71,7 +72,12 @@ class Evaluator:
         return Finished(work, record, found.busy_s)
 
     def _phases(self) -> dict[str, Callable[[Work, OnProgress], _Found]]:
-        return {"count": _counted, "speed": self._timed, "proxy": self._trained}
+        return {
+            "count": _counted,
+            "speed": self._timed,
+            "score": self._scored,
+            "proxy": self._trained,
+        }
 
     def _timed(self, work: Work, on_progress: OnProgress) -> _Found:
         assert work.speed is not None
@@ -154,6 +160,15 @@ class Evaluator:
             },
             busy_s=min(result.seconds, here_s),
         )
+
+    def _scored(self, work: Work, on_progress: OnProgress) -> _Found:
+        assert work.proxy is not None
+        start = time.perf_counter()
+        device = Target(device=work.proxy["device"]).resolved().device
+        data = self._loaded(work.proxy, device)
+        with lane_for(device).working():
+            values = scored(work.arch, work.proxy, data, names=work.scores, seed=work.seed)
+        return _Found(values=values, busy_s=time.perf_counter() - start)
 
     def _loaded(self, proxy: Mapping[str, Any], device: str) -> ProxyData:
         name = f"{proxy['data']} {proxy['resolution']} {device}"

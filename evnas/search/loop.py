@@ -69,6 +69,8 @@ class Search:
     first_budget: float
     """Presentations a new candidate trains for: the whole proxy, or 0 with `mo_asha`."""
     seeds: tuple[int, ...] = (0,)
+    scores: bool = False
+    """Whether candidates are scored without training, before they are measured."""
     over: str = ""
     """Why the search has ended; "" while it goes on."""
     goals: dict[str, _Goal] = field(default_factory=dict)
@@ -141,6 +143,8 @@ class Search:
 
     def _phases(self, goal: _Goal) -> Iterator[tuple[Phase, int, float, str]]:
         yield "count", 0, 0.0, ""
+        if self.scores:
+            yield "score", 0, 0.0, ""
         for target in self.targets:
             yield "speed", 0, 0.0, target
         if goal.budget:

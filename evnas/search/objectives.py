@@ -59,7 +59,7 @@ def resolved_objectives(
 
 
 def resolved_constraints(texts: Sequence[str], targets: Sequence[str]) -> tuple[Expression, ...]:
-    """Constraints, cheapest first: fields, then counts, speed, training.
+    """Constraints, cheapest first: fields, then counts, scores, speed, training.
 
     Raises:
         SpecError: at `constraints[i]`, for what does not parse or nobody measures.
@@ -76,7 +76,7 @@ def resolved_constraints(texts: Sequence[str], targets: Sequence[str]) -> tuple[
         except SpecError as e:
             raise SpecError(f"{text!r}: {e.reason}", f"constraints[{i}]") from None
         found.append(read)
-    order: list[Phase] = ["count", "speed", "score", "proxy"]
+    order: list[Phase] = ["count", "score", "speed", "proxy"]
     return tuple(
         sorted(
             found, key=lambda e: max([1 + order.index(phase_of(q)) for q in e.quantities] or [0])

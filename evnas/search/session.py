@@ -3,7 +3,7 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from evnas.errors import SpecError
 from evnas.measure.conditions import environment
 from evnas.measure.flops import count
 from evnas.measure.target import Target
+from evnas.record import Phase
 from evnas.search import plan
 from evnas.search.board import Board, Row
 from evnas.search.confirm import Confirm
@@ -45,8 +46,21 @@ class Session:
     space: SearchSpace
     targets: tuple[Target, ...]
     trains: bool
+    scores: tuple[str, ...] = ()
+    """Training-free scores that an objective or constraint names."""
     checkpoints: Path = Path()
     """Where trainings that break off at a rung are kept."""
+
+    @property
+    def phases(self) -> dict[Phase, int]:
+        """Pieces of work that a trial has of each phase; one seed is trained."""
+        all_of_them: dict[Phase, int] = {
+            "count": 1,
+            "score": int(bool(self.scores)),
+            "speed": len(self.targets),
+            "proxy": int(self.trains),
+        }
+        return {phase: each for phase, each in all_of_them.items() if each}
 
     @property
     def images_per_epoch(self) -> float:
@@ -84,6 +98,7 @@ class Session:
             targets=ids,
             budget=self.spec.budget,
             first_budget=0.0 if strategy.kind == "mo_asha" else self.full_budget,
+            scores=bool(self.scores),
             seeds=tuple(range(strategy.replicates)) if strategy.kind == "one_at_a_time" else (0,),
         )
 
@@ -110,9 +125,11 @@ class Session:
                 speed=fields | {"budget_s": self.sweep.spec.targets[index].budget_s},
                 reference=self.space.base.to_dict(),
             )
-        if ask.phase == "proxy":
+        if ask.phase in ("proxy", "score"):
             assert self.sweep.spec.proxy is not None
             proxy = self.sweep.spec.proxy.model_dump(mode="json")
+            if ask.phase == "score":
+                return Work(**shared, proxy=proxy, scores=self.scores)
             return Work(**shared, budget=ask.budget, proxy=proxy, **self._rung(ask))
         return Work(
             **shared, resolution=self.sweep.spec.resolution, convention=self.sweep.spec.convention
@@ -153,9 +170,13 @@ def prepare(sweep: Sweep) -> Session:
     wanted = [o.metric for o in resolved_objectives(spec.objectives, ids)]
     wanted += [q for c in resolved_constraints(spec.constraints, ids) for q in c.quantities]
     trains = any(phase_of(name) == "proxy" for name in wanted)
-    if trains and sweep.spec.proxy is None:
-        raise SpecError("an objective or constraint needs a training; say proxy: {}", "proxy")
-    session = Session(sweep=sweep, spec=spec, space=space, targets=targets, trains=trains)
+    scores = tuple(sorted({name for name in wanted if phase_of(name) == "score"}))
+    if (trains or scores) and sweep.spec.proxy is None:
+        need = "a training" if trains else f"{scores[0]}, a score of the proxy's model"
+        raise SpecError(f"an objective or constraint needs {need}; say proxy: {{}}", "proxy")
+    session = Session(
+        sweep=sweep, spec=spec, space=space, targets=targets, trains=trains, scores=scores
+    )
     if spec.strategy.kind == "mo_asha":
         if not trains:
             raise SpecError("mo_asha needs an objective that training gives", "strategy")
@@ -195,7 +216,7 @@ def run_search_sweep(
         engine = engine_for(sweep.spec.engine)
         board = Board({})
         view = view_for(board)
-        watch = _Watch(board, history, sweep, busy_s=0.0)
+        watch = _Watch(board, history, sweep, session.phases)
         before = float((store.meta("time") or {}).get("wall_s", 0.0))
 
         def on_event(event: Event) -> None:
@@ -260,7 +281,9 @@ class _Watch:
     board: Board
     history: History
     sweep: Sweep
-    busy_s: float
+    phases: Mapping[Phase, int]
+    """Pieces of work that a trial has of each phase."""
+    busy_s: float = 0.0
 
     def started(self, work: Work) -> None:
         self.board.rows.setdefault(work.label, Row())
@@ -269,9 +292,9 @@ class _Watch:
                 del self.board.rows[label]
         search = self.sweep.spec.search
         total = (search.budget.trials if search else None) or self.history.next_number
-        for phase, each in (("count", 1), ("speed", len(self.sweep.spec.targets)), ("proxy", 1)):
+        for phase, each in self.phases.items():
             done = sum(any(d[0] == phase for d in t.done) for t in self.history.trials.values())
-            self.board.expect(phase, max(total, done + 1) * each, done * each)  # type: ignore[arg-type] # a literal of Phase
+            self.board.expect(phase, max(total, done + 1) * each, done * each)
 
     def take(self, event: Event) -> None:
         if isinstance(event, Finished):

@@ -32,7 +32,9 @@ class Work:
     reference: Mapping[str, Any] | None = None
     """`speed`: the architecture timed in alternation; None times the candidate alone."""
     proxy: Mapping[str, Any] | None = None
-    """`proxy`: `ProxySpec` as plain data."""
+    """`proxy` and `score`: `ProxySpec` as plain data."""
+    scores: tuple[str, ...] = ()
+    """`score`: which of `evnas.proxy.scores`, of the model that `proxy` says."""
     until_epoch: int | None = None
     """`proxy`: break off after so many epochs of the schedule, a rung; None runs it all."""
     checkpoint: str = ""
