@@ -96,6 +96,11 @@ def block(size: int, most: int) -> int:
     return max(16, min(most, triton.next_power_of_2(size)))
 
 
+def whole(size: int) -> int:
+    """The same for a dimension that no kernel walks over: the states."""
+    return block(size, triton.next_power_of_2(size))
+
+
 def precision(*tokens: Tensor) -> str:
     """TF32 where the tokens are half precision, which it holds exactly; else TF32 three times."""
     return "tf32x3" if any(t.dtype == torch.float32 for t in tokens) else "tf32"
@@ -110,7 +115,7 @@ def contract(x: Tensor, m: Tensor, weight: Tensor | None = None) -> Tensor:
     x, m = x.contiguous(), m.contiguous()
     _contract[(Bt, C // p * triton.cdiv(p, BC))](
         x, m, x if weight is None else weight.contiguous(), out, C, N, L, p,
-        WEIGHTED=weight is not None, BC=BC, BN=block(N, 128), BL=block(L, 32),
+        WEIGHTED=weight is not None, BC=BC, BN=whole(N), BL=block(L, 32),
         PRECISION=precision(x, m), num_warps=WARPS,
     )  # fmt: skip
     return out
@@ -133,7 +138,7 @@ def expand(
     _expand[(Bt, triton.cdiv(C, BC), triton.cdiv(L, BL))](
         h, m, h if skip is None else skip.contiguous(), h if x is None else x.contiguous(), out,
         C, N, L, p,
-        SKIP=skip is not None, BC=BC, BN=block(N, 128), BL=BL, PRECISION=precision(m),
+        SKIP=skip is not None, BC=BC, BN=whole(N), BL=BL, PRECISION=precision(m),
         num_warps=WARPS,
     )  # fmt: skip
     return out
@@ -146,6 +151,6 @@ def correlate(h: Tensor, x: Tensor, *, dtype: torch.dtype) -> Tensor:
     out = torch.empty((Bt, N, L), dtype=dtype, device=x.device)
     _correlate[(Bt, triton.cdiv(L, BL))](
         h.contiguous(), x.contiguous(), out, C, N, L,
-        BC=block(C, 64), BN=block(N, 128), BL=BL, PRECISION=precision(x), num_warps=WARPS,
+        BC=block(C, 64), BN=whole(N), BL=BL, PRECISION=precision(x), num_warps=WARPS,
     )  # fmt: skip
     return out

@@ -16,6 +16,7 @@ from evnas.kernels.contraction.kernel import (
     correlate,
     expand,
     precision,
+    whole,
 )
 
 
@@ -120,7 +121,7 @@ def compress_triton(u: Tensor, dt: Tensor, B: Tensor, *, heads: int) -> tuple[Te
     u, dt, B = u.contiguous(), dt.contiguous(), B.contiguous()
     _compress_fwd[(Bt, heads * triton.cdiv(p, BC))](
         u, dt, B, h0, log_sum, C, N, L, p, heads,
-        SHARED=heads == S, BC=BC, BN=block(N, 128), BL=block(L, 32), PRECISION=precision(u),
+        SHARED=heads == S, BC=BC, BN=whole(N), BL=block(L, 32), PRECISION=precision(u),
         num_warps=WARPS,
     )  # fmt: skip
     return h0, log_sum
@@ -136,7 +137,7 @@ def compress_triton_backward(
     gh0, h0, u, dt, B, log_sum = (t.contiguous() for t in (gh0, h0, u, dt, B, log_sum))
     _compress_bwd[(Bt, triton.cdiv(L, BL))](
         gh0, h0, u, dt, B, log_sum, gu, gdt, gB, C, N, L, C // heads, heads,
-        SHARED=heads == S, BC=block(C // heads, 32), BN=block(N, 128), BL=BL,
+        SHARED=heads == S, BC=block(C // heads, 32), BN=whole(N), BL=BL,
         PRECISION=precision(u), num_warps=WARPS,
     )  # fmt: skip
     return gu, gdt, gB

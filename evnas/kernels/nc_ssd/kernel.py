@@ -9,7 +9,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from evnas.kernels.contraction.kernel import WARPS, block, contract, expand, precision
+from evnas.kernels.contraction.kernel import WARPS, block, contract, expand, precision, whole
 
 
 @triton.jit
@@ -92,7 +92,7 @@ def nc_ssd_triton_backward(
     gv, gdelta, gB, gC = grads
     _tokens_bwd[(Bt, triton.cdiv(L, BL))](
         *inputs, gv, gdelta, parts[0], gB, gC, parts[1], Ci, N, L, Ci // heads, heads,
-        BC=block(Ci // heads, 32), BN=block(N, 128), BL=BL, PRECISION=precision(v),
+        BC=block(Ci // heads, 32), BN=whole(N), BL=BL, PRECISION=precision(v),
         num_warps=WARPS,
     )  # fmt: skip
     gA_log, gD = parts[0].sum(0).to(A_log.dtype), parts[1].sum(0).to(D.dtype)
