@@ -108,7 +108,7 @@ def peak_ratio(timed: Timed) -> Cell:
     ratio = peaks[0] / peaks[1]
     verdict = Verdict()
     if printed is not None and record is not None and not _is_reference(timed):
-        apart = _apart(timed, record)
+        apart = _apart(timed, record) or _other_batch(timed, record)
         exactly = Interval(ratio, ratio, ratio)
         verdict = (
             not_comparable(apart) if apart else against_reference(exactly, printed, neutral=1.0)
@@ -155,6 +155,14 @@ def _apart(timed: Timed, record: Record) -> str:
         return "printed at another resolution than the reference's"
     there, here = timed.printed[timed.candidate.published].resolution, record.target.split("-")[2]
     return f"printed at {there}, measured at {here}" if there and str(there) != here else ""
+
+
+def _other_batch(timed: Timed, record: Record) -> str:
+    """Weights do not grow with the batch, so the ratio of two memories does not keep."""
+    there, here = timed.printed[timed.candidate.published].batch, _batch(record)
+    if there is None or there == here:
+        return ""
+    return f"printed at batch {there}, measured at {here}, where weights are another share"
 
 
 def _told(printed: Interval | None) -> str:

@@ -164,6 +164,20 @@ def test_memory_is_compared_at_the_rows_own_resolution(memory):
     assert told(memory, "VSSD-T@512", "peak_ratio") == ""  # itself
 
 
+def test_memory_at_another_batch_is_not_comparable():
+    sweep = load_sweep(SWEEPS / "vssd_table_1.yaml")
+    small = "cpu-torch-224-b4-float32"
+    records = [
+        timed(sweep, "VSSD-T@224", target=small, peak_mib=176.0),
+        timed(sweep, "Swin-T@224", target=small, peak_mib=169.0, ratio=1.3),
+    ]
+    table = ablation(sweep, records, {})
+    assert cell(table, "Swin-T@224", "peak_ratio").value == pytest.approx(169 / 176)
+    assert told(table, "Swin-T@224", "peak_ratio") == (
+        "not comparable: printed at batch 128, measured at 4, where weights are another share"
+    )
+
+
 def test_every_written_form_has_the_columns(memory, table_e):
     rows = {row["row"]: row for row in csv.DictReader(io.StringIO(as_csv(memory)))}
     assert rows["Swin-T@224"]["peak_mib_published"] == "2402"
