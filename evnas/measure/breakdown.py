@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from evnas.measure.profiling import profiled
+from evnas.measure.profiling import profiled, self_times_ns
 from evnas.measure.stopwatch import Call
 
 FORWARDS = 5
@@ -92,12 +92,15 @@ def part_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _operator_shares(call: Call, device: torch.device) -> dict[str, float]:
-    cuda = device.type == "cuda"
+    profile = profiled(call, cuda=device.type == "cuda", memory=False)
+    if device.type == "cuda":
+        times = {e.key: e.self_device_time_total for e in profile.key_averages()}
+    else:
+        times = self_times_ns(profile)
     shares: dict[str, float] = {}
-    for event in profiled(call, cuda=cuda, memory=False).key_averages():
-        spent = event.self_device_time_total if cuda else event.self_cpu_time_total
+    for name, spent in times.items():
         if spent > 0:
-            kind = kind_of(event.key)
+            kind = kind_of(name)
             shares[kind] = shares.get(kind, 0.0) + spent
     total = sum(shares.values())
     ranked = sorted(shares.items(), key=lambda item: -item[1])

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from evnas.measure.profiling import profiled
+from evnas.measure.profiling import profiled, raw_events
 from evnas.measure.stopwatch import Call
 
 METHODS = {
@@ -45,13 +45,10 @@ def _peak_cuda_bytes(call: Call, device: torch.device) -> int:
 
 def _peak_cpu_bytes(call: Call) -> int:
     """The peak of the running sum of allocations and releases that the profiler sees."""
-    profiler = profiled(call, cuda=False, memory=True).profiler
-    result = profiler.kineto_results if profiler else None
-    if result is None:
-        raise RuntimeError("the profiler kept no events")
-    events = [event for event in result.events() if event.name() == "[memory]"]
+    profile = profiled(call, cuda=False, memory=True)
+    events = [event for event in raw_events(profile) if event.name() == "[memory]"]
     held = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()  # type: ignore[attr-defined] # missing in torch's stub
+        held += event.nbytes()
         peak = max(peak, held)
     return peak

@@ -8,6 +8,7 @@ from evnas.blocks.backbone import build
 from evnas.kernels import implementation_in_use
 from evnas.measure.breakdown import REST, breakdown, kind_of, part_modules
 from evnas.measure.implementations import implementations
+from evnas.measure.profiling import profiled, self_times_ns
 from evnas.space.catalog import entry
 
 
@@ -87,3 +88,15 @@ def test_the_implementations_that_ran_are_named(model):
         name: implementation_in_use(name, "cpu") for name in ("channel_layer_norm", "hsm_ssd")
     }
     assert implementations(nn.Conv2d(3, 3, 1), torch.randn(2, 3, 8, 8)) == {}
+
+
+def test_self_times_are_torchs():
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.Flatten(), nn.LazyLinear(5))
+    images = torch.randn(2, 3, 8, 8)
+    model(images)
+    profile = profiled(lambda: model(images), cuda=False, memory=False)
+    mine = self_times_ns(profile)
+    theirs = {e.key: e.self_cpu_time_total for e in profile.key_averages()}
+    assert mine.keys() == theirs.keys()
+    for name, spent in theirs.items():
+        assert mine[name] / 1000 == pytest.approx(spent, abs=0.01)
