@@ -94,11 +94,14 @@ def _must_be_here(sweep: Sweep) -> dict[int, str]:
 def engine_for(spec: EngineSpec) -> Engine:
     """The engine that a sweep asks for."""
     if spec.kind == "ray":
-        if importlib.util.find_spec("ray") is None:
-            raise SpecError("ray is not installed: pip install 'evnas[ray]'", "engine.kind")
-        from evnas.search.engine_ray import RayEngine  # ray is an extra
+        missing = [n for n in ("ray", "pyarrow") if importlib.util.find_spec(n) is None]
+        if missing:
+            raise SpecError(
+                f"{missing[0]} is not installed: pip install 'evnas[ray]'", "engine.kind"
+            )
+        from evnas.search.tune.engine import TuneEngine  # ray is an extra
 
-        return RayEngine(address=spec.address, resources=spec.resources, timeout_s=spec.timeout_s)
+        return TuneEngine(address=spec.address, resources=spec.resources, timeout_s=spec.timeout_s)
     gpus = torch.cuda.device_count()
     workers = max(1, gpus) if spec.workers == "auto" else spec.workers
     return LocalEngine(workers=workers, gpus=gpus, timeout_s=spec.timeout_s)

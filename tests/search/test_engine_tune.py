@@ -3,12 +3,17 @@
 import math
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from tiny_search import TRIALS as TINY
+from tiny_search import killed_after, outcomes, records, tiny_search, write
+from tiny_search import start as started
 
 from evnas.errors import SpecError
 from evnas.record import Record
@@ -16,8 +21,8 @@ from evnas.search.engine import Engine
 from evnas.search.history import History
 from evnas.search.loop import Ask, MakeWork, Search, run_search
 from evnas.search.objectives import resolved_objectives
+from evnas.search.runner import run_sweep
 from evnas.search.strategies.build import build_strategy
-from evnas.search.tune.cluster import room
 from evnas.search.tune.control import RETRIES
 from evnas.search.tune.engine import TuneEngine
 from evnas.search.work import Finished, Work
@@ -25,6 +30,7 @@ from evnas.space.catalog import entry
 from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec, StrategySpec
 from evnas.space.space import SearchSpace
 from evnas.store import Store
+from evnas.sweep import load_sweep
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # Ray's own deprecations and unclosed sockets
@@ -38,6 +44,7 @@ def cluster() -> Iterator[Cluster]:
     """A head with one CPU; a test that needs a second node adds it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_DISABLE_MEMORY_MONITOR", "1")
+        patch.setenv("OMP_NUM_THREADS", "1")  # both engines shall sum in one order
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
         ray.init(address=cluster.address, log_to_driver=False)
         yield cluster
@@ -64,6 +71,23 @@ def start(cluster: Cluster) -> Iterator[Callable[..., TuneEngine]]:
     yield start
     for engine in engines:
         engine.close()
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("search") / "tiny.yaml", tiny_search())
+
+
+@pytest.fixture(scope="module")
+def unbroken(file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return gone_on_with(file, tmp_path_factory.mktemp("whole"), "{kind: local, workers: 1}")
+
+
+def gone_on_with(file: Path, results: Path, engine: str) -> Path:
+    """The search run to its end, here, by that engine."""
+    sweep = load_sweep(file, overrides=[f"engine={engine}"])
+    run_sweep(sweep, results=results, fresh=False, began=time.monotonic())
+    return results
 
 
 def ended(engine: Engine, number: int) -> list[Record]:
@@ -144,13 +168,13 @@ def test_a_search_survives_the_loss_of_the_node_that_measures(cluster, start, tm
     assert engine.slots == 2
     with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:
         search = searched(store, engine, make_work=make_work)
-        records = [record for _, record in store.records()]
+        stored = [record for _, record in store.records()]
     assert gone.exists()
-    assert len(records) == 2 * TRIALS
-    assert {r.status for r in records} == {"complete"}
+    assert len(stored) == 2 * TRIALS
+    assert {r.status for r in stored} == {"complete"}
     assert len(search.history.complete) == TRIALS
-    assert {r.details["gpus"] for r in records} == {""}  # hidden from CPU work
-    measured_on = [r.details["node"] for r in records if r.phase == "speed"]
+    assert {r.details["gpus"] for r in stored} == {""}  # hidden from CPU work
+    measured_on = [r.details["node"] for r in stored if r.phase == "speed"]
     assert set(measured_on[:2]) == {second.node_id}
     assert second.node_id not in measured_on[2:]
 
@@ -174,8 +198,8 @@ def test_what_waits_for_a_lost_node_is_started_anew(cluster, start, tmp_path):
         assert engine.wait(0.1) == []
     cluster.remove_node(second)
     gone.touch()
-    records = ended(engine, 2)
-    assert {r.label: r.status for r in records} == {"under way": "complete", "waiting": "complete"}
+    found = ended(engine, 2)
+    assert {r.label: r.status for r in found} == {"under way": "complete", "waiting": "complete"}
 
 
 def test_a_killed_worker_is_replaced_and_its_work_done_once(start, tmp_path):
@@ -190,12 +214,12 @@ def test_a_killed_worker_is_replaced_and_its_work_done_once(start, tmp_path):
     engine = start(evaluate)
     for i in range(4):
         engine.submit(empty(str(i)))
-    records = ended(engine, 4)
+    found = ended(engine, 4)
     assert (tmp_path / "died").exists()
-    assert sorted(r.label for r in records) == ["0", "1", "2", "3"]
-    assert {r.status for r in records} == {"complete"}
-    assert all(math.isnan(r.values["loss"]) for r in records)  # a result like any other
-    assert len({r.details["pid"] for r in records}) == 2  # actors are reused
+    assert sorted(r.label for r in found) == ["0", "1", "2", "3"]
+    assert {r.status for r in found} == {"complete"}
+    assert all(math.isnan(r.values["loss"]) for r in found)  # a result like any other
+    assert len({r.details["pid"] for r in found}) == 2  # actors are reused
     assert engine.wait(0.0) == []
 
 
@@ -259,8 +283,16 @@ def test_needs_that_no_node_meets_are_one_sentence(cluster):
         TuneEngine(address=cluster.address, resources={"cpu": 64}, timeout_s=1.0)
 
 
-def test_no_work_spans_two_nodes():
-    nodes = [{"CPU": 6.0, "GPU": 1.0}, {"CPU": 6.0}]
-    assert room(nodes, {"CPU": 4.0}) == 2
-    assert room(nodes, {"CPU": 2.0, "GPU": 0.0}) == 6
-    assert room(nodes, {"CPU": 2.0, "GPU": 1.0}) == 1
+@pytest.mark.parametrize("first", ["local", "ray"])
+def test_either_engine_goes_on_with_what_the_other_began(cluster, first, unbroken, file, tmp_path):
+    engines = {
+        "local": "{kind: local, workers: 1}",
+        "ray": f"{{kind: ray, address: '{cluster.address}'}}",
+    }
+    killed_after(started(file, tmp_path, "--set", f"engine={engines.pop(first)}"), "2 proxy: ")
+    kept = records(tmp_path)
+    assert 6 <= len(kept) < 2 * TINY
+    (second,) = engines.values()
+    gone_on_with(file, tmp_path, second)
+    assert records(tmp_path)[: len(kept)] == kept
+    assert outcomes(tmp_path) == outcomes(unbroken)

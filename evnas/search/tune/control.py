@@ -42,9 +42,12 @@ class Jobs:
         if not job.over:
             self.idle.distrust()
             job.failures += 1
-        if job.failures > RETRIES:
             why = _last_line(job.trial.error_file)
-            self.desk.give_up(job, "lost", f"its worker was lost {job.failures} times: {why}")
+            if job.failures > RETRIES:
+                text = f"its worker was lost {job.failures} times: {why}"
+                self.desk.give_up(job, "lost", text)
+            else:
+                self.desk.again(job, f"its worker was lost: {why}")
         job.began = None
 
 

@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from evnas.record import Status
-from evnas.search.work import Event, Finished, Work
+from evnas.search.work import Event, Finished, Progress, Work
 
 
 class Closed(Exception):
@@ -97,6 +97,10 @@ class Desk:
         """Tune: a job is to be run again, before what was handed in later."""
         job.trial, job.began = None, None
         self._again.append(job)
+
+    def again(self, job: Job, why: str) -> None:
+        """Tune: tell the driver that a job starts anew."""
+        self._events.put(Progress(job.work, 0.0, f"again: {why}"))
 
     def end(self, job: Job, finished: Finished) -> None:
         """Tune: tell the driver how a job ended; what a job says after its end is not heard."""

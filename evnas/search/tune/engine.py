@@ -23,6 +23,7 @@ from evnas.search.tune.trainable import Evaluate, WorkTrainable
 from evnas.search.work import Event, Work
 
 SETTINGS = {
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # of trials whose worker is lost: they are records
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",  # checkpoints of rungs are at the driver's paths
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the store holds the results

@@ -1,0 +1,75 @@
+"""Parts of the Ray engine that need no cluster."""
+
+import pytest
+
+from evnas.search.tune.cluster import room
+from evnas.search.tune.desk import Closed, Desk
+from evnas.search.tune.idle import PATIENCE_S, IdleActors
+from evnas.search.work import Finished, Work
+
+
+def work(label: str) -> Work:
+    return Work(label=label, digest=label, arch={}, phase="count")
+
+
+def test_no_work_spans_two_nodes():
+    nodes = [{"CPU": 6.0, "GPU": 1.0}, {"CPU": 6.0}]
+    assert room(nodes, {"CPU": 4.0}) == 2
+    assert room(nodes, {"CPU": 2.0, "GPU": 0.0}) == 6
+    assert room(nodes, {"CPU": 2.0, "GPU": 1.0}) == 1
+
+
+def test_idle_actors_stay_until_their_room_was_wanted_for_a_while():
+    now = 0.0
+    idle = IdleActors(clock=lambda: now)
+    for kind, actor in (("cpu", 1), ("gpu", 2), ("cpu", 3)):
+        assert idle.cache_object(kind, actor)
+    assert idle.flush_cached_objects() == []
+    idle.waits_for_room = lambda: True
+    assert idle.flush_cached_objects() == []
+    now = 1.5 * PATIENCE_S
+    idle.increase_max("cpu")  # a trial is about to take one of these
+    assert idle.flush_cached_objects() == [2]
+    assert idle.flush_cached_objects() == []  # its room has to be free first
+    now = 3.0 * PATIENCE_S
+    assert idle.flush_cached_objects() == []
+    idle.decrease_max("cpu")
+    now = 4.5 * PATIENCE_S
+    assert idle.flush_cached_objects() == [1]
+    assert idle.pop_cached_object("gpu") is None
+    assert idle.pop_cached_object("cpu") == 3
+
+
+def test_no_idle_actor_is_trusted_once_a_worker_was_lost():
+    idle = IdleActors()
+    idle.cache_object("cpu", 1)
+    idle.cache_object("gpu", 2)
+    idle.distrust()
+    assert idle.flush_cached_objects() == [1, 2]
+    assert idle.num_cached_objects == 0
+    idle.cache_object("cpu", 3)
+    assert idle.flush_cached_objects() == []
+
+
+def test_the_driver_hears_one_end_of_each_job():
+    desk = Desk()
+    desk.submit(work("A"))
+    desk.submit(work("B"))
+    job = desk.next_job(patient=True)
+    assert job is not None and job.work.label == "A"
+    desk.take_back(job)
+    assert desk.next_job(patient=True) is job  # before B
+    desk.give_up(job, "timeout", "too long")
+    desk.end(job, Finished(job.work, job.work.record("complete", started=0.0, seconds=0.0)))
+    assert [e.record.status for e in desk.wait(0.0) if isinstance(e, Finished)] == ["timeout"]
+
+
+def test_an_engine_that_breaks_or_is_closed_ends_the_waiting():
+    desk = Desk()
+    assert desk.next_job(patient=False) is None
+    desk.close()
+    with pytest.raises(Closed):
+        desk.next_job(patient=True)
+    desk.broke(ZeroDivisionError("in Tune"))
+    with pytest.raises(RuntimeError, match="Ray Tune ended by itself"):
+        desk.wait(0.0)
