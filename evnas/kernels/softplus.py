@@ -19,11 +19,11 @@ def softplus(bits: Tensor, out: Tensor) -> Tensor:
 
     In float32 to a relative 2e-6 for |z| <= 30, small results too.
     """
-    if not _numpy_is_fast(bits) or bits.amax().item() > FINITE_BELOW * LOG2_E:
-        return _softplus_by_log(bits, out)
-    w = torch.exp2(bits, out=out).numpy()
-    np.log1p(w, out=w)
-    return out
+    if _numpy_is_fast(bits) and bits.amax().item() <= FINITE_BELOW * LOG2_E:
+        w = torch.exp2(bits, out=out).numpy()
+        np.log1p(w, out=w)
+        return out
+    return _softplus_by_log(bits, out)
 
 
 def _numpy_is_fast(x: Tensor) -> bool:

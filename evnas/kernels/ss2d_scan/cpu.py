@@ -19,6 +19,7 @@ from evnas.kernels.route_cpu import Routes, RoutesGradient, routes_backward, rou
 from evnas.kernels.softplus import LOG2_E
 
 CHUNK_ELEMENTS = 1_600_000  # of one array (R, X, T, Bt, Dm, M); three of them live at once
+CACHED_ELEMENTS = 800_000  # where each of several states comes back to the same arrays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +106,7 @@ def ss2d_scan_cpu(
     inputs = _Inputs.of(u, delta, A, B, C, D, delta_bias, step)
     y, walked = torch.empty_like(inputs.u, dtype=inputs.acc), planes(scan, step)
     for group in alike(walked, *inputs.u.shape[2:]):
-        for part in _chunks(u, sum(len(p.routes) for p in group)):
+        for part in _chunks(u, sum(len(p.routes) for p in group), A.shape[2]):
             routes, spare, y_lines = inputs.routes(group, part)
             routes_forward(routes, spare, y_lines)
             for plane, lines in zip(group, y_lines, strict=True):
@@ -136,7 +137,7 @@ def ss2d_scan_cpu_backward(
     grads = inputs.accumulators()
     g_map = _pad(gy, step)
     for plane in planes(scan, step):
-        for part in _chunks(u, 2 * len(plane.routes)):
+        for part in _chunks(u, 2 * len(plane.routes), A.shape[2]):
             g = gather(plane.lines(g_map[part]), inputs.acc)[None]
             grads.take(plane, part, routes_backward(inputs.routes([plane], part)[0], g))
     wanted = (u, delta, A, B, C, D, delta_bias)
@@ -251,12 +252,14 @@ def _pad(maps: Tensor, step: int) -> Tensor:
     return F.pad(maps, (0, -W % step, 0, -H % step)) if H % step or W % step else maps
 
 
-def _chunks(u: Tensor, routes: int) -> Iterator[Part]:
-    """Slices of the batch and the channels for arrays of about CHUNK_ELEMENTS, if possible."""
+def _chunks(u: Tensor, routes: int, states: int) -> Iterator[Part]:
+    """Slices of the batch and the channels for arrays of a bounded size, if possible."""
     Bt, Dm, H, W = u.shape
     pixels = routes * H * W
-    channels = min(Dm, max(1, CHUNK_ELEMENTS // pixels))
-    images = max(1, CHUNK_ELEMENTS // (channels * pixels))
+    elements = CHUNK_ELEMENTS if states == 1 else CACHED_ELEMENTS
+    parts = -(-Dm * pixels // elements)
+    channels = -(-Dm // min(Dm, parts))
+    images = max(1, elements // (channels * pixels))
     for b in range(0, Bt, images):
         for d in range(0, Dm, channels):
             yield slice(b, b + images), slice(d, d + channels)
