@@ -14,9 +14,8 @@ from evnas.report import assets
 def live_page() -> str:
     """The page that the server gives: no inline script, everything from itself."""
     scripts = '<script src="/static/page.js" defer></script>'
-    # last: the data is on its way while it is read; its version stands in its address, so that a
-    # browser may keep it
-    plotly = f'<script id="plotly" src="/static/plotly.js?{plotly_version}" defer></script>'
+    # read after the table stands; its version stands in its address, so that a browser may keep it
+    plotly = f'<meta name="plotly" content="/static/plotly.js?{plotly_version}">'
     return _filled(
         policy="",
         style='<link rel="stylesheet" href="/static/style.css">',

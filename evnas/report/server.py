@@ -126,9 +126,11 @@ class _Pages:
     def static(self, request: Request) -> Response:
         name = request.path_params["name"]
         if name == "plotly.js":
-            return _asset(
+            answer = _asset(
                 assets.plotly_js(), "text/javascript", kept="max-age=31536000, immutable"
             )
+            answer.headers.update(_encoding(request))
+            return answer
         if name == "page.js":
             return _asset(assets.page_js(), "text/javascript")
         if name == "style.css":
@@ -232,10 +234,14 @@ def _asset(text: str, kind: str, *, kept: str = "no-cache") -> Response:
 
 
 def _bytes(request: Request, body: bytes) -> Response:
-    headers = {"cache-control": "no-store"}
-    if request.client is not None and is_loopback(request.client.host):
-        headers["content-encoding"] = "identity"  # compressing takes longer than loopback does
+    headers = {"cache-control": "no-store"} | _encoding(request)
     return Response(body, headers=headers, media_type="application/octet-stream")
+
+
+def _encoding(request: Request) -> dict[str, str]:
+    """Nothing large is compressed for this machine: that takes longer than loopback does."""
+    near = request.client is not None and is_loopback(request.client.host)
+    return {"content-encoding": "identity"} if near else {}
 
 
 def _row(request: Request, rows: int) -> int:

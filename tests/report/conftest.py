@@ -204,7 +204,7 @@ def page(shared: tuple[Watched, Page], served: Served) -> Iterator[Page]:
 
 def drawn(page: Page) -> None:
     """Wait until the front of the study stands."""
-    expect(page.locator("#figure-front .main-svg").first).to_be_visible()
+    page.wait_for_selector("#figure-front .main-svg")
     expect(page.locator("#filter-says")).to_have_text(f"{TRIALS} of {TRIALS} trials")
 
 

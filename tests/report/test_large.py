@@ -49,7 +49,7 @@ def large(monkeypatch: pytest.MonkeyPatch, served: Any, watched: Any) -> Page:
     monkeypatch.setattr(reading, "LARGE", 100)
     page: Page = watched.open(f"{served.url}/#study=made")
     expect(page.locator("#filter-says")).to_have_text("400 of 400 trials")
-    expect(page.locator("#figure-front .main-svg").first).to_be_visible()
+    page.wait_for_selector("#figure-front .main-svg")
     assert page.evaluate("EV.isPart()")
     return page
 
