@@ -1,10 +1,9 @@
 """A search from its sweep to its front: opens the study, wires loop and engine, writes the end."""
 
-import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,13 @@ from evnas.record import Phase
 from evnas.search import plan
 from evnas.search.board import Board, Row
 from evnas.search.confirm import Confirm
-from evnas.search.effects import effects, told
+from evnas.search.ending import write_end
 from evnas.search.engine import Engine
 from evnas.search.history import History
-from evnas.search.live import view_for
+from evnas.search.live import View, view_for
 from evnas.search.loop import Ask, Search, run_search
 from evnas.search.objectives import phase_of, resolved_constraints, resolved_objectives
-from evnas.search.outcome import write_front
 from evnas.search.strategies.build import build_strategy, rungs
-from evnas.search.strategies.importances import importances
 from evnas.search.strategies.warm import warm_candidates
 from evnas.search.study import add_time, open_study
 from evnas.search.work import Event, Finished, Work
@@ -174,6 +171,8 @@ def prepare(sweep: Sweep) -> Session:
     if (trains or scores) and sweep.spec.proxy is None:
         need = "a training" if trains else f"{scores[0]}, a score of the proxy's model"
         raise SpecError(f"an objective or constraint needs {need}; say proxy: {{}}", "proxy")
+    if spec.warm_start and spec.strategy.kind in ("ablation", "one_at_a_time"):
+        raise SpecError(f"{spec.strategy.kind} proposes its own rows and no others", "warm_start")
     session = Session(
         sweep=sweep, spec=spec, space=space, targets=targets, trains=trains, scores=scores
     )
@@ -211,91 +210,72 @@ def run_search_sweep(
     folder = results / sweep.spec.name
     session = replace(prepare(sweep), checkpoints=folder / "checkpoints")
     with open_study(sweep, folder, environment=environment(), fresh=fresh) as store:
-        history = session.history(store)
-        search = session.search(history)
+        search = session.search(session.history(store))
         engine = engine_for(sweep.spec.engine)
-        board = Board({})
-        view = view_for(board)
-        watch = _Watch(board, history, sweep, session.phases)
-        before = float((store.meta("time") or {}).get("wall_s", 0.0))
-
-        def on_event(event: Event) -> None:
-            watch.take(event)
-            view.take(event)
-            view.tick()
-
-        def make_work(ask: Ask) -> Work:
-            work = session.work(ask)
-            watch.started(work)
-            view.started(work)
-            return work
-
+        watch = _Watch(session=session, history=search.history)
         try:
-            if store.last_id():
-                view.say(f"going on: {store.last_id()} results stand already")
-            reason = run_search(
-                search, store, engine, make_work=make_work, on_event=on_event, wall_s=before
-            )
-            view.say(f"search over: {reason}")
-            if session.spec.confirm is not None:
-                confirm = Confirm(history, session.spec.confirm.seeds, session.full_budget)
-                confirm.run(store, engine, make_work=make_work, on_event=on_event)
-            store.note("search", {"ended": reason, "trials": len(history.trials)})
-            for line in _write_effects(history, folder, session):
-                view.say(line)
-            if weights := importances(session.space, history):
-                store.note("importance", weights)
-            write_front(
-                history,
-                folder / "front",
-                space=session.space,
-                sweep=sweep,
-                records=(record for _, record in store.records()),
-            )
+            reason = _searched(search, store, engine, watch=watch)
+            store.note("search", {"ended": reason, "trials": len(search.history.trials)})
+            for line in write_end(sweep, session.space, search.history, store=store):
+                watch.view.say(line)
             shutil.rmtree(session.checkpoints, ignore_errors=True)  # the search is over
         except KeyboardInterrupt:
-            view.say("stopped; the same command goes on from here")
+            watch.view.say("stopped; the same command goes on from here")
             raise
         finally:
-            view.close()
+            watch.view.close()
             engine.close()
             add_time(store, wall_s=time.monotonic() - began, busy_s=watch.busy_s)
     return folder
 
 
-def _write_effects(history: History, folder: Path, session: Session) -> list[str]:
-    """`effects.json` of a one-at-a-time ablation: what each change does to what training gives."""
-    if session.spec.strategy.kind not in ("ablation", "one_at_a_time"):
-        return []
-    trained = [o.metric for o in history.objectives if phase_of(o.metric) == "proxy"]
-    found = {metric: effects(history, metric) for metric in trained}
-    data = {metric: [asdict(e) for e in each] for metric, each in found.items()}
-    (folder / "effects.json").write_text(json.dumps(data, indent=1) + "\n")
-    return [line for metric, each in found.items() for line in told(each, metric)]
+def _searched(search: Search, store: Store, engine: Engine, *, watch: "_Watch") -> str:
+    """Search, then take the front again; why the search ended."""
+    before = float((store.meta("time") or {}).get("wall_s", 0.0))
+    if store.last_id():
+        watch.view.say(f"going on: {store.last_id()} results stand already")
+    reason = run_search(
+        search, store, engine, make_work=watch.make_work, on_event=watch.take, wall_s=before
+    )
+    watch.view.say(f"search over: {reason}")
+    session = watch.session
+    if session.spec.confirm is not None:
+        confirm = Confirm(search.history, session.spec.confirm.seeds, session.full_budget)
+        confirm.run(store, engine, make_work=watch.make_work, on_event=watch.take)
+    return reason
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Watch:
-    """Keeps the live view's state small: the front and what is under way."""
+    """Tells the view what happens, and keeps its state small: the front and what is under way."""
 
-    board: Board
+    session: Session
     history: History
-    sweep: Sweep
-    phases: Mapping[Phase, int]
-    """Pieces of work that a trial has of each phase."""
+    board: Board = field(default_factory=lambda: Board({}))
+    view: View = field(init=False)
     busy_s: float = 0.0
 
-    def started(self, work: Work) -> None:
-        self.board.rows.setdefault(work.label, Row())
-        for label in list(self.board.rows)[:-12]:
-            if label not in self.history.front.labels and label not in self.board.now:
-                del self.board.rows[label]
-        search = self.sweep.spec.search
-        total = (search.budget.trials if search else None) or self.history.next_number
-        for phase, each in self.phases.items():
-            done = sum(any(d[0] == phase for d in t.done) for t in self.history.trials.values())
-            self.board.expect(phase, max(total, done + 1) * each, done * each)
+    def __post_init__(self) -> None:
+        self.view = view_for(self.board)
+
+    def make_work(self, ask: Ask) -> Work:
+        work = self.session.work(ask)
+        self._expect(work)
+        self.view.started(work)
+        return work
 
     def take(self, event: Event) -> None:
         if isinstance(event, Finished):
             self.busy_s += event.busy_s
+        self.view.take(event)
+        self.view.tick()
+
+    def _expect(self, work: Work) -> None:
+        self.board.rows.setdefault(work.label, Row())
+        for label in list(self.board.rows)[:-12]:
+            if label not in self.history.front.labels and label not in self.board.now:
+                del self.board.rows[label]
+        total = self.session.spec.budget.trials or self.history.next_number
+        for phase, each in self.session.phases.items():
+            done = sum(any(d[0] == phase for d in t.done) for t in self.history.trials.values())
+            self.board.expect(phase, max(total, done + 1) * each, done * each)

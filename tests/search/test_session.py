@@ -62,6 +62,12 @@ def test_an_objective_that_training_gives_needs_a_proxy():
         session(proxy=None)
 
 
+def test_an_ablation_takes_no_warm_start():
+    with pytest.raises(SpecError, match="one_at_a_time proposes its own rows") as caught:
+        session(strategy="one_at_a_time", warm_start=[{"published": True}])
+    assert caught.value.path == "warm_start"
+
+
 def test_a_winner_is_ablated_from_its_file(tmp_path):
     winner = edit(entry("efficientvim_m1").arch, {"stages[1].depth": 3})
     file = tmp_path / "17.arch.yaml"
