@@ -9,10 +9,10 @@ HSM = importlib.import_module("evnas.kernels.hsm_ssd.cpu")
 
 
 @pytest.mark.parametrize("few", [0, 10**9], ids=["plain", "transposed"])
-@pytest.mark.parametrize("case", ["hsm_ssd", "hsm_ssd-shared"])
-def test_both_products_agree_with_reference(build_call, monkeypatch, case, few):
+@pytest.mark.parametrize("operator", ["hsm_ssd", "hsm_ssd-shared"])
+def test_both_products_agree_with_reference(build_call, monkeypatch, operator, few):
     monkeypatch.setattr(HSM, "FEW_COLUMNS", few)
-    call = build_call(case)
+    call = build_call(operator)
     want = call.gradients("reference")
     for name, value in call.gradients("cpu").items():
         torch.testing.assert_close(value, want[name], rtol=1e-9, atol=1e-9, msg=name)
