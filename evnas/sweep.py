@@ -134,7 +134,7 @@ def load_sweep(
 
     Args:
         path: the YAML file.
-        overrides: `path=value` texts of `--set`, applied in order.
+        overrides: `path=value` texts of `--set`, applied in order, after `quick`.
         quick: cut down to a first look, under the name `<name>_quick`.
         name: another name for the study.
 
@@ -145,14 +145,14 @@ def load_sweep(
     located = read_yaml(path)
     spec = _validated(located)
     _data_is_here(spec, located)
-    for text in overrides:
-        spec = _overridden(spec, text)
-        _data_is_here(spec, Located(f"--set {text}", {}))
     if quick:
         try:
             spec = quickened(spec)
         except SpecError as e:
             raise located.blame(e) from None
+    for text in overrides:
+        spec = _overridden(spec, text)
+        _data_is_here(spec, Located(f"--set {text}", {}))
     if name is not None:
         spec = _revalidated(spec.to_dict() | {"name": name}, "--name")
     return _sweep(spec, located)

@@ -59,6 +59,13 @@ def test_a_file_says_more_about_its_first_look(tmp_path):
     assert "quick" not in load_sweep(path).identity()
 
 
+def test_what_is_set_by_hand_stands():
+    sets = ["proxy.images_per_epoch=2400", "targets[0].batch_size=3"]
+    spec = load_sweep(SWEEPS / "table_c.yaml", quick=True, overrides=sets).spec
+    assert spec.proxy is not None
+    assert (spec.proxy.images_per_epoch, spec.targets[0].batch_size) == (2400, 3)
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
