@@ -38,7 +38,7 @@ EV.plotlyReady = () => window.Plotly ? null : EV.plotlyComing ||= EV.painted().t
   document.head.append(script);
 }));
 EV.plotlyAddress = () => document.querySelector("meta[name=plotly]").content;
-EV.plotlySoon = () => { if (!EV.plotlyAsked && EV.source.live) { EV.plotlyAsked = true; document.head.append(EV.h("link", { rel: "preload", as: "script", href: EV.plotlyAddress() })); } };
+EV.plotlySoon = () => { if (!EV.plotlyAsked && EV.source.live) { EV.plotlyAsked = true; fetch(EV.plotlyAddress()).then((answer) => answer.arrayBuffer()).catch(() => {}); } }; // into the browser's cache
 
 /** After the next frame; a page in the background has none, and waits a moment. */
 EV.painted = () => new Promise((done) => { requestAnimationFrame(() => setTimeout(done)); setTimeout(done, 200); });
