@@ -76,7 +76,7 @@ def blank(chromium: Browser) -> tuple[Page, CDPSession]:
 def cpu_ms(session: CDPSession) -> float:
     """CPU time so far of the page's process and of this one, which serves."""
     told = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
-    return 1e3 * (told["ProcessTime"] + time.process_time())
+    return 1e3 * (float(told["ProcessTime"]) + time.process_time())
 
 
 def paint(chromium: Browser, url: str) -> tuple[Page, CDPSession, dict[str, tuple[float, float]]]:
