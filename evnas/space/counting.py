@@ -101,9 +101,13 @@ class _Counter:
     def _stages(self, outer: Point) -> list[Stage]:
         count = len(self.writer.plain(outer)["stages"])
         axes = [[a for a in self.inner if a.stage == i] for i in range(count)]
-        if sum(_most_points(some) for some in axes) > MOST_PARTS:
-            raise _Tangled
+        groups = math.prod(len(a.domain) for a in self.inner if a.order or self._is_read(a))
+        if sum(_most_points(some) for some in axes) > MOST_PARTS or groups > 4 * MOST_PARTS:
+            raise _Tangled  # `_joined` would say so too, but after seconds
         return [self._stage(i, axes[i], outer) for i in range(count)]
+
+    def _is_read(self, axis: Axis) -> bool:
+        return any(place[2 : 2 + len(t)] == t for place in axis.places for t in self.tails)
 
     def _stage(self, i: int, axes: Sequence[Axis], outer: Point) -> Stage:
         writer = Writer(self.writer.plain({k: v for k, v in outer.items() if k != COUNT}), axes)

@@ -280,7 +280,8 @@ class SearchSpace:
     def _difference(self, found: ArchSpec, arch: ArchSpec) -> str:
         path, here, there = diff(found, arch)[0]
         for axis in self.axes:
-            if path.startswith(tuple(map(spell, axis.places))) or path == axis.order:
+            own = axis.fixed is None and path in map(spell, axis.places)
+            if (own or path == axis.order) and there not in axis.domain:
                 return f"{path} is {there}, not among {axis.domain.spell()}"
         return f"{path} is {there}, which the space holds at {here}"
 
