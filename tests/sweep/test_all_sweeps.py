@@ -1,0 +1,107 @@
+"""Every published sweep ends with its whole table, on the path of `evnas sweep`, cut down.
+
+Each distinct architecture of a file is counted at its printed resolution, timed at 32 pixels and
+trained for two steps. Rows that differ from another by their resolution alone are left to the
+counts (tests/measure/test_verify.py).
+"""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from evnas.report.ablation import Ablation
+from evnas.report.outcome import table_of
+from evnas.report.tables import as_csv, as_markdown
+from evnas.search import plan, runner
+from evnas.search.evaluate import Evaluator
+from evnas.search.work import Event, Work
+from evnas.space.published import published_table
+from evnas.store import Store
+from evnas.sweep import Sweep, load_sweep
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+FILES = [path for path in sorted(SWEEPS.glob("*.yaml")) if not path.stem.startswith("search")]
+TIMED = ["targets[*].resolution_scale=0.01", "targets[*].budget_s=0.01"]
+TIMED += ["targets[*].batch_size=1"]
+TRAINED = ["batch_size=2", "points_per_epoch=1", "curve_images=4", "images_per_epoch=4"]
+TRAINED += ["epochs=1", "width=0.125", "resolution=32"]
+
+
+@dataclass
+class HereEngine:
+    """Does the work in this process: a worker's start would cost more than its work."""
+
+    slots: int = 1
+    _evaluator: Evaluator = field(default_factory=Evaluator)
+    _waiting: list[Work] = field(default_factory=list)
+
+    def submit(self, work: Work) -> None:
+        self._waiting.append(work)
+
+    def wait(self, timeout_s: float) -> list[Event]:
+        return [self._evaluator.run(self._waiting.pop(), lambda fraction, text: None)]
+
+    def close(self) -> None:
+        self._waiting.clear()
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes of two images, to train and to hold out."""
+    folder = tmp_path_factory.mktemp("images")
+    for part in ("train", "val"):
+        for name, value in (("dark", 40), ("light", 200)):
+            (folder / part / name).mkdir(parents=True)
+            for i in range(2):
+                picture = Image.new("RGB", (32, 32), (value, value, 20 * i))
+                picture.save(folder / part / name / f"{i}.png")
+    return folder
+
+
+def cut_down(path: Path, folder: Path, images: Path) -> Sweep:
+    """The sweep with one row of each architecture."""
+    data, first = yaml.safe_load(path.read_text()), {}
+    for row in load_sweep(path).candidates:
+        first.setdefault(row.digest or row.label, row.label)
+    data["rows"] = {label: data["rows"][label] for label in first.values()}
+    (folder / path.name).write_text(yaml.safe_dump(data, sort_keys=False))
+    trained = [f"proxy.{text}" for text in TRAINED] + [f"proxy.data={{folder: {images}}}"]
+    sets = TIMED + (trained if data["proxy"] else [])
+    return load_sweep(folder / path.name, overrides=sets)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_runs_to_its_table(path, tmp_path, images, monkeypatch):
+    monkeypatch.setattr(runner, "engine_for", lambda spec: HereEngine())
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # waits for no other measurement
+    sweep = cut_down(path, tmp_path, images)
+    folder = runner.run_sweep(sweep, results=tmp_path, fresh=False, began=time.monotonic())
+    with Store.read(folder / "study.db") as store:
+        records = [record for _, record in store.records()]
+    assert {(r.label, r.phase): r.error for r in records if r.status != "complete"} == {}
+    planned = [*plan.counts(sweep), *plan.speeds(sweep, 1e9), *plan.proxies(sweep)]
+    assert {r.key for r in records} == {work.key for work in planned}
+    table = table_of(folder)
+    assert table is not None
+    holds_all_that_is_printed(table, sweep)
+
+
+def holds_all_that_is_printed(table: Ablation, sweep: Sweep) -> None:
+    """Each printed figure stands in its row, each measured one in the row of its architecture."""
+    assert sweep.spec.published is not None
+    printed = published_table(sweep.spec.published.paper, sweep.spec.published.table)
+    text, data = as_markdown(table), as_csv(table)
+    for candidate, line in zip(sweep.candidates, table.lines, strict=True):
+        shown = {cell.published for cell in line.cells.values()}
+        assert set(printed[candidate.published].printed.values()) <= shown, candidate.label
+        assert f"| {candidate.label}" in text and candidate.label in data
+        if candidate.absent:
+            assert line.cells["params_m"].status == "absent"
+            continue
+        assert line.cells["params_m"].value
+        assert line.cells["throughput_img_s" if len(sweep.spec.targets) == 1 else
+                          "throughput_img_s@1"].value  # fmt: skip
