@@ -7,14 +7,14 @@ trials stay small; what one trial's card shows is read from the store again.
 import functools
 import math
 from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from evnas.record import Interval, Record, Status
+from evnas.record import Interval, Measurement, Record, Status
 from evnas.report.accuracy import top1
 from evnas.report.architecture import summary
 from evnas.report.columns import scaled
@@ -47,14 +47,33 @@ _ERROR_LENGTH = 160
 """Characters of an error that the table shows; the card shows the whole."""
 
 
+Earlier = Callable[[Sequence[int]], Iterable[Record]]
+
+
+def _nothing(identities: Sequence[int]) -> Iterable[Record]:
+    return ()
+
+
 class Frame:
     """Rows in the order in which their trials began; `add` takes records in the store's order."""
 
-    def __init__(self, *, pooled: bool = False) -> None:
-        """`pooled`: intervals of top-1 from the spread that a search pools over its trials.
+    def __init__(
+        self, *, pooled: bool = False, reference: str = "", earlier: Earlier = _nothing
+    ) -> None:
+        """Empty.
 
-        Otherwise from each trial's own seeds, as the table of an ablation has them.
+        Args:
+            pooled: intervals of top-1 from the spread that a search pools over its trials;
+                otherwise from each trial's own seeds, as the table of an ablation has them.
+            reference: an ablation's row that is timed in alternation with all others; its speed
+                is that of all alternations, as in the table.
+            earlier: the records of these ids; asked when a trial is timed again, since then its
+                samples are taken together, and the frame keeps none.
         """
+        self.reference = reference
+        self._earlier = earlier
+        self._beside: dict[str, tuple[list[float], list[float]]] = {}
+        """Target -> the reference's latencies (ms) and images/s in all alternations."""
         self.pooled = POOLED if pooled else ()
         self.text: dict[str, Texts] = {name: Texts() for name in TEXT_COLUMNS}
         self.numbers: dict[str, array[float]] = {"number": array("d"), "seconds": array("d")}
@@ -167,8 +186,33 @@ class Frame:
         for name, value in record.values.items():
             key, number = scaled(name, float(value))
             self._set(row, key + place, number)
-        for name, measurement in record.measurements.items():
-            self._set_interval(row, name + place, measurement.interval())
+        before = self._timed_before(row, record)
+        for name in record.measurements:
+            self._set_interval(row, name + place, _together(name, [*before, record]).interval())
+        if record.measurements:
+            self._set_reference(record)
+
+    def _timed_before(self, row: int, record: Record) -> list[Record]:
+        """What this trial's earlier timings on this target found."""
+        known = self.numbers.get(f"latency_ms@{record.target}")
+        if not record.measurements or known is None or math.isnan(known[row]):
+            return []
+        earlier = self._earlier(self.record_ids[row][:-1])
+        return [r for r in earlier if r.measurements and r.target == record.target]
+
+    def _set_reference(self, record: Record) -> None:
+        """The reference's speed; its own record is timed alone and first."""
+        rounds = self._beside.setdefault(record.target, ([], []))
+        if base := record.measurements.get("base_latency_ms"):
+            rounds[0].extend(base.samples)
+            rounds[1].extend(1e3 * base.conditions["batch_size"] / ms for ms in base.samples)
+        row = self._by_label.get(self.reference)
+        known = self.numbers.get(f"latency_ms@{record.target}")
+        if not rounds[0] or row is None or known is None or math.isnan(known[row]):
+            return
+        for name, samples in zip(("latency_ms", "throughput_img_s"), rounds, strict=True):
+            interval = Measurement(name, tuple(samples)).interval()
+            self._set_interval(row, f"{name}@{record.target}", interval)
 
     def _take_trained(self, row: int, record: Record) -> None:
         """A training's results: the mean over the seeds of the largest budget."""
@@ -224,6 +268,11 @@ class Frame:
             value = float(self.column(key)[row])
             found[key] = value if math.isfinite(value) else None
         return found
+
+
+def _together(name: str, records: Sequence[Record]) -> Measurement:
+    samples = [r.measurements[name].samples for r in records if name in r.measurements]
+    return Measurement(name, tuple(value for each in samples for value in each))
 
 
 def _gravity(status: str) -> int:

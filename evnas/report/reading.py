@@ -6,14 +6,17 @@ A study of 100,000 trials takes seconds to read; whoever asks meanwhile gets wha
 import itertools
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evnas.errors import EvnasError
 from evnas.record import Record
 from evnas.report.frames import Frame
 from evnas.report.objectives import Objective, objectives
 from evnas.report.snapshot import Snapshot, snapshot
 from evnas.store import Store
+from evnas.sweep import sweep_of
 
 LARGE = 30_000
 """Trials up to which a page is sent the whole study."""
@@ -32,7 +35,9 @@ class StudyReader:
         self.folder = folder
         self.store = Store.read(folder / "study.db")
         sweep = self.store.meta("sweep") or {}
-        self.frame = Frame(pooled=not sweep.get("rows"))
+        self.frame = Frame(
+            pooled=not sweep.get("rows"), reference=_reference(sweep), earlier=self._records
+        )
         self.lock = threading.Lock()
         self._columns: Snapshot | None = None
         self._reading: threading.Thread | None = None
@@ -95,8 +100,10 @@ class StudyReader:
     def records_of(self, row: int) -> list[Record]:
         """A trial's records, from the store."""
         with self.lock:
-            identities = list(self.frame.record_ids[row])
-            return [next(self.store.records(after=i - 1))[1] for i in identities]
+            return self._records(self.frame.record_ids[row])
+
+    def _records(self, identities: Sequence[int]) -> list[Record]:
+        return [next(self.store.records(after=i - 1))[1] for i in identities]
 
     def close(self) -> None:
         """Close the store."""
@@ -109,3 +116,13 @@ class StudyReader:
             new = list(itertools.islice(self.store.records(after=self.frame.last_id), CHUNK))
             self.frame.extend(new)
             return len(new) == CHUNK
+
+
+def _reference(sweep: Mapping[str, Any]) -> str:
+    """The row of an ablation that the others are timed beside; "" where there is none."""
+    if not sweep.get("rows"):
+        return ""
+    try:
+        return sweep_of(sweep).reference.label
+    except EvnasError:  # an older or newer sweep: its records are still worth showing
+        return ""

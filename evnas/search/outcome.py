@@ -6,14 +6,15 @@ import math
 import shutil
 import statistics
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 
-from evnas.pareto import Estimate, from_samples, front_probability, tied, why_not
-from evnas.record import Record
+from evnas.pareto import Estimate, front_probability, tied, why_not
+from evnas.record import Measurement, Record
 from evnas.search.again import sweep_again
 from evnas.search.confirm import final_front
 from evnas.search.history import History
@@ -99,7 +100,7 @@ def front_members(history: History, *, space: SearchSpace, again: str) -> list[d
                 "trial": label,
                 "digest": trial.digest,
                 "origin": trial.origin,
-                "objectives": _objectives(beliefs[label], history.objectives),
+                "objectives": _objectives(trial, beliefs[label], history.objectives),
                 "front_probability": round(chances[label], 3),
                 "tied_with": [
                     other
@@ -179,29 +180,30 @@ def _beliefs(trial: Trial, objectives: tuple[ObjectiveSpec, ...], spread: float)
 
 
 def _objectives(
-    beliefs: list[Estimate], objectives: tuple[ObjectiveSpec, ...]
+    trial: Trial, beliefs: list[Estimate], objectives: tuple[ObjectiveSpec, ...]
 ) -> dict[str, dict[str, float | str]]:
+    measured = _measurements(trial)
     found: dict[str, dict[str, float | str]] = {}
     for belief, objective in zip(beliefs, objectives, strict=True):
         sign = -1.0 if objective.goal == "max" else 1.0
         low, high = sorted(sign * end for end in belief.interval)
+        believed = {"low": low, "mid": sign * belief.mid, "high": high}
+        known = measured.get(objective.metric, believed)
+        ends = {end: known[end] for end in believed}
         found[objective.metric] = {
             "goal": objective.goal,
-            "low": low,
-            "mid": sign * belief.mid,
-            "high": high,
+            **ends,
             "from": phase_of(objective.metric),
         }
     return found
 
 
 def _measurements(trial: Trial) -> dict[str, dict[str, float]]:
-    """Medians of all samples with their 95 % intervals, by `QUANTITY@TARGET`."""
+    """Medians of all samples with their 95 % intervals, as the page has them."""
     found = {}
     for name, samples in trial.samples.items():
-        estimate = from_samples(samples)
-        low, high = estimate.interval
-        found[name] = {"low": low, "mid": estimate.mid, "high": high, "samples": len(samples)}
+        interval = Measurement(name, samples).interval()
+        found[name] = {**asdict(interval), "samples": len(samples)}
     return found
 
 

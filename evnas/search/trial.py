@@ -1,6 +1,7 @@
 """One trial of a search, distilled from its records: what is known, and what is believed."""
 
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,7 +22,7 @@ class Trial:
     origin: str
     counts: dict[str, float] = field(default_factory=dict)
     speed: dict[str, dict[str, float]] = field(default_factory=dict)
-    """Target -> quantity -> value, of the latest measurement."""
+    """Target -> quantity -> value: medians of `samples`, and what else the latest one found."""
     samples: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """`latency_ms@TARGET` -> raw samples of all measurements."""
     trained: dict[float, dict[int, dict[str, float]]] = field(default_factory=dict)
@@ -52,11 +53,12 @@ class Trial:
         if record.status not in ("complete", "infeasible"):
             return
         if record.phase == "speed":
-            medians = {name: m.median for name, m in record.measurements.items()}
-            self.speed[record.target] = medians | dict(record.values)
+            found = self.speed.setdefault(record.target, {})
+            found |= record.values
             for name, measured in record.measurements.items():
                 key = f"{name}@{record.target}"
                 self.samples[key] = self.samples.get(key, ()) + tuple(measured.samples)
+                found[name] = statistics.median(self.samples[key])
         elif record.phase == "proxy":
             self.trained.setdefault(record.budget, {})[record.seed] = dict(record.values)
         else:

@@ -11,6 +11,7 @@ from evnas.record import Measurement, Record
 from evnas.report.frames import Frame
 from evnas.report.front import front, points
 from evnas.report.objectives import Constraint, Objective, constraints, objectives
+from evnas.search.trial import Trial
 from evnas.sweep import sweep_of
 
 ARCH: dict[str, Any] = {"stages": []}
@@ -179,3 +180,49 @@ def test_a_search_s_bars_are_those_its_front_is_decided_by() -> None:
         want = from_seeds(values, spread=spread).interval
         found = frame.as_row(row)
         assert (found["top1_percent:low"], found["top1_percent:high"]) == pytest.approx(want)
+
+
+def timed(label: str, seed: int, **samples: tuple[float, ...]) -> Record:
+    batch = {"batch_size": 8}
+    measurements = {name: Measurement(name, taken, batch) for name, taken in samples.items()}
+    return record(label=label, phase="speed", seed=seed, target="t", measurements=measurements)
+
+
+def test_the_reference_s_speed_is_that_of_all_alternations() -> None:
+    frame = Frame(reference="A")
+    frame.extend(
+        enumerate(
+            [
+                timed("A", 0, latency_ms=(50.0,), throughput_img_s=(160.0,)),  # alone and first
+                timed("B", 0, latency_ms=(20.0,), base_latency_ms=(40.0, 41.0)),
+                timed("C", 0, latency_ms=(80.0,), base_latency_ms=(39.0, 42.0, 43.0)),
+            ],
+            start=1,
+        )
+    )
+    assert frame.as_row(0)["latency_ms@t"] == 41.0
+    assert frame.as_row(0)["throughput_img_s@t"] == pytest.approx(8e3 / 41)
+    assert frame.as_row(0)["latency_ms@t:low"] < 41 < frame.as_row(0)["latency_ms@t:high"]
+    assert [frame.as_row(i)["latency_ms@t"] for i in (1, 2)] == [20.0, 80.0]
+
+
+def test_timed_again_all_samples_count() -> None:
+    """A search's confirmation; so does `front/`, through `Trial`."""
+    records = [
+        timed("7", 0, latency_ms=(30.0, 31.0, 32.0)),
+        record(label="7", values={"top1_percent": 70.0}),
+        timed("7", 1, latency_ms=(20.0, 21.0)),
+    ]
+    frame = Frame(pooled=True, earlier=lambda ids: [records[i - 1] for i in ids])
+    frame.extend(enumerate(records, start=1))
+    row = frame.as_row(0)
+    want = Measurement("latency_ms", (30.0, 31.0, 32.0, 20.0, 21.0)).interval()
+    assert (row["latency_ms@t:low"], row["latency_ms@t"], row["latency_ms@t:high"]) == (
+        want.low,
+        30.0,
+        want.high,
+    )
+    trial = Trial(label="7", digest="d", arch=ARCH, origin="")
+    for each in records:
+        trial.take(each)
+    assert trial.value("latency_ms@t") == 30.0
