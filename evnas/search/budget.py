@@ -16,10 +16,14 @@ class Meter:
     since: int = 0
     _seen: int = 0
 
-    def spent(self, history: History, wall_s: float) -> str:
-        """Why the search is over, or ""."""
+    def full(self, history: History) -> str:
+        """Why there shall be no new candidate, or ""; those there are may still be promoted."""
         if self.spec.trials is not None and history.next_number >= self.spec.trials:
             return f"{self.spec.trials} trials"
+        return ""
+
+    def spent(self, history: History, wall_s: float) -> str:
+        """Why nothing more shall begin, or ""."""
         if self.spec.minutes is not None and wall_s >= 60 * self.spec.minutes:
             return f"{self.spec.minutes:g} minutes"
         minutes = self.spec.device_minutes

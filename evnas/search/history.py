@@ -25,6 +25,8 @@ class History:
     """Of `complete`: objectives to be minimised."""
     digests: set[str] = field(default_factory=set)
     """Every architecture proposed, those under way included."""
+    promised: dict[str, float] = field(default_factory=dict)
+    """Label -> budget of a training that is under way."""
     next_number: int = 0
     device_seconds: float = 0.0
     front: Front = field(init=False)
@@ -43,6 +45,8 @@ class History:
             self.trials[record.label] = trial
             self.begin(record.label, record.digest)
         trial.take(record)
+        if record.phase == "proxy" or trial.ended is not None:
+            self.promised.pop(record.label, None)
         self.device_seconds += record.seconds
         if trial.ended is None and trial.label not in self._complete_labels:
             vector = trial.vector(self.objectives)
@@ -64,6 +68,10 @@ class History:
         """A candidate goes under way: nobody proposes it again."""
         self.digests.add(digest)
         self.next_number = max(self.next_number, int(label) + 1)
+
+    def promise(self, label: str, budget: float) -> None:
+        """A known candidate begins to train for `budget` image presentations."""
+        self.promised[label] = budget
 
     def abandon(self, digest: str) -> None:
         """A candidate was given up before it left a record."""

@@ -13,7 +13,7 @@ from evnas.record import Phase, Record
 from evnas.search.budget import Meter
 from evnas.search.engine import Engine
 from evnas.search.history import History
-from evnas.search.propose import Proposal, Strategy
+from evnas.search.propose import Promotes, Proposal, Strategy
 from evnas.search.trial import Trial
 from evnas.search.work import Event, Finished, Work
 from evnas.space.arch import ArchSpec
@@ -98,14 +98,21 @@ class Search:
                 found += self._start(label)
         while len(found) < free and not self.over:
             self.over = self._meter.spent(self.history, wall_s)
-            proposals = [] if self.over else self.strategy.propose(self.history, 1)
-            if not self.over and not proposals:
-                if self.running or found:  # what is under way may give it something to say
-                    break
-                self.over = "the strategy has nothing more to propose"
-            for proposal in proposals:
+            full = self._meter.full(self.history)
+            proposal = None if self.over else self._proposal(new=not full)
+            if proposal is not None:
                 found += self._begin(proposal)
+            elif self.running or found:  # what is under way may give it something to say
+                break
+            else:
+                self.over = self.over or full or "the strategy has nothing more to propose"
         return found
+
+    def _proposal(self, *, new: bool) -> Proposal | None:
+        """The strategy's next; without `new` only what goes on with a known candidate."""
+        if new:
+            return next(iter(self.strategy.propose(self.history, 1)), None)
+        return self.strategy.promote(self.history) if isinstance(self.strategy, Promotes) else None
 
     def _begin(self, proposal: Proposal) -> list[Ask]:
         label = proposal.label or str(self.history.next_number)
@@ -115,6 +122,8 @@ class Search:
             raise ValueError(f"trial {label} is under way already")
         self.goals[label] = _Goal(proposal.arch, proposal.origin, proposal.seeds, budget)
         self.history.begin(label, proposal.arch.digest)
+        if proposal.label:
+            self.history.promise(label, budget)
         return self._start(label)
 
     def _start(self, label: str) -> list[Ask]:

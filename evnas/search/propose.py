@@ -2,7 +2,7 @@
 
 import random
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from evnas.search.history import History
 from evnas.space.arch import ArchSpec
@@ -26,6 +26,15 @@ class Strategy(Protocol):
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Up to `n` proposals; fewer, or none, when it has nothing more to propose."""
+        ...
+
+
+@runtime_checkable
+class Promotes(Protocol):
+    """A strategy that trains candidates it has already, longer."""
+
+    def promote(self, history: History) -> Proposal | None:
+        """More training for a known candidate; None when none has earned it."""
         ...
 
 

@@ -158,6 +158,33 @@ def test_several_workers_evaluate_nothing_twice(
         assert len({t.digest for t in trials}) == len(trials) == 24
 
 
+class TrainingLast(Inline):
+    """Several workers: while some train, the others have ended everything else."""
+
+    def wait(self, timeout_s: float) -> list[Event]:
+        work = min(self.works, key=lambda w: w.phase == "proxy")
+        self.works.remove(work)
+        return [Finished(work, found_by(work))]
+
+
+def test_halving_promotes_nothing_twice_while_it_trains(new_store: Callable[[str], Store]) -> None:
+    with new_store("wide") as store:
+        searched(store, "mo_asha", TrainingLast(slots=4), budget=BudgetSpec(trials=30))
+        keys = [r.key for _, r in store.records() if r.phase == "proxy"]
+        assert len(keys) == len(set(keys)) >= 10
+
+
+def test_halving_promotes_what_its_last_candidates_earned(
+    new_store: Callable[[str], Store],
+) -> None:
+    """Nine candidates in all: three of them train, and one of these for longer."""
+    with new_store("late") as store:
+        search, reason = searched(store, "mo_asha", Inline(), budget=BudgetSpec(trials=9))
+        trained = [len(t.trained) for t in search.history.trials.values()]
+        assert reason == "9 trials" and len(trained) == 9
+        assert sum(n >= 1 for n in trained) == 3 and sum(n >= 2 for n in trained) == 1
+
+
 def test_halving_trains_few_for_long(new_store: Callable[[str], Store]) -> None:
     with new_store("halving") as store:
         budget = BudgetSpec(trials=90)

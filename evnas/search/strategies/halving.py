@@ -5,7 +5,7 @@ After ASHA (Li et al., arXiv 1810.05934) and its multi-objective form (Schmucker
 what a model of the accuracies so far says to be dominated, never trains.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,13 +35,13 @@ class Halving:
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Promotions first, from the top rung down; then new candidates for rung 0."""
         found: list[Proposal] = []
-        promoted: set[str] = set()
         model = self._accuracy(history)
+        aims = dict(history.promised)
         fresh = 0
         while len(found) < n:
-            up = self._promotion(history, promoted, model)
+            up = self._promotion(history, aims, model)
             if up is not None:
-                promoted.add(up.label)
+                aims[up.label] = up.budget or 0.0
                 found.append(up)
                 continue
             new = self._newcomer(history, fresh, model=model, taken={p.arch.digest for p in found})
@@ -51,22 +51,24 @@ class Halving:
             found.append(new)
         return found
 
+    def promote(self, history: History) -> Proposal | None:
+        """The promotion that is due, if one is."""
+        return self._promotion(history, history.promised, self._accuracy(history))
+
     def _promotion(
-        self, history: History, promoted: set[str], model: Surrogate | None
+        self, history: History, aims: Mapping[str, float], model: Surrogate | None
     ) -> Proposal | None:
+        """`aims`: the budget of trainings under way; they hold their place on that rung."""
         for rung in reversed(range(len(self.rungs))):
             here = [t for t in _newest(history) if self._is_at(t, history, rung)]
-            waiting = [t for t in here if self._height(t) == rung and t.label not in promoted]
-            room = (
-                len(here) // self.eta
-                - sum(self._height(t) > rung for t in here)
-                - sum(t.label in promoted and self._height(t) == rung for t in here)
-            )
-            if room < 1 or not waiting:
+            risen = {
+                t.label for t in here if self._height(max(t.budget, aims.get(t.label, 0))) > rung
+            }
+            if len(risen) >= len(here) // self.eta:
                 continue
             order = best_first(self._vectors(here, history, rung, model=model))
             for i in order[: max(1, len(here) // self.eta)]:
-                if here[i] in waiting:
+                if here[i].label not in risen:
                     return Proposal(
                         arch=ArchSpec.from_dict(here[i].arch),
                         origin=here[i].origin,
@@ -75,12 +77,12 @@ class Halving:
                     )
         return None
 
-    def _height(self, trial: Trial) -> int:
-        return sum(trial.budget >= budget for budget in self.rungs)
+    def _height(self, budget: float) -> int:
+        return sum(budget >= rung for rung in self.rungs)
 
     def _is_at(self, trial: Trial, history: History, rung: int) -> bool:
         """Whether a trial has what rung `rung` is sorted by."""
-        if trial.ended is not None or self._height(trial) < rung:
+        if trial.ended is not None or self._height(trial.budget) < rung:
             return False
         return all(
             trial.value(o.metric) is not None

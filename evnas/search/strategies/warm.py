@@ -13,7 +13,7 @@ from evnas.pareto import ranks
 from evnas.record import Record
 from evnas.search.history import History
 from evnas.search.objectives import resolved_objectives
-from evnas.search.propose import Proposal, Strategy
+from evnas.search.propose import Promotes, Proposal, Strategy
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import catalog
 from evnas.space.paths import edit
@@ -42,6 +42,10 @@ class After:
         if found:
             return list(found.values())
         return self.strategy.propose(history, n)
+
+    def promote(self, history: History) -> Proposal | None:
+        """What the strategy promotes, where it does."""
+        return self.strategy.promote(history) if isinstance(self.strategy, Promotes) else None
 
 
 def warm_candidates(starts: Sequence[WarmStart], space: SearchSpace) -> Origins:
