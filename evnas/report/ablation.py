@@ -8,6 +8,8 @@ from evnas.report.cells import data_name
 from evnas.report.rankings import Ranking, rankings
 from evnas.report.results import Results
 from evnas.report.rows import Column, Line, cells_of, columns_of
+from evnas.space.candidate import Candidate
+from evnas.space.known_differences import known_reason
 from evnas.space.published import PublishedRow, published_table
 from evnas.sweep import Sweep
 
@@ -53,7 +55,10 @@ def ablation(
         reference=sweep.reference.label,
         columns=columns,
         lines=lines,
-        conditions=_conditions(results, columns, environment),
+        conditions=[
+            *_conditions(results, columns, environment),
+            *_known_differences(lines, list(sweep.candidates), printed),
+        ],
         ranks=rankings(sweep, columns, lines),
     )
 
@@ -91,6 +96,23 @@ def _conditions(
             f"seeds {list(spec.seeds)}"
         )
     return found
+
+
+def _known_differences(
+    lines: Sequence[Line], candidates: Sequence[Candidate], printed: Mapping[str, PublishedRow]
+) -> list[str]:
+    """Why counts differ from print, where that is known; each reason once, with its rows."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for line, candidate in zip(lines, candidates, strict=True):
+        row = printed.get(candidate.published)
+        for quantity in ("params_m", "flops_g"):
+            if row and line.cells[quantity].verdict.kind == "differs":
+                reason = known_reason(row, quantity) or "no reason is known"
+                rows.setdefault((quantity, reason), []).append(line.label)
+    return [
+        f"{quantity} of {', '.join(labels)} differs from print: {reason}"
+        for (quantity, reason), labels in rows.items()
+    ]
 
 
 def _about_targets(results: Results) -> list[str]:

@@ -12,6 +12,7 @@ from evnas.report.columns import column
 from evnas.report.front import points
 from evnas.report.objectives import constraints, objectives
 from evnas.report.reading import StudyReader
+from evnas.report.rungs import rungs
 from evnas.report.running import is_running
 from evnas.space.published import published_table
 
@@ -40,6 +41,7 @@ def about(reader: StudyReader) -> dict[str, Any]:
         "published": published_marks(sweep),
         "reproduces": bool(sweep.get("rows") and sweep.get("published")),
         "base": base_label(sweep),
+        "rungs": rungs(sweep),
         "best": best(reader),
         "started": started(reader),
         "where": where(environment),

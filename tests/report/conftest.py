@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from evnas.record import Record
 from evnas.report.pictures import QUIET_FLAGS, browser
 from evnas.report.server import make_app, server_of
 from evnas.store import Store
@@ -81,6 +82,37 @@ BREAKDOWN = {
 }
 
 
+RUNGS = (1000.0, 4000.0, 12000.0)
+TRAINED = {"4": 0.0, "6": RUNGS[0], "8": RUNGS[2]}
+"""Trials of `told` that came to another rung than the second."""
+RETAKEN = {"why": "the clock fell by 9 %", "samples_ms": [12.5, 13.0]}
+
+
+BROKE = {"9": ("count", ""), "11": ("speed", "cpu-torch-224-b16-float32")}
+"""Trials of `told` and the work after which they were found to break a constraint."""
+
+
+def as_told(record: Record) -> Record | None:
+    """A synthetic record as one of successive halving under constraints; None of work not done."""
+    if record.label in BROKE:
+        if (record.phase, record.target) == BROKE[record.label]:
+            return replace(record, status="infeasible", error="params_m <= 40, got 41.2")
+        return record if record.phase == "count" else None
+    if record.phase != "proxy" or record.label not in TRAINED:
+        return record
+    found = {"values": {"top1_percent": 65.0}, "curve": (), "error": ""}
+    budget = TRAINED[record.label]
+    return replace(record, budget=budget, status="complete", **found) if budget else None
+
+
+def retaken(record: Record) -> Record:
+    """The same speed with a round that was taken again."""
+    speed = record.measurements["throughput_img_s"]
+    conditions = {"clock_mhz": 1410, "retaken": [RETAKEN], "warnings": ["a page fault a pass"]}
+    measurements = {"throughput_img_s": replace(speed, conditions=conditions)}
+    return replace(record, measurements=measurements)
+
+
 @pytest.fixture(scope="session")
 def told(
     tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType, chromium: Browser
@@ -89,13 +121,15 @@ def told(
     receptive fields, importances, a peer from timm, a published table, bounds."""
     folder = tmp_path_factory.mktemp("told")
     sweep = synthetic.sweep(30) | {
+        "strategy": {"kind": "mo_asha", "rungs": list(RUNGS)},
         "constraints": ["top1_percent >= 60"],
         "published": {"paper": "EfficientViM", "table": "C"},
     }
     with Store.create(folder / "told" / "study.db", sweep=sweep, environment={}) as store:
-        for record in synthetic.records(30):
+        for record in filter(None, map(as_told, synthetic.records(30))):
             details = {"breakdown": BREAKDOWN} if record.phase == "speed" else {}
-            store.append(replace(record, details=details))
+            again = record.phase == "speed" and record.label == "3"
+            store.append(replace(retaken(record) if again else record, details=details))
             if record.target == synthetic.TARGETS[0] and record.label == "0":
                 found = {"details": {"erf": ERF}, "measurements": {}, "values": {}}
                 store.append(replace(record, phase="score", target="erf-224-random", **found))
@@ -105,7 +139,9 @@ def told(
         store.note("importance", {"top1_percent": {"stages[0].dim": 0.7, "stages[*].depth": 0.3}})
     server = Served(folder)
     pages = Watched(chromium)
-    yield pages.open(f"{server.url}/#study=told&pins=0~2")
+    page = pages.open(f"{server.url}/#study=told&pins=0~2")
+    page.wait_for_selector("#figure-front .main-svg")  # else a test would meet a half-drawn chart
+    yield page
     pages.close()
     pages.check()
     server.stop()

@@ -78,6 +78,8 @@ def test_peers_from_timm_have_a_mark_of_their_own_beside_the_front(told: Page) -
 def test_bounds_and_published_points_are_drawn_where_both_axes_have_them(told: Page) -> None:
     told.evaluate("EV.choose({ view: 'front', x: 'params_m', y: 'top1_percent' })")
     expect(told.locator("#figure-front")).to_contain_text("at least 60")
+    (line,) = told.evaluate("document.querySelector('#figure-front .plot').layout.shapes")
+    assert line["y0"] == line["y1"] == 60 and (line["x0"], line["x1"]) == (0, 1)
     told.locator("#axis-marks").check()
     expect(told.get_by_role("list", name="Marks")).to_contain_text("published (")
     told.evaluate("EV.choose({ x: 'seconds', marks: '1' })")
@@ -85,15 +87,95 @@ def test_bounds_and_published_points_are_drawn_where_both_axes_have_them(told: P
     told.evaluate("EV.choose({ x: null, y: null, marks: null })")
 
 
-def test_what_ended_otherwise_has_marks_of_its_own(page: Page) -> None:
+PAINTED = """(layers) => {
+    const view = EV.views.front, standing = EV.standing(), box = EV.frontBox(view);
+    const pixels = EV.pixels(standing.axes, EV.viewOf(standing, []), box), { canvas } = view;
+    const sharp = canvas.width / box.width, { width } = canvas;
+    const { data } = canvas.getContext('2d').getImageData(0, 0, width, canvas.height);
+    const inked = (x, y) => {
+        for (let j = -6; j <= 6; j++) for (let i = -6; i <= 6; i++)
+            if (data[4 * ((Math.round(sharp * y) + j) * width + Math.round(sharp * x) + i) + 3])
+                return true;
+        return false;
+    };
+    return layers.map(({ rows, base }) => rows.map(pixels.ofRow).every(
+        ([x, y]) => inked(x, base === undefined ? y : pixels.y(base) - 4))); }"""
+"""Of each layer of marks, whether there is ink where each of them must be."""
+
+
+def test_infeasible_diverged_pruned_and_tied_have_marks_of_their_own(told: Page) -> None:
+    told.evaluate("EV.choose({ view: 'front', x: 'params_m', y: EV.speedKeys()[0], trial: null })")
+    marks = told.get_by_role("list", name="Marks")
+    expect(marks).to_contain_text("infeasible")
+    layers = {layer["name"]: layer for layer in told.evaluate("EV.views.front.cloud.layers")}
+    label = "(rows) => rows.map((r) => EV.data.text.label[r])"
+    assert told.evaluate(label, layers["infeasible"]["rows"]) == ["11"]  # 9 has no speed
+    told.evaluate("EV.choose({ x: null, y: null })")
+    expect(marks).to_contain_text("no value (diverged, infeasible, …)")
+    layers |= {layer["name"]: layer for layer in told.evaluate("EV.views.front.cloud.layers")}
+    fallen = layers["no value (diverged, infeasible, …)"]
+    statuses = told.evaluate("(rows) => rows.map((r) => EV.data.text.status[r])", fallen["rows"])
+    assert statuses.count("infeasible") == 1 and set(statuses) <= {"infeasible", "diverged"}
+    assert told.evaluate(PAINTED, [fallen]) == [True]
+    assert len({layer["symbol"] for layer in layers.values()}) == len(layers) > 3
+
+
+def test_what_ended_otherwise_is_painted(page: Page) -> None:
     marks = page.get_by_role("list", name="Marks")
-    for name in ("ended early", "tied within error", "no value (diverged, infeasible, …)"):
+    layers = page.evaluate("EV.views.front.cloud.layers")
+    names = [layer["name"] for layer in layers]
+    assert {"ended early", "tied within error", "no value (diverged, infeasible, …)"} < set(names)
+    for name in names:
         expect(marks).to_contain_text(name)
-    painted = page.evaluate(
-        """() => { const c = document.querySelector('canvas.cloud'), pen = c.getContext('2d');
-            return new Set(pen.getImageData(0, 0, c.width, c.height).data).size; }"""
+    assert page.evaluate(PAINTED, layers) == [True] * len(layers)
+    ended = next(layer for layer in layers if layer["name"] == "ended early")
+    found = page.evaluate("(rows) => rows.map((r) => EV.data.text.status[r])", ended["rows"])
+    assert set(found) == {"pruned", "diverged"}  # of one seed: the other has a value
+
+
+def test_tied_are_those_that_no_member_dominates_surely(page: Page) -> None:
+    tied, cloud = page.evaluate(
+        """() => { const { front, tied, cloud, axes } = EV.standing();
+            const sure = (row) => Math.max(
+                ...front.map((f) => EV.dominanceProbability(f, row, axes)));
+            return [tied.map(sure), cloud.map(sure)]; }"""
     )
-    assert painted > 10  # colours were laid down, not an empty canvas
+    assert tied and max(tied) < 0.95 <= min(cloud)
+    expect(page.locator("#front-notes")).to_contain_text(f"{len(tied)} within error of it")
+
+
+def test_a_third_objective_is_colour_and_counts_for_the_front(page: Page, results: Path) -> None:
+    page.select_option("#axis-z", "params_m")
+    page.wait_for_function(
+        "document.querySelector('#figure-front .plot').data.some((t) => t.marker?.showscale)"
+    )
+    reader = StudyReader(results / "made")
+    reader.read_all()
+    keys = page.evaluate("EV.about.objectives")
+    aims = [Objective(k["key"], k["better"]) for k in keys] + [Objective("params_m", "less")]
+    found, values = points(reader.frame, aims)
+    want = {reader.frame.text["label"][row] for row in found[front(values)]}
+    reader.close()
+    shown = page.evaluate("EV.standing().front.map((r) => EV.data.text.label[r])")
+    assert set(shown) == want and len(want) > len(on_front(page))
+    colours = page.evaluate(
+        """() => { const { data } = document.querySelector('#figure-front .plot');
+            const { marker, x } = data.find((t) => t.marker?.showscale);
+            return [marker.color.length, x.length]; }"""
+    )
+    assert colours == [len(want), len(want)]
+
+
+def test_front_members_have_their_intervals_as_bars(page: Page) -> None:
+    off = page.evaluate(
+        """() => { const { front, axes: [{ values, column: { low, high } }] } = EV.standing();
+            const rows = new Map(front.map((r) => [values[r], r]));
+            const { data } = document.querySelector('#figure-front .plot');
+            return data.filter((t) => t.error_x).flatMap(({ x, error_x }) => x.map((mid, i) =>
+                Math.abs(error_x.array[i] - (high[rows.get(mid)] - mid))
+                + Math.abs(error_x.arrayminus[i] - (mid - low[rows.get(mid)])))); }"""
+    )
+    assert len(off) == len(on_front(page)) and max(off) < 1e-9
 
 
 def test_a_picture_of_the_front_holds_what_the_canvas_shows(page: Page) -> None:

@@ -6,6 +6,10 @@ from playwright.sync_api import Page, expect
 from reader_of_pages import filtered
 
 from evnas.pareto import Estimate, probability_dominates
+from evnas.report.rungs import rungs
+from evnas.search.strategies.build import rungs as searched
+from evnas.space.search_spec import StrategySpec
+from evnas.space.sweep_parts import ProxySpec
 
 
 def test_the_page_s_probabilities_are_the_library_s(page: Page) -> None:
@@ -51,3 +55,67 @@ def test_why_names_what_ended_a_trial(page: Page) -> None:
     assert filtered(page, "status:diverged") > 1
     page.locator("#trials tbody th button").first.click()
     expect(page.locator(".why")).to_contain_text("It ended diverged: loss is nan at image 1,216.")
+
+
+@pytest.mark.parametrize(
+    ("label", "said"),
+    [
+        ("4", "It stopped at rung 0 of 3: counted and timed, not trained."),
+        ("6", "It stopped at rung 1 of 3: 1,000 of 12,000 image presentations."),
+        ("7", "at rung 2 of 3: 4,000 of 12,000 image presentations."),
+        ("8", "It reached the last rung, 3 of 3: 12,000 of 12,000 image presentations."),
+    ],
+)
+def test_why_names_the_rung_at_which_a_trial_stopped(told: Page, label: str, said: str) -> None:
+    told.evaluate("(trial) => EV.choose({ view: 'front', trial })", label)
+    expect(told.locator(".side h2")).to_have_text(f"Trial {label}")
+    expect(told.locator(".why")).to_contain_text(said)
+
+
+def test_only_successive_halving_has_rungs(page: Page) -> None:
+    page.evaluate("EV.choose({ trial: '3' })")
+    expect(page.locator(".why")).to_be_visible()
+    assert "rung" not in page.locator(".why").inner_text()
+
+
+@pytest.mark.parametrize("given", [(), (1600.0, 4000.0)])
+def test_rungs_are_those_that_the_search_climbs(given: tuple[float, ...]) -> None:
+    strategy = StrategySpec(kind="mo_asha", eta=2, rungs=given)
+    proxy = ProxySpec(epochs=4, images_per_epoch=1000, batch_size=64)
+    sweep = {"strategy": strategy.model_dump(mode="json"), "proxy": proxy.model_dump(mode="json")}
+    assert rungs(sweep) == list(searched(strategy, 0.0 if given else float(proxy.presentations)))
+    assert rungs(sweep | {"strategy": {"kind": "evolution"}}) == []
+    assert rungs({"strategy": "a later version's"}) == rungs({}) == []
+
+
+def test_why_tells_how_a_measurement_went(told: Page) -> None:
+    told.evaluate("EV.choose({ view: 'front', trial: '3' })")
+    expect(told.locator(".side h2")).to_have_text("Trial 3")
+    speed = told.locator(".side details", has_text="speed · cpu-torch").first
+    speed.locator("summary").first.click()
+    expect(speed).to_contain_text("throughput_img_s: 15 samples")
+    expect(speed).to_contain_text(", 1 round taken again")
+    expect(speed.get_by_role("img", name="15 samples of throughput_img_s")).to_be_visible()
+    speed.locator(".quiet summary").click()
+    facts = dict(
+        zip(
+            speed.locator(".quiet dt").all_inner_texts(),
+            speed.locator(".quiet dd").all_inner_texts(),
+            strict=True,
+        )
+    )
+    assert facts["clock_mhz"] == "1,410" and facts["warnings[0]"] == "a page fault a pass"
+    assert facts["retaken[0].why"] == "the clock fell by 9 %"
+    assert facts["retaken[0].samples_ms[1]"] == "13"
+
+
+def test_why_names_the_constraint_that_was_broken(told: Page) -> None:
+    told.evaluate("EV.choose({ view: 'front', trial: '9' })")
+    expect(told.locator(".why")).to_contain_text("It ended infeasible: params_m <= 40, got 41.2.")
+    expect(told.locator(".why")).not_to_contain_text("rung")
+    broken = told.evaluate(
+        """() => { const { values } = EV.data.numbers.get('top1_percent');
+            return EV.data.text.label[values.findIndex((v) => v < 60)]; }"""
+    )
+    told.evaluate("(trial) => EV.choose({ view: 'front', trial })", broken)
+    expect(told.locator(".why")).to_contain_text("It breaks Top-1 (proxy), % at least 60: 5")

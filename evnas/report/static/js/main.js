@@ -2,7 +2,7 @@
 /* Opens the study that the address names, draws its panels, and follows it while it grows. */
 
 EV.data = EV.emptyData();
-EV.about = { name: "", title: "", objectives: [], constraints: [], targets: [], published: [], best: [], states: {}, reading: { done: 0, of: 0 } };
+EV.about = { name: "", title: "", objectives: [], constraints: [], targets: [], published: [], best: [], rungs: [], states: {}, reading: { done: 0, of: 0 } };
 
 EV.start = async () => {
   EV.source = document.querySelector("script[data-name=pack]") ? EV.fileSource() : EV.liveSource();

@@ -7,6 +7,7 @@ EV.why = async (row) => {
   const section = EV.h("section", { class: "why" }, EV.h("h3", {}, "Why it stands here"));
   const { status, error, mixers } = EV.data.text, peer = mixers[row] === "timm", say = (text) => section.append(EV.h("p", {}, text));
   if (status[row] !== "complete") say(`It ended ${status[row]}${error[row] ? `: ${error[row]}` : ""}.`);
+  if (!peer && EV.about.rungs.length && status[row] !== "infeasible") say(EV.rungWords(row));
   if (peer) say("It is a peer from timm, measured here as a reference: it takes no place on the front.");
   for (const { key, at_most, bound } of EV.broken(row)) say(`It breaks ${EV.heading(key)} ${at_most ? "at most" : "at least"} ${EV.number(bound)}: ${EV.number(EV.data.numbers.get(key).values[row])}.`);
   const axes = EV.axes(EV.axisKeys());
@@ -22,6 +23,15 @@ EV.why = async (row) => {
     section.append(EV.whyTable(axes, surest));
   }
   return section;
+};
+
+/** How far up the ladder of successive halving a trial came; rung 0 is counting and speed. */
+EV.rungWords = (row) => {
+  const { rungs, running } = EV.about, budget = EV.data.numbers.get("budget")?.values[row];
+  const rung = rungs.filter((images) => images <= budget).length, top = rungs.length;
+  const trained = rung ? `${EV.number(budget)} of ${EV.number(rungs.at(-1))} image presentations` : "counted and timed, not trained";
+  if (rung === top && EV.data.text.status[row] === "complete") return `It reached the last rung, ${top} of ${top}: ${trained}.`;
+  return `${running && EV.data.text.status[row] === "complete" ? "So far it is" : "It stopped"} at rung ${rung} of ${top}: ${trained}.`;
 };
 
 /** Bounds of the sweep that a row breaks. */
