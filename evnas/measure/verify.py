@@ -4,12 +4,8 @@ A figure matches when ours rounds to the very text that is printed. Where it doe
 reason comes from `data/known_differences.csv`; a difference without one is unexplained.
 """
 
-import csv
-import functools
-import importlib.resources
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import torch
 
@@ -18,6 +14,7 @@ from evnas.measure.flops import Count, count, count_module
 from evnas.measure.peers import peer
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import catalog
+from evnas.space.known_differences import known_reason
 from evnas.space.published import PublishedRow, prints_as, published_row, published_table
 from evnas.sweep import Sweep
 
@@ -63,25 +60,6 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class KnownDifference:
-    """Why a printed figure cannot be reproduced; `row` and `quantity` may hold wildcards."""
-
-    paper: str
-    table: str
-    row: str
-    quantity: str
-    reason: str
-
-    def explains(self, row: PublishedRow, quantity: str) -> bool:
-        """Whether it speaks of this figure."""
-        return (
-            (self.paper, self.table) == (row.paper, row.table)
-            and fnmatchcase(row.row, self.row)
-            and fnmatchcase(quantity, self.quantity)
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class _Subject:
     """What a printed row is, expressed here."""
 
@@ -109,13 +87,6 @@ def verify(sweeps: Sequence[Sweep], *, peers: bool = True) -> list[Check]:
         if subject.arch is not None or peers:
             checks += _checks(subject)
     return checks
-
-
-@functools.cache
-def known_differences() -> tuple[KnownDifference, ...]:
-    """The reasons on file."""
-    file = importlib.resources.files("evnas.measure").joinpath("data/known_differences.csv")
-    return tuple(KnownDifference(**row) for row in csv.DictReader(file.read_text().splitlines()))
 
 
 def _subjects(sweeps: Sequence[Sweep]) -> list[_Subject]:
@@ -174,7 +145,7 @@ def _checks(subject: _Subject) -> Iterator[Check]:
 def _reason(row: PublishedRow, quantity: str, counted: float, printed: str) -> str:
     if prints_as(counted, printed):
         return ""
-    return next((k.reason for k in known_differences() if k.explains(row, quantity)), "")
+    return known_reason(row, quantity)
 
 
 def _count(subject: _Subject) -> Count:

@@ -14,7 +14,8 @@ from evnas.report.ablation import Ablation, ablation
 from evnas.report.tables import as_csv, as_data, as_latex, as_markdown, as_text
 from evnas.sweep import load_sweep
 
-SWEEP = load_sweep(Path(__file__).parents[2] / "sweeps" / "table_c.yaml")
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+SWEEP = load_sweep(SWEEPS / "table_c.yaml")
 PARAMS = {"A": 13_903_842, "B": 16_600_000, "C": 13_100_001}
 RIGHT = {"A": "f" * 250 + "0" * 250, "B": "f" * 260 + "0" * 240, "C": "f" * 200 + "0" * 300}
 
@@ -118,3 +119,21 @@ def test_written_forms_agree(table):
     assert {line.count("&") for line in latex.splitlines() if line.startswith("A ")} == {12}
     json.dumps(as_data(table))
     assert asdict(table)["lines"][0]["label"] == "A"
+
+
+def test_a_count_that_differs_has_its_known_reason_below():
+    sweep = load_sweep(SWEEPS / "efficientvim_table_b.yaml")
+    rows = {c.label: c for c in sweep.candidates}
+    records = [
+        Record(
+            label=label,
+            digest=rows[label].digest,
+            arch=rows[label].to_dict(),
+            phase="count",
+            status="complete",
+            values={"params": params, "macs_exact": 1e9},
+        )
+        for label, params in (("2", 19.6e6), ("4", 21.3e6))
+    ]
+    (line,) = [c for c in ablation(sweep, records, {}).conditions if c.startswith("params_m")]
+    assert line.startswith("params_m of 2 differs from print: 19.6M without and 21.2M with")
