@@ -7,7 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from evnas.blocks.deployment.rule import converter
+from evnas.blocks.deployment.layers import ChannelsLast, Sliced
+from evnas.blocks.deployment.rule import converter, replace_child
 from evnas.blocks.deployment.rules import CHANNELS_LAST_RULES, RULES, FixedScanParameters
 from evnas.blocks.mixers.hsm_ssd import HsmSsd
 from evnas.blocks.mixers.nc_ssd import NcSsd
@@ -42,8 +43,6 @@ class Deployed(nn.Module):
         """Images (B, 3, H, W) -> what the model gives in evaluation."""
         if self.dtype is not None:
             x = x.to(self.dtype)
-        if self.layout == "channels_last":
-            x = x.contiguous(memory_format=torch.channels_last)
         return self.body(x)
 
     def train(self, mode: bool = True) -> "Deployed":
@@ -99,7 +98,7 @@ def deploy(
         rules = CHANNELS_LAST_RULES if chosen == "channels_last" else RULES
         body = converter(rules)(copy.deepcopy(model).eval())
     if chosen == "channels_last":
-        body = body.to(memory_format=torch.channels_last)
+        body = _channels_last(body)
     if dtype is not None:
         _cast(body, dtype)
     return Deployed(body, chosen, dtype)
@@ -111,6 +110,16 @@ def _cast(body: nn.Module, dtype: torch.dtype) -> None:
         for name, parameter in module.named_parameters(recurse=False):
             if "*" not in kept and name not in kept:
                 parameter.data = parameter.data.to(dtype)
+
+
+def _channels_last(body: nn.Module) -> nn.Module:
+    """Its weights, and its images before or within the stem, in that order."""
+    stem = body.get_submodule("stem")
+    if isinstance(stem, Sliced):
+        stem.module = nn.Sequential(ChannelsLast(), stem.module)
+    else:
+        replace_child(body, "stem", nn.Sequential(ChannelsLast(), stem))
+    return body.to(memory_format=torch.channels_last)
 
 
 def _layout(model: nn.Module) -> Layout:

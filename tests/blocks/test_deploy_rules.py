@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from evnas.blocks.deployment import fold
+from evnas.blocks.deployment.blocks import BlendedBlock, SummedBlock
 from evnas.blocks.deployment.hsm import RowHsmSsd
 from evnas.blocks.deployment.layers import (
     ACTIVATIONS,
     Act,
     Blend,
+    ChannelsLast,
     FusedConv,
     FusedLinear,
     Sliced,
@@ -155,6 +157,44 @@ def test_gates_and_identity_paths_of_the_efficientvim_block(norm: str) -> None:
     assert any(isinstance(m, Blend) for m in (converted.local1, converted.local2)) == (
         norm == "ln"  # a layer norm keeps the branch apart
     )
+
+
+@pytest.mark.parametrize(("largest", "kind"), [(2.0, SummedBlock), (9.0, BlendedBlock)])
+def test_gates_are_folded_where_their_inverse_is_tame(
+    largest: float, kind: type[nn.Module]
+) -> None:
+    table = norms("partial_ln")
+    mixer = HsmSsd(8, states=5, heads=2, score="per_state", expand=2.0, norms=table)
+    block = settled(EfficientVimBlock(8, mixer, mlp_ratio=2.0, norms=table))
+    with torch.no_grad():
+        block.alpha[1, 3] = block.alpha[3, 2] = largest  # sigmoid(9) leaves x a share of 1e-4
+    x = image(2, 8, 5, 4)
+    want = block(x)[0]
+    converted = converter(CHANNELS_LAST_RULES)(copy.deepcopy(block))
+    assert type(converted) is kind
+    assert_close(converted(x)[0], want)
+    single = converted.float()
+    rows = x.float().contiguous(memory_format=torch.channels_last)
+    assert_close(single(rows)[0], want.float(), **FLOAT32)
+    assert_close(rows.double(), x, **FLOAT32)  # the block's own input is not written to
+
+
+def test_a_convolution_adds_in_place() -> None:
+    conv = settled(nn.Conv2d(8, 6, 1)).float()
+    fused = FusedConv(copy.deepcopy(conv))
+    x, total = (image(2, c, 5, 4).float().to(memory_format=torch.channels_last) for c in (8, 6))
+    want = total + conv(x).detach()
+    summed = fused.added_to(total, x)
+    assert_close(summed, want, **FLOAT32)
+    assert summed.data_ptr() == total.data_ptr()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8])
+def test_images_are_put_in_channels_last_order(channels: int) -> None:
+    whole = image(4, channels, 7, 5)
+    for x in (whole, whole[1:3], whole.contiguous(memory_format=torch.channels_last)):
+        got = ChannelsLast()(x)
+        assert torch.equal(got, x) and got.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_local_perception_units_take_their_identity_in() -> None:

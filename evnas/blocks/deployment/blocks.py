@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from evnas.blocks.deployment.layers import blend
+from evnas.blocks.deployment.hsm import RowHsmSsd
+from evnas.blocks.deployment.layers import FusedConv, blend
 from evnas.blocks.mixers import mix
 
 
@@ -39,6 +40,54 @@ class BlendedBlock(nn.Module):
         x = self.local1(x)
         y, h = mix(self.mixer, self.norm(x))
         return self.ffn(self.local2(blend(x, y, self.share))), h
+
+
+class SummedBlock(nn.Module):
+    """The EfficientViM block with all of its gates in the weights around them.
+
+    Where `BlendedBlock` computes (1-a) x + a f(x), this keeps x / (1-a): what reads the map takes
+    the factor back, and the sum is made by the product that computes f.
+
+    Args:
+        local1: as in `BlendedBlock`.
+        norm, mixer: as in the plain block.
+        share: (C,), a / (1-a) of the mixer.
+        local2: of `BlendedBlock`, between the factors of the map before it and after it.
+        ffn: x + FFN(x).
+    """
+
+    def __init__(
+        self,
+        *,
+        local1: nn.Module,
+        norm: nn.Module,
+        mixer: RowHsmSsd,
+        share: Tensor,
+        local2: nn.Module,
+        ffn: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.local1, self.local2 = local1, local2
+        self.norm, self.mixer, self.ffn = norm, mixer, ffn
+        self.share = nn.Parameter(share.detach()[:, None], requires_grad=False)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, H, W) -> the same shape, and the mixer's hidden states."""
+        x = self.local1(x)
+        x, h = self.mixer.added_to(x, self.norm(x), self.share)
+        return self.ffn(self.local2(x)), h
+
+
+class SummedFfn(nn.Module):
+    """x + FFN(x), the sum made by the last convolution, in the place of x."""
+
+    def __init__(self, fc1: FusedConv, fc2: FusedConv) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = fc1, fc2
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W), read by nobody else -> the same shape."""
+        return self.fc2.added_to(x, self.fc1(x))
 
 
 class MergedLpuBlock(nn.Module):

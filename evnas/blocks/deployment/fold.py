@@ -45,6 +45,12 @@ def scaled_before(conv: nn.Conv2d, scale: Tensor, shift: Tensor) -> nn.Conv2d:
     return _like(conv, weight * scale.double()[None, :, None, None], _bias(conv) + moved)
 
 
+def depthwise_scaled_before(conv: nn.Conv2d, scale: Tensor) -> nn.Conv2d:
+    """conv(scale * x) of a depthwise convolution; scale (C,)."""
+    assert conv.groups == conv.in_channels == conv.out_channels
+    return scaled_after(conv, scale, _bias(conv) * (1 - scale.double()))
+
+
 def with_identity(conv: nn.Conv2d, share: Tensor | float = 1.0) -> nn.Conv2d:
     """conv(x) + share * x, share (C,) or a number, of a depthwise convolution that keeps H x W."""
     k = conv.kernel_size[0]

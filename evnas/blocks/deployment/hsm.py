@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from evnas.blocks.deployment.layers import Act, FusedConv, FusedLinear
+from evnas.blocks.deployment.layers import Act, FusedConv, FusedLinear, runs_on_onednn
 from evnas.blocks.mixers.hsm_ssd import HsmSsd
 from evnas.blocks.squeeze_excite import SqueezeExcite
 
@@ -25,6 +25,27 @@ class RowHsmSsd(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) -> the same shape, and the hidden states after O, (B, C, N)."""
+        Cm, h = self.read_out(x)
+        return _map(Cm @ h.transpose(1, 2), x.shape), h
+
+    def added_to(self, total: Tensor, x: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """total + share * y, and the hidden states; `total` may hold the sum afterwards.
+
+        Args:
+            total: (B, C, H, W), read by nobody else.
+            x: (B, C, H, W).
+            share: (C, 1).
+        """
+        Cm, h = self.read_out(x)
+        rows, shared = _rows(total), (h * share.to(h.dtype)).transpose(1, 2)
+        if runs_on_onednn(total, share):
+            rows.baddbmm_(Cm, shared)
+        else:
+            rows = torch.baddbmm(rows, Cm, shared)
+        return _map(rows, x.shape), h
+
+    def read_out(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, H, W) -> the output matrix (B, L, N) and the hidden states (B, C, N)."""
         Bt, C, H, W = x.shape
         N, heads = self.split[0], self.heads
         t = _rows(self.dwconv(self.proj(x)))
@@ -35,8 +56,7 @@ class RowHsmSsd(nn.Module):
         h0 = (K @ u).transpose(1, 2).reshape(Bt, N, C)
         h1, z = self.Q(h0.transpose(1, 2)[..., None]).chunk(2, dim=1)  # (Bt, Ci, N, 1) each
         h = self.O(h1 * (F.silu(z) + self.D)).squeeze(3)  # (Bt, C, N)
-        y = Cm @ h.transpose(1, 2)  # (Bt, L, C)
-        return y.view(Bt, H, W, C).permute(0, 3, 1, 2), h
+        return Cm, h
 
 
 class RowSqueezeExcite(nn.Module):
@@ -54,6 +74,11 @@ class RowSqueezeExcite(nn.Module):
 
 def _rows(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, L, C), a view of a channels-last map
+
+
+def _map(rows: Tensor, shape: torch.Size) -> Tensor:
+    Bt, C, H, W = shape
+    return rows.view(Bt, H, W, C).permute(0, 3, 1, 2)
 
 
 def _linear(weight: Tensor) -> FusedConv:

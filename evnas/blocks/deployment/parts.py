@@ -3,8 +3,15 @@
 import torch
 from torch import Tensor, nn
 
-from evnas.blocks.deployment.blocks import BlendedBlock, MergedLpuBlock
-from evnas.blocks.deployment.fold import batch_norm_affine, scaled_after, with_identity
+from evnas.blocks.deployment.blocks import BlendedBlock, MergedLpuBlock, SummedBlock, SummedFfn
+from evnas.blocks.deployment.fold import (
+    batch_norm_affine,
+    depthwise_scaled_before,
+    scaled_after,
+    scaled_before,
+    with_identity,
+)
+from evnas.blocks.deployment.hsm import RowHsmSsd
 from evnas.blocks.deployment.layers import Blend, FusedConv, Sliced
 from evnas.blocks.deployment.norms import merged_norm, norm_absorbed
 from evnas.blocks.deployment.rule import Convert, convert_children, replace_child
@@ -16,6 +23,8 @@ from evnas.blocks.mixers.sa import SelfAttention
 from evnas.blocks.stems import EfficientVimStem, SimpleVssdStem
 from evnas.blocks.vss import MlpBranch, VssBlock
 from evnas.blocks.vssd import VssdBlock
+
+LEAST_SHARE = 1e-2  # of x beside a gated branch, that a weight may be divided by
 
 
 def _absorb_mixer_norm(block: VssBlock | VssdBlock | EfficientVimBlock) -> None:
@@ -59,6 +68,33 @@ def efficientvim_block(module: nn.Module, convert: Convert) -> nn.Module:
         mixer=convert(module.mixer),
         ffn=Blend(convert(module.ffn), a[3]),
         share=a[1],
+    )
+
+
+def summed_efficientvim_block(module: nn.Module, convert: Convert) -> nn.Module:
+    """Every gate in the weights around it, where no share of x is so small that its inverse would
+    blow up rounding; else the block with blends."""
+    assert isinstance(module, EfficientVimBlock)
+    a = torch.sigmoid(module.alpha.detach().double())  # (4, C)
+    local2, fc1, fc2 = (merged_norm(conv) for conv in (module.dwconv2, *module.ffn))
+    foldable = isinstance(module.mixer, HsmSsd) and float(a[[1, 3]].max()) <= 1 - LEAST_SHARE
+    if not foldable or local2 is None or fc1 is None or fc2 is None:
+        return efficientvim_block(module, convert)
+    before, after = 1 - a[1], 1 - a[3]
+    local2 = with_identity(scaled_after(local2, a[2]), 1 - a[2])
+    local2 = scaled_after(depthwise_scaled_before(local2, before), after)
+    mixer = convert(module.mixer)
+    assert isinstance(mixer, RowHsmSsd)
+    return SummedBlock(
+        local1=_blended(module.dwconv1, a[0].to(module.alpha.dtype), convert),
+        norm=convert(module.norm),
+        mixer=mixer,
+        share=(a[1] / before).to(module.alpha.dtype),
+        local2=FusedConv(local2),
+        ffn=SummedFfn(
+            FusedConv(scaled_before(fc1, 1 / after, torch.zeros_like(after)), "relu"),
+            FusedConv(scaled_after(fc2, a[3])),
+        ),
     )
 
 

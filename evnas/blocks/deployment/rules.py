@@ -123,5 +123,6 @@ CHANNELS_LAST_RULES: Mapping[type[nn.Module], Rule] = {
     **RULES,
     ChannelNorm: _channel_norm,
     HsmSsd: _hsm_ssd,
+    EfficientVimBlock: parts.summed_efficientvim_block,
 }
 """For maps in channels-last memory format, where a pixel's channels are a row."""
