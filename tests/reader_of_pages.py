@@ -49,3 +49,11 @@ def saved(page: Page, button: str) -> str:
     with page.expect_download() as waiting:
         page.locator(button).click()
     return Path(waiting.value.path()).read_text()
+
+
+def serious(page: Page, axe: str) -> list[tuple[str, list[str]]]:
+    """What axe-core finds wrong in earnest: the rule, and some of the elements that break it."""
+    page.evaluate(f"window.axe || (() => {{ {axe} }})()")
+    found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    bad = [v for v in found["violations"] if v["impact"] in ("serious", "critical")]
+    return [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in bad]

@@ -140,7 +140,7 @@ def told(
     server = Served(folder)
     pages = Watched(chromium)
     page = pages.open(f"{server.url}/#study=told&pins=0~2")
-    page.wait_for_selector("#figure-front .main-svg")  # else a test would meet a half-drawn chart
+    page.wait_for_function(SETTLED)  # else a test would meet a half-drawn chart
     yield page
     pages.close()
     pages.check()
@@ -238,10 +238,19 @@ def page(shared: tuple[Watched, Page], served: Served) -> Iterator[Page]:
     pages.check()
 
 
+SETTLED = """() => {
+    const { done, of } = EV.about.reading, plot = document.querySelector('#figure-front .plot');
+    if (!of || done < of || EV.data.lastId < of || !plot?._fullLayout) return false;
+    const standing = EV.standing(), range = EV.viewOf(standing, EV.publishedMarks(standing.axes));
+    const { xaxis, yaxis } = plot._fullLayout;
+    return [...xaxis.range, ...yaxis.range].every((v, i) => Math.abs(v - range[i]) < 1e-6); }"""
+"""The study is read to its end, and the chart shows all of it: nothing moves any more."""
+
+
 def drawn(page: Page) -> None:
     """Wait until the front of the study stands."""
-    page.wait_for_selector("#figure-front .main-svg")
     expect(page.locator("#filter-says")).to_have_text(f"{TRIALS} of {TRIALS} trials")
+    page.wait_for_function(SETTLED)
 
 
 @pytest.fixture(scope="session")

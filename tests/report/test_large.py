@@ -1,6 +1,7 @@
 """A study too large to send whole: what the server reckons is what the page would."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from playwright.sync_api import Page, expect
 from reader_of_pages import saved
 
 from evnas.errors import SpecError
+from evnas.record import Measurement
 from evnas.report import reading
 from evnas.report.filters import passing
 from evnas.report.reading import StudyReader
 from evnas.report.snapshot import Snapshot
 from evnas.report.standing import standing
+from evnas.store import Store
 
 LINES = [
     "hsm_ssd",
@@ -109,6 +112,31 @@ def test_a_large_study_is_filtered_zoomed_and_explained(large: Page) -> None:
     large.evaluate("EV.choose({ trial: null })")
     large.evaluate("(label) => EV.choose({ trial: label })", label)
     expect(large.locator(".why p").last).to_have_text(counted)
+
+
+def test_a_large_study_grows_before_the_eyes(
+    monkeypatch: pytest.MonkeyPatch, workshop: Any, watched: Any, synthetic: Any
+) -> None:
+    monkeypatch.setattr(reading, "LARGE", 20)
+    path = synthetic.make(40, workshop.folder / "growing")
+    page: Page = watched.open(f"{workshop.url}/#study=growing&filter=hsm_ssd")
+    expect(page.locator("#filter-says")).to_contain_text("of 40 trials")
+    before = page.evaluate("EV.data.view.total")
+    fast = {"throughput_img_s": Measurement("throughput_img_s", (1e6, 1e6))}
+    new = [
+        replace(r, measurements=fast if r.phase == "speed" else {})
+        for r in synthetic.records(30, seed=7, first=40)
+        if r.status == "complete" and r.arch["stages"][0]["mixer"]["kind"] == "hsm_ssd"
+    ]
+    labels = {r.label for r in new}
+    with Store.append_to(path) as store:
+        for record in new:
+            store.append(record)
+    want = f"{before + len(labels)} of {40 + len(labels)} trials"
+    expect(page.locator("#filter-says")).to_have_text(want)
+    page.wait_for_function("EV.data.lastId === EV.about.reading.of")
+    front = page.evaluate("EV.standing().front.map((r) => EV.data.text.label[r])")
+    assert page.evaluate("EV.isPart()") and labels & set(front)
 
 
 def test_what_needs_every_row_has_every_row(large: Page) -> None:
