@@ -20,7 +20,7 @@ from evnas.space.paths import assign, leaves, spell
 from evnas.space.published import published_table
 from evnas.space.quick import quick_form
 from evnas.space.search_spec import SearchSpec
-from evnas.space.space import SearchSpace
+from evnas.space.sound import must_be_sound
 from evnas.space.sweep_faults import sweep_fault
 from evnas.space.sweep_parts import (
     CONVENTIONS,
@@ -255,7 +255,7 @@ def _sweep(spec: SweepSpec, located: Located) -> Sweep:
             raise located.blame(SpecError(e.reason, path)) from None
     if spec.search is not None:
         try:
-            SearchSpace.from_spec(spec.search.space, base)
+            must_be_sound(spec.search, base, trains=bool(spec.proxy), times=bool(spec.targets))
         except SpecError as e:
             raise located.blame(e) from None
     return Sweep(spec, tuple(found), base, located)

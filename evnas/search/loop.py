@@ -77,6 +77,8 @@ class Search:
     running: dict[str, Ask] = field(default_factory=dict)
     _meter: Meter = field(init=False)
     _in_vain: int = 0
+    _last_broken: str = "constraints"
+    """Where the constraint stands that was broken last."""
 
     def __post_init__(self) -> None:
         self._meter = Meter(self.budget)
@@ -178,6 +180,7 @@ class Search:
         known = trial.quantities()
         for constraint in self.constraints:
             if constraint.holds(trial.arch, known) is False:
+                self._last_broken = constraint.path
                 values = ", ".join(f"{q} is {known[q]:.6g}" for q in sorted(constraint.quantities))
                 return f"{constraint.text}: {values}" if values else constraint.text
         return ""
@@ -191,7 +194,7 @@ class Search:
                 raise SpecError(
                     f"{self._in_vain} candidates and none met all of them; the last broke "
                     f"{trial.reason}",
-                    "constraints",
+                    self._last_broken,
                 )
 
 

@@ -72,7 +72,9 @@ def resolved_constraints(texts: Sequence[str], targets: Sequence[str]) -> tuple[
             for name in read.quantities:
                 spelt = rf"(?<![\w@.-]){re.escape(name)}(?![\w@-])"
                 whole = re.sub(spelt, resolved(name, targets), whole)
-            read = replace(parse_expression(whole, list(FOUND_BY)), text=text)
+            read = replace(
+                parse_expression(whole, list(FOUND_BY)), text=text, path=f"constraints[{i}]"
+            )
         except SpecError as e:
             raise SpecError(f"{text!r}: {e.reason}", f"constraints[{i}]") from None
         found.append(read)

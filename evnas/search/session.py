@@ -120,7 +120,7 @@ class Session:
                 target_index=index,
                 resolution=target.resolution,
                 speed=fields | {"budget_s": self.sweep.spec.targets[index].budget_s},
-                reference=self.space.base.to_dict(),
+                reference=self.sweep.base.to_dict(),
             )
         if ask.phase in ("proxy", "score"):
             assert self.sweep.spec.proxy is not None
@@ -168,9 +168,6 @@ def prepare(sweep: Sweep) -> Session:
     wanted += [q for c in resolved_constraints(spec.constraints, ids) for q in c.quantities]
     trains = any(phase_of(name) == "proxy" for name in wanted)
     scores = tuple(sorted({name for name in wanted if phase_of(name) == "score"}))
-    if (trains or scores) and sweep.spec.proxy is None:
-        need = "a training" if trains else f"{scores[0]}, a score of the proxy's model"
-        raise SpecError(f"an objective or constraint needs {need}; say proxy: {{}}", "proxy")
     if spec.warm_start and spec.strategy.kind in ("ablation", "one_at_a_time"):
         raise SpecError(f"{spec.strategy.kind} proposes its own rows and no others", "warm_start")
     session = Session(
@@ -180,6 +177,8 @@ def prepare(sweep: Sweep) -> Session:
         if not trains:
             raise SpecError("mo_asha needs an objective that training gives", "strategy")
         _must_be_whole_epochs(rungs(spec.strategy, session.full_budget), session.images_per_epoch)
+    # what cannot start is said before a study is opened
+    session.search(History(objectives=session.spec.objectives, full_budget=session.full_budget))
     return session
 
 

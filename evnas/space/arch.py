@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import math
+import re
 import reprlib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, get_args
@@ -221,7 +222,7 @@ def _wording(fault: Any, loc: list[Any], data: Any) -> str:
         name = got.get("kind") if isinstance(got, Mapping) else got
         return f"mixer kind must be one of {MIXERS}, got {name!r}{nearest(str(name), MIXERS)}"
     if kind == "literal_error":
-        hint = nearest(str(got), [s.strip("' ") for s in context["expected"].split(",")])
+        hint = nearest(str(got), re.findall("'([^']*)'", context["expected"]))
         return f"must be {context['expected']}, got {reprlib.repr(got)}{hint}"
     must = _SHORT[kind].format(**context) if kind in _SHORT else fault["msg"]
     return f"{must}, got {reprlib.repr(got)}"

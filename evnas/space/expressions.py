@@ -53,13 +53,15 @@ class Expression:
     fields: tuple[str, ...]
     """The paths it reads, as spelt, without their quantities."""
     _ask: _Node
+    path: str = ""
+    """Where it stands in its file: `space.require[1]`."""
 
     def holds(self, arch: Mapping[str, Any], quantities: Mapping[str, float]) -> bool | None:
         """Whether it holds for the plain form of an architecture; None where that is unknown."""
         try:
             answer = self._ask({**arch, **quantities} if quantities else arch)
         except (TypeError, ZeroDivisionError) as e:
-            raise SpecError(f"cannot be worked out ({e})", self.text) from None
+            raise SpecError(f"{self.text!r}: cannot be worked out ({e})", self.path) from None
         return None if answer is None else bool(answer)
 
 

@@ -143,9 +143,11 @@ class _Reading:
             first_at[name] = line
         self.loader.flatten_mapping(node)  # `<<: *fragment` mixes a fragment in; own keys win
         data = {}
-        for key, child in node.value:
+        for i, (key, child) in enumerate(node.value):
             here = (*place, key.value)
             self.lines[spell(here)] = first_at.get(key.value, node.start_mark.line + 1)
+            # objectives are a list, also where the file spells them as a mapping
+            self.lines.setdefault(spell((*place, i)), self.lines[spell(here)])
             data[key.value] = self.value(child, here)
         return data
 

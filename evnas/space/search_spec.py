@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -234,13 +235,21 @@ class WarmStart(_Spec):
         return self
 
 
+def _condition(text: str) -> str:
+    try:
+        parse_expression(text, list(FOUND_BY))
+    except SpecError as e:
+        raise ValueError(f"{text!r}: {e.reason}") from None
+    return text
+
+
 class SearchSpec(_Spec):
     """All of the search part, as a sweep mounts it."""
 
     space: SpaceSpec
     strategy: StrategySpec
     objectives: tuple[ObjectiveSpec, ...] = Field(min_length=2, max_length=4)
-    constraints: tuple[str, ...] = ()
+    constraints: tuple[Annotated[str, AfterValidator(_condition)], ...] = ()
     budget: BudgetSpec
     confirm: ConfirmSpec | None = None
     warm_start: tuple[WarmStart, ...] = ()
@@ -256,16 +265,6 @@ class SearchSpec(_Spec):
         if isinstance(value, Mapping):
             return [{"metric": metric, "goal": goal} for metric, goal in value.items()]
         return value
-
-    @field_validator("constraints")
-    @classmethod
-    def _are_conditions(cls, texts: tuple[str, ...]) -> tuple[str, ...]:
-        for text in texts:
-            try:
-                parse_expression(text, list(FOUND_BY))
-            except SpecError as e:
-                raise ValueError(f"{text!r}: {e.reason}") from None
-        return texts
 
     @field_validator("objectives")
     @classmethod

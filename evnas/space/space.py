@@ -7,7 +7,7 @@ anybody proposes comes through `check`.
 import itertools
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evnas.errors import SpecError
@@ -15,7 +15,8 @@ from evnas.space.arch import ArchSpec
 from evnas.space.axes import COUNT, Axis, compile_axes
 from evnas.space.domains import Value
 from evnas.space.expressions import Expression, parse_expression
-from evnas.space.paths import assign, diff, spell
+from evnas.space.outside import first_difference, foreign_value, wrong_count
+from evnas.space.paths import assign, spell
 from evnas.space.plain import Plain, look
 from evnas.space.search_spec import SpaceSpec
 from evnas.space.writing import Writer
@@ -44,9 +45,14 @@ class SearchSpace:
     """A base, axes over it, and conditions. Build one with `from_spec`."""
 
     def __init__(
-        self, *, base: ArchSpec, raw: Plain, axes: list[Axis], require: list[Expression]
+        self,
+        *,
+        base: ArchSpec | SpecError,
+        raw: Plain,
+        axes: list[Axis],
+        require: list[Expression],
     ) -> None:
-        self.base = base
+        self._base = base
         self.axes = tuple(axes)
         self.by_key = {axis.key: axis for axis in axes}
         self.require = tuple(require)
@@ -59,22 +65,36 @@ class SearchSpace:
                 self._ordered.setdefault(axis.order, []).append(axis)
 
     @classmethod
-    def from_spec(cls, spec: SpaceSpec, base: ArchSpec) -> "SearchSpace":
-        """Compile a space over `base`. Raises SpecError whose path starts with `space`."""
-        raw = base.to_dict()
+    def from_spec(cls, spec: SpaceSpec, whole: ArchSpec) -> "SearchSpace":
+        """Compile a space over `whole`. Raises SpecError whose path starts with `space`."""
+        base: ArchSpec | SpecError = whole
+        raw = whole.to_dict()
         for path, value in spec.set.items():
             try:
                 assign(raw, path, value)
             except SpecError as e:
                 raise SpecError(e.reason, f"space.set.{path}") from None
+        if spec.set:
+            base = _fixed(raw, spec.set)
         axes = compile_axes(spec, raw)
         require = []
         for i, text in enumerate(spec.require):
             try:
-                require.append(parse_expression(text))
+                require.append(replace(parse_expression(text), path=f"space.require[{i}]"))
             except SpecError as e:
                 raise SpecError(f"{e.path!r}: {e.reason}", f"space.require[{i}]") from None
         return cls(base=base, raw=raw, axes=axes, require=require)
+
+    @property
+    def base(self) -> ArchSpec:
+        """The architecture that the axes vary, with what `set` fixes.
+
+        Raises:
+            SpecError: at `space.set`, where that is no architecture before the axes are set too.
+        """
+        if isinstance(self._base, ArchSpec):
+            return self._base
+        raise self._base
 
     def active(self, point: Mapping[str, Value]) -> Iterator[Axis]:
         """The axes that exist in a point, parents first."""
@@ -222,7 +242,7 @@ class SearchSpace:
     def encode(self, arch: ArchSpec) -> Point | str:
         """The point that means `arch`, always the same one; or why the space does not hold it."""
         raw = arch.to_dict()
-        reason = self._outside(raw)
+        reason = foreign_value(self.axes, raw)
         for point in itertools.islice(self._spellings(raw, {}, 0), _MOST_SPELLINGS):
             if not self.is_ordered(point):
                 reason = reason or "a list is out of the order that the space asks for"
@@ -233,8 +253,8 @@ class SearchSpace:
             elif found == arch:
                 return point
             else:
-                reason = reason or self._difference(found, arch)
-        return reason or self._misfit(raw)
+                reason = reason or first_difference(self.axes, found, arch)
+        return reason or wrong_count(self.axes, raw)
 
     def _spellings(self, raw: Plain, point: Point, at: int) -> Iterator[Point]:
         """Points that could mean `raw`, the likeliest first.
@@ -267,23 +287,12 @@ class SearchSpace:
             return list(axis.domain.values)
         return [first]
 
-    def _outside(self, raw: Plain) -> str:
-        """The first axis of the root whose domain lacks what the architecture has there."""
-        for axis in self.axes:
-            for place in axis.places if axis.parent in ("", COUNT) and axis.fixed is None else ():
-                value = look(raw, place)
-                scalar = isinstance(value, str | int | float)
-                if scalar and axis.key != COUNT and value not in axis.domain:
-                    return f"{spell(place)} is {value}, not among {axis.domain.spell()}"
-        return ""
 
-    def _difference(self, found: ArchSpec, arch: ArchSpec) -> str:
-        path, here, there = diff(found, arch)[0]
-        for axis in self.axes:
-            own = axis.fixed is None and path in map(spell, axis.places)
-            if (own or path == axis.order) and there not in axis.domain:
-                return f"{path} is {there}, not among {axis.domain.spell()}"
-        return f"{path} is {there}, which the space holds at {here}"
-
-    def _misfit(self, raw: Plain) -> str:
-        return f"{len(raw['stages'])} stages are not among {self.by_key[COUNT].domain.spell()}"
+def _fixed(raw: Plain, fixed: Mapping[str, Any]) -> ArchSpec | SpecError:
+    """The base with what `set` fixes; why that is no architecture, for those who ask for it."""
+    try:
+        return ArchSpec.from_dict(raw)
+    except SpecError as e:
+        if e.path in fixed:
+            return SpecError(e.reason, f"space.set.{e.path}")
+        return SpecError(f"must leave an architecture of the base; {e}", "space.set")

@@ -1,12 +1,13 @@
 """Pydantic's complaints about a sweep file in our words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from evnas.errors import SpecError, nearest
 from evnas.space.arch import first_fault
+from evnas.space.paths import spell
 from evnas.space.sweep_parts import DATA_SETS, PATTERNS
 
 _SHORT = {"dict_type": "must be a mapping", "string_type": "must be text"}
@@ -15,14 +16,16 @@ _SHORT = {"dict_type": "must be a mapping", "string_type": "must be text"}
 def sweep_fault(error: ValidationError, data: Any, model: type[BaseModel]) -> SpecError:
     """The first complaint about `data`; `model` knows which keys may stand where."""
     fault = error.errors(include_url=False)[0]
-    told = first_fault(error, data)
-    if told.path.startswith("proxy.data."):
+    told = SpecError(first_fault(error, data).reason, _path(fault["loc"], fault["type"], data))
+    if fault["loc"][:2] == ("proxy", "data") and len(fault["loc"]) > 2:
         return SpecError(
             f"must be one of {', '.join(DATA_SETS)} or {{folder: PATH}}, got {fault['input']!r}",
             "proxy.data",
         )
     if fault["type"] in _SHORT:
         return SpecError(f"{_SHORT[fault['type']]}, got {fault['input']!r:.60}", told.path)
+    if fault["type"] in ("too_short", "too_long"):
+        return SpecError(_length(fault["ctx"]), told.path)
     if fault["type"] == "string_pattern_mismatch":
         must = PATTERNS.get(fault["ctx"]["pattern"], fault["ctx"]["pattern"])
         return SpecError(f"must be {must}, got {fault['input']!r}", told.path)
@@ -33,6 +36,28 @@ def sweep_fault(error: ValidationError, data: Any, model: type[BaseModel]) -> Sp
             f"unknown key{nearest(name, known)} (known here: {', '.join(known)})", told.path
         )
     return told
+
+
+def _path(loc: Sequence[str | int], kind: str, data: Any) -> str:
+    """Where `loc` is in the file: without pydantic's names of alternatives and of short forms."""
+    place: list[str | int] = []
+    for at, part in enumerate(loc):
+        if isinstance(data, Mapping) and isinstance(part, int) and part < len(data):
+            part = list(data)[part]  # objectives are a list, also where they are spelt `x: max`
+        known = isinstance(data, Mapping) and part in data
+        known |= isinstance(data, list) and isinstance(part, int) and part < len(data)
+        if known:
+            data = data[part]
+        if known or (kind == "missing" and at == len(loc) - 1):
+            place.append(part)
+    return spell(tuple(place))
+
+
+def _length(context: Mapping[str, Any]) -> str:
+    least, most = context.get("min_length"), context.get("max_length")
+    bound = f"at least {least}" if least is not None else f"at most {most}"
+    entries = "entry" if (most if least is None else least) == 1 else "entries"
+    return f"must have {bound} {entries}, got {context['actual_length']}"
 
 
 def _keys(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:

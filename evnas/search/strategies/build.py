@@ -11,7 +11,7 @@ from evnas.search.strategies.halving import Halving
 from evnas.search.strategies.warm import After, seeds
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry
-from evnas.space.located import read_arch
+from evnas.space.located import LocatedError, read_arch
 from evnas.space.search_spec import StrategySpec
 from evnas.space.space import SearchSpace
 
@@ -92,7 +92,13 @@ def _around(spec: StrategySpec, space: SearchSpace) -> Ablation:
 def _base(spec: StrategySpec, space: SearchSpace) -> ArchSpec:
     if not spec.base:
         return space.base
-    return read_arch(Path(spec.base)) if spec.base.endswith(".yaml") else entry(spec.base).arch
+    try:
+        is_file = spec.base.endswith((".yaml", ".yml"))
+        return read_arch(Path(spec.base)) if is_file else entry(spec.base).arch
+    except LocatedError:  # a fault inside that file
+        raise
+    except SpecError as e:
+        raise SpecError(e.reason, "strategy.base") from None
 
 
 def rungs(spec: StrategySpec, full_budget: float) -> tuple[float, ...]:

@@ -27,7 +27,7 @@ class Features:
             self._first[axis.key] = size
             size += 1 if axis.domain.ordered else len(axis.domain)
         self._size = size
-        self._stages = 8 if COUNT in space.by_key else len(space.base.stages)
+        self._stages = 8 if COUNT in space.by_key else len(space.plain({})["stages"])
 
     def __call__(self, point: Point, raw: Mapping[str, Any]) -> NDArray[np.float64]:
         """(F,) for a point and the plain form of its architecture."""
