@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from evnas.kernels.precision import accumulation_dtype, widen
+from evnas.kernels.product import product
 
 
 def nc_ssd_cpu(
@@ -13,8 +14,9 @@ def nc_ssd_cpu(
     acc = accumulation_dtype(v, delta, B, C)
     value = _per_head(widen(v, acc), delta.shape[1])
     gamma = _gamma(delta, A_log, acc)
-    state = (value * gamma).view(v.shape) @ widen(B, acc).transpose(1, 2)
-    y = (value * D.to(acc)[:, None, None]).view(v.shape).baddbmm_(state, widen(C, acc))
+    state = product((value * gamma).view(v.shape), widen(B, acc).transpose(1, 2))
+    y = product(state, widen(C, acc))
+    _per_head(y, delta.shape[1]).addcmul_(value, D.to(acc)[:, None, None])
     return y, state
 
 
@@ -33,10 +35,10 @@ def nc_ssd_cpu_backward(
     acc, heads = state.dtype, delta.shape[1]
     value, g = _per_head(widen(v, acc), heads), widen(gy, acc)
     gamma = _gamma(delta, A_log, acc)  # (Bt, heads, 1, L)
-    gS = torch.baddbmm(g_state.to(acc), g, widen(C, acc).transpose(1, 2))  # (Bt, Ci, N)
-    gC = state.transpose(1, 2) @ g
-    gB = gS.transpose(1, 2) @ (value * gamma).view(v.shape)
-    g_weighted = _per_head(gS @ widen(B, acc), heads)  # gradient of gamma * v
+    gS = product(g, widen(C, acc).transpose(1, 2)).add_(g_state)  # (Bt, Ci, N)
+    gC = product(state.transpose(1, 2).contiguous(), g)
+    gB = product(gS.transpose(1, 2).contiguous(), (value * gamma).view(v.shape))
+    g_weighted = _per_head(product(gS, widen(B, acc)), heads)  # gradient of gamma * v
     g_gamma = (g_weighted * value).sum(2)
     gD = (_per_head(g, heads) * value).sum((0, 2, 3))
     gv = g_weighted.mul_(gamma).addcmul_(_per_head(g, heads), D.to(acc)[:, None, None])
