@@ -67,6 +67,18 @@ class Served:
 
 
 @pytest.fixture(scope="session")
+def serve() -> type[Served]:
+    """How to run a dashboard over a folder of one's own."""
+    return Served
+
+
+@pytest.fixture(scope="session")
+def watch() -> "type[Watched]":
+    """How to open pages that are watched, for as long as one wants."""
+    return Watched
+
+
+@pytest.fixture(scope="session")
 def served(results: Path) -> Iterator[Served]:
     """The dashboard over `results`."""
     server = Served(results)
@@ -231,6 +243,7 @@ def page(shared: tuple[Watched, Page], served: Served) -> Iterator[Page]:
     pages, found = shared
     found.set_viewport_size({"width": 1280, "height": 900})
     found.emulate_media(color_scheme="light")
+    found.evaluate("scrollTo(0, 0)")  # the test before may have gone down to the table
     found.mouse.move(0, 0)
     found.goto(f"{served.url}/#study=made")
     drawn(found)
@@ -242,8 +255,9 @@ SETTLED = """() => {
     const { done, of } = EV.about.reading, plot = document.querySelector('#figure-front .plot');
     if (!of || done < of || EV.data.lastId < of || !plot?._fullLayout) return false;
     const standing = EV.standing(), range = EV.viewOf(standing, EV.publishedMarks(standing.axes));
-    const { xaxis, yaxis } = plot._fullLayout;
-    return [...xaxis.range, ...yaxis.range].every((v, i) => Math.abs(v - range[i]) < 1e-6); }"""
+    const { xaxis, yaxis } = plot._fullLayout, box = EV.frontBox(EV.views.front);
+    const drawn = [...xaxis.range, ...yaxis.range, xaxis._length, yaxis._length];
+    return [...range, box.width, box.height].every((v, i) => Math.abs(v - drawn[i]) < 1e-6); }"""
 """The study is read to its end, and the chart shows all of it: nothing moves any more."""
 
 

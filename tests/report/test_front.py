@@ -147,7 +147,8 @@ def test_tied_are_those_that_no_member_dominates_surely(page: Page) -> None:
 def test_a_third_objective_is_colour_and_counts_for_the_front(page: Page, results: Path) -> None:
     page.select_option("#axis-z", "params_m")
     page.wait_for_function(
-        "document.querySelector('#figure-front .plot').data.some((t) => t.marker?.showscale)"
+        """() => document.querySelector('#figure-front .plot').data
+            .some((t) => t.marker?.showscale)"""
     )
     reader = StudyReader(results / "made")
     reader.read_all()

@@ -134,7 +134,7 @@ def test_a_large_study_grows_before_the_eyes(
             store.append(record)
     want = f"{before + len(labels)} of {40 + len(labels)} trials"
     expect(page.locator("#filter-says")).to_have_text(want)
-    page.wait_for_function("EV.data.lastId === EV.about.reading.of")
+    page.wait_for_function("() => EV.data.lastId === EV.about.reading.of")
     front = page.evaluate("EV.standing().front.map((r) => EV.data.text.label[r])")
     assert page.evaluate("EV.isPart()") and labels & set(front)
 

@@ -1,0 +1,153 @@
+"""An ablation beside its published table in a browser: cells, verdicts, ranks."""
+
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from reader_of_pages import saved, serious
+
+from evnas.record import Measurement, Record
+from evnas.space.published import published_table
+from evnas.store import Store
+from evnas.sweep import load_sweep
+
+SWEEP = load_sweep(Path(__file__).parents[2] / "sweeps" / "table_c.yaml")
+PRINTED = published_table("EfficientViM", "C")
+TARGET = "cpu-torch-224-b16-float32"
+RIGHT = {label: 1500 + 7 * i for i, label in enumerate("ABCDEFGHIJ")}
+"""Correct answers of each row over 2,000 held-out images, made up."""
+
+
+def records() -> Iterator[Record]:
+    """Eleven rows; each is as fast beside A as printed but for C, and L diverged."""
+    for row in SWEEP.candidates:
+        about: dict[str, Any] = {
+            "label": row.label,
+            "digest": row.digest,
+            "arch": row.to_dict(),
+            "status": "complete",
+        }
+        printed = PRINTED[row.label]
+        counts = {
+            "params": 1e6 * (printed.number("params_m") or 0),
+            "macs": 1e9 * (printed.number("flops_g") or 0),
+        }
+        yield Record(**about, phase="count", values=counts)
+        ratio = (printed.number("throughput_img_s") or 0) / 17005 * (2 if row.label == "C" else 1)
+        spread = [1 + 0.001 * i for i in range(-3, 4)]
+        found = {"throughput_img_s": 200 * ratio, "latency_ms": 80 / ratio}
+        found |= {"throughput_ratio": ratio} if row.label != "A" else {}
+        conditions = {"batch_size": 16, "warnings": []}
+        yield Record(
+            **about,
+            phase="speed",
+            target=TARGET,
+            measurements={
+                k: Measurement(k, tuple(v * s for s in spread), conditions)
+                for k, v in found.items()
+            },
+            details={"target_index": 0},
+        )
+        if row.label not in RIGHT:
+            yield Record(**about | {"status": "diverged"}, phase="proxy", budget=3200.0)
+            continue
+        right = RIGHT[row.label]
+        bits = f"{(1 << 2000) - (1 << (2000 - right)):0500x}"
+        yield Record(
+            **about,
+            phase="proxy",
+            budget=3200.0,
+            values={"top1_percent": right / 20, "held_out_images": 2000.0},
+            details={"correct_hex": bits},
+        )
+
+
+@pytest.fixture(scope="module")
+def ablation(
+    tmp_path_factory: pytest.TempPathFactory, serve: Any, chromium: Browser, watch: Any
+) -> Iterator[Page]:
+    """The page of an ablation that reproduces a table."""
+    folder = tmp_path_factory.mktemp("ablation")
+    sweep = SWEEP.spec.to_dict()
+    with Store.create(folder / "table_c" / "study.db", sweep=sweep, environment={}) as store:
+        for record in records():
+            store.append(record)
+    server, pages = serve(folder), watch(chromium)
+    page = pages.open(f"{server.url}/#study=table_c&view=reproduction")
+    yield page
+    pages.close()
+    pages.check()
+    server.stop()
+
+
+@pytest.fixture
+def panel(ablation: Page) -> Page:
+    """Its Reproduction panel, drawn."""
+    ablation.evaluate("EV.choose({ view: 'reproduction', filter: null })")
+    expect(
+        ablation.locator("#figure-reproduction-throughput_ratio .main-svg").first
+    ).to_be_visible()
+    return ablation
+
+
+def test_each_row_stands_beside_print_with_its_verdict(panel: Page) -> None:
+    table = panel.get_by_role("region", name="Published beside measured")
+    expect(table.locator("tbody tr")).to_have_count(11)
+    row = table.locator("tbody tr", has=panel.locator("button:text-is('B')"))
+    expect(row).to_contain_text("printed 0.703: matches")
+    expect(table.locator("td.verdict.matches").first).to_be_visible()
+    row = table.locator("tbody tr", has=panel.locator("button:text-is('C')"))
+    expect(row.locator("td.verdict", has_text="printed 0.575")).to_contain_text("differs by +0.5")
+    row = table.locator("tbody tr", has=panel.locator("button:text-is('L')"))
+    expect(row).to_contain_text("diverged")
+    expect(panel.locator("main")).to_contain_text("EfficientViM, Table C, beside this machine")
+
+
+def test_ranks_stand_with_interval_beside_those_of_flops(panel: Page) -> None:
+    rows = panel.get_by_role("region", name="Rank correlations").locator("tbody tr")
+    told = [line.locator("td").all_inner_texts() for line in rows.all()]
+    names = rows.locator("th").all_inner_texts()
+    assert {"FLOPs against published images/s", "FLOPs against published top-1"} < set(names)
+    assert sum(name.startswith("measured images/s against") for name in names) == 1
+    for tau, low, high, n in told:
+        assert -1 <= float(low) <= float(tau) <= float(high) <= 1 and int(n) >= 10
+
+
+def test_figures_pair_print_with_measurement(panel: Page) -> None:
+    points = panel.evaluate(
+        """() => { const figure = document.querySelector('#figure-reproduction-throughput_ratio');
+            const t = figure.querySelector('.plot').data.find((t) => t.name === 'rows');
+            return t.customdata.map((label, i) => [label, t.x[i], t.y[i]]); }"""
+    )
+    found = {label: (x, y) for label, x, y in points}
+    for label, (x, y) in found.items():
+        assert y == pytest.approx(2 * x if label == "C" else x, abs=0.002), label
+    assert {"B", "C", "L"} <= found.keys()
+
+
+def test_the_table_has_what_was_printed_with_its_verdict(ablation: Page) -> None:
+    ablation.evaluate("EV.choose({ view: 'front' })")
+    row = ablation.locator("#trials tbody tr", has=ablation.locator("button:text-is('C')"))
+    expect(row.locator("td.verdict.differs").last).to_have_text("0.575 · differs")
+    table = list(csv.DictReader(io.StringIO(saved(ablation, "#save-csv"))))
+    printed = next(key for key in table[0] if key.startswith("printed") and "ratio" in key.lower())
+    assert {line["label"]: line[printed] for line in table}["B"] == "0.703 · matches"
+
+
+def test_an_ablation_has_no_search_panel(ablation: Page) -> None:
+    assert ablation.locator("#tab-search").count() == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing_serious_in_it(
+    panel: Page, axe: str, *, scheme: Any, width: int
+) -> None:
+    panel.emulate_media(color_scheme=scheme)
+    panel.set_viewport_size({"width": width, "height": 900})
+    panel.wait_for_function(f"() => document.documentElement.scrollWidth <= {width}", timeout=5000)
+    assert serious(panel, axe) == []
