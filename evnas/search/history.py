@@ -37,6 +37,10 @@ class History:
 
     def take(self, record: Record) -> Trial:
         """Add a record, and return its trial."""
+        return self.settle(self.learn(record))
+
+    def learn(self, record: Record) -> Trial:
+        """Add a record to its trial, which the front does not see before it is settled."""
         trial = self.trials.get(record.label)
         if trial is None:
             trial = Trial(
@@ -45,9 +49,15 @@ class History:
             self.trials[record.label] = trial
             self.begin(record.label, record.digest)
         trial.take(record)
-        if record.phase == "proxy" or trial.ended is not None:
+        if record.phase == "proxy":
             self.promised.pop(record.label, None)
         self.device_seconds += record.seconds
+        return trial
+
+    def settle(self, trial: Trial) -> Trial:
+        """Take note of how a trial stands: ended, complete, or neither."""
+        if trial.ended is not None:
+            self.promised.pop(trial.label, None)
         if trial.ended is None and trial.label not in self._complete_labels:
             vector = trial.vector(self.objectives)
             if vector is not None and trial.budget >= self.full_budget:

@@ -77,8 +77,6 @@ class Search:
     running: dict[str, Ask] = field(default_factory=dict)
     _meter: Meter = field(init=False)
     _in_vain: int = 0
-    _last_broken: str = "constraints"
-    """Where the constraint stands that was broken last."""
 
     def __post_init__(self) -> None:
         self._meter = Meter(self.budget)
@@ -106,6 +104,8 @@ class Search:
                 found += self._begin(proposal)
             elif self.running or found:  # what is under way may give it something to say
                 break
+            elif not (self.over or full) and self.all_in_vain():
+                raise self.hopeless()
             else:
                 self.over = self.over or full or "the strategy has nothing more to propose"
         return found
@@ -165,11 +165,12 @@ class Search:
     def take(self, record: Record) -> Record:
         """Judge a record by the constraints, learn from it, and give back what is to be stored."""
         del self.running[record.label]
-        trial = self.history.take(record)
+        trial = self.history.learn(record)
         broken = self._broken(trial) if record.status == "complete" else ""
         if broken:
             record = replace(record, status="infeasible", error=broken)
             trial.ended, trial.reason = "infeasible", broken
+        self.history.settle(trial)  # judged first: what breaks a constraint is on no front
         if trial.ended is not None:
             self.goals.pop(record.label, None)
         self._count_in_vain(trial)
@@ -180,7 +181,6 @@ class Search:
         known = trial.quantities()
         for constraint in self.constraints:
             if constraint.holds(trial.arch, known) is False:
-                self._last_broken = constraint.path
                 values = ", ".join(f"{q} is {known[q]:.6g}" for q in sorted(constraint.quantities))
                 return f"{constraint.text}: {values}" if values else constraint.text
         return ""
@@ -191,11 +191,21 @@ class Search:
         if self._in_vain >= 0 and trial.ended == "infeasible":
             self._in_vain += 1
             if self._in_vain >= HOPELESS:
-                raise SpecError(
-                    f"{self._in_vain} candidates and none met all of them; the last broke "
-                    f"{trial.reason}",
-                    self._last_broken,
-                )
+                raise self.hopeless()
+
+    def all_in_vain(self) -> bool:
+        """Whether there were candidates, and each broke a constraint."""
+        trials = self.history.trials.values()
+        return bool(trials) and all(t.ended == "infeasible" for t in trials)
+
+    def hopeless(self) -> SpecError:
+        """That no candidate met all constraints, at the one that the last of them broke."""
+        ended = [t for t in self.history.trials.values() if t.ended == "infeasible"]
+        reason = ended[-1].reason
+        path = next((c.path for c in self.constraints if reason.startswith(c.text)), "constraints")
+        return SpecError(
+            f"{len(ended)} candidates and none met all of them; the last broke {reason}", path
+        )
 
 
 def run_search(

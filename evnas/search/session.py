@@ -237,6 +237,8 @@ def _searched(search: Search, store: Store, engine: Engine, *, watch: "_Watch") 
         search, store, engine, make_work=watch.make_work, on_event=watch.take, wall_s=before
     )
     watch.view.say(f"search over: {reason}")
+    if search.all_in_vain():
+        watch.view.say(str(search.hopeless()))
     session = watch.session
     if session.spec.confirm is not None:
         confirm = Confirm(search.history, session.spec.confirm.seeds, session.full_budget)

@@ -1,15 +1,21 @@
 """Searches that cannot be: exit code 2 and one sentence with file, line and path."""
 
+import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from evnas import cli
+from evnas.search.evaluate import Evaluator
 from evnas.search.history import History
-from evnas.search.session import prepare
+from evnas.search.session import prepare, run_search_sweep
+from evnas.search.work import Event, Work
+from evnas.space.sweep_parts import EngineSpec
+from evnas.store import Store
 from evnas.sweep import load_sweep
 
 SPACE = """\
@@ -176,13 +182,19 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
+    (line,) = lines(capsys, monkeypatch, *words)
+    return line
+
+
+def lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str
+) -> list[str]:
     monkeypatch.setattr(sys, "argv", ["evnas", *words])
     with pytest.raises(SystemExit) as caught:
         cli.main()
     printed = capsys.readouterr()
     assert (caught.value.code, printed.out) == (2, "")
-    assert printed.err.count("\n") == 1
-    return printed.err
+    return printed.err.splitlines()
 
 
 @pytest.mark.parametrize("case", IN_THE_FILE)
@@ -248,3 +260,47 @@ def test_an_ablation_starts_from_what_set_fixes() -> None:
     (first,) = session.search(history).strategy.propose(history, 1)
     assert first.origin == "good.csv:2"
     assert first.arch.stages[2].mlp_ratio == 3.0
+
+
+HOPELESS = (
+    "bad.yaml:15: constraints[1]: 54 candidates and none met all of them; the last broke "
+    "macs_g <= 0.0001: macs_g is "
+)
+
+
+class Here:
+    """The evaluator in this process, since a worker's start takes seconds."""
+
+    slots = 1
+
+    def __init__(self, spec: EngineSpec) -> None:
+        self.works: list[Work] = []
+
+    def submit(self, work: Work) -> None:
+        self.works.append(work)
+
+    def wait(self, timeout_s: float) -> list[Event]:
+        return [Evaluator().run(self.works.pop(), lambda fraction, text: None)]
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_search_that_nothing_can_pass_says_so(capsys, monkeypatch):
+    monkeypatch.setattr("evnas.search.runner.engine_for", Here)
+    Path("bad.yaml").write_text(
+        (SPACE + REST + LIMITS + "  - macs_g <= 0.0001\n").replace("trials: 3", "trials: 300")
+    )
+    for _ in range(2):  # and when it is asked for again
+        assert HOPELESS in lines(capsys, monkeypatch, "sweep", "bad.yaml")[-1]
+
+
+def test_what_breaks_a_constraint_with_its_last_phase_is_on_no_front() -> None:
+    Path("bad.yaml").write_text(SPACE + REST + "constraints:\n  - macs_g <= 0.0001\n")
+    sweep = load_sweep(Path("bad.yaml"))
+    folder = run_search_sweep(
+        sweep, results=Path("results"), fresh=False, began=time.monotonic(), engine_for=Here
+    )
+    with Store.read(folder / "study.db") as store:
+        assert {record.status for _, record in store.records()} == {"infeasible"}
+    assert json.loads((folder / "front" / "front.json").read_text())["members"] == []
