@@ -165,36 +165,42 @@ def _axis(
     tie = {} if parent is None else {"parent": parent[0], "parent_values": frozenset({parent[1]})}
     if not isinstance(spec, ChoiceDomain):
         return [Axis(key=key, places=tuple(places), domain=_domain(spec), **tie)]  # type: ignore[arg-type] # mypy joins the two values of `tie`
-    templates: dict[Value, tuple[Any, ...]] = {}
-    fixed: dict[Value, tuple[tuple[Concrete, Any], ...]] = {}
+    branches = {
+        label: _branch(places, label, c, raw=raw, whole=whole) for label, c in spec.choice.items()
+    }
     children: list[Axis] = []
-    for label, content in spec.choice.items():
-        mixed = _branch_table(content, whole)
-        branch = Branch(raw, places, label, sets_kind="kind" in mixed)
-        for rel, value in sorted(mixed.items(), key=lambda item: _kinds_first(item[0])):
-            if isinstance(value, str | int | float):
-                branch.fix(rel, value)
-        for rel, value in mixed.items():
-            if not isinstance(value, str | int | float):
-                children += _axis(
-                    f"{key}:{label}.{rel}",
-                    value,
-                    branch.raw,
-                    whole,
-                    places=branch.resolve(rel),
-                    parent=(key, label),
-                )
-        templates[label] = branch.templates()
-        fixed[label] = tuple(branch.fixed)
+    for label, (branch, varied) in branches.items():
+        for rel, value in varied.items():
+            inside = branch.resolve(rel)
+            name, at = f"{key}:{label}.{rel}", (key, label)
+            children += _axis(name, value, branch.raw, whole, places=inside, parent=at)
     axis = Axis(
         key=key,
         places=tuple(places),
         domain=Domain(tuple(spec.choice), ordered=False),
-        templates=templates,
-        fixed=fixed,
+        templates={label: branch.templates() for label, (branch, _) in branches.items()},
+        fixed={label: tuple(branch.fixed) for label, (branch, _) in branches.items()},
         **tie,  # type: ignore[arg-type] # as above
     )
     return [axis, *children]
+
+
+def _branch(
+    places: Sequence[Concrete],
+    label: str,
+    content: Mapping[str, DomainSpec],
+    *,
+    raw: Plain,
+    whole: SpaceSpec,
+) -> tuple[Branch, dict[str, DomainSpec]]:
+    """A branch with what it fixes, and what varies in it."""
+    table = _branch_table(content, whole)
+    branch = Branch(raw, places, label, sets_kind="kind" in table)
+    for rel, value in sorted(table.items(), key=lambda item: _kinds_first(item[0])):
+        if isinstance(value, str | int | float):
+            branch.fix(rel, value)
+    scalars = (str, int, float)
+    return branch, {rel: v for rel, v in table.items() if not isinstance(v, scalars)}
 
 
 def _kinds_first(rel: str) -> tuple[bool, int]:
