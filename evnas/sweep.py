@@ -124,6 +124,9 @@ class Sweep:
         resolved = self.spec.to_dict()
         for free in ("title", "engine", "name", "quick"):
             del resolved[free]
+        for target in resolved["targets"]:
+            if target["mode"] == "inference":  # studies from before there were modes go on
+                del target["mode"]
         return {**resolved, "digests": {c.label: c.digest for c in self.candidates}}
 
 

@@ -32,21 +32,28 @@ def bench(
         Literal["float32", "bfloat16", "float16"], typer.Option("--precision")
     ] = "float32",
     form: Annotated[Literal["plain", "deployed"], typer.Option("--form")] = "plain",
+    mode: Annotated[
+        Literal["inference", "training"],
+        typer.Option("--mode", help="A call is a forward; or forward, loss and backward."),
+    ] = "inference",
     budget_s: Annotated[float, typer.Option("--budget-s", min=0.1, help="Seconds.")] = 8.0,
     json: AsJson = False,
 ) -> None:
     """Measure a model's throughput under the protocol of sweeps."""
     from evnas.search.bench import bench as measured
-    from evnas.space.sweep_parts import TargetSpec
+    from evnas.search.bench import bench_target
 
-    spec = TargetSpec(
-        device=device,
-        runtime=runtime,
-        resolution=resolution,
-        batch_size=batch_size or "auto",
-        precision=precision,
-        form=form,
-        budget_s=budget_s,
+    spec = bench_target(
+        {
+            "device": device,
+            "runtime": runtime,
+            "resolution": resolution,
+            "batch_size": batch_size or "auto",
+            "precision": precision,
+            "form": form,
+            "mode": mode,
+            "budget_s": budget_s,
+        }
     )
     found = measured(_plain(arch), spec, base=None if base is None else _plain(base))
     emit(found.to_dict(), found.text(), json)

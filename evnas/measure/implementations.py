@@ -17,12 +17,16 @@ def implementations(model: nn.Module, images: torch.Tensor) -> dict[str, str]:
     Where dispatch chooses differently for maps of different size, both stand: `cpu+triton`.
 
     Args:
-        model: takes `images`, in eager mode.
+        model: takes `images`, in eager mode; run as for evaluation, and left in its mode.
         images: (B, 3, H, W); one of them is run, for its maps' sizes.
     """
-    noting = _Noting()
-    with torch.inference_mode(), noting:
-        model(images[:1])
+    noting, training = _Noting(), model.training
+    try:
+        model.eval()  # one image is too few for batch norms that learn
+        with torch.inference_mode(), noting:
+            model(images[:1])
+    finally:
+        model.train(training)
     found: dict[str, set[str]] = {}
     for name, dtype, elements in noting.seen:
         ran = implementation_in_use(name, images.device, dtype, elements=elements * len(images))

@@ -1,4 +1,4 @@
-"""Peak memory of one forward, in MiB."""
+"""Peak memory of one call, a forward or a training step, in MiB."""
 
 import torch
 from torch import nn
@@ -8,18 +8,18 @@ from evnas.measure.stopwatch import Call
 
 METHODS = {
     "cuda": "weights, buffers and input, plus what torch.cuda.max_memory_allocated rises by in "
-    "one forward",
-    "cpu": "weights, buffers and input, plus the peak of torch's CPU allocations in one forward; "
+    "one call",
+    "cpu": "weights, buffers and input, plus the peak of torch's CPU allocations in one call; "
     "what a maths library takes without asking torch is not included",
 }
 """How `peak_mib` was found; goes into the conditions."""
 
 
 def peak_mib(call: Call, model: nn.Module, images: torch.Tensor) -> float:
-    """The most memory that one forward holds at a time, with its weights and input.
+    """The most memory that one call holds at a time, with its weights and input.
 
     Args:
-        call: one forward of `model` on `images`.
+        call: one forward or training step of `model` on `images`.
         images: (B, 3, H, W); its device decides the method (`METHODS`).
     """
     resident = _bytes(images) + sum(

@@ -1,9 +1,10 @@
 """The measuring protocol: warm up until settled, then rounds, every sample kept.
 
-A *call* is one forward of a batch. A *sample* is the mean time of as many calls in a row as make
-it longer than `least_sample_s`. A *round* is one sample alone, or four in the order base,
-candidate, candidate, base, so that a drift of the machine cancels out of the ratio. A spoiled
-round is taken again, and what it found is kept in the conditions.
+A *call* is one forward of a batch, or one training step on it: forward, loss, backward. A
+*sample* is the mean time of as many calls in a row as make it longer than `least_sample_s`. A
+*round* is one sample alone, or four in the order base, candidate, candidate, base, so that a
+drift of the machine cancels out of the ratio. A spoiled round is taken again, and what it found
+is kept in the conditions.
 """
 
 import statistics

@@ -15,7 +15,7 @@ from evnas.measure.implementations import implementations
 from evnas.measure.lane import Lane, lane_for
 from evnas.measure.memory import METHODS, peak_mib
 from evnas.measure.protocol import Protocol, guarded, time_alternating, time_forward
-from evnas.measure.runtimes import RUNTIMES
+from evnas.measure.runtimes import call_for
 from evnas.measure.runtimes.torch_eager import eager
 from evnas.measure.stopwatch import Call, stopwatch_for
 from evnas.measure.target import Target
@@ -47,15 +47,16 @@ class Speed:
     implementations: Mapping[str, str]
     """State-space operator -> the implementation of it that ran."""
     breakdown: Breakdown | None
-    """Where the time goes; None where the runtime does not run the model part by part."""
+    """Where a forward's time goes; None where the runtime does not run the model part by part,
+    and in training."""
 
 
 def prepare(model: nn.Module, target: Target) -> Subject:
     """Move a model to the target's device and build the call that runs it there.
 
     Args:
-        model: takes (B, 3, S, S); put into eval mode here. Its form (plain or deployed) has to
-            be the target's already.
+        model: takes (B, 3, S, S); put into the mode of the target here, eval or train. Its form
+            (plain or deployed) has to be the target's already.
         target: resolved, with an integer batch size (`Target.resolved`, `Target.with_batch`).
 
     Raises:
@@ -71,11 +72,11 @@ def prepare(model: nn.Module, target: Target) -> Subject:
 
     def build() -> Subject:
         device = torch.device(target.device)
-        placed = model.eval().to(device)
+        placed = model.train(target.mode == "training").to(device)
         generator = torch.Generator().manual_seed(0)
         shape = (batch, 3, target.resolution, target.resolution)
         images = torch.randn(shape, generator=generator).to(device)
-        call = RUNTIMES[target.runtime](placed, images, target)
+        call = call_for(placed, images, target)
         if device.type == "cuda":
             call()  # compiles kernels for these shapes, minutes that no warm-up has
         return Subject(placed, images, call, target)
@@ -100,7 +101,7 @@ def measure_speed(
         lane_timeout_s: how long to wait for other work of ours to make way.
 
     Raises:
-        OutOfMemory: a forward does not fit.
+        OutOfMemory: a call does not fit.
         MeasurementError: the lane stayed taken, or the two targets differ.
     """
     target = candidate.target
@@ -116,7 +117,7 @@ def measure_speed(
         peak = _peak(candidate)
         ran = implementations(candidate.model, candidate.images)
         split = None
-        if target.runtime == "torch":
+        if target.runtime == "torch" and target.mode == "inference":
             split = breakdown(candidate.call, candidate.model, target.device)
     conditions = {
         **measurements["latency_ms"].conditions,

@@ -1,4 +1,4 @@
-"""What a speed is measured on: device, runtime, batch, resolution, precision and form."""
+"""What a speed is measured on: device, runtime, batch, resolution, precision, form and mode."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -6,19 +6,26 @@ from typing import Literal, get_args
 import torch
 
 from evnas.errors import MeasurementError, nearest
+from evnas.space.sweep_parts import training_fault
 
 Runtime = Literal["torch", "compile", "cuda_graph", "onnx"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Form = Literal["plain", "deployed"]
+Mode = Literal["inference", "training"]
 
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 FORMS: tuple[Form, ...] = get_args(Form)
+MODES: tuple[Mode, ...] = get_args(Mode)
 
 LARGEST_BATCH = {"cpu": 16, "cuda": 256}
 """The papers' own: EfficientViM Table E measures CPUs at 16 and GPUs at 256 images."""
 LARGEST_CALL_MACS = {"cpu": 8e9, "cuda": 2e12}
 """What one forward may cost: about 0.2 s on two CPU cores, 0.1 s on a data-centre GPU."""
+TRAINING_FORWARDS = 3
+"""A training step's cost in forwards: the backward takes the products of two."""
+LEAST_TRAINING_BATCH = 2
+"""What `auto` takes at least in training: a batch norm of pooled maps refuses a single image."""
 WHOLE_BUDGET_S = 8.0
 """Below, `auto` batches shrink with the time of a row, so that it still holds several rounds."""
 
@@ -38,14 +45,21 @@ class Target:
     """Side of the square input, in pixels."""
     batch_size: int | Literal["auto"] = "auto"
     precision: Precision = "float32"
-    """Below float32 the forward runs under autocast, the weights stay float32."""
+    """Below float32 the forward runs under autocast; weights, and their gradients in training,
+    stay float32."""
     form: Form = "plain"
     """`deployed` folds batch norms into convolutions before the forward is timed."""
+    mode: Mode = "inference"
+    """What one call is: a forward, or in `training` a forward, loss and backward."""
 
     def __post_init__(self) -> None:
         _one_of("runtime", self.runtime, RUNTIMES)
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("form", self.form, FORMS)
+        _one_of("mode", self.mode, MODES)
+        fault = training_fault(runtime=self.runtime, form=self.form)
+        if self.mode == "training" and fault:
+            raise MeasurementError(fault)
         if self.resolution < 1:
             raise MeasurementError(f"resolution must be at least 1, got {self.resolution}")
         if self.batch_size != "auto" and self.batch_size < 1:
@@ -57,10 +71,14 @@ class Target:
 
     @property
     def id(self) -> str:
-        """`cpu-torch-224-b16-float32`; `-deployed` is added for that form."""
+        """`cpu-torch-224-b16-float32`; `-deployed` or `-train` is added for that form or mode."""
         device = self.device.replace(":", "")
         parts = [device, self.runtime, str(self.resolution), f"b{self.batch_size}", self.precision]
-        return "-".join([*parts, "deployed"] if self.form == "deployed" else parts)
+        if self.form == "deployed":
+            parts.append("deployed")
+        if self.mode == "training":
+            parts.append("train")
+        return "-".join(parts)
 
     @property
     def device_type(self) -> str:
@@ -82,10 +100,13 @@ class Target:
         return replace(self, device=device)
 
     def with_batch(self, macs: float, *, budget_s: float = WHOLE_BUDGET_S) -> "Target":
-        """The same with `batch_size: auto` settled for a model of `macs` per image."""
+        """The same with `batch_size: auto` settled for a model of `macs` per image, forward."""
         if self.batch_size != "auto":
             return self
-        return replace(self, batch_size=auto_batch(self.device_type, macs, budget_s=budget_s))
+        if self.mode == "inference":
+            return replace(self, batch_size=auto_batch(self.device_type, macs, budget_s=budget_s))
+        batch = auto_batch(self.device_type, TRAINING_FORWARDS * macs, budget_s=budget_s)
+        return replace(self, batch_size=max(LEAST_TRAINING_BATCH, batch))
 
 
 def auto_batch(device_type: str, macs: float, *, budget_s: float = WHOLE_BUDGET_S) -> int:

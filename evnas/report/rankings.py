@@ -44,13 +44,14 @@ def _pairs(
 ) -> Iterator[tuple[str, str, str]]:
     """Name, key of the measured column, key of the column whose printed figures order."""
     alike = all(c.resolution is None and c.batch_size is None for c in sweep.candidates)
-    mine = "throughput_ratio" if alike else "throughput_img_s"
     keys = {column.key for column in columns}
     for column in columns:
         quantity, at, target = column.key.partition("@")
         name = f"measured {column.head} against published"
-        if quantity == "throughput_img_s" and f"throughput_ratio{at}{target}" in keys:
-            yield name, f"{mine}{at}{target}", column.key
+        mode = "train_" if quantity.startswith("train_") else ""
+        rate, ratio = f"{mode}throughput_img_s", f"{mode}throughput_ratio"
+        if quantity == rate and f"{ratio}{at}{target}" in keys:
+            yield name, f"{ratio if alike else rate}{at}{target}", column.key
         elif quantity == "peak_ratio" or (
             quantity == "throughput_ratio" and not _is_printed("throughput_img_s", lines)
         ):

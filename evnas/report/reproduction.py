@@ -13,6 +13,7 @@ _FIGURES = {
     "params_m": "Parameters, M",
     "flops_g": "FLOPs, G",
     "throughput_ratio": "Throughput, ratio to the reference row",
+    "train_throughput_ratio": "Training throughput, ratio to the reference row",
     "peak_ratio": "Peak memory, ratio to the reference row",
     "top1_difference": "Top-1, difference to the reference row, points",
 }

@@ -27,8 +27,9 @@ class Column:
 
     key: str
     """`params_m`, `flops_g`, `throughput_img_s`, `throughput_ratio`, `peak_mib`, `peak_ratio`,
-    `top1_percent`, `top1_difference`, a printed latency's name; those of a second target and
-    on have `@N` behind."""
+    `train_throughput_img_s`, `train_throughput_ratio`, `top1_percent`, `top1_difference`, a
+    printed latency's name; those of a mode's second target and on have `@N` behind, N from the
+    place among all targets, counted from 0."""
     head: str
     digits: int
     signed: bool = False
@@ -79,9 +80,14 @@ def columns_of(sweep: Sweep, printed: Mapping[str, PublishedRow]) -> list[Column
 
 
 def _columns_on(sweep: Sweep, target: int, wanted: set[str]) -> list[Column]:
-    behind = f"@{target}" if target else ""
-    on = f", target {target + 1}" if len(sweep.spec.targets) > 1 else ""
+    behind = _behind(sweep, target)
+    on = f", target {target + 1}" if len(_of_same_mode(sweep, target)) > 1 else ""
     ratio = f"ratio to {sweep.reference.label}"
+    if sweep.spec.targets[target].mode == "training":
+        return [
+            Column(f"train_throughput_img_s{behind}", f"training images/s{on}", 1),
+            Column(f"train_throughput_ratio{behind}", f"training, {ratio}{on}", 3),
+        ]
     found = [
         Column(f"throughput_img_s{behind}", f"images/s{on}", 1),
         Column(f"throughput_ratio{behind}", f"{ratio}{on}", 3),
@@ -90,6 +96,16 @@ def _columns_on(sweep: Sweep, target: int, wanted: set[str]) -> list[Column]:
         found.append(Column(f"peak_mib{behind}", f"peak memory (MiB){on}", 0))
         found.append(Column(f"peak_ratio{behind}", f"memory, {ratio}{on}", 3))
     return found
+
+
+def _behind(sweep: Sweep, target: int) -> str:
+    """What stands behind the keys of a target's columns: nothing for its mode's first one."""
+    return "" if _of_same_mode(sweep, target)[0] == target else f"@{target}"
+
+
+def _of_same_mode(sweep: Sweep, target: int) -> list[int]:
+    targets = sweep.spec.targets
+    return [i for i, other in enumerate(targets) if other.mode == targets[target].mode]
 
 
 def _quantities(sweep: Sweep, printed: Mapping[str, PublishedRow]) -> set[str]:
@@ -112,7 +128,7 @@ def cells_of(
     for target in range(len(results.sweep.spec.targets)):
         timed = Timed(results, candidate, target, printed)
         latencies = [q for q, source in sources.items() if source == target]
-        cells |= _timed(timed, latencies, behind=f"@{target}" if target else "")
+        cells |= _timed(timed, latencies, behind=_behind(results.sweep, target))
     for quantity in LATENCIES:
         if quantity not in sources:
             cells[quantity] = print_only(row.printed.get(quantity, "") if row else "")
@@ -127,9 +143,14 @@ def cells_of(
 
 
 def _timed(timed: Timed, latencies: Sequence[str], *, behind: str) -> dict[str, Cell]:
-    printed = timed.printed_ratio("throughput_img_s")
+    printed = timed.printed_ratio(timed.quantity)
     for quantity in latencies:
         printed = printed or timed.printed_ratio(quantity, inverse=True)
+    if timed.spec.mode == "training":
+        return {
+            f"train_throughput_img_s{behind}": throughput(timed),
+            f"train_throughput_ratio{behind}": throughput_ratio(timed, printed),
+        }
     return {
         f"throughput_img_s{behind}": throughput(timed),
         f"throughput_ratio{behind}": throughput_ratio(timed, printed),

@@ -1,4 +1,4 @@
-"""Cells of what is timed on a target: throughput, peak memory, latency.
+"""Cells of what is timed on a target: throughput, in inference or training, memory, latency.
 
 Absolute figures of another machine are not comparable; a ratio to the reference row, of both
 under one protocol, is.
@@ -13,6 +13,7 @@ from evnas.report.results import Results, ended
 from evnas.report.verdicts import Verdict, against_reference, not_comparable, printed_ratio
 from evnas.space.candidate import Candidate
 from evnas.space.published import LATENCIES, PublishedRow
+from evnas.space.sweep_parts import TargetSpec
 
 LEAST_ROUNDS = 5
 """Below, an interval says nothing and no verdict is given on a ratio."""
@@ -29,6 +30,17 @@ class Timed:
     target: int
     printed: Printed
     """The table's rows by name."""
+
+    @property
+    def spec(self) -> TargetSpec:
+        """The target as the sweep says it."""
+        return self.results.sweep.spec.targets[self.target]
+
+    @property
+    def quantity(self) -> str:
+        """The printed throughput that is measured here."""
+        training = self.spec.mode == "training"
+        return "train_throughput_img_s" if training else "throughput_img_s"
 
     @property
     def record(self) -> Record | None:
@@ -62,7 +74,7 @@ class Timed:
 
 def throughput(timed: Timed) -> Cell:
     """Images a second."""
-    text, record = timed.text("throughput_img_s"), timed.record
+    text, record = timed.text(timed.quantity), timed.record
     if record is None:
         return Cell(published=text, status=timed.status)
     found = timed.results.throughput(timed.candidate, record).interval()
@@ -131,15 +143,16 @@ def latency(timed: Timed, quantity: str) -> Cell:
 
 
 def latency_targets(results: Results) -> dict[str, int]:
-    """Printed latency -> the target that measures it, of those that one does."""
+    """Printed latency, of a forward -> the target that measures it, of those that one does."""
     targets = results.sweep.spec.targets
+    forwards = [i for i, target in enumerate(targets) if target.mode == "inference"]
     found = {}
-    for i in reversed(range(len(targets))):
+    for i in reversed(forwards):
         if results.device(i).startswith("cuda"):
             found["gpu_ms_per_img"] = i
         elif results.device(i) == "cpu":
             found["cpu_ms_per_batch"] = i
-    named = [i for i, target in enumerate(targets) if target.device == "cpu"]
+    named = [i for i in forwards if targets[i].device == "cpu"]
     if named:  # rather than an `auto` that a machine without a GPU takes for a CPU
         found["cpu_ms_per_batch"] = named[0]
     return found

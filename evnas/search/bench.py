@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
 from evnas.errors import MeasurementError
 from evnas.record import Record
 from evnas.search.evaluate import Evaluator
 from evnas.search.work import Work
-from evnas.space.arch import ArchSpec
+from evnas.space.arch import ArchSpec, first_fault
 from evnas.space.candidate import Candidate
 from evnas.space.sweep_parts import TargetSpec
 
@@ -36,6 +38,14 @@ class Benched:
             lines.append(f"peak_mib: {self.record.values['peak_mib']:.1f}")
         lines += self.record.details["conditions"]["warnings"]
         return "\n".join(lines)
+
+
+def bench_target(fields: Mapping[str, Any]) -> TargetSpec:
+    """A target from a command's options. Raises SpecError for what cannot be measured."""
+    try:
+        return TargetSpec.model_validate(fields)
+    except ValidationError as e:
+        raise first_fault(e, fields) from None
 
 
 def bench(

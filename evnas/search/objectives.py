@@ -26,7 +26,9 @@ def resolved(name: str, targets: Sequence[str]) -> str:
         if wish:
             raise SpecError(f"{metric} does not depend on a target, got @{wish}")
         return name
-    fitting = [t for t in targets if not wish or t == wish or wish in _names(t)]
+    fitting = [t for t in targets if not wish or wish in _names(t)]
+    if wish in targets:  # it may also begin the id of a deployed or training target
+        fitting = [wish]
     if len(fitting) != 1:
         problem = "names no target" if not fitting else "names several targets"
         raise SpecError(f"{name!r} {problem}; write {metric}@ID with one of {', '.join(targets)}")

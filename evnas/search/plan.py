@@ -1,6 +1,7 @@
 """From a sweep to its work, phase by phase, in the order in which it is done."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from evnas.measure.target import DeviceMissing, Target
@@ -118,6 +119,7 @@ def settled(spec: TargetSpec, candidate: Candidate, *, macs: float, counted: int
         batch_size=candidate.batch_size or spec.batch_size,
         precision=spec.precision,
         form=spec.form,
+        mode=spec.mode,
     )
     macs_each = macs * (target.resolution / counted) ** 2
     return target.resolved().with_batch(macs_each, budget_s=spec.budget_s)
@@ -135,8 +137,7 @@ def _reference_first(sweep: Sweep) -> list[Candidate]:
 
 def target_fields(target: Target) -> dict[str, Any]:
     """A target as plain data, for `Work.speed`."""
-    names = ("device", "runtime", "resolution", "batch_size", "precision", "form")
-    return {name: getattr(target, name) for name in names}
+    return asdict(target)
 
 
 def _work(

@@ -112,14 +112,13 @@ class Session:
         if ask.phase == "speed":
             index = [t.id for t in self.targets].index(ask.target)
             target = self.targets[index]
-            names = ("device", "runtime", "resolution", "batch_size", "precision", "form")
-            fields = {name: getattr(target, name) for name in names}
+            budget_s = self.sweep.spec.targets[index].budget_s
             return Work(
                 **shared,
                 target=ask.target,
                 target_index=index,
                 resolution=target.resolution,
-                speed=fields | {"budget_s": self.sweep.spec.targets[index].budget_s},
+                speed=plan.target_fields(target) | {"budget_s": budget_s},
                 reference=self.sweep.base.to_dict(),
             )
         if ask.phase in ("proxy", "score"):

@@ -16,6 +16,7 @@ CONVENTIONS: Mapping[str, Family] = {
     "EfficientVMamba": "efficientvmamba",
 }
 """A paper's own way of counting FLOPs."""
+TRAINING_RUNTIMES = ("torch", "compile")
 DATA_SETS = ("fashion-mnist-12k", "fashion-mnist")
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -48,6 +49,16 @@ class PublishedSpec(SweepPart):
         return self
 
 
+def training_fault(*, runtime: str, form: str) -> str:
+    """Why no training step can be timed on such a target; "" where one can."""
+    if form != "plain":
+        return f"mode training needs form plain, since a folded batch norm is gone; got {form}"
+    if runtime not in TRAINING_RUNTIMES:
+        known = " or ".join(TRAINING_RUNTIMES)
+        return f"mode training needs runtime {known}, which run a backward; got {runtime}"
+    return ""
+
+
 class TargetSpec(SweepPart):
     """What throughput is measured on; `evnas.measure.target` says what each field means."""
 
@@ -59,8 +70,17 @@ class TargetSpec(SweepPart):
     batch_size: int | Literal["auto"] = "auto"
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     form: Literal["plain", "deployed"] = "plain"
+    mode: Literal["inference", "training"] = "inference"
+    """`training` times forward, loss and backward in place of a forward."""
     budget_s: float = Field(default=8.0, gt=0)
     """Wall time of warm-up and rounds for one row."""
+
+    @model_validator(mode="after")
+    def _can_be_trained(self) -> Self:
+        fault = training_fault(runtime=self.runtime, form=self.form)
+        if self.mode == "training" and fault:
+            raise ValueError(fault)
+        return self
 
 
 class FolderData(SweepPart):

@@ -8,6 +8,7 @@ import yaml
 from evnas.errors import SpecError
 from evnas.search.history import History
 from evnas.search.loop import Ask
+from evnas.search.objectives import resolved_objectives
 from evnas.search.session import Session, prepare
 from evnas.space.catalog import entry
 from evnas.space.paths import diff, edit
@@ -78,3 +79,25 @@ def test_a_winner_is_ablated_from_its_file(tmp_path):
     first, second = found.search(history).strategy.propose(history, 2)
     assert (first.arch, first.origin, first.seeds) == (winner, "base", (0, 1))
     assert len(diff(winner, second.arch)) == 1
+
+
+def test_an_objective_may_be_the_throughput_of_a_training():
+    forward, step = "cpu-torch-224-b2-float32", "cpu-torch-224-b2-float32-train"
+    both = {"device": "cpu", "batch_size": 2}
+    found = session(
+        strategy={"kind": "random"},
+        targets=[both, both | {"mode": "training"}],
+        objectives={f"throughput_img_s@{step}": "max", f"throughput_img_s@{forward}": "max"},
+        constraints=["latency_ms@train < 100"],
+    )
+    metrics = [o.metric for o in resolved_objectives(found.spec.objectives, [forward, step])]
+    assert metrics == [f"throughput_img_s@{step}", f"throughput_img_s@{forward}"]
+    ask = Ask(label="1", arch=found.space.base, phase="speed", target=step)
+    work = found.work(ask)
+    assert work.speed is not None
+    assert (work.target, work.speed["mode"]) == (step, "training")
+    with pytest.raises(SpecError, match="names several targets"):
+        session(
+            targets=[both, both | {"mode": "training"}],
+            objectives={"params_m": "min", "latency_ms": "min"},
+        )

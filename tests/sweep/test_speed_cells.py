@@ -10,7 +10,7 @@ import pytest
 from evnas.record import Measurement, Record
 from evnas.report.ablation import Ablation, ablation
 from evnas.report.tables import as_csv, as_latex, as_markdown, as_text
-from evnas.sweep import Sweep, load_sweep
+from evnas.sweep import Sweep, load_sweep, sweep_of
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 
@@ -190,11 +190,56 @@ def test_every_written_form_has_the_columns(memory, table_e):
     assert any(rank.name.startswith("measured memory") for rank in memory.ranks)
 
 
-def test_training_throughput_is_shown_as_printed():
-    table = ablation(load_sweep(SWEEPS / "vmamba_table_15.yaml"), [], {})
-    assert "train_throughput_img_s" in {column.key for column in table.columns}
-    printed = [line.cells["train_throughput_img_s"].published for line in table.lines]
-    assert len(printed) == 3 and all(printed)
+def test_training_throughput_that_nothing_measures_is_shown_as_printed():
+    data = load_sweep(SWEEPS / "vmamba_table_15.yaml").spec.to_dict()
+    table = ablation(sweep_of(data | {"targets": data["targets"][:1]}), [], {})
+    assert "train_throughput_ratio" not in {column.key for column in table.columns}
+    cells = [line.cells["train_throughput_img_s"] for line in table.lines]
+    assert [(c.published, c.status) for c in cells] == [
+        (text, "print only") for text in ("571", "570", "577")
+    ]
+
+
+@pytest.fixture
+def training() -> Ablation:
+    """VMamba's Table 12: a forward on the first target, a training step on the second."""
+    sweep = load_sweep(SWEEPS / "vmamba_table_12.yaml")
+    forward, step = "cpu-torch-224-b1-float32", "cpu-torch-224-b2-float32-train"
+    records = [
+        timed(sweep, "d1", target=forward, img_s=9.0),
+        timed(sweep, "d1", target=step, index=1, img_s=2.0),
+        timed(sweep, "d4", target=forward, img_s=7.0, ratio=0.856),
+        timed(sweep, "d4", target=step, index=1, img_s=1.2, ratio=0.6, base_ms=(1e3, 1e3)),
+        timed(sweep, "d8", target=step, index=1, img_s=1.6, ratio=0.787),
+    ]
+    return ablation(sweep, records, {})
+
+
+def test_training_throughput_stands_beside_what_a_training_step_took(training):
+    heads = {column.key: column.head for column in training.columns}
+    assert heads["train_throughput_img_s"] == "training images/s"
+    assert heads["train_throughput_ratio"] == "training, ratio to d1"
+    assert heads["throughput_img_s"] == "images/s"
+    assert not any("@" in key for key in heads)
+    step, forward = (
+        cell(training, "d4", key) for key in ("train_throughput_img_s", "throughput_img_s")
+    )
+    assert (step.value, step.published) == (pytest.approx(1.2), "382")
+    assert (forward.value, forward.published) == (pytest.approx(7.0), "1147")
+    assert str(step.verdict).startswith("not comparable: A100, batch 128 in print; cpu, batch 2")
+    assert cell(training, "d1", "train_throughput_img_s").value == pytest.approx(2.0)  # beside d4
+    assert cell(training, "d2", "train_throughput_img_s").status == "not run"
+
+
+def test_the_ratio_of_training_steps_is_compared_with_the_printed_one(training):
+    assert cell(training, "d4", "train_throughput_ratio").published == "0.823"  # 382 / 464
+    assert told(training, "d4", "train_throughput_ratio") == "same direction: by -0.223"
+    assert told(training, "d8", "train_throughput_ratio") == "matches"
+    assert cell(training, "d4", "throughput_ratio").published == "0.856"  # 1147 / 1340
+    assert told(training, "d4", "throughput_ratio") == "matches"
+    assert told(training, "d1", "train_throughput_ratio") == ""  # itself
+    assert "training, ratio to d1" in as_markdown(training)
+    assert any(rank.name.startswith("measured training images/s") for rank in training.ranks)
 
 
 def test_the_reference_has_its_speed_beside_the_other_rows():

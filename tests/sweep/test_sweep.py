@@ -64,6 +64,16 @@ def complaint(tmp_path, text, **options):
         ("rows: {A: {timm: x, arch: y}}\n", "x.yaml:3: rows.A: a row has one of arch, timm"),
         ("rows: {A: {timm: x, norm: ln}}\n", "rows.A.norm: a row with timm takes no changes"),
         ("rows: {A: {resolution: big}}\n", "rows.A.resolution: must be a whole number over 0"),
+        (
+            "rows: {A: {}}\ntargets:\n  - {device: cpu}\n  - {mode: training, form: deployed}\n",
+            "x.yaml:6: targets[1]: mode training needs form plain, since a folded batch norm is "
+            "gone; got deployed",
+        ),
+        (
+            "rows: {A: {}}\ntargets:\n  - {mode: training, runtime: onnx}\n",
+            "x.yaml:5: targets[0]: mode training needs runtime torch or compile, which run a "
+            "backward; got onnx",
+        ),
         ("rows: {A: 3}\n", "x.yaml:3: rows.A: must be a mapping, got 3"),
         ("rows: {A: {}}\nseeds: [1, 1]\n", "seeds must differ"),
         ("", "a sweep has either rows"),
@@ -131,6 +141,14 @@ def test_targets_mean_what_measuring_knows():
     assert fields["runtime"].annotation == target.Runtime
     assert set(fields["precision"].annotation.__args__) == set(target.PRECISIONS)
     assert fields["form"].annotation == target.Form
+    assert fields["mode"].annotation == target.Mode
+
+
+def test_studies_from_before_there_were_modes_go_on():
+    plain = load_sweep(SWEEPS / "vmamba_table_15.yaml")
+    stored = plain.identity()["targets"]
+    assert ["mode" in of for of in stored] == [False, True]
+    assert plain.spec.to_dict()["targets"][0]["mode"] == "inference"
 
 
 def test_base_from_a_file(tmp_path):
