@@ -1,8 +1,8 @@
 """Every published sweep ends with its whole table, on the path of `evnas sweep`, cut down.
 
 Each distinct architecture of a file is counted at its printed resolution, timed at 32 pixels and
-trained for two steps; small tables time their training steps too. Rows that differ from another by their resolution alone are left to the
-counts (tests/measure/test_verify.py).
+trained for two steps; small tables time their training steps too. Rows that differ from another
+by their resolution alone are left to the counts (tests/measure/test_verify.py).
 """
 
 import time
