@@ -124,9 +124,7 @@ class Sweep:
         resolved = self.spec.to_dict()
         for free in ("title", "engine", "name", "quick"):
             del resolved[free]
-        for target in resolved["targets"]:
-            if target["mode"] == "inference":  # studies from before there were modes go on
-                del target["mode"]
+        resolved["targets"] = [target.identity() for target in self.spec.targets]
         return {**resolved, "digests": {c.label: c.digest for c in self.candidates}}
 
 
@@ -164,8 +162,7 @@ def load_sweep(
 def sweep_of(data: Mapping[str, Any], *, source: str = "sweep") -> Sweep:
     """A sweep from plain data, such as what a store holds."""
     located = Located(source, dict(data))
-    spec = _validated(located)
-    return _sweep(spec, located)
+    return _sweep(_validated(located), located)
 
 
 def quickened(spec: SweepSpec) -> SweepSpec:

@@ -1,7 +1,7 @@
 """The parts of a sweep file as data: published table, target, proxy, engine."""
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -74,6 +74,10 @@ class TargetSpec(SweepPart):
     """`training` times forward, loss and backward in place of a forward."""
     budget_s: float = Field(default=8.0, gt=0)
     """Wall time of warm-up and rounds for one row."""
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data, less the usual mode: studies from before there were modes go on."""
+        return self.model_dump(mode="json", exclude={"mode"} if self.mode == "inference" else None)
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
