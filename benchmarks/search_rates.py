@@ -7,6 +7,7 @@ trials stored (30,000 records), each after one more. About four minutes; the las
 
 import argparse
 import json
+import os
 import platform
 import random
 import statistics
@@ -88,6 +89,8 @@ def main() -> None:
     parser.add_argument("--stored", type=int, default=STORED)
     parser.add_argument("--write", action="store_true", help="keep the JSON in results/reference")
     args = parser.parse_args()
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":
+        parser.error("set OPENBLAS_NUM_THREADS=1: CPU time counts BLAS's waiting threads too")
     space = space_of(SPACE)
     rates = candidates_a_second(space)
     found: dict[str, Any] = {

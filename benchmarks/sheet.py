@@ -73,7 +73,8 @@ def sheet(name: str, args: argparse.Namespace, precisions: list[str]) -> Sheet:
     """Open the sheet of a benchmark and begin a run: settings, ceilings, conditions."""
     if args.threads:
         torch.set_num_threads(args.threads)
-    device, memory = torch.device(args.device), keep_freed_memory()
+    device = torch.device(args.device)
+    memory = "as the C library has it" if args.memory == "default" else keep_freed_memory()
     torch.backends.cudnn.benchmark = device.type == "cuda"  # for every form and peer alike
     today = datetime.date.today().isoformat()
     path = args.out / f"{name}_{device.type}_{today}{args.suffix}.json"
@@ -121,6 +122,13 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
         choices=("wall", "cpu"),
         default="wall",
         help="cpu: this process's CPU time, for one thread on a machine that others use too",
+    )
+    parser.add_argument(
+        "--memory",
+        choices=("kept", "default"),
+        default="kept",
+        help="kept: freed memory stays with the process, as evnas measures; default: as in any "
+        "other program, where large maps are fetched from the system anew",
     )
     parser.add_argument("--out", type=Path, default=Path("results/reference"))
     parser.add_argument("--suffix", default="", help="added to the name of the JSON file")

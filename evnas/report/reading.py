@@ -18,7 +18,7 @@ from evnas.report.snapshot import Snapshot, snapshot
 from evnas.store import Store
 from evnas.sweep import sweep_of
 
-LARGE = 30_000
+LARGE = 15_000
 """Trials up to which a page is sent the whole study."""
 RECORDS = 4
 """Records a trial, about: how large a study will be is guessed by while it is read."""

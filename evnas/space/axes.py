@@ -1,7 +1,7 @@
 """From a space's YAML to its axes: every place resolved once, every branch with what it sets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evnas.errors import SpecError, nearest
@@ -43,13 +43,13 @@ class Axis:
     order: str = ""
     """The path of an `increasing` or `decreasing` list that it is an entry of."""
     descending: bool = False
+    stage: int | None = field(init=False)
+    """The stage it belongs to; None for what concerns several or none."""
 
-    @property
-    def stage(self) -> int | None:
-        """The stage it belongs to; None for what concerns several or none."""
+    def __post_init__(self) -> None:
         stages = {p[1] for p in self.places if len(p) > 1 and p[0] == "stages"}
         alone = len(stages) == 1 and all(p[0] == "stages" for p in self.places)
-        return int(next(iter(stages))) if alone else None
+        object.__setattr__(self, "stage", int(next(iter(stages))) if alone else None)
 
 
 def compile_axes(spec: SpaceSpec, raw: Plain) -> list[Axis]:

@@ -59,11 +59,12 @@ class Halving:
         self, history: History, aims: Mapping[str, float], model: Surrogate | None
     ) -> Proposal | None:
         """`aims`: the budget of trainings under way; they hold their place on that rung."""
+        known = [t for t in _newest(history) if self._is_known(t, history)]
+        heights = [self._height(t.budget) for t in known]
+        aimed = {t.label: self._height(max(t.budget, aims.get(t.label, 0))) for t in known}
         for rung in reversed(range(len(self.rungs))):
-            here = [t for t in _newest(history) if self._is_at(t, history, rung)]
-            risen = {
-                t.label for t in here if self._height(max(t.budget, aims.get(t.label, 0))) > rung
-            }
+            here = [t for t, height in zip(known, heights, strict=True) if height >= rung]
+            risen = {t.label for t in here if aimed[t.label] > rung}
             if len(risen) >= len(here) // self.eta:
                 continue
             order = best_first(self._vectors(here, history, rung, model=model))
@@ -80,11 +81,9 @@ class Halving:
     def _height(self, budget: float) -> int:
         return sum(budget >= rung for rung in self.rungs)
 
-    def _is_at(self, trial: Trial, history: History, rung: int) -> bool:
-        """Whether a trial has what rung `rung` is sorted by."""
-        if trial.ended is not None or self._height(trial.budget) < rung:
-            return False
-        return all(
+    def _is_known(self, trial: Trial, history: History) -> bool:
+        """Whether a trial has what the lowest rung is sorted by."""
+        return trial.ended is None and all(
             trial.value(o.metric) is not None
             for o in history.objectives
             if phase_of(o.metric) != "proxy"
