@@ -48,8 +48,11 @@ def test_a_forward_is_timed_in_alternation_with_its_base(tmp_path):
     speed = measure_speed(wide, base, protocol=QUICK, lane=Lane("cpu", tmp_path))
     found = {name: m.samples for name, m in speed.measurements.items()}
     mine, theirs = found["latency_ms"], found["base_latency_ms"]
-    assert found["throughput_ratio"] == pytest.approx(  # two of each a round, from one moment
-        [sum(theirs[i : i + 2]) / sum(mine[i : i + 2]) for i in range(0, len(mine), 2)]
+    assert (
+        found["throughput_ratio"]
+        == pytest.approx(  # two of each a round, from one moment
+            [sum(theirs[i : i + 2]) / sum(mine[i : i + 2]) for i in range(0, len(mine), 2)]
+        )
     )
     with pytest.raises(MeasurementError, match="must share a target"):
         measure_speed(prepare(model(), target(batch_size=1)), base, lane=Lane("cpu", tmp_path))
