@@ -72,10 +72,12 @@ def test_settings_beside_the_weights_are_read_past(
 ) -> None:
     yacs = ModuleType("yacs.config")
     yacs.CfgNode = CfgNode  # type: ignore[attr-defined] # a module made here
+    monkeypatch.setitem(sys.modules, "yacs", ModuleType("yacs"))
     monkeypatch.setitem(sys.modules, "yacs.config", yacs)
     state = weights("vmamba_tiny_s1l8")
     settings = {"config": CfgNode(MODEL=CfgNode(NAME="x")), "args": Namespace(lr=1e-3)}
     torch.save({"model": state, "epoch": 300, **settings}, tmp_path / "t.pth")
+    monkeypatch.setitem(sys.modules, "yacs", None)  # from here on it cannot be imported
     monkeypatch.delitem(sys.modules, "yacs.config")
     model = load_official("vmamba_tiny_s1l8", tmp_path / "t.pth")
     assert torch.equal(to_official(model)["classifier.head.bias"], state["classifier.head.bias"])
