@@ -1,7 +1,7 @@
 """State-space operators: for each one a definition in plain torch and fast implementations.
 
 Every operator takes `impl`: "auto" (the best that runs on the tensor's device), or "reference",
-"cpu" or "triton" by name.
+"cpu", "numba" (the scans) or "triton" by name.
 """
 
 from .channel_layer_norm import channel_layer_norm as channel_layer_norm

@@ -2,8 +2,9 @@
 
 `reference` is the definition in plain torch, seen by autograd and compilers as its many parts.
 `cpu` is plain torch too, vectorised, with a backward of its own; it runs on any device and is
-what `auto` takes wherever Triton cannot run. `triton` is for NVIDIA GPUs, or for CPU tensors in
-Triton's interpreter. A named implementation never gives way to another one.
+what `auto` takes wherever nothing faster can run. `numba` is for scans on a CPU, compiled when
+first called. `triton` is for NVIDIA GPUs, or for CPU tensors in Triton's interpreter. A named
+implementation never gives way to another one.
 """
 
 import functools
@@ -18,10 +19,12 @@ import torch
 
 from evnas.errors import KernelUnavailable
 
-Impl = Literal["auto", "reference", "cpu", "triton"]
-Chosen = Literal["cpu", "triton"]
+Impl = Literal["auto", "reference", "cpu", "numba", "triton"]
+Chosen = Literal["cpu", "numba", "triton"]
 IMPLEMENTATIONS: tuple[str, ...] = get_args(Impl)
-TRITON_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+COMPILED_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+NUMBA_OPERATORS: tuple[str, ...] = ()
+"""Those with an implementation compiled by numba."""
 OPERATORS = (
     "selective_scan",
     "ss2d_scan",
@@ -38,9 +41,9 @@ CHOICES_FILE = Path(__file__).with_name("choices.json")
 
 def why_not_triton(device: torch.device, dtype: torch.dtype) -> str | None:
     """None where the Triton kernels can run on such a tensor, else the reason."""
-    if dtype not in TRITON_DTYPES:
-        return f"dtype {dtype} is not supported (float16, bfloat16 and float32 are)"
-    if importlib.util.find_spec("triton") is None:
+    if dtype not in COMPILED_DTYPES:
+        return _unsupported(dtype)
+    if not installed("triton"):
         return "triton is not installed (pip install triton)"
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
@@ -52,34 +55,58 @@ def why_not_triton(device: torch.device, dtype: torch.dtype) -> str | None:
     return f"the tensor is on {device.type}, not on an NVIDIA GPU"
 
 
+def why_not_numba(device: torch.device, dtype: torch.dtype) -> str | None:
+    """None where the scans compiled by numba can run on such a tensor, else the reason."""
+    if dtype not in COMPILED_DTYPES:
+        return _unsupported(dtype)
+    if not installed("numba"):
+        return "numba is not installed (pip install numba)"
+    if device.type != "cpu":
+        return f"the tensor is on {device.type}, not on a CPU"
+    return None
+
+
+@functools.cache
+def installed(package: str) -> bool:
+    """Whether a package can be imported; looked up once, as every call of an operator asks."""
+    return importlib.util.find_spec(package) is not None
+
+
+def _unsupported(dtype: torch.dtype) -> str:
+    return f"dtype {dtype} is not supported (float16, bfloat16 and float32 are)"
+
+
 def interpreting() -> bool:
     """Whether Triton kernels run in its interpreter (TRITON_INTERPRET=1), a debugging aid."""
     return os.environ.get("TRITON_INTERPRET", "0") == "1"
 
 
-def require(impl: str, x: torch.Tensor) -> None:
-    """Refuse an implementation that is unknown or that cannot run on `x`.
+def require(op_name: str, impl: str, x: torch.Tensor) -> None:
+    """Refuse an implementation that is unknown, or that cannot run the operator on `x`.
 
     Raises:
         ValueError: `impl` is none of IMPLEMENTATIONS.
-        KernelUnavailable: "triton" was asked for where it cannot run.
+        KernelUnavailable: "numba" or "triton" was asked for where it cannot run.
     """
+    if impl not in IMPLEMENTATIONS:
+        raise ValueError(f"impl must be one of {IMPLEMENTATIONS}, got {impl!r}")
+    reason = None
     if impl == "triton":
         reason = why_not_triton(x.device, x.dtype)
-        if reason is not None:
-            raise KernelUnavailable(f"impl='triton' was asked for, but {reason}")
-    elif impl not in IMPLEMENTATIONS:
-        raise ValueError(f"impl must be one of {IMPLEMENTATIONS}, got {impl!r}")
+    elif impl == "numba" and op_name not in NUMBA_OPERATORS:
+        reason = f"{op_name} has no such implementation"
+    elif impl == "numba":
+        reason = why_not_numba(x.device, x.dtype)
+    if reason is not None:
+        raise KernelUnavailable(f"impl={impl!r} was asked for, but {reason}")
 
 
 def resolve(op_name: str, impl: str, x: torch.Tensor) -> Chosen:
     """What `impl` means for the operator on `x`; for "auto" see `implementation_in_use`."""
     if impl == "auto":
-        if x.device.type != "cuda":
-            return "cpu"
         return implementation_in_use(op_name, x.device, x.dtype, elements=x.numel())
-    require(impl, x)
-    return "triton" if impl == "triton" else "cpu"
+    require(op_name, impl, x)
+    return "triton" if impl == "triton" else "numba" if impl == "numba" else "cpu"
 
 
 def implementation_in_use(
@@ -91,9 +118,10 @@ def implementation_in_use(
 ) -> Chosen:
     """The implementation that `impl="auto"` runs for a tensor of that device and dtype.
 
-    On a GPU where Triton can run it is Triton's, unless `choices.json` holds a measurement of
-    this operator, GPU and size class that says otherwise; `elements` is the size of the
-    operator's first input, without which no measurement is looked up.
+    On a CPU it is numba's for the operators that have one, where numba can run. On a GPU where
+    Triton can run it is Triton's, unless `choices.json` holds a measurement of this operator, GPU
+    and size class that says otherwise; `elements` is the size of the operator's first input,
+    without which no measurement is looked up.
 
     Raises:
         ValueError: no operator has that name.
@@ -101,6 +129,8 @@ def implementation_in_use(
     if op_name not in OPERATORS:
         raise ValueError(f"op_name must be one of {OPERATORS}, got {op_name!r}")
     device = torch.device(device)
+    if op_name in NUMBA_OPERATORS and why_not_numba(device, dtype) is None:
+        return "numba"
     if device.type != "cuda" or why_not_triton(device, dtype) is not None:
         return "cpu"
     if elements is None:

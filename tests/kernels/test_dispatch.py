@@ -26,10 +26,38 @@ def test_every_operator_refuses_before_it_computes(build_call, case, monkeypatch
 
 
 def test_missing_triton_is_named(monkeypatch):
-    monkeypatch.setattr(dispatch.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(dispatch, "installed", lambda package: False)
     with pytest.raises(KernelUnavailable, match="triton is not installed"):
         norm(torch.float32, "triton")
     assert norm(torch.float32, "auto").shape == (1, 2, 3)
+
+
+def test_numba_asked_for_where_it_cannot_run_says_why(monkeypatch):
+    monkeypatch.setattr(dispatch, "NUMBA_OPERATORS", ("ss2d_scan",))
+    monkeypatch.setattr(dispatch, "installed", lambda package: package == "numba")
+    maps = {d: torch.ones(1, device=d) for d in ("cpu", "meta")}
+    dispatch.require("ss2d_scan", "numba", maps["cpu"])
+    with pytest.raises(KernelUnavailable, match=r"impl='numba' .* is on meta, not on a CPU"):
+        dispatch.require("ss2d_scan", "numba", maps["meta"])
+    with pytest.raises(KernelUnavailable, match=r"float64 is not supported"):
+        dispatch.require("ss2d_scan", "numba", maps["cpu"].double())
+    with pytest.raises(KernelUnavailable, match="channel_layer_norm has no such implementation"):
+        norm(torch.float32, "numba")
+    monkeypatch.setattr(dispatch, "installed", lambda package: False)
+    with pytest.raises(KernelUnavailable, match="numba is not installed"):
+        dispatch.require("ss2d_scan", "numba", maps["cpu"])
+
+
+def test_auto_on_a_cpu_takes_numba_for_the_operators_that_have_it(monkeypatch):
+    monkeypatch.setattr(dispatch, "NUMBA_OPERATORS", ("ss2d_scan",))
+    monkeypatch.setattr(dispatch, "installed", lambda package: package == "numba")
+    float32, float64 = torch.ones(1), torch.ones(1, dtype=torch.float64)
+    assert dispatch.resolve("ss2d_scan", "auto", float32) == "numba"
+    assert dispatch.resolve("ss2d_scan", "numba", float32) == "numba"
+    assert dispatch.resolve("ss2d_scan", "auto", float64) == "cpu"
+    assert dispatch.resolve("nc_ssd", "auto", float32) == "cpu"
+    monkeypatch.setattr(dispatch, "installed", lambda package: False)
+    assert dispatch.resolve("ss2d_scan", "auto", float32) == "cpu"
 
 
 def test_unknown_implementation_lists_the_known():
@@ -38,7 +66,7 @@ def test_unknown_implementation_lists_the_known():
 
 
 def test_implementation_in_use():
-    assert kernels.implementation_in_use("ss2d_scan", "cpu", torch.float32) == "cpu"
+    assert kernels.implementation_in_use("nc_ssd", "cpu", torch.float32) == "cpu"
     with pytest.raises(ValueError, match="op_name must be one of"):
         kernels.implementation_in_use("conv", "cpu")
 

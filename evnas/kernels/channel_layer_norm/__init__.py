@@ -42,7 +42,7 @@ def channel_layer_norm(
     for name, vector in (("weight", weight), ("bias", bias)):
         if vector is not None and vector.shape != (x.shape[1],):
             raise ValueError(f"{name} must be ({x.shape[1]},), got {tuple(vector.shape)}")
-    require(impl, x)
+    require("channel_layer_norm", impl, x)
     if impl == "reference":
         return channel_layer_norm_reference(x, weight, bias, eps)
     y: Tensor = channel_layer_norm_op(x, weight, bias, eps, impl)

@@ -46,7 +46,7 @@ def hsm_ssd_compress(
     rows E and F of its supplement's Table C.
     """
     _check_compress(u, dt, B, A, heads)
-    require(impl, u)
+    require("hsm_ssd_compress", impl, u)
     if impl == "reference":
         return hsm_ssd_compress_reference(u, dt, B, A, heads=heads)
     h0: Tensor = hsm_ssd_compress_op(u, dt, B, A, heads, impl)[0]
@@ -74,7 +74,7 @@ def hsm_ssd_expand(h: Tensor, C: Tensor, *, impl: Impl = "auto") -> Tensor:
         raise ValueError(
             f"h must be (Bt, Ch, N) and C (Bt, N, L), got {tuple(h.shape)} and {tuple(C.shape)}"
         )
-    require(impl, h)
+    require("hsm_ssd_expand", impl, h)
     if impl == "reference":
         return hsm_ssd_expand_reference(h, C)
     y: Tensor = hsm_ssd_expand_op(h, C, impl)
@@ -128,7 +128,7 @@ def hsm_ssd(
             f"Q must be (2*Ci, {Ch}), O ({Ch}, Ci) and D (1,), "
             f"got {tuple(Q.shape)}, {tuple(O.shape)} and {tuple(D.shape)}"
         )
-    require(impl, u)
+    require("hsm_ssd", impl, u)
     if impl == "reference":
         return hsm_ssd_reference(u, dt, B, C, A, Q, O, D, heads=heads)
     y, h, *_ = hsm_ssd_op(u, dt, B, C, A, Q, O, D, heads, impl)

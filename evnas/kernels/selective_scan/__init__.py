@@ -48,7 +48,7 @@ def selective_scan(
     Source: Mamba, arXiv 2312.00752, Alg. 2 and eq. 2; zero-order hold for A, Euler for B.
     """
     _check(x, delta, A, B, C, D, delta_bias)
-    require(impl, x)
+    require("selective_scan", impl, x)
     if impl == "reference":
         return selective_scan_reference(
             x, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=delta_softplus

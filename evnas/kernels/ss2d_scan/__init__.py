@@ -62,7 +62,7 @@ def ss2d_scan(
     arXiv 2403.09977, Sec. 4.1 (ES2D).
     """
     _check(u, delta, A, B, C, D, delta_bias, scan, step)
-    require(impl, u)
+    require("ss2d_scan", impl, u)
     if impl == "reference":
         return ss2d_scan_reference(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
     y: Tensor = ss2d_scan_op(u, delta, A, B, C, D, delta_bias, scan, step, impl)
