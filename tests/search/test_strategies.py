@@ -4,7 +4,9 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import optuna
 import pytest
+import torch
 
 from evnas.errors import SpecError
 from evnas.record import Measurement, Record
@@ -13,11 +15,12 @@ from evnas.search.loop import Ask, Search, run_search
 from evnas.search.objectives import resolved_constraints, resolved_objectives
 from evnas.search.strategies.build import build_strategy
 from evnas.search.strategies.importances import importances
+from evnas.search.strategies.optuna_ask import OptunaAsk
 from evnas.search.work import Event, Finished, Work
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry
 from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec, StrategySpec
-from evnas.space.space import SearchSpace
+from evnas.space.space import Point, SearchSpace
 from evnas.store import Store
 
 TARGET = "cpu-torch-224-b16-float32"
@@ -146,6 +149,28 @@ def test_killed_and_resumed_is_as_unbroken(kind: str, new_store: Callable[[str],
     assert len(set(digests)) == len(digests)  # nothing twice
     for trial in search.history.trials.values():
         assert isinstance(SPACE.encode(ArchSpec.from_dict(trial.arch)), dict)
+
+
+def test_gp_keeps_to_one_thread(
+    new_store: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine a thread a core takes minutes for what one does in a second."""
+    at_work: list[int] = []
+    asked = OptunaAsk._asked
+
+    def watched(self: OptunaAsk, study: optuna.Study) -> Point:
+        at_work.append(torch.get_num_threads())
+        return asked(self, study)
+
+    monkeypatch.setattr(OptunaAsk, "_asked", watched)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with new_store("few") as store:
+            searched(store, "gp", Inline(), budget=BudgetSpec(trials=2))
+        assert (set(at_work), torch.get_num_threads()) == ({1}, 3)
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("kind", ["evolution", "tpe", "mo_asha"])

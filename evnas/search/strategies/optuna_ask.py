@@ -6,7 +6,9 @@ sampler is told the point that was evaluated. These samplers do not know branche
 draw at random where a knob is conditional): `evolution` does.
 """
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -60,7 +62,9 @@ class OptunaAsk:
             sampler = self._sampler(rng.getrandbits(31))
             study.sampler = sampler if self._common is None else _Bred(sampler, self._common)
             for _ in range(MOST_ASKS):
-                _, arch = repair(self.space, self._asked(study), rng)
+                with _one_thread() if self.sampler == "gp" else contextlib.nullcontext():
+                    asked = self._asked(study)
+                _, arch = repair(self.space, asked, rng)
                 if arch.digest not in taken:
                     proposal = Proposal(arch=arch, origin=self.sampler)
                     break
@@ -154,6 +158,24 @@ class OptunaAsk:
         with warnings.catch_warnings():  # it says that its signature may change
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             return optuna.samplers.NSGAIIISampler(population_size=self.population, seed=seed)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch keeps to the thread that asks.
+
+    The Gaussian process works in thousands of small steps. With a thread a core each of them
+    waits for all threads, 9 times the CPU time and as many minutes on a busy machine, taken from
+    what the workers measure; and their number would show in the last bits of what is proposed.
+    """
+    import torch  # Optuna's process needs it too; the other samplers do without
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _shared(known: Distributions | None, here: Distributions) -> Distributions:
