@@ -4,7 +4,7 @@ Every complaint names file, line and path. Nothing here runs or measures anythin
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ from evnas.space.candidate import Candidate, candidate_of, named_arch
 from evnas.space.catalog import Family
 from evnas.space.located import Located, LocatedError, parse_yaml, read_arch, read_yaml
 from evnas.space.paths import assign, leaves, spell
-from evnas.space.published import published_table
+from evnas.space.published import PublishedRow, published_table
 from evnas.space.quick import quick_form
 from evnas.space.search_spec import SearchSpec
 from evnas.space.sound import must_be_sound
@@ -73,6 +73,8 @@ class SweepSpec(SweepPart):
             )
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must differ, got {list(self.seeds)}")
+        if self.published is None and any(target.as_printed for target in self.targets):
+            raise ValueError("a target's batch_size printed needs `published`, which is not given")
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -245,7 +247,8 @@ def _sweep(spec: SweepSpec, located: Located) -> Sweep:
         if isinstance(e, LocatedError):
             raise
         raise located.blame(SpecError(e.reason, f"base.{e.path}" if e.path else "base")) from None
-    printed = _printed(spec)
+    table = spec.published
+    printed = published_table(table.paper, table.table) if table is not None else {}
     found: list[Candidate] = []
     for label, row in spec.rows.items():
         try:
@@ -261,22 +264,17 @@ def _sweep(spec: SweepSpec, located: Located) -> Sweep:
     return Sweep(spec, tuple(found), base, located)
 
 
-def _printed(spec: SweepSpec) -> Mapping[str, object]:
-    if spec.published is None:
-        return {}
-    return published_table(spec.published.paper, spec.published.table)
-
-
 def _row(
-    label: str, row: Mapping[str, Any], *, base: ArchSpec, printed: Mapping[str, object]
+    label: str, row: Mapping[str, Any], *, base: ArchSpec, printed: Mapping[str, PublishedRow]
 ) -> Candidate:
     candidate = candidate_of(label, row, base)
-    if printed and candidate.published not in printed:
+    row_in_print = printed.get(candidate.published)
+    if printed and row_in_print is None:
         raise SpecError(
             f"the published table has no row {candidate.published!r}"
             f"{nearest(candidate.published, printed)}; `published: NAME` in the row names another"
         )
-    return candidate
+    return replace(candidate, printed_batch=row_in_print.batch) if row_in_print else candidate
 
 
 def _base(base: str | Mapping[str, Any], folder: Path) -> ArchSpec:

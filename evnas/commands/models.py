@@ -78,7 +78,7 @@ def models(json: AsJson = False) -> None:
                 "resolution": known.resolution,
                 "params": counts.params,
                 "macs": counts.macs[known.family],
-                "published_top1_percent": published_top1(known.published),
+                "published_top1_percent": published_top1(known.published_top1 or known.published),
                 "official": known.official,
                 "digest": known.arch.digest,
             }

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from evnas.record import Record
 from evnas.report.cells import data_name
+from evnas.report.proxy_cells import at_chance
 from evnas.report.rankings import Ranking, rankings
 from evnas.report.results import Results
 from evnas.report.rows import Column, Line, cells_of, columns_of
+from evnas.report.speed_cells import LEAST_ROUNDS
 from evnas.space.candidate import Candidate
 from evnas.space.known_differences import known_reason
 from evnas.space.published import PublishedRow, published_table
@@ -88,6 +90,12 @@ def _conditions(
             f"not quiet: {len(noisy)} of {len(speeds)} speeds keep rounds that something else on "
             "the machine disturbed"
         )
+    few = dict.fromkeys(r.label for r in speeds if _had_few_rounds(r))
+    if few:
+        found.append(
+            f"fewer than {LEAST_ROUNDS} rounds: {', '.join(few)}; their ratios say little, one "
+            "without an interval is of a single round; raise budget_s"
+        )
     if spec.proxy is not None:
         p = spec.proxy
         found.append(
@@ -95,6 +103,9 @@ def _conditions(
             f"stem stride {p.stem_stride}, {p.presentations} image presentations, "
             f"seeds {list(spec.seeds)}"
         )
+    guessed = [c.label for c in results.sweep.candidates if at_chance(results.of(c, "proxy"))]
+    if guessed:
+        found.append(f"at chance, nothing learnt yet: {', '.join(guessed)}; train longer")
     return found
 
 
@@ -126,6 +137,11 @@ def _about_targets(results: Results) -> list[str]:
         if target.resolution_scale < 1:
             found.append(f"{name} timed each row at {target.resolution_scale:.2g} of its side")
     return found
+
+
+def _had_few_rounds(record: Record) -> bool:
+    ratio = record.measurements.get("throughput_ratio")
+    return ratio is not None and len(ratio.samples) < LEAST_ROUNDS
 
 
 def _was_noisy(record: Record) -> bool:

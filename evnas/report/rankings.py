@@ -16,12 +16,16 @@ class Ranking:
     name: str
     agreement: Agreement | None
     """Kendall's tau with its interval and n; None for fewer than three rows that have both."""
+    left_out: Sequence[str] = ()
+    """Rows with both whose ratios are of another resolution than the printed ones."""
 
     def __str__(self) -> str:
+        without = f", without {', '.join(self.left_out)} (other resolutions in print)"
+        behind = without if self.left_out else ""
         if self.agreement is None:
-            return f"{self.name}: too few rows with both"
+            return f"{self.name}: too few rows with both{behind}"
         a = self.agreement
-        return f"{self.name}: tau {a.tau:+.2f} [{a.low:+.2f}, {a.high:+.2f}], n = {a.n}"
+        return f"{self.name}: tau {a.tau:+.2f} [{a.low:+.2f}, {a.high:+.2f}], n = {a.n}{behind}"
 
 
 def rankings(sweep: Sweep, columns: Sequence[Column], lines: Sequence[Line]) -> list[Ranking]:
@@ -34,8 +38,14 @@ def rankings(sweep: Sweep, columns: Sequence[Column], lines: Sequence[Line]) -> 
     for name, mine, theirs in _pairs(sweep, columns, lines):
         printed = [number(line.cells[theirs].published) for line in lines]
         if any(value is not None for value in printed):
-            measured = [line.cells[mine].value for line in lines]
-            found.append(Ranking(name, kendall(measured, printed)))
+            cells = [line.cells[mine] for line in lines]
+            measured = [cell.value if cell.ranked else None for cell in cells]
+            out = [
+                line.label
+                for line, cell, value in zip(lines, cells, printed, strict=True)
+                if not cell.ranked and None not in (cell.value, value)
+            ]
+            found.append(Ranking(name, kendall(measured, printed), out))
     return found
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from evnas.record import Measurement, Record
 from evnas.space.candidate import Candidate
-from evnas.space.sweep_parts import TargetSpec
 from evnas.sweep import Sweep
 
 
@@ -51,10 +50,17 @@ class Results:
         A row is timed in alternation with the reference at the row's resolution, so that is
         the printed row its ratio is to be compared with. None when the table has none.
         """
-        reference, spec = self.sweep.reference, self.sweep.spec.targets[target]
+        reference = self.sweep.reference
         rows = [reference, *self.sweep.candidates]
         found = [r for r in rows if r.digest == reference.digest]
-        return next((r for r in found if _size(r, spec) == _size(candidate, spec)), None)
+        wanted = self._size(candidate, target)
+        return next((r for r in found if self._size(r, target) == wanted), None)
+
+    def _size(self, candidate: Candidate, target: int) -> tuple[int, object]:
+        """Resolution and batch of a row on a target."""
+        spec = self.sweep.spec.targets[target]
+        kind = self.device(target).split(":")[0]
+        return candidate.resolution or spec.resolution, candidate.batch_on(kind, spec)
 
     def throughput(self, candidate: Candidate, record: Record) -> Measurement:
         """Images a second. The reference's are those it had beside every other row.
@@ -80,7 +86,3 @@ def ended(records: Sequence[Record], candidate: Candidate) -> str:
         return "absent"
     statuses = [r.status for r in records if r.status != "complete"]
     return statuses[0] if statuses else ("" if records else "not run")
-
-
-def _size(candidate: Candidate, target: TargetSpec) -> tuple[object, object]:
-    return candidate.resolution or target.resolution, candidate.batch_size or target.batch_size

@@ -5,7 +5,7 @@ under one protocol, is.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evnas.record import Interval, Record
 from evnas.report.cells import Cell, interval_cell
@@ -98,7 +98,7 @@ def throughput_ratio(timed: Timed, printed: Interval | None) -> Cell:
         verdict = not_comparable(f"fewer than {LEAST_ROUNDS} rounds were measured; raise budget_s")
     else:
         verdict = against_reference(ratio, printed, neutral=1.0)
-    return interval_cell(ratio, text, verdict)
+    return replace(interval_cell(ratio, text, verdict), ranked=timed.beside is not None)
 
 
 def peak(timed: Timed) -> Cell:

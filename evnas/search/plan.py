@@ -1,9 +1,10 @@
 """From a sweep to its work, phase by phase, in the order in which it is done."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
+from evnas.measure.flops import count
 from evnas.measure.target import DeviceMissing, Target
 from evnas.record import Phase
 from evnas.search.work import Work
@@ -11,7 +12,7 @@ from evnas.space.candidate import Candidate
 from evnas.space.sweep_parts import TargetSpec
 from evnas.sweep import Sweep
 
-PHASES: tuple[Phase, ...] = ("count", "speed", "proxy")
+PHASES: tuple[Phase, ...] = ("count", "score", "speed", "proxy")
 
 
 def evaluated(sweep: Sweep) -> list[Candidate]:
@@ -115,19 +116,27 @@ def settled(spec: TargetSpec, candidate: Candidate, *, macs: float, counted: int
     target = Target(
         device=spec.device,
         runtime=spec.runtime,
-        resolution=_scaled(candidate.resolution or spec.resolution, spec.resolution_scale),
-        batch_size=candidate.batch_size or spec.batch_size,
+        resolution=spec.side(candidate.resolution),
         precision=spec.precision,
         form=spec.form,
         mode=spec.mode,
-    )
+    ).resolved()
+    target = replace(target, batch_size=candidate.batch_on(target.device_type, spec))
     macs_each = macs * (target.resolution / counted) ** 2
-    return target.resolved().with_batch(macs_each, budget_s=spec.budget_s)
+    return target.with_batch(macs_each, budget_s=spec.budget_s)
 
 
-def _scaled(resolution: int, scale: float) -> int:
-    """Whole multiples of 32, which every stem and window divides; unscaled as it is."""
-    return resolution if scale == 1 else max(32, 32 * round(resolution * scale / 32))
+def ids_here(sweep: Sweep) -> list[str]:
+    """The targets' ids for the reference row; as the file spells one whose device is not here."""
+    counted = counted_resolution(sweep, sweep.reference)
+    macs = float(count(sweep.base, counted).macs["exact"])
+    found = []
+    for spec in sweep.spec.targets:
+        try:
+            found.append(settled(spec, sweep.reference, macs=macs, counted=counted).id)
+        except DeviceMissing:
+            found.append(spec.spelt_id())
+    return found
 
 
 def _reference_first(sweep: Sweep) -> list[Candidate]:

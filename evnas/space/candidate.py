@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from evnas.errors import SpecError, nearest
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry
 from evnas.space.paths import assign, parse, resolve, spell
+from evnas.space.sweep_parts import TargetSpec
 
 ROW_KEYS = ("arch", "timm", "absent", "resolution", "batch_size", "published", "note")
 """Keys of a row that are not paths into the base."""
@@ -26,6 +27,9 @@ class Candidate:
     resolution: int | None = None
     """In place of the targets' own."""
     batch_size: int | None = None
+    """In place of the targets' own."""
+    printed_batch: int | None = None
+    """The printed row's own."""
     published: str
     """The printed row's name."""
     note: str = ""
@@ -44,8 +48,15 @@ class Candidate:
 
     def same_work(self, other: "Candidate") -> bool:
         """Whether evaluating one evaluates the other."""
-        mine = (self.digest, self.resolution, self.batch_size)
-        return mine == (other.digest, other.resolution, other.batch_size)
+        mine, its = (
+            (c.digest, c.resolution, c.batch_size, c.printed_batch) for c in (self, other)
+        )
+        return mine == its
+
+    def batch_on(self, device_type: str, target: TargetSpec) -> int | Literal["auto"]:
+        """Its images at once on a target, which means a device of that kind."""
+        batch = self.batch_size or target.batch_on(device_type)
+        return batch if batch != "printed" else self.printed_batch or "auto"
 
 
 def candidate_of(label: str, row: Mapping[str, Any], base: ArchSpec) -> Candidate:

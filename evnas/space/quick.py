@@ -16,6 +16,9 @@ SIDE = 256
 WIDTH = 0.25
 IMAGES = 640
 """Image presentations of one training."""
+BATCH = 16
+"""Of a training, at most: the few steps then suffice for the statistics of batch norms, without
+which held-out images are guessed at chance."""
 TRIALS = 8
 MINUTES = 3.0
 SEEDS = 2
@@ -29,6 +32,7 @@ def quick_form(sweep: Mapping[str, Any]) -> dict[str, Any]:
     under `quick` comes on top and is not applied here.
     """
     raw = copy.deepcopy(dict(sweep))
+    raw["title"] = f"{raw['title'] or raw['name']} (a first look by --quick)"
     raw["name"] += "_quick"
     raw["seeds"] = raw["seeds"][:1]
     scale = _scale(raw)
@@ -57,10 +61,12 @@ def _epochs(raw: Mapping[str, Any]) -> int:
 
 
 def _short(proxy: Mapping[str, Any], *, epochs: int) -> dict[str, Any]:
-    least = proxy["batch_size"] * proxy["points_per_epoch"]
+    batch = min(BATCH, proxy["batch_size"])
+    least = batch * proxy["points_per_epoch"]
     images = min(proxy["images_per_epoch"], max(least, IMAGES // epochs))
     return dict(proxy) | {
         "width": min(WIDTH, proxy["width"]),
+        "batch_size": batch,
         "epochs": epochs,
         "images_per_epoch": images,
     }

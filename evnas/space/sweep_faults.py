@@ -22,6 +22,10 @@ def sweep_fault(error: ValidationError, data: Any, model: type[BaseModel]) -> Sp
             f"must be one of {', '.join(DATA_SETS)} or {{folder: PATH}}, got {fault['input']!r}",
             "proxy.data",
         )
+    if fault["loc"][:1] == ("targets",) and "batch_size" in fault["loc"]:
+        given = data["targets"][fault["loc"][1]]["batch_size"]
+        must = "a number of images from 1, auto, printed or {cuda: ONE OF THESE, cpu: ...}"
+        return SpecError(f"must be {must}, got {given!r}", told.path)
     if fault["type"] in _SHORT:
         return SpecError(f"{_SHORT[fault['type']]}, got {fault['input']!r:.60}", told.path)
     if fault["type"] in ("too_short", "too_long"):

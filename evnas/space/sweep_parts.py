@@ -1,7 +1,7 @@
 """The parts of a sweep file as data: published table, target, proxy, engine."""
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -16,6 +16,9 @@ CONVENTIONS: Mapping[str, Family] = {
     "EfficientVMamba": "efficientvmamba",
 }
 """A paper's own way of counting FLOPs."""
+Batch = Annotated[int, Field(ge=1)] | Literal["auto", "printed"]
+"""Images at once; `printed` is what the published row was measured at, and `auto` where it says
+nothing."""
 TRAINING_RUNTIMES = ("torch", "compile")
 DATA_SETS = ("fashion-mnist-12k", "fashion-mnist")
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
@@ -59,6 +62,25 @@ def training_fault(*, runtime: str, form: str) -> str:
     return ""
 
 
+def target_id(
+    *,
+    device: str,
+    runtime: str,
+    resolution: int,
+    batch_size: int | str,
+    precision: str,
+    form: str,
+    mode: str,
+) -> str:
+    """`cpu-torch-224-b16-float32`; `-deployed` or `-train` is added for that form or mode."""
+    parts = [device.replace(":", ""), runtime, str(resolution), f"b{batch_size}", precision]
+    if form == "deployed":
+        parts.append("deployed")
+    if mode == "training":
+        parts.append("train")
+    return "-".join(parts)
+
+
 class TargetSpec(SweepPart):
     """What throughput is measured on; `evnas.measure.target` says what each field means."""
 
@@ -67,13 +89,49 @@ class TargetSpec(SweepPart):
     resolution: int = Field(default=224, ge=8, le=8192)
     resolution_scale: float = Field(default=1.0, gt=0, le=1)
     """Rows are timed at this share of their side, in whole multiples of 32; counts are not."""
-    batch_size: int | Literal["auto"] = "auto"
+    batch_size: Batch | dict[Literal["cpu", "cuda"], Batch] = "auto"
+    """One for all devices, or by kind of device, `auto` on one that is not named."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     form: Literal["plain", "deployed"] = "plain"
     mode: Literal["inference", "training"] = "inference"
     """`training` times forward, loss and backward in place of a forward."""
     budget_s: float = Field(default=8.0, gt=0)
     """Wall time of warm-up and rounds for one row."""
+
+    @property
+    def as_printed(self) -> bool:
+        """Whether any device takes the published rows' batches."""
+        return "printed" in map(self.batch_on, ("cpu", "cuda"))
+
+    def batch_on(self, device_type: str) -> int | Literal["auto", "printed"]:
+        """The batch on a kind of device, `cpu` or `cuda`."""
+        if isinstance(self.batch_size, Mapping):
+            return next((b for kind, b in self.batch_size.items() if kind == device_type), "auto")
+        return self.batch_size
+
+    def side(self, resolution: int | None = None) -> int:
+        """Side of the images that are timed, of a row with a `resolution` of its own or without:
+        whole multiples of 32, which every stem and window divides; unscaled as it is."""
+        side = resolution or self.resolution
+        scale = self.resolution_scale
+        return side if scale == 1 else max(32, 32 * round(side * scale / 32))
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether `spelt_id` is its id on every machine."""
+        return self.device != "auto" and isinstance(self.batch_size, int)
+
+    def spelt_id(self) -> str:
+        """Its id as far as the file tells it, with `auto` for what a machine decides."""
+        return target_id(
+            device="cuda0" if self.device == "cuda" else self.device,
+            runtime=self.runtime,
+            resolution=self.side(),
+            batch_size=self.batch_size if isinstance(self.batch_size, int) else "auto",
+            precision=self.precision,
+            form=self.form,
+            mode=self.mode,
+        )
 
     def identity(self) -> dict[str, Any]:
         """Plain data, less the usual mode: studies from before there were modes go on."""

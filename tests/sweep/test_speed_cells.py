@@ -99,6 +99,19 @@ def test_no_verdict_where_print_had_another_resolution(table_e):
     assert told(table_e, "MobileOne-S4", "throughput_ratio").startswith("not comparable: printed")
 
 
+def test_a_ratio_at_another_resolution_is_not_ranked():
+    sweep = load_sweep(SWEEPS / "efficientvim_table_e.yaml")
+    names = ("MobileViTV2 1.0", "FastViT-T12", "SHViT-S4", "MobileOne-S4")
+    ratios = dict(zip(names, (0.5, 0.7, 1.2, 9.0), strict=True))  # MobileOne's would break it
+    target = "cpu-torch-256-b16-float32"
+    records = [
+        timed(sweep, label, target=target, index=1, ratio=ratio) for label, ratio in ratios.items()
+    ]
+    (rank,) = [r for r in ablation(sweep, records, {}).ranks if "target 2" in r.name]
+    assert rank.agreement.n == 3
+    assert str(rank).endswith("n = 3, without MobileOne-S4 (other resolutions in print)")
+
+
 def test_without_a_gpu_its_latency_is_print_only():
     sweep = load_sweep(SWEEPS / "efficientvim_table_e.yaml", overrides=["targets[0].device=auto"])
     small, large = "cpu-torch-256-b4-float32", "cpu-torch-256-b16-float32"

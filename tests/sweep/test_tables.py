@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -101,6 +101,41 @@ def test_ranks_have_interval_and_n(table):
     assert {r.name.split(" against")[0] for r in table.ranks} == {
         "measured images/s", "proxy top-1", "FLOPs"
     }  # fmt: skip
+
+
+def trained_at(shares: dict[str, float]) -> Ablation:
+    """Rows trained to these shares of 2,000 held-out images of ten classes."""
+    rows = {c.label: c for c in SWEEP.candidates}
+    records = [
+        Record(
+            label=label, digest=rows[label].digest, arch=rows[label].to_dict(), phase="proxy",
+            status="complete", values={"top1_percent": top1, "held_out_images": 2000.0},
+            details={"classes": 10}, budget=3200.0,
+        )
+        for label, top1 in shares.items()
+    ]  # fmt: skip
+    return ablation(SWEEP, records, {})
+
+
+def test_a_row_at_chance_has_no_verdict_and_is_named():
+    table = trained_at({"A": 52.0, "B": 54.0, "C": 10.8})
+    assert told(table, "B", "top1_difference") == "matches"
+    assert told(table, "C", "top1_difference").startswith("not comparable: one of the two rows")
+    assert "at chance, nothing learnt yet: C; train longer" in table.conditions
+    table = trained_at({"A": 9.9, "B": 14.0})  # the reference itself is
+    assert told(table, "B", "top1_difference").startswith("not comparable: one of the two rows")
+
+
+def test_few_rounds_are_named():
+    row = next(c for c in SWEEP.candidates if c.label == "D")
+    few = {name: replace(m, samples=m.samples[:3]) for name, m in speed("D", 0.8).items()}
+    record = Record(
+        label="D", digest=row.digest, arch=row.to_dict(), phase="speed", status="complete",
+        target="cpu-torch-224-b16-float32", measurements=few, details={"target_index": 0},
+    )  # fmt: skip
+    conditions = ablation(SWEEP, [*some_records(), record], {}).conditions
+    (line,) = [text for text in conditions if text.startswith("fewer than 5 rounds")]
+    assert line.startswith("fewer than 5 rounds: D; ")
 
 
 def test_written_forms_agree(table):
