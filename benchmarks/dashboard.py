@@ -1,9 +1,10 @@
 """A synthetic study of any size, for timing the dashboard and for its tests.
 
-    python benchmarks/dashboard.py make 20000 results/synthetic
-    python benchmarks/dashboard.py time results/synthetic
+    python benchmarks/dashboard.py make 100000 results/synthetic
+    python benchmarks/dashboard.py read results/synthetic
 
-The figures in it are made up (and its sweep says so); only their shapes are those of a real study.
+`read` is what a dashboard does before it can show all of a study, and says what that costs.
+`dashboard_times.py` times the page. The figures in it are made up (and its sweep says so); only their shapes are those of a real study.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from evnas.record import Measurement, Record, Status
+from evnas.report.reading import StudyReader
 from evnas.space.catalog import entry
 from evnas.space.paths import edit
 from evnas.store import Store
@@ -189,14 +191,32 @@ def append_fast(store: Store, found: Iterator[Record]) -> None:
         store.append(record)
 
 
+def read(folder: Path, *, times: int) -> None:
+    """Print the CPU time that reading a study takes, each time with a new reader."""
+    for _ in range(times):
+        reader = StudyReader(folder)
+        start = time.process_time()
+        reader.read_all()
+        cpu = time.process_time() - start
+        records, _ = reader.progress()
+        reader.close()
+        print(f"{records} records, {cpu:.2f} s CPU, {1e6 * cpu / records:.1f} µs a record")
+
+
 def main() -> None:
-    """Make a synthetic study."""
+    """Make a synthetic study, or read one."""
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     maker = commands.add_parser("make", help="write a synthetic study")
     maker.add_argument("trials", type=int)
     maker.add_argument("folder", type=Path)
+    reading = commands.add_parser("read", help="read a study and say what that costs")
+    reading.add_argument("folder", type=Path)
+    reading.add_argument("--times", type=int, default=3)
     chosen = parser.parse_args()
+    if chosen.command == "read":
+        read(chosen.folder, times=chosen.times)
+        return
     start = time.perf_counter()
     path = make(chosen.trials, chosen.folder)
     print(f"{path}: {chosen.trials} trials in {time.perf_counter() - start:.1f} s")

@@ -57,16 +57,27 @@ class Measurement:
 
     def interval(self, level: float = 0.95, draws: int = 2000) -> Interval:
         """The median between its percentile-bootstrap bounds (Efron 1979), seed fixed."""
-        ordered = np.sort(np.asarray(self.samples, dtype=np.float64))
-        lower, upper, times = _resampled_middles(len(ordered), draws)
-        medians = (ordered[lower] + ordered[upper]) / 2
-        order = np.argsort(medians)
-        ends = np.cumsum(times[order])  # rank in the sorted resamples at which each median ends
-        low, high = (
-            _percentile(medians[order], ends, share)
-            for share in ((1.0 - level) / 2, (1.0 + level) / 2)
-        )
-        return Interval(low, self.median, high)
+        (found,) = intervals(np.asarray([self.samples], dtype=np.float64), level, draws=draws)
+        return found
+
+
+def intervals(
+    samples: NDArray[np.float64], level: float = 0.95, *, draws: int = 2000
+) -> list[Interval]:
+    """`Measurement.interval` of many at once; samples (measurements, n)."""
+    ordered = np.sort(samples, axis=1)
+    n = ordered.shape[1]
+    lower, upper, times = _resampled_middles(n, draws)
+    medians = (ordered[:, lower] + ordered[:, upper]) / 2
+    order = np.argsort(medians, axis=1)
+    medians = np.take_along_axis(medians, order, axis=1)
+    ends = np.cumsum(times[order], axis=1)  # rank in the sorted resamples where each median ends
+    low, high = (
+        _percentiles(medians, ends, share) for share in ((1.0 - level) / 2, (1.0 + level) / 2)
+    )
+    middles = (ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / 2
+    found = zip(low.tolist(), middles.tolist(), high.tolist(), strict=True)
+    return [Interval(*bounds) for bounds in found]
 
 
 @functools.cache
@@ -83,12 +94,20 @@ def _resampled_middles(
     return pairs[:, 0], pairs[:, 1], times
 
 
-def _percentile(values: NDArray[np.float64], ends: NDArray[np.int64], share: float) -> float:
-    """Percentile, linearly interpolated, of sorted `values`, the i-th up to rank `ends[i]`."""
-    place = share * (ends[-1] - 1)
+def _percentiles(
+    values: NDArray[np.float64], ends: NDArray[np.int64], share: float
+) -> NDArray[np.float64]:
+    """Percentile, linearly interpolated, of each row of sorted `values`; the i-th value of a row
+    reaches up to rank `ends[row, i]`."""
+    last = int(ends[0, -1]) - 1
+    place = share * last
     below = int(place)
-    first, second = values[np.searchsorted(ends, [below, min(below + 1, ends[-1] - 1)], "right")]
-    return float(first + (place - below) * (second - first))
+    rows = np.arange(len(values))
+    first, second = (
+        values[rows, (ends <= rank).sum(axis=1)] for rank in (below, min(below + 1, last))
+    )
+    percentiles: NDArray[np.float64] = first + (place - below) * (second - first)
+    return percentiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -109,17 +109,31 @@ class Store:
 
     def records(self, after: int = 0) -> Iterator[tuple[int, Record]]:
         """(id, record) in the order they were appended, those with an id over `after`."""
-        rows = self._db.execute(
-            f"SELECT id, {', '.join(_COLUMNS)}, payload, arch FROM records "
-            "JOIN archs USING (digest) WHERE id > ? ORDER BY id",
-            (after,),
-        )
         text, arch = "", {}  # a trial's records stand together and share their architecture
-        for identity, *columns, payload, arch_text in rows:
+        for identity, *columns, payload, arch_text in self.rows(after):
             if arch_text != text:
                 text, arch = arch_text, json.loads(arch_text)
             raw = dict(zip(_COLUMNS, columns, strict=True)) | json.loads(payload)
             yield identity, Record.from_dict(raw | {"arch": arch})
+
+    def rows(self, after: int = 0) -> Iterator[tuple[Any, ...]]:
+        """The same as they are kept, for a reader that needs little of each: id, label, digest,
+        phase, status, seed, budget, target, started, seconds, and as JSON text the rest of the
+        record and its architecture.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        try:
+            found = self._db.execute(
+                f"SELECT id, {', '.join(_COLUMNS)}, payload, arch FROM records "
+                "JOIN archs USING (digest) WHERE id > ? ORDER BY id",
+                (after,),
+            )
+            for row in found:  # noqa: UP028, `yield from` would close it, even after the file
+                yield row
+        except sqlite3.DatabaseError as e:
+            raise StoreError(f"{self.path}: damaged ({e})") from e
 
     def last_id(self) -> int:
         """The id of the newest record, 0 when there is none. Cheap: readers poll it."""

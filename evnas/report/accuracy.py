@@ -27,12 +27,17 @@ def top1(records: Sequence[Record]) -> Interval | None:
     if len(found) > 1:
         return _over_seeds(found)
     images = next(r.values["held_out_images"] for r in records if "top1_percent" in r.values)
-    share = found[0] / 100
+    return over_images(found[0], images)
+
+
+def over_images(top1_percent: float, images: float) -> Interval:
+    """One seed's top-1 with Wilson's 95 % interval over the held-out images."""
+    share = top1_percent / 100
     centre = (share + Z95**2 / (2 * images)) / (1 + Z95**2 / images)
     half = (Z95 / (1 + Z95**2 / images)) * math.sqrt(
         share * (1 - share) / images + Z95**2 / (4 * images**2)
     )
-    return Interval(100 * (centre - half), found[0], 100 * (centre + half))
+    return Interval(100 * (centre - half), top1_percent, 100 * (centre + half))
 
 
 def top1_difference(records: Sequence[Record], reference: Sequence[Record]) -> Interval | None:

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evnas.record import Interval, Measurement, Record, Status
-from evnas.report.accuracy import top1
+from evnas.report.accuracy import over_images
 from evnas.report.architecture import summary
 from evnas.report.columns import scaled
+from evnas.report.lines import Line
 from evnas.report.noise import POOLED, pooled_spread, unit_interval, variance
 from evnas.report.texts import Texts
 
@@ -47,6 +48,8 @@ _ERROR_LENGTH = 160
 """Characters of an error that the table shows; the card shows the whole."""
 
 
+_GRAVITY: dict[str, int] = {status: place for place, status in enumerate(_GRAVEST_FIRST)}
+
 Earlier = Callable[[Sequence[int]], Iterable[Record]]
 
 
@@ -55,7 +58,10 @@ def _nothing(identities: Sequence[int]) -> Iterable[Record]:
 
 
 class Frame:
-    """Rows in the order in which their trials began; `add` takes records in the store's order."""
+    """Rows in the order in which their trials began; `add` takes records in the store's order.
+
+    Flat arrays, not an object a trial or record: a study of 100,000 trials has 450,000 records.
+    """
 
     def __init__(
         self, *, pooled: bool = False, reference: str = "", earlier: Earlier = _nothing
@@ -77,41 +83,49 @@ class Frame:
         self.pooled = POOLED if pooled else ()
         self.text: dict[str, Texts] = {name: Texts() for name in TEXT_COLUMNS}
         self.numbers: dict[str, array[float]] = {"number": array("d"), "seconds": array("d")}
-        self.record_ids: list[list[int]] = []
         self.touched: array[int] = array("q")
         """Id of the newest record of each row."""
         self.last_id = 0
         self.targets: list[str] = []
+        self._record_ids = array("q")
+        self._record_rows = array("q")
+        """Id and row of every record taken."""
         self._rows: dict[tuple[str, str], int] = {}
         self._by_label: dict[str, int] = {}
         self._seeds: dict[tuple[int, str], dict[int, float]] = {}
         self._variances: dict[str, array[float]] = {key: array("d") for key in self.pooled}
 
     def __len__(self) -> int:
-        return len(self.record_ids)
+        return len(self.touched)
 
     def row(self, label: str) -> int | None:
         """The newest row of that label, or None."""
         return self._by_label.get(label)
 
-    def extend(self, records: Iterable[tuple[int, Record]]) -> None:
-        """Take every (id, record)."""
-        for identity, record in records:
-            self.add(identity, record)
+    def record_ids(self, row: int) -> list[int]:
+        """Ids of a trial's records, as they were appended."""
+        mine = np.array(self._record_rows, dtype=np.int64) == row
+        return [int(i) for i in np.array(self._record_ids, dtype=np.int64)[mine]]
 
-    def add(self, identity: int, record: Record) -> None:
+    def extend(self, lines: Iterable[Line]) -> None:
+        """Take every record."""
+        for line in lines:
+            self.add(line)
+
+    def add(self, line: Line) -> None:
         """Take one record into the row of its trial."""
-        row = self._row_of(record)
-        self.record_ids[row].append(identity)
-        self.touched[row] = self.last_id = identity
-        self._set_text(row, record)
-        self._set(row, "seconds", self.numbers["seconds"][row] + record.seconds)
-        if record.started:
-            self._set(row, "ended", record.started + record.seconds)
-        if record.phase in ("proxy", "score"):
-            self._take_trained(row, record)
+        row = self._row_of(line)
+        self._record_ids.append(line.id)
+        self._record_rows.append(row)
+        self.touched[row] = self.last_id = line.id
+        self._set_text(row, line)
+        self.numbers["seconds"][row] += line.seconds
+        if line.started:
+            self._set(row, "ended", line.started + line.seconds)
+        if line.phase in ("proxy", "score"):
+            self._take_trained(row, line)
         else:
-            self._take_taken(row, record)
+            self._take_taken(row, line)
 
     def column(self, key: str) -> NDArray[np.float64]:
         """A numeric column, float64 with NaN where nothing was found; of NaN when unknown."""
@@ -141,24 +155,22 @@ class Frame:
         low, high = unit_interval()
         return low * spread, high * spread
 
-    def _row_of(self, record: Record) -> int:
-        name = (record.label, record.digest)
-        if name in self._rows:
-            return self._rows[name]
-        row = self._rows[name] = self._by_label[record.label] = len(self.record_ids)
-        self.record_ids.append([])
+    def _row_of(self, line: Line) -> int:
+        name = (line.label, line.digest)
+        known = self._rows.get(name)
+        if known is not None:
+            return known
+        row = self._rows[name] = self._by_label[line.label] = len(self)
         self.touched.append(0)
-        for variances in self._variances.values():
-            variances.append(math.nan)
-        for values in self.numbers.values():
-            values.append(math.nan)
+        for numbers in (*self._variances.values(), *self.numbers.values()):
+            numbers.append(math.nan)
         self.numbers["number"][row] = row
         self.numbers["seconds"][row] = 0.0
-        about = summary(record.arch)
-        firsts = {"label": record.label, "digest": record.digest, "origin": record.origin, **about}
+        about = summary(line.arch)
+        firsts = {"label": line.label, "digest": line.digest, "origin": line.origin, **about}
+        firsts["status"] = "complete"
         for key, texts in self.text.items():
-            texts.append(str(firsts.get(key, "")))
-        self.text["status"][row] = "complete"
+            texts.append(firsts.get(key, ""))
         self._set(row, "depth", float(sum(int(d) for d in about["depths"].split("-") if d)))
         return row
 
@@ -167,81 +179,83 @@ class Frame:
             self.numbers[key] = array("d", [math.nan]) * len(self)
         self.numbers[key][row] = value
 
-    def _set_text(self, row: int, record: Record) -> None:
+    def _set_text(self, row: int, line: Line) -> None:
         phases = self.text["phases"]
-        if record.phase not in phases[row].split():
-            phases[row] = f"{phases[row]} {record.phase}".strip()
-        old = self.text["status"][row]
-        if _GRAVEST_FIRST.index(record.status) < _gravity(old):
-            self.text["status"][row] = record.status
-            lines = record.error.strip().splitlines()
-            said = lines[-1] if lines else ""
-            self.text["error"][row] = said[:_ERROR_LENGTH]
+        if line.phase not in phases[row]:  # no phase's name is part of another's
+            phases[row] = f"{phases[row]} {line.phase}".strip()
+        if line.status == "complete":  # nothing is less grave
+            return
+        if _GRAVITY[line.status] < _GRAVITY[self.text["status"][row]]:
+            self.text["status"][row] = line.status
+            said = line.error.strip().splitlines() or [""]
+            self.text["error"][row] = said[-1][:_ERROR_LENGTH]
 
-    def _take_taken(self, row: int, record: Record) -> None:
+    def _take_taken(self, row: int, line: Line) -> None:
         """Counts and speeds: one value each, under the target's name if there is one."""
-        place = f"@{record.target}" if record.target else ""
-        if record.target and record.target not in self.targets:
-            self.targets.append(record.target)
-        for name, value in record.values.items():
-            key, number = scaled(name, float(value))
+        place = f"@{line.target}" if line.target else ""
+        if line.target and line.target not in self.targets:
+            self.targets.append(line.target)
+        for name, value in line.values.items():
+            key, number = scaled(name, value)
             self._set(row, key + place, number)
-        before = self._timed_before(row, record)
-        for name in record.measurements:
-            self._set_interval(row, name + place, _together(name, [*before, record]).interval())
-        if record.measurements:
-            self._set_reference(record)
+        if not line.timings:
+            return
+        before = self._timed_before(row, line.target)
+        for name, interval in line.intervals.items():
+            if before:
+                interval = _together(name, before, line.timings[name].samples)
+            self._set_interval(row, name + place, interval)
+        self._set_reference(line)
 
-    def _timed_before(self, row: int, record: Record) -> list[Record]:
+    def _timed_before(self, row: int, target: str) -> list[Record]:
         """What this trial's earlier timings on this target found."""
-        known = self.numbers.get(f"latency_ms@{record.target}")
-        if not record.measurements or known is None or math.isnan(known[row]):
+        known = self.numbers.get(f"latency_ms@{target}")
+        if known is None or math.isnan(known[row]):
             return []
-        earlier = self._earlier(self.record_ids[row][:-1])
-        return [r for r in earlier if r.measurements and r.target == record.target]
+        earlier = self._earlier(self.record_ids(row)[:-1])
+        return [r for r in earlier if r.measurements and r.target == target]
 
-    def _set_reference(self, record: Record) -> None:
+    def _set_reference(self, line: Line) -> None:
         """The reference's speed; its own record is timed alone and first."""
-        rounds = self._beside.setdefault(record.target, ([], []))
-        if base := record.measurements.get("base_latency_ms"):
+        rounds = self._beside.setdefault(line.target, ([], []))
+        if base := line.timings.get("base_latency_ms"):
             rounds[0].extend(base.samples)
-            rounds[1].extend(1e3 * base.conditions["batch_size"] / ms for ms in base.samples)
+            rounds[1].extend(1e3 * base.conditions.batch_size / ms for ms in base.samples)
         row = self._by_label.get(self.reference)
-        known = self.numbers.get(f"latency_ms@{record.target}")
+        known = self.numbers.get(f"latency_ms@{line.target}")
         if not rounds[0] or row is None or known is None or math.isnan(known[row]):
             return
         for name, samples in zip(("latency_ms", "throughput_img_s"), rounds, strict=True):
             interval = Measurement(name, tuple(samples)).interval()
-            self._set_interval(row, f"{name}@{record.target}", interval)
+            self._set_interval(row, f"{name}@{line.target}", interval)
 
-    def _take_trained(self, row: int, record: Record) -> None:
+    def _take_trained(self, row: int, line: Line) -> None:
         """A training's results: the mean over the seeds of the largest budget."""
-        if record.phase == "proxy":
+        if line.phase == "proxy":
             largest = self.numbers["budget"][row] if "budget" in self.numbers else math.nan
-            if record.budget < largest:
+            if line.budget < largest:
                 return
-            if record.budget > largest:
+            if line.budget > largest:
                 self._forget_smaller(row)
-            self._set(row, "budget", record.budget)
-        for name, value in record.values.items():
-            key, number = scaled(name, float(value))
+            self._set(row, "budget", line.budget)
+        for name, value in line.values.items():
+            key, number = scaled(name, value)
             seeds = self._seeds.setdefault((row, key), {})
-            seeds[record.seed] = number
+            seeds[line.seed] = number
             if key in self.pooled:
                 self._set(row, key, sum(seeds.values()) / len(seeds))
                 self._variances[key][row] = variance(list(seeds.values()))
-            elif key == "top1_percent" and len(seeds) == 1 and "held_out_images" in record.values:
-                self._set_interval(row, key, top1([record]))
+            elif key == "top1_percent" and len(seeds) == 1 and "held_out_images" in line.values:
+                self._set_interval(row, key, over_images(number, line.values["held_out_images"]))
             else:
                 self._set_mean(row, key, seeds)
-            if record.phase == "proxy":
+            if line.phase == "proxy":
                 self._set(row, "seeds", float(len(seeds)))
 
-    def _set_interval(self, row: int, key: str, interval: Interval | None) -> None:
-        if interval is not None:
-            self._set(row, key, interval.mid)
-            self._set(row, f"{key}:low", interval.low)
-            self._set(row, f"{key}:high", interval.high)
+    def _set_interval(self, row: int, key: str, interval: Interval) -> None:
+        self._set(row, key, interval.mid)
+        self._set(row, f"{key}:low", interval.low)
+        self._set(row, f"{key}:high", interval.high)
 
     def _forget_smaller(self, row: int) -> None:
         for key in list(self.numbers):
@@ -270,13 +284,9 @@ class Frame:
         return found
 
 
-def _together(name: str, records: Sequence[Record]) -> Measurement:
-    samples = [r.measurements[name].samples for r in records if name in r.measurements]
-    return Measurement(name, tuple(value for each in samples for value in each))
-
-
-def _gravity(status: str) -> int:
-    return next(i for i, known in enumerate(_GRAVEST_FIRST) if known == status)
+def _together(name: str, before: Sequence[Record], samples: Sequence[float]) -> Interval:
+    earlier = [r.measurements[name].samples for r in before if name in r.measurements]
+    return Measurement(name, tuple(v for each in (*earlier, samples) for v in each)).interval()
 
 
 @functools.cache

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evnas.errors import EvnasError
+from evnas.errors import EvnasError, StoreError
 from evnas.record import Record
 from evnas.report.frames import Frame
+from evnas.report.lines import lines
 from evnas.report.objectives import Objective, objectives
 from evnas.report.snapshot import Snapshot, snapshot
 from evnas.store import Store
@@ -22,8 +23,8 @@ LARGE = 15_000
 """Trials up to which a page is sent the whole study."""
 RECORDS = 4
 """Records a trial, about: how large a study will be is guessed by while it is read."""
-CHUNK = 250
-"""Records between two moments at which a page may look."""
+CHUNK = 5
+"""Batches of records between two moments at which a page may look: some 7 ms."""
 ASKED_S = 0.3
 """For so long after a page asked for something, reading leaves half of the time to it."""
 
@@ -41,6 +42,8 @@ class StudyReader:
         self.lock = threading.Lock()
         self._columns: Snapshot | None = None
         self._reading: threading.Thread | None = None
+        self._fault = ""
+        """Why reading stopped before the end."""
         self._asked = -ASKED_S
 
     @property
@@ -65,12 +68,20 @@ class StudyReader:
             time.sleep(end - start if end - self._asked < ASKED_S else 0.001)
 
     def follow(self) -> bool:
-        """Begin taking what is new, without waiting; whether anything was or is being read."""
+        """Begin taking what is new, without waiting; whether anything was or is being read.
+
+        Raises:
+            StoreError: reading came upon something damaged.
+        """
+        if self._fault:
+            raise StoreError(self._fault)
         with self.lock:
             behind = self.store.last_id() > self.frame.last_id
         busy = self._reading is not None and self._reading.is_alive()
         if behind and not busy:
-            self._reading = threading.Thread(target=self.read_all, daemon=True)
+            self._reading = threading.Thread(
+                target=self._read_aside, name=f"reads {self.folder}", daemon=True
+            )
             self._reading.start()
         return behind or busy
 
@@ -100,7 +111,7 @@ class StudyReader:
     def records_of(self, row: int) -> list[Record]:
         """A trial's records, from the store."""
         with self.lock:
-            return self._records(self.frame.record_ids[row])
+            return self._records(self.frame.record_ids(row))
 
     def _records(self, identities: Sequence[int]) -> list[Record]:
         return [next(self.store.records(after=i - 1))[1] for i in identities]
@@ -111,11 +122,18 @@ class StudyReader:
             self._reading.join()
         self.store.close()
 
+    def _read_aside(self) -> None:
+        try:
+            self.read_all()
+        except StoreError as e:
+            self._fault = str(e)
+
     def _read_chunk(self) -> bool:
         with self.lock:
-            new = list(itertools.islice(self.store.records(after=self.frame.last_id), CHUNK))
-            self.frame.extend(new)
-            return len(new) == CHUNK
+            before = self.frame.last_id
+            for batch in itertools.islice(lines(self.store, after=before), CHUNK):
+                self.frame.extend(batch)
+            return self.frame.last_id > before
 
 
 def _reference(sweep: Mapping[str, Any]) -> str:

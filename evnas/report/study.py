@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from evnas.report import figures
+from evnas.report.lines import curve_points
 from evnas.report.objectives import objectives
 from evnas.report.reading import StudyReader
 
@@ -23,14 +24,7 @@ class Study:
         numbers = {key: reader.frame.column(key) for key in reader.frame.number_keys()}
         self.frame = pd.DataFrame(texts | numbers)
         """A row a trial; `:low` and `:high` columns hold 95 % intervals."""
-        records = (record for _, record in reader.store.records())
-        self.curves = pd.DataFrame(
-            [
-                {"label": r.label, "seed": r.seed, "budget": r.budget, **point}
-                for r in records
-                for point in r.curve
-            ]
-        )
+        self.curves = pd.DataFrame(list(curve_points(reader.store)))
         """A row a point of a learning curve."""
 
     def figure(self, kind: figures.Kind = "front") -> Any:

@@ -1,6 +1,8 @@
 """From records to rows: means, intervals, states, and what later records change."""
 
 import math
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,10 @@ from evnas.pareto import from_seeds
 from evnas.record import Measurement, Record
 from evnas.report.frames import Frame
 from evnas.report.front import front, points
+from evnas.report.lines import BATCH, lines
 from evnas.report.objectives import Constraint, Objective, constraints, objectives
 from evnas.search.trial import Trial
+from evnas.store import Store
 from evnas.sweep import sweep_of
 
 ARCH: dict[str, Any] = {"stages": []}
@@ -28,9 +32,16 @@ def record(**changes: Any) -> Record:
     return Record(**(fields | changes))
 
 
-def framed(*records: Record) -> Frame:
-    frame = Frame()
-    frame.extend(enumerate(records, start=1))
+def framed(*records: Record, **options: Any) -> Frame:
+    """The records as a study's reader finds them in a store."""
+    frame = Frame(**options)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "study.db"
+        with Store.create(path, sweep={}, environment={}) as store:
+            for each in records:
+                store.append(each)
+            for batch in lines(store):
+                frame.extend(batch)
     return frame
 
 
@@ -98,7 +109,7 @@ def test_rows_are_trials_and_later_records_touch_their_own() -> None:
     )
     assert list(frame.text["label"]) == ["A", "B"]
     assert list(frame.touched) == [3, 2]
-    assert frame.record_ids == [[1, 3], [2]]
+    assert [frame.record_ids(row) for row in (0, 1)] == [[1, 3], [2]]
 
 
 def test_objectives_are_found_under_a_target_and_their_way_is_kept() -> None:
@@ -167,13 +178,14 @@ def test_nothing_found_is_nan() -> None:
 
 def test_a_search_s_bars_are_those_its_front_is_decided_by() -> None:
     """The spread is pooled over the trials with several seeds, as in search/outcome.py."""
-    frame = Frame(pooled=True)
     seeds = {"a": (70.0, 72.0), "b": (60.0, 66.0), "c": (50.0,)}
-    frame.extend(
-        (i, record(label=label, seed=seed, budget=1.0, values={"top1_percent": value}))
-        for i, (label, seed, value) in enumerate(
-            ((label, s, v) for label, values in seeds.items() for s, v in enumerate(values)), 1
-        )
+    frame = framed(
+        *(
+            record(label=label, seed=seed, budget=1.0, values={"top1_percent": value})
+            for label, values in seeds.items()
+            for seed, value in enumerate(values)
+        ),
+        pooled=True,
     )
     spread = math.sqrt((2.0 + 18.0) / 2)  # variances of a and b
     for row, values in enumerate(seeds.values()):
@@ -189,16 +201,11 @@ def timed(label: str, seed: int, **samples: tuple[float, ...]) -> Record:
 
 
 def test_the_reference_s_speed_is_that_of_all_alternations() -> None:
-    frame = Frame(reference="A")
-    frame.extend(
-        enumerate(
-            [
-                timed("A", 0, latency_ms=(50.0,), throughput_img_s=(160.0,)),  # alone and first
-                timed("B", 0, latency_ms=(20.0,), base_latency_ms=(40.0, 41.0)),
-                timed("C", 0, latency_ms=(80.0,), base_latency_ms=(39.0, 42.0, 43.0)),
-            ],
-            start=1,
-        )
+    frame = framed(
+        timed("A", 0, latency_ms=(50.0,), throughput_img_s=(160.0,)),  # alone and first
+        timed("B", 0, latency_ms=(20.0,), base_latency_ms=(40.0, 41.0)),
+        timed("C", 0, latency_ms=(80.0,), base_latency_ms=(39.0, 42.0, 43.0)),
+        reference="A",
     )
     assert frame.as_row(0)["latency_ms@t"] == 41.0
     assert frame.as_row(0)["throughput_img_s@t"] == pytest.approx(8e3 / 41)
@@ -213,8 +220,7 @@ def test_timed_again_all_samples_count() -> None:
         record(label="7", values={"top1_percent": 70.0}),
         timed("7", 1, latency_ms=(20.0, 21.0)),
     ]
-    frame = Frame(pooled=True, earlier=lambda ids: [records[i - 1] for i in ids])
-    frame.extend(enumerate(records, start=1))
+    frame = framed(*records, pooled=True, earlier=lambda ids: [records[i - 1] for i in ids])
     row = frame.as_row(0)
     want = Measurement("latency_ms", (30.0, 31.0, 32.0, 20.0, 21.0)).interval()
     assert (row["latency_ms@t:low"], row["latency_ms@t"], row["latency_ms@t:high"]) == (
@@ -226,3 +232,25 @@ def test_timed_again_all_samples_count() -> None:
     for each in records:
         trial.take(each)
     assert trial.value("latency_ms@t") == 30.0
+
+
+def test_a_table_s_intervals_are_those_of_the_records(synthetic: Any) -> None:
+    """Many at once and each alone are the same to the last bit, over several batches."""
+    records = list(synthetic.records(60))
+    assert len(records) > 2 * BATCH
+    frame = framed(*records)
+    for each in records:
+        row = frame.row(each.label)
+        assert row is not None
+        for name, measured in each.measurements.items():
+            key, want = f"{name}@{each.target}", measured.interval()
+            found = [frame.numbers[key + end][row] for end in (":low", "", ":high")]
+            assert found == [want.low, want.mid, want.high]
+
+
+def test_what_no_number_can_be_stays_nan_and_infinity() -> None:
+    values = {"params": math.nan, "loss": math.inf}
+    frame = framed(record(phase="count", values=values))
+    assert math.isnan(frame.numbers["params_m"][0])
+    assert frame.numbers["loss"][0] == math.inf
+    assert frame.as_row(0)["loss"] is None

@@ -1,8 +1,10 @@
 """Stores that cannot be read, or not yet: each shows a sentence, wherever one looks."""
 
+import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -111,3 +113,41 @@ def test_a_study_being_written_is_shown_as_running(
         expect(page.locator("#top")).to_contain_text("2 trials of 9")
         front = watched.open(workshop.url)
         expect(front.locator("#studies")).to_contain_text("running")
+
+
+def damage_a_record(path: Path, text: str) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("UPDATE records SET payload = ? WHERE id = 130", (text,))
+    db.close()
+
+
+def damage_pages(path: Path, text: str) -> None:
+    raw = path.read_bytes()
+    half = len(raw) // 8192 * 4096
+    path.write_bytes(raw[:half] + text.encode() * (4096 // len(text)) * 20 + raw[half + 81920 :])
+
+
+@pytest.mark.parametrize(
+    ("breaks", "text", "said"),
+    [
+        (damage_a_record, "{", "damaged in records 101 to 200"),
+        (damage_a_record, "{}", "damaged in records 101 to 200"),
+        (damage_pages, "?", "damaged"),
+    ],
+    ids=["record cut", "record empty", "pages"],
+)
+def test_a_store_damaged_in_its_middle_shows_a_sentence(
+    tmp_path: Path, synthetic: Any, breaks: Callable[[Path, str], None], text: str, said: str
+) -> None:
+    path = synthetic.make(60, tmp_path / "s")
+    breaks(path, text)
+    with pytest.raises(StoreError, match=said):
+        load_study(tmp_path / "s")
+    with TestClient(make_app(tmp_path), base_url="http://127.0.0.1") as client:
+        for thread in threading.enumerate():
+            if thread.name == f"reads {tmp_path / 's'}":
+                thread.join()
+        (row,) = client.get("/api/studies").json()["studies"]
+        assert re.search(said, row["error"])
+        answer = client.get("/api/studies/s/pack")
+        assert answer.status_code == 404 and re.search(said, answer.json()["error"])
