@@ -4,7 +4,8 @@
     python benchmarks/dashboard.py read results/synthetic
 
 `read` is what a dashboard does before it can show all of a study, and says what that costs.
-`dashboard_times.py` times the page. The figures in it are made up (and its sweep says so); only their shapes are those of a real study.
+`dashboard_times.py` times the page. The figures in it are made up (and its sweep says so); only
+their shapes are those of a real study.
 """
 
 import argparse

@@ -48,7 +48,7 @@ class _Payload:
 
 @dataclass(slots=True)
 class _Curve:
-    curve: list[dict[str, float]]
+    curve: list[dict[str, Any]]
 
 
 _CURVE = TypeAdapter(_Curve)
