@@ -134,6 +134,9 @@ def space(
     sweep = load_sweep(file)
     if sweep.spec.search is None:
         raise SpecError(f"{file}: must have a space; this is an ablation with rows")
+    from evnas.search.begin import checked
+
+    checked(sweep)
     found = space_report(
         SearchSpace.from_spec(sweep.spec.search.space, sweep.base), samples=samples, seed=seed
     )

@@ -100,9 +100,18 @@ def check(
     from evnas.sweep import load_sweep
 
     loaded = load_sweep(file, overrides=overrides or (), quick=quick)
+    from evnas.search.begin import checked
+
+    notes = checked(loaded)
     digests = {c.label: c.digest for c in loaded.candidates}
-    data = {"name": loaded.spec.name, "rows": digests, "sweep": loaded.spec.to_dict()}
+    data = {
+        "name": loaded.spec.name,
+        "rows": digests,
+        "sweep": loaded.spec.to_dict(),
+        "notes": notes,
+    }
     count = f"{len(digests)} row{'s' if len(digests) != 1 else ''}"
     if loaded.spec.search is not None:
         count = f"a search by {loaded.spec.search.strategy.kind}"
-    emit(data, f"{file}: sweep {loaded.spec.name} is valid, {count}", json)
+    said = [f"{file}: sweep {loaded.spec.name} is valid, {count}", *notes]
+    emit(data, "\n".join(said), json)

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import torch
 
 from evnas.errors import MeasurementError, nearest
-from evnas.space.sweep_parts import training_fault
+from evnas.space.sweep_parts import target_id, training_fault
 
 Runtime = Literal["torch", "compile", "cuda_graph", "onnx"]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -71,14 +71,16 @@ class Target:
 
     @property
     def id(self) -> str:
-        """`cpu-torch-224-b16-float32`; `-deployed` or `-train` is added for that form or mode."""
-        device = self.device.replace(":", "")
-        parts = [device, self.runtime, str(self.resolution), f"b{self.batch_size}", self.precision]
-        if self.form == "deployed":
-            parts.append("deployed")
-        if self.mode == "training":
-            parts.append("train")
-        return "-".join(parts)
+        """`evnas.space.sweep_parts.target_id` of its fields."""
+        return target_id(
+            device=self.device,
+            runtime=self.runtime,
+            resolution=self.resolution,
+            batch_size=self.batch_size,
+            precision=self.precision,
+            form=self.form,
+            mode=self.mode,
+        )
 
     @property
     def device_type(self) -> str:

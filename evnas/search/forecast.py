@@ -1,12 +1,13 @@
 """What a sweep would run and for how long, from its counts and a few seconds of trial training."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from evnas.record import Phase, Record
 from evnas.search import plan
+from evnas.search.begin import one_and_the_same, target_ids
 from evnas.search.evaluate import Evaluator
 from evnas.search.live import clock
 from evnas.search.loop import Ask
@@ -43,6 +44,8 @@ class Forecast:
     steps: Sequence[Step]
     throughput_img_s: float | None
     """Images that the reference trains a second, as calibrated; None without a proxy."""
+    notes: Sequence[str] = ()
+    """Sentences about the sweep's targets."""
 
     @property
     def seconds(self) -> float:
@@ -57,6 +60,7 @@ class Forecast:
             or len({s.label for s in self.steps}),
             "seconds": self.seconds,
             "calibrated_train_throughput_img_s": self.throughput_img_s,
+            "notes": list(self.notes),
             "steps": [
                 {
                     "row": s.label,
@@ -82,7 +86,8 @@ class Forecast:
             ahead = clock(sum(s.seconds for s in steps))
             lines.append(f"{phase}: {len(steps)} to do, {done} done, {ahead} ahead ({rows})")
         trials = self.to_dict()["trials"]
-        return "\n".join([*lines, f"{trials} trials, about {clock(self.seconds)} for all"])
+        whole = f"{trials} trials, about {clock(self.seconds)} for all"
+        return "\n".join([*lines, whole, *self.notes])
 
 
 def _shortened(labels: Sequence[str]) -> str:
@@ -122,27 +127,35 @@ def forecast(sweep: Sweep, *, results: Path) -> Forecast:
                 done=stands,
             )
         )
-    return Forecast(study=sweep.spec.name, steps=steps, throughput_img_s=rate)
+    return Forecast(
+        study=sweep.spec.name,
+        steps=steps,
+        throughput_img_s=rate,
+        notes=one_and_the_same(target_ids(sweep)),
+    )
 
 
 def _of_search(sweep: Sweep, evaluator: Evaluator) -> Forecast:
     """A search's trials at the cost of its base, within the minutes that its budget has."""
     session = prepare(sweep)
     budget = session.spec.budget
+    base = Ask(label="base", arch=sweep.base, phase="count")
     works = [
-        session.work(Ask(label="base", arch=sweep.base, phase="count")),
+        session.work(base),
         *(
-            session.work(Ask(label="base", arch=sweep.base, phase="speed", target=target.id))
-            for target in session.targets
+            session.work(replace(base, phase="speed", target=target))
+            for target in dict.fromkeys(t.id for t in session.targets)
         ),
     ]
     rate = None
     if session.trains:
-        full = session.full_budget
-        works.append(session.work(Ask(label="base", arch=sweep.base, phase="proxy", budget=full)))
+        works.append(session.work(replace(base, phase="proxy", budget=session.full_budget)))
         rate = _trial_training(evaluator, works[-1])
     counted = evaluator.run(works[0], _silent).record
     each = [(work, _seconds(work, counted, 1.0, rate)) for work in works]
+    if session.scores:
+        scoring = session.work(replace(base, phase="score"))
+        each.append((scoring, _trial_scoring(evaluator, scoring)))
     limits = [m * 60 for m in (budget.minutes, budget.device_minutes) if m is not None]
     a_trial = sum(seconds for _, seconds in each)
     trials = budget.trials or (round(min(limits) / a_trial) if limits else 1)
@@ -160,7 +173,12 @@ def _of_search(sweep: Sweep, evaluator: Evaluator) -> Forecast:
         for number in range(1, trials + 1)
         for work, seconds in each
     ]
-    return Forecast(study=sweep.spec.name, steps=steps, throughput_img_s=rate)
+    return Forecast(
+        study=sweep.spec.name,
+        steps=steps,
+        throughput_img_s=rate,
+        notes=one_and_the_same([t.id for t in session.targets]),
+    )
 
 
 def _seconds(work: Work, counted: Record, cost: float, rate: float | None) -> float:
@@ -194,6 +212,11 @@ def _trial_training(evaluator: Evaluator, work: Work) -> float:
         record = evaluator.run(calibration, _silent).record
         rates.append(float(record.values.get("train_throughput_img_s", 1.0)))
     return rates[-1]
+
+
+def _trial_scoring(evaluator: Evaluator, work: Work) -> float:
+    """Seconds of the second scoring of the base: the first loads the data too."""
+    return [evaluator.run(work, _silent).record.seconds for _ in range(2)][-1]
 
 
 def _done(path: Path) -> set[tuple[str, str, Phase, int, float, str]]:

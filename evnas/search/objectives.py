@@ -26,19 +26,22 @@ def resolved(name: str, targets: Sequence[str]) -> str:
         if wish:
             raise SpecError(f"{metric} does not depend on a target, got @{wish}")
         return name
-    fitting = [t for t in targets if not wish or wish in _names(t)]
+    # two targets of a sweep may be one on this machine
+    fitting = [t for t in dict.fromkeys(targets) if not wish or wish in _names(t)]
     if wish in targets:  # it may also begin the id of a deployed or training target
         fitting = [wish]
     if len(fitting) != 1:
         problem = "names no target" if not fitting else "names several targets"
-        raise SpecError(f"{name!r} {problem}; write {metric}@ID with one of {', '.join(targets)}")
+        known = ", ".join(dict.fromkeys(targets))
+        raise SpecError(f"{name!r} {problem}; write {metric}@ID with one of {known}")
     return f"{metric}@{fitting[0]}"
 
 
 def _names(target: str) -> set[str]:
-    """What a target may be called: its segments and its beginnings."""
+    """What a target may be called: its segments and beginnings, `cuda` for any of its kind."""
     parts = target.split("-")
-    return {*parts, *("-".join(parts[:i]) for i in range(1, len(parts)))}
+    kind = parts[0].rstrip("0123456789")
+    return {kind, *parts, *("-".join(parts[:i]) for i in range(1, len(parts)))}
 
 
 def phase_of(name: str) -> Phase:

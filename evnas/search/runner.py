@@ -15,6 +15,7 @@ from evnas.errors import MeasurementError, SpecError, nearest
 from evnas.measure.conditions import environment
 from evnas.record import Phase, Record
 from evnas.search import plan
+from evnas.search.begin import one_and_the_same, target_ids
 from evnas.search.board import Board, Row
 from evnas.search.engine import Engine
 from evnas.search.engine_local import LocalEngine
@@ -132,8 +133,7 @@ class Run:
             self.view.say(f"going on: {len(self.done)} results stand already")
         rows = len(plan.evaluated(self.sweep))
         self.board.expect("count", len(counts), kept)
-        present = len(self.sweep.spec.targets) - len(plan.missing(self.sweep))
-        self.board.expect("speed", rows * present, 0)
+        self.board.expect("speed", rows * len(self._present()), 0)
         self.board.expect("proxy", len(proxies), self._kept(proxies))
         self._phase("count", counts)
         self._phase("speed", plan.speeds(self.sweep, self._reference_macs(counts)))
@@ -160,6 +160,14 @@ class Run:
         self.store.append(event.record)
         self.done[event.record.key] = event.record
         self.busy_s += event.busy_s
+
+    def _present(self) -> list[str]:
+        """Ids of the targets that this machine has, each once."""
+        ids, absent = target_ids(self.sweep), plan.missing(self.sweep)
+        here = [name for i, name in enumerate(ids) if i not in absent]
+        for sentence in one_and_the_same(here) if not self.done else ():
+            self.view.say(sentence)
+        return list(dict.fromkeys(here))
 
     def _kept(self, works: Sequence[Work]) -> int:
         return sum(work.key in self.done for work in works)

@@ -2,17 +2,17 @@
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evnas.errors import SpecError
 from evnas.measure.conditions import environment
 from evnas.measure.flops import count
 from evnas.measure.target import Target
 from evnas.record import Phase
 from evnas.search import plan
+from evnas.search.begin import must_begin, one_and_the_same
 from evnas.search.board import Board, Row
 from evnas.search.confirm import Confirm
 from evnas.search.ending import write_end
@@ -20,8 +20,8 @@ from evnas.search.engine import Engine
 from evnas.search.history import History
 from evnas.search.live import View, view_for
 from evnas.search.loop import Ask, Search, run_search
-from evnas.search.objectives import phase_of, resolved_constraints, resolved_objectives
-from evnas.search.strategies.build import build_strategy, rungs
+from evnas.search.objectives import resolved_constraints, resolved_objectives
+from evnas.search.strategies.build import build_strategy
 from evnas.search.strategies.warm import warm_candidates
 from evnas.search.study import add_time, open_study
 from evnas.search.work import Event, Finished, Work
@@ -54,7 +54,7 @@ class Session:
         all_of_them: dict[Phase, int] = {
             "count": 1,
             "score": int(bool(self.scores)),
-            "speed": len(self.targets),
+            "speed": len(set(self.targets)),
             "proxy": int(self.trains),
         }
         return {phase: each for phase, each in all_of_them.items() if each}
@@ -92,7 +92,7 @@ class Session:
                 full_budget=self.full_budget,
             ),
             constraints=resolved_constraints(self.spec.constraints, ids),
-            targets=ids,
+            targets=list(dict.fromkeys(ids)),  # two may be one on this machine
             budget=self.spec.budget,
             first_budget=0.0 if strategy.kind == "mo_asha" else self.full_budget,
             scores=bool(self.scores),
@@ -162,33 +162,15 @@ def prepare(sweep: Sweep) -> Session:
         plan.settled(t, sweep.reference, macs=float(macs), counted=counted)
         for t in sweep.spec.targets
     )
-    ids = [t.id for t in targets]
-    wanted = [o.metric for o in resolved_objectives(spec.objectives, ids)]
-    wanted += [q for c in resolved_constraints(spec.constraints, ids) for q in c.quantities]
-    trains = any(phase_of(name) == "proxy" for name in wanted)
-    scores = tuple(sorted({name for name in wanted if phase_of(name) == "score"}))
-    if spec.warm_start and spec.strategy.kind in ("ablation", "one_at_a_time"):
-        raise SpecError(f"{spec.strategy.kind} proposes its own rows and no others", "warm_start")
-    session = Session(
-        sweep=sweep, spec=spec, space=space, targets=targets, trains=trains, scores=scores
+    needs = must_begin(sweep, [t.id for t in targets])
+    return Session(
+        sweep=sweep,
+        spec=spec,
+        space=space,
+        targets=targets,
+        trains=needs.trains,
+        scores=needs.scores,
     )
-    if spec.strategy.kind == "mo_asha":
-        if not trains:
-            raise SpecError("mo_asha needs an objective that training gives", "strategy")
-        _must_be_whole_epochs(rungs(spec.strategy, session.full_budget), session.images_per_epoch)
-    # what cannot start is said before a study is opened
-    session.search(History(objectives=session.spec.objectives, full_budget=session.full_budget))
-    return session
-
-
-def _must_be_whole_epochs(budgets: Sequence[float], images_per_epoch: float) -> None:
-    broken = [b for b in budgets if b < images_per_epoch or b % images_per_epoch]
-    if broken:
-        raise SpecError(
-            f"a rung must be whole epochs of {images_per_epoch:g} image presentations, got "
-            f"{broken[0]:g}; nine proxy.epochs give rungs of 1, 3 and 9",
-            "strategy.rungs",
-        )
 
 
 def run_search_sweep(
@@ -211,6 +193,8 @@ def run_search_sweep(
         search = session.search(session.history(store))
         engine = engine_for(sweep.spec.engine)
         watch = _Watch(session=session, history=search.history)
+        for sentence in one_and_the_same([t.id for t in session.targets]):
+            watch.view.say(sentence)
         try:
             reason = _searched(search, store, engine, watch=watch)
             store.note("search", {"ended": reason, "trials": len(search.history.trials)})

@@ -167,12 +167,36 @@ AT_THE_START = {
         SPACE + AT_CPU.replace("macs_g", "latency_ms@gpu"),
         "10: objectives[1]: 'latency_ms@gpu' names no target; write latency_ms@ID with one of cpu",
     ),
+    "nothing to train for": (
+        SPACE + REST.replace("random", "mo_asha"),
+        "7: strategy: mo_asha needs an objective that training gives",
+    ),
+    "rungs": (
+        SPACE
+        + REST.replace("random", "mo_asha").replace("macs_g", "top1_percent")
+        + "proxy: {epochs: 4}\n",
+        "7: strategy.rungs: a rung must be whole epochs of 1600 image presentations, got 711",
+    ),
+    "target of an unsettled batch": (
+        SPACE
+        + AT_CPU.replace("macs_g", "latency_ms@b3").replace("batch_size: 1", "batch_size: auto"),
+        "10: objectives[1]: 'latency_ms@b3' names no target; write latency_ms@ID with one of "
+        "cpu-torch-224-b16-float32",
+    ),
+    "two targets and no name": (
+        SPACE
+        + AT_CPU.replace("macs_g", "latency_ms").replace(
+            "batch_size: 1}", "batch_size: 1}, {device: cpu, batch_size: 2}"
+        ),
+        "10: objectives[1]: 'latency_ms' names several targets; write latency_ms@ID with one of "
+        "cpu-torch-224-b1-float32, cpu-torch-224-b2-float32",
+    ),
     "constraint's target": (
         SPACE + AT_CPU + LIMITS + "  - latency_ms@gpu <= 12\n",
         "15: constraints[1]: 'latency_ms@gpu <= 12': 'latency_ms@gpu' names no target",
     ),
 }
-"""What shows when a search is begun, on this machine and with the files beside it."""
+"""What shows where a search would begin: with the files beside it, and its targets by name."""
 
 
 @pytest.fixture(autouse=True)
@@ -213,7 +237,7 @@ def test_other_commands_say_it_too(command, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("case", AT_THE_START)
-@pytest.mark.parametrize("command", ["plan", "sweep"])
+@pytest.mark.parametrize("command", ["check", "space", "plan", "sweep"])
 def test_the_search_is_not_begun(command, case, capsys, monkeypatch):
     text, told = AT_THE_START[case]
     Path("bad.yaml").write_text(text)
@@ -221,9 +245,31 @@ def test_the_search_is_not_begun(command, case, capsys, monkeypatch):
     assert not Path("results").exists()
 
 
+@pytest.mark.parametrize("command", ["check", "space"])
+def test_a_target_of_elsewhere_may_be_named(command, capsys, monkeypatch):
+    """Of `cuda` and of its whole id, on a machine that may have none."""
+    named = AT_CPU.replace("macs_g", "latency_ms@cuda").replace("device: cpu", "device: cuda")
+    Path("good.yaml").write_text(SPACE + named + LIMITS + WARM)
+    monkeypatch.setattr(sys, "argv", ["evnas", command, "good.yaml"])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert (caught.value.code, capsys.readouterr().err) == (0, "")
+
+
+def test_check_loads_no_torch_for_settled_targets() -> None:
+    Path("good.yaml").write_text(SPACE + AT_CPU.replace("macs_g", "latency_ms@cpu") + WARM)
+    code = (
+        "import sys; from pathlib import Path; from evnas.sweep import load_sweep;"
+        "from evnas.search.begin import checked; checked(load_sweep(Path('good.yaml')));"
+        "print(sorted({'torch', 'optuna'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
 @pytest.mark.parametrize(
     ("command", "text", "told"),
-    [("space", *IN_THE_FILE["never met"]), ("sweep", *AT_THE_START["base outside"])],
+    [("check", *AT_THE_START["base outside"]), ("sweep", *AT_THE_START["base outside"])],
 )
 def test_the_process_says_it(command: str, text: str, told: str) -> None:
     Path("bad.yaml").write_text(text)

@@ -1,0 +1,115 @@
+"""What must hold before a search begins; `check` and `space` ask it too, and load no torch for it
+unless a target's name depends on the machine."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evnas.errors import SpecError
+from evnas.search.objectives import phase_of, resolved_constraints, resolved_objectives
+from evnas.search.strategies.build import build_strategy, rungs
+from evnas.search.strategies.warm import warm_candidates
+from evnas.space.search_spec import SearchSpec
+from evnas.space.space import SearchSpace
+from evnas.sweep import Sweep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a search has to do beside counting and timing."""
+
+    trains: bool
+    scores: tuple[str, ...]
+    """Training-free scores that an objective or constraint names."""
+
+
+def must_begin(sweep: Sweep, ids: Sequence[str]) -> Needs:
+    """A search whose file is sound can be begun.
+
+    Args:
+        ids: of its targets.
+
+    Raises:
+        SpecError: an objective or constraint names no target of these, a warm start holds nothing
+            for the space, or the strategy lacks what it starts from.
+    """
+    spec = sweep.spec.search
+    assert spec is not None
+    needs = needs_of(spec, ids)
+    if spec.warm_start and spec.strategy.kind in ("ablation", "one_at_a_time"):
+        raise SpecError(f"{spec.strategy.kind} proposes its own rows and no others", "warm_start")
+    proxy = sweep.spec.proxy
+    full = float(proxy.presentations) if proxy is not None and needs.trains else 0.0
+    if spec.strategy.kind == "mo_asha":
+        if proxy is None or not needs.trains:
+            raise SpecError("mo_asha needs an objective that training gives", "strategy")
+        _must_be_whole_epochs(rungs(spec.strategy, full), full / proxy.epochs)
+    space = SearchSpace.from_spec(spec.space, sweep.base)
+    warm = warm_candidates(spec.warm_start, space)
+    build_strategy(spec.strategy, space, warm=warm, full_budget=full)
+    return needs
+
+
+def needs_of(spec: SearchSpec, ids: Sequence[str]) -> Needs:
+    """What objectives and constraints ask for. Raises SpecError where one names no target."""
+    names = [o.metric for o in resolved_objectives(spec.objectives, ids)]
+    names += [q for c in resolved_constraints(spec.constraints, ids) for q in c.quantities]
+    return Needs(
+        trains=any(phase_of(name) == "proxy" for name in names),
+        scores=tuple(sorted({name for name in names if phase_of(name) == "score"})),
+    )
+
+
+def _must_be_whole_epochs(budgets: Sequence[float], images_per_epoch: float) -> None:
+    broken = [b for b in budgets if b < images_per_epoch or b % images_per_epoch]
+    if broken:
+        raise SpecError(
+            f"a rung must be whole epochs of {images_per_epoch:g} image presentations, got "
+            f"{broken[0]:g}; nine proxy.epochs give rungs of 1, 3 and 9",
+            "strategy.rungs",
+        )
+
+
+def target_ids(sweep: Sweep) -> list[str]:
+    """The targets' ids on this machine, as far as it has their devices."""
+    if all(spec.is_settled for spec in sweep.spec.targets):
+        return [spec.spelt_id() for spec in sweep.spec.targets]
+    from evnas.search.plan import ids_here  # torch knows what `auto` means here
+
+    return ids_here(sweep)
+
+
+def one_and_the_same(ids: Sequence[str]) -> list[str]:
+    """A sentence for each id that several targets have."""
+    found = []
+    for name in dict.fromkeys(ids):
+        places = [f"targets[{i}]" for i, other in enumerate(ids) if other == name]
+        if len(places) > 1:
+            found.append(
+                f"{' and '.join(places)} are one target here, {name}: it is timed once, with the "
+                f"budget_s of {places[0]}"
+            )
+    return found
+
+
+def checked(sweep: Sweep) -> list[str]:
+    """What `check` says beyond the file's own soundness: sentences about its targets.
+
+    Raises:
+        SpecError: with its place in the file, where a search could not be begun.
+    """
+    try:
+        ids = target_ids(sweep) if _names_matter(sweep) else ["auto"] * len(sweep.spec.targets)
+        if sweep.spec.search is not None:
+            must_begin(sweep, ids)
+    except SpecError as e:
+        raise sweep.located.blame(e) from None
+    return one_and_the_same(ids)
+
+
+def _names_matter(sweep: Sweep) -> bool:
+    """A single target that nobody calls by name can be any machine's."""
+    search = sweep.spec.search
+    wanted = (
+        [] if search is None else [*(o.metric for o in search.objectives), *search.constraints]
+    )
+    return len(sweep.spec.targets) > 1 or any("@" in text for text in wanted)

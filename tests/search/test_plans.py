@@ -1,0 +1,119 @@
+"""What `check` and `plan` say before anything runs: phases, and targets in common."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tiny_search import tiny_search, write
+
+from evnas import cli
+from evnas.measure.target import Target
+from evnas.search import forecast as forecasts
+from evnas.search.board import Board, Row
+from evnas.search.evaluate import Evaluator
+from evnas.search.forecast import forecast
+from evnas.search.live import PlainView
+from evnas.search.objectives import resolved
+from evnas.search.runner import Run
+from evnas.search.session import prepare
+from evnas.search.work import Finished, Work
+from evnas.space.sweep_parts import TargetSpec
+from evnas.store import Store
+from evnas.sweep import Sweep, sweep_of
+
+CPU = {"device": "cpu", "batch_size": 1, "resolution": 32}
+TWICE = {"targets": [CPU, {"batch_size": 8} | CPU | {"budget_s": 2.0}]}
+ROWS = {"name": "rows", "base": "efficientvim_m1", "rows": {"A": {}, "B": {"stages[0].depth": 2}}}
+SAME = (
+    "targets[0] and targets[1] are one target here, cpu-torch-32-b1-float32: it is timed once, "
+    "with the budget_s of targets[0]"
+)
+
+
+class Fixed(Evaluator):
+    """Every phase takes as long as is said here."""
+
+    def run(self, work: Work, on_progress: object) -> Finished:
+        values = {"macs_exact": 1e9, "train_throughput_img_s": 100.0}
+        seconds = {"count": 0.5, "score": 4.0, "proxy": 1.0}[work.phase]
+        record = work.record("complete", started=0.0, seconds=seconds, found={"values": values})
+        return Finished(work, record)
+
+
+@pytest.fixture(autouse=True)
+def _fixed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecasts, "Evaluator", Fixed)
+
+
+def test_the_score_phase_is_forecast() -> None:
+    scored = tiny_search() | {"objectives": {"params_m": "min", "grad_norm": "max"}}
+    found = forecast(sweep_of(scored), results=Path("nowhere"))
+    assert {s.phase: s.seconds for s in found.steps} == {"count": 0.5, "score": 4.0}
+    assert found.seconds == 5 * (0.5 + 4.0)
+    assert "score: 5 to do, 0 done, 0:20 ahead" in found.text()
+    plain = forecast(sweep_of(tiny_search()), results=Path("nowhere"))
+    assert {s.phase for s in plain.steps} == {"count", "proxy"}
+
+
+@pytest.mark.parametrize("command", ["check", "plan"])
+@pytest.mark.parametrize("kind", ["search", "rows"])
+def test_two_targets_that_are_one_are_said(
+    kind: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    sweep = (tiny_search() if kind == "search" else ROWS) | TWICE
+    file = write(tmp_path / "twice.yaml", sweep)
+    monkeypatch.setattr(sys, "argv", ["evnas", command, str(file)])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert capsys.readouterr().out.splitlines()[-1] == SAME
+    file.write_text(yaml.safe_dump(sweep | {"targets": [CPU, CPU | {"batch_size": 2}]}))
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "one target" not in capsys.readouterr().out
+
+
+def test_two_targets_that_are_one_are_timed_once_and_need_no_name() -> None:
+    named = {"objectives": {"latency_ms": "min", "params_m": "min"}}
+    session = prepare(sweep_of(tiny_search() | TWICE | named))
+    assert session.phases == {"count": 1, "speed": 1}
+    found = forecast(session.sweep, results=Path("nowhere"))
+    assert sum(s.phase == "speed" for s in found.steps) == 5
+
+
+class Listening(PlainView):
+    def __init__(self) -> None:
+        super().__init__(Board({}), sys.stderr)
+        self.said: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+
+def run_of(sweep: Sweep, folder: Path) -> tuple[Run, Listening]:
+    view = Listening()
+    store = Store.create(folder / "study.db", sweep={}, environment={})
+    board = Board({c.label: Row() for c in sweep.candidates})
+    return Run(sweep=sweep, store=store, engine=None, board=board, view=view), view  # type: ignore[arg-type] # it is not asked
+
+
+def test_a_sweep_says_it_and_expects_as_many_timings_as_there_are(tmp_path: Path) -> None:
+    run, view = run_of(sweep_of(ROWS | TWICE), tmp_path)
+    assert run._present() == ["cpu-torch-32-b1-float32"]
+    assert view.said == [SAME]
+    run.store.close()
+
+
+def test_a_kind_of_device_names_its_target() -> None:
+    ids = ["cuda0-torch-224-b256-float32", "cpu-torch-224-b8-float32"]
+    assert resolved("throughput_img_s@cuda", ids) == f"throughput_img_s@{ids[0]}"
+    assert resolved("throughput_img_s@cpu", ids) == f"throughput_img_s@{ids[1]}"
+
+
+@pytest.mark.parametrize("form", ["plain", "deployed"])
+@pytest.mark.parametrize("device", ["cpu", "cuda:1"])
+def test_a_file_spells_the_id_that_the_store_has(device: str, form: str) -> None:
+    fields: dict[str, Any] = {"device": device, "batch_size": 4, "resolution": 64, "form": form}
+    spec = TargetSpec.model_validate(fields)
+    assert spec.is_settled and spec.spelt_id() == Target(**fields).id
