@@ -11,18 +11,15 @@ from torch.testing import assert_close
 
 from evnas.blocks.deployment import fold
 from evnas.blocks.deployment.blocks import BlendedBlock, SummedBlock
-from evnas.blocks.deployment.hsm import RowHsmSsd
-from evnas.blocks.deployment.layers import (
+from evnas.blocks.deployment.fused import (
     ACTIVATIONS,
     Act,
-    Blend,
-    ChannelsLast,
     FusedConv,
     FusedLinear,
-    Sliced,
-    TokenNorm,
     runs_on_onednn,
 )
+from evnas.blocks.deployment.hsm import RowHsmSsd
+from evnas.blocks.deployment.layers import Blend, ChannelsLast, Sliced, TokenNorm
 from evnas.blocks.deployment.norms import merged_norm, norm_absorbed
 from evnas.blocks.deployment.rule import Rule, converter
 from evnas.blocks.deployment.rules import CHANNELS_LAST_RULES, RULES
@@ -152,8 +149,8 @@ def test_gates_and_identity_paths_of_the_efficientvim_block(norm: str) -> None:
     converted = converter(CHANNELS_LAST_RULES)(copy.deepcopy(block))
     for got, wanted in zip(converted(x), want, strict=True):
         assert_close(got, wanted)
-    convs = sum(isinstance(m, FusedConv) for m in converted.modules())
-    assert convs == 8  # two local, two of the FFN, four of the mixer
+    fused = sum(isinstance(m, FusedConv | FusedLinear) for m in converted.modules())
+    assert fused == 8  # two local, two of the FFN, four of the mixer
     assert any(isinstance(m, Blend) for m in (converted.local1, converted.local2)) == (
         norm == "ln"  # a layer norm keeps the branch apart
     )
@@ -179,14 +176,16 @@ def test_gates_are_folded_where_their_inverse_is_tame(
     assert_close(rows.double(), x, **FLOAT32)  # the block's own input is not written to
 
 
-def test_a_convolution_adds_in_place() -> None:
-    conv = settled(nn.Conv2d(8, 6, 1)).float()
-    fused = FusedConv(copy.deepcopy(conv))
-    x, total = (image(2, c, 5, 4).float().to(memory_format=torch.channels_last) for c in (8, 6))
-    want = total + conv(x).detach()
-    summed = fused.added_to(total, x)
-    assert_close(summed, want, **FLOAT32)
-    assert summed.data_ptr() == total.data_ptr()
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64], ids=str)
+def test_a_linear_map_adds_to_a_sum(kind: torch.dtype) -> None:
+    weight, bias, x, total = (image(*s).to(kind) for s in ((6, 8), (6,), (2, 3, 8), (2, 3, 6)))
+    fused, before = FusedLinear(weight, bias, "relu"), total.clone()
+    assert_close(
+        fused.added_to(total, x), total + nn.functional.linear(x, weight, bias), **FLOAT32
+    )
+    turned = total.transpose(0, 1).contiguous().transpose(0, 1)
+    assert_close(fused.added_to(turned, x), fused.added_to(total, x), **FLOAT32)
+    assert torch.equal(total, before)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 8])
@@ -261,6 +260,22 @@ def test_the_onednn_primitive_is_the_convolution(
         conv.weight.mul_(2)
         fused.weight.mul_(2)  # the packed weights are made again
     assert_close(fused(x), ACTIVATIONS[act](conv(x).detach()), **FLOAT32)
+
+
+@pytest.mark.parametrize("act", ["none", "relu", "gelu"])
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
+def test_a_pointwise_convolution_is_the_linear_map_of_its_pixels(
+    act: Act, layout: torch.memory_format
+) -> None:
+    conv = settled(nn.Conv2d(8, 16, 1)).float()
+    fused = FusedConv(copy.deepcopy(conv), act)
+    x = image(2, 8, 9, 7).float().contiguous(memory_format=layout)
+    for _ in range(2):
+        got = fused(x)
+        assert_close(got, ACTIVATIONS[act](conv(x).detach()), **FLOAT32)
+        with torch.no_grad():
+            conv.weight.mul_(2)
+            fused.weight.mul_(2)  # the packed weights are made again
 
 
 @pytest.mark.parametrize("act", ["none", "relu", "gelu"])

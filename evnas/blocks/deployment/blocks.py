@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from evnas.blocks.deployment.fused import FusedLinear, as_map, pixels
 from evnas.blocks.deployment.hsm import RowHsmSsd
-from evnas.blocks.deployment.layers import FusedConv, blend
+from evnas.blocks.deployment.layers import blend
 from evnas.blocks.mixers import mix
 
 
@@ -69,25 +70,26 @@ class SummedBlock(nn.Module):
         super().__init__()
         self.local1, self.local2 = local1, local2
         self.norm, self.mixer, self.ffn = norm, mixer, ffn
-        self.share = nn.Parameter(share.detach()[:, None], requires_grad=False)
+        self.share = nn.Parameter(share.detach(), requires_grad=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) -> the same shape, and the mixer's hidden states."""
         x = self.local1(x)
-        x, h = self.mixer.added_to(x, self.norm(x), self.share)
-        return self.ffn(self.local2(x)), h
+        rows, h = self.mixer.added_to(pixels(x), pixels(self.norm(x)), self.share)
+        return self.ffn(self.local2(as_map(rows))), h
 
 
 class SummedFfn(nn.Module):
-    """x + FFN(x), the sum made by the last convolution, in the place of x."""
+    """x + FFN(x), the sum made by the last linear map."""
 
-    def __init__(self, fc1: FusedConv, fc2: FusedConv) -> None:
+    def __init__(self, fc1: FusedLinear, fc2: FusedLinear) -> None:
         super().__init__()
         self.fc1, self.fc2 = fc1, fc2
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W), read by nobody else -> the same shape."""
-        return self.fc2.added_to(x, self.fc1(x))
+        """(B, C, H, W) -> the same shape."""
+        rows = pixels(x)
+        return as_map(self.fc2.added_to(rows, self.fc1(rows)))
 
 
 class MergedLpuBlock(nn.Module):

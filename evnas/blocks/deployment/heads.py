@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from evnas.blocks.deployment.blocks import MergedHead
 from evnas.blocks.deployment.fold import batch_norm_affine
-from evnas.blocks.deployment.layers import FusedLinear
+from evnas.blocks.deployment.fused import FusedLinear
 from evnas.blocks.deployment.norms import without_affine
 from evnas.blocks.deployment.rule import Convert
 from evnas.blocks.heads import Classifier, FusionHead, PooledHead
@@ -19,7 +19,7 @@ def pooled_head(module: nn.Module, convert: Convert) -> nn.Module:
     if module.classifier_dist is not None:
         sets.append([module.classifier_dist])
     one = module.classifier.weight.new_ones(1)
-    return _merged_head([module.norm], 0, [(one, s) for s in sets])
+    return _merged_head([module.norm], 0, [(one, s) for s in sets], convert=convert)
 
 
 def fusion_head(module: nn.Module, convert: Convert) -> nn.Module:
@@ -30,13 +30,15 @@ def fusion_head(module: nn.Module, convert: Convert) -> nn.Module:
     ]
     if module.weights_dist is not None and module.classifiers_dist is not None:
         sets.append((torch.softmax(module.weights_dist, 0), list(module.classifiers_dist)))
-    return _merged_head(list(module.norms), module.n_states, sets)
+    return _merged_head(list(module.norms), module.n_states, sets, convert=convert)
 
 
 def _merged_head(
     norms: list[nn.Module],
     n_states: int,
     sets: list[tuple[Tensor, list[nn.Module]]],
+    *,
+    convert: Convert,
 ) -> nn.Module:
     """The mean over sets of sum_s share_s * classifier_s(mean(norm_s(source_s)))."""
     weights, biases = [], []
@@ -53,7 +55,7 @@ def _merged_head(
     weight, bias = torch.stack(weights).mean(0), torch.stack(biases).mean(0)
     dtype = sets[0][0].dtype
     linear = FusedLinear(weight.to(dtype), bias.to(dtype))
-    return MergedHead([without_affine(norm) for norm in norms], n_states, linear)
+    return MergedHead([convert(without_affine(norm)) for norm in norms], n_states, linear)
 
 
 def _affine(norm: nn.Module, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,13 +4,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from evnas.blocks.deployment.layers import Act, FusedConv, FusedLinear, runs_on_onednn
+from evnas.blocks.deployment.fused import (
+    FusedConv,
+    FusedLinear,
+    as_map,
+    by_pixel,
+    pixels,
+    runs_on_onednn,
+)
 from evnas.blocks.mixers.hsm_ssd import HsmSsd
 from evnas.blocks.squeeze_excite import SqueezeExcite
 
 
 class RowHsmSsd(nn.Module):
-    """HSM-SSD on channels-last maps: states (B, N, C), so that Q and O are 1x1 convolutions.
+    """HSM-SSD on rows of channels: every projection is a linear map of pixels or states.
 
     A is gone: the softmax over L cancels it (see `evnas.kernels.hsm_ssd_compress`).
     """
@@ -18,45 +25,49 @@ class RowHsmSsd(nn.Module):
     def __init__(self, mixer: HsmSsd) -> None:
         super().__init__()
         self.split, self.heads = mixer.split, mixer.heads
-        self.proj = FusedConv(mixer.proj)
-        self.dwconv = FusedConv(mixer.dwconv)
-        self.Q, self.O = _linear(mixer.Q), _linear(mixer.O)
+        self.proj, self.dwconv = by_pixel(mixer.proj), FusedConv(mixer.dwconv)
+        self.Q, self.O = _mixing(mixer.Q), _mixing(mixer.O)
         self.D = nn.Parameter(mixer.D.detach(), requires_grad=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) -> the same shape, and the hidden states after O, (B, C, N)."""
-        Cm, h = self.read_out(x)
-        return _map(Cm @ h.transpose(1, 2), x.shape), h
+        rows = pixels(x)
+        Cm, h = self.read_out(rows)
+        return as_map((Cm @ h).view(rows.shape)), h.transpose(1, 2)
 
     def added_to(self, total: Tensor, x: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
         """total + share * y, and the hidden states; `total` may hold the sum afterwards.
 
         Args:
-            total: (B, C, H, W), read by nobody else.
-            x: (B, C, H, W).
-            share: (C, 1).
+            total: (B, H, W, C), read by nobody else.
+            x: (B, H, W, C).
+            share: (C,).
         """
         Cm, h = self.read_out(x)
-        rows, shared = _rows(total), (h * share.to(h.dtype)).transpose(1, 2)
+        rows, shared = total.flatten(1, 2), h * share
         if runs_on_onednn(total, share):
             rows.baddbmm_(Cm, shared)
         else:
             rows = torch.baddbmm(rows, Cm, shared)
-        return _map(rows, x.shape), h
+        return rows.view(x.shape), h.transpose(1, 2)
 
     def read_out(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) -> the output matrix (B, L, N) and the hidden states (B, C, N)."""
-        Bt, C, H, W = x.shape
-        N, heads = self.split[0], self.heads
-        t = _rows(self.dwconv(self.proj(x)))
+        """(B, H, W, C) -> the output matrix (B, L, N) and the hidden states (B, N, C)."""
+        t = pixels(self.dwconv(as_map(self.proj(x)))).flatten(1, 2)
         B, Cm, dt = torch.split(t, self.split, dim=2)  # (Bt, L, N) twice, (Bt, L, S)
-        G = torch.softmax(dt, dim=1).view(Bt, H * W, heads, -1)
-        K = (G * B[:, :, None]).permute(0, 2, 3, 1)  # (Bt, heads, N, L)
-        u = _rows(x).view(Bt, H * W, heads, C // heads).transpose(1, 2)
-        h0 = (K @ u).transpose(1, 2).reshape(Bt, N, C)
-        h1, z = self.Q(h0.transpose(1, 2)[..., None]).chunk(2, dim=1)  # (Bt, Ci, N, 1) each
-        h = self.O(h1 * (F.silu(z) + self.D)).squeeze(3)  # (Bt, C, N)
-        return Cm, h
+        h0 = self._compressed(x.flatten(1, 2), torch.softmax(dt, dim=1), B)
+        h1, z = self.Q(h0).chunk(2, dim=2)  # (Bt, N, Ci) each
+        return Cm, self.O(h1 * (F.silu(z) + self.D))
+
+    def _compressed(self, u: Tensor, G: Tensor, B: Tensor) -> Tensor:
+        """Tokens (Bt, L, C) by scores (Bt, L, S) and matrix (Bt, L, N) -> states (Bt, N, C)."""
+        (Bt, L, C), heads = u.shape, self.heads
+        if heads == 1:
+            return torch.bmm((G * B).transpose(1, 2), u)
+        K = G.view(Bt, L, heads, -1) * B[:, :, None]  # (Bt, L, heads, N)
+        by_head = u.view(Bt, L, heads, C // heads).transpose(1, 2)
+        h0 = torch.matmul(K.permute(0, 2, 3, 1), by_head)  # (Bt, heads, N, C / heads)
+        return h0.transpose(1, 2).flatten(2)
 
 
 class RowSqueezeExcite(nn.Module):
@@ -64,7 +75,7 @@ class RowSqueezeExcite(nn.Module):
 
     def __init__(self, se: SqueezeExcite) -> None:
         super().__init__()
-        self.fc1, self.fc2 = _as_linear(se.fc1, "relu"), _as_linear(se.fc2, "none")
+        self.fc1, self.fc2 = by_pixel(se.fc1, "relu"), by_pixel(se.fc2)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
@@ -72,21 +83,5 @@ class RowSqueezeExcite(nn.Module):
         return x * torch.sigmoid(gate)[..., None, None]
 
 
-def _rows(x: Tensor) -> Tensor:
-    return x.permute(0, 2, 3, 1).flatten(1, 2)  # (B, L, C), a view of a channels-last map
-
-
-def _map(rows: Tensor, shape: torch.Size) -> Tensor:
-    Bt, C, H, W = shape
-    return rows.view(Bt, H, W, C).permute(0, 3, 1, 2)
-
-
-def _linear(weight: Tensor) -> FusedConv:
-    conv = nn.Conv2d(weight.shape[1], weight.shape[0], 1, bias=False, device="meta")
-    conv.weight = nn.Parameter(weight.detach()[..., None, None])
-    return FusedConv(conv)
-
-
-def _as_linear(conv: nn.Conv2d, act: Act) -> FusedLinear:
-    assert conv.bias is not None
-    return FusedLinear(conv.weight.flatten(1), conv.bias, act)
+def _mixing(weight: Tensor) -> FusedLinear:
+    return FusedLinear(weight, weight.new_zeros(weight.shape[0]))

@@ -11,8 +11,9 @@ from evnas.blocks.deployment.fold import (
     scaled_before,
     with_identity,
 )
+from evnas.blocks.deployment.fused import FusedConv, by_pixel
 from evnas.blocks.deployment.hsm import RowHsmSsd
-from evnas.blocks.deployment.layers import Blend, FusedConv, Sliced
+from evnas.blocks.deployment.layers import Blend, Sliced
 from evnas.blocks.deployment.norms import merged_norm, norm_absorbed
 from evnas.blocks.deployment.rule import Convert, convert_children, replace_child
 from evnas.blocks.downsample import EfficientVimDownsample, PatchMerging, StridedConv
@@ -92,8 +93,8 @@ def summed_efficientvim_block(module: nn.Module, convert: Convert) -> nn.Module:
         share=(a[1] / before).to(module.alpha.dtype),
         local2=FusedConv(local2),
         ffn=SummedFfn(
-            FusedConv(scaled_before(fc1, 1 / after, torch.zeros_like(after)), "relu"),
-            FusedConv(scaled_after(fc2, a[3])),
+            by_pixel(scaled_before(fc1, 1 / after, torch.zeros_like(after)), "relu"),
+            by_pixel(scaled_after(fc2, a[3])),
         ),
     )
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from evnas.blocks.deployment import heads, parts
+from evnas.blocks.deployment.fused import Act, FusedConv
 from evnas.blocks.deployment.hsm import RowHsmSsd, RowSqueezeExcite
-from evnas.blocks.deployment.layers import Act, FusedConv, TokenNorm
+from evnas.blocks.deployment.layers import TokenNorm
 from evnas.blocks.deployment.norms import merged_norm, norm_absorbed
 from evnas.blocks.deployment.rule import Convert, Rule, convert_children, replace_child
 from evnas.blocks.downsample import EfficientVimDownsample, PatchMerging, StridedConv

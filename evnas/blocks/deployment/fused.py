@@ -1,0 +1,172 @@
+"""Convolutions and linear maps with their activation, on a CPU as oneDNN primitives."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Act = Literal["none", "relu", "gelu"]
+ACTIVATIONS: Mapping[Act, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "relu": torch.relu_,
+    "gelu": F.gelu,
+}
+EXACT: Mapping[Act, str] = {"none": "", "relu": "", "gelu": "none"}
+"""What oneDNN's wrapper wants to know of an activation: the exact GELU, not the tanh one."""
+
+
+class Reordered:
+    """A weight in the order that oneDNN asked for: a cache, neither saved nor copied."""
+
+    def __init__(self) -> None:
+        self._made: tuple[object, Tensor] | None = None
+
+    def of(self, weight: Tensor, reorder: Callable[[Tensor], Tensor]) -> Tensor:
+        """The reordered weight, made again when the weight has changed."""
+        state = (weight.data_ptr(), weight._version)
+        if self._made is None or self._made[0] != state:
+            self._made = (state, reorder(weight.detach().contiguous()))
+        return self._made[1]
+
+    def __reduce__(self) -> tuple[type["Reordered"], tuple[()]]:
+        return Reordered, ()
+
+
+class FusedConv(nn.Module):
+    """A convolution and its activation in one pass.
+
+    On a CPU, in eager float32, it is one oneDNN primitive on weights that were reordered once: of
+    a 1x1 convolution of a channels-last map the linear map of its pixels, which takes 3 to 20 %
+    less; compilers, exporters and other devices see a plain convolution and activation.
+    """
+
+    def __init__(self, conv: nn.Conv2d, act: Act = "none") -> None:
+        super().__init__()
+        self.weight = nn.Parameter(conv.weight.detach(), requires_grad=False)
+        bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
+        self.bias = nn.Parameter(bias.detach(), requires_grad=False)
+        self.stride = [conv.stride[0], conv.stride[1]]
+        self.padding = [int(conv.padding[0]), int(conv.padding[1])]
+        self.groups = conv.groups
+        self.act: Act = act
+        shape = (*conv.kernel_size, *self.stride, *self.padding, self.groups)
+        self._by_pixel = shape == (1, 1, 1, 1, 0, 0, 1)
+        self._packed, self._packed_linear = Reordered(), Reordered()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H', W')."""
+        if not runs_on_onednn(x, self.weight):
+            y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, 1, self.groups)
+            return ACTIVATIONS[self.act](y)
+        if self._by_pixel and (rows := pixels(x)).is_contiguous():
+            weight = self._packed_linear.of(self.weight, _reordered_linear)
+            return as_map(linear(rows, weight, self.bias, self.act))
+        packed: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
+            x,
+            self._weight_for(x),
+            self.bias,
+            self.padding,
+            self.stride,
+            [1, 1],
+            self.groups,
+            self.act,
+            [],
+            EXACT[self.act],
+        )
+        return packed
+
+    def _weight_for(self, x: Tensor) -> Tensor:
+        return self._packed.of(self.weight, lambda w: self._reordered(w, x.shape))
+
+    def _reordered(self, weight: Tensor, shape: torch.Size) -> Tensor:
+        # the stub of torch.C knows an older signature
+        packed: Tensor = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[call-arg]
+            weight.to_mkldnn(), self.padding, self.stride, [1, 1], self.groups, list(shape)
+        )
+        return packed
+
+    def extra_repr(self) -> str:
+        """Shapes and activation."""
+        return f"{tuple(self.weight.shape)}, stride={self.stride[0]}, act={self.act}"
+
+
+class FusedLinear(nn.Module):
+    """A linear map of the last axis and its activation in one pass, as `FusedConv` is one."""
+
+    def __init__(self, weight: Tensor, bias: Tensor, act: Act = "none") -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach(), requires_grad=False)
+        self.bias = nn.Parameter(bias.detach(), requires_grad=False)
+        self.act: Act = act
+        self._packed = Reordered()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C')."""
+        if runs_on_onednn(x, self.weight):
+            weight = self._packed.of(self.weight, _reordered_linear)
+            return linear(x, weight, self.bias, self.act)
+        return ACTIVATIONS[self.act](F.linear(x, self.weight, self.bias))
+
+    def added_to(self, total: Tensor, x: Tensor) -> Tensor:
+        """total + the map of x, without the activation: (..., C') and (..., C) -> (..., C')."""
+        if runs_on_onednn(x, self.weight):
+            weight = self._packed.of(self.weight, _reordered_linear)
+            summed: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
+                x, total, weight, self.bias, "add"
+            )
+            return summed
+        return total + F.linear(x, self.weight, self.bias)
+
+    def extra_repr(self) -> str:
+        """Shapes and activation."""
+        return f"{tuple(self.weight.shape)}, act={self.act}"
+
+
+def pixels(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H, W, C), a view that is contiguous of a channels-last map."""
+    return x.permute(0, 2, 3, 1)
+
+
+def as_map(rows: Tensor) -> Tensor:
+    """(B, H, W, C) -> (B, C, H, W), a view."""
+    return rows.permute(0, 3, 1, 2)
+
+
+def by_pixel(conv: nn.Conv2d, act: Act = "none") -> FusedLinear:
+    """A 1x1 convolution as the linear map of its pixels."""
+    bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
+    return FusedLinear(conv.weight.flatten(1), bias, act)
+
+
+def linear(x: Tensor, packed: Tensor, bias: Tensor, act: Act) -> Tensor:
+    """A linear map and its activation, (..., C) -> (..., C'), by oneDNN."""
+    y: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, packed, bias, act, [], EXACT[act])
+    return y
+
+
+def _reordered_linear(weight: Tensor) -> Tensor:
+    """Of (C', C), or (C', C, 1, 1); for any number of rows."""
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.flatten(1), None)
+    return packed
+
+
+def runs_on_onednn(x: Tensor, weight: Tensor) -> bool:
+    """Whether a fused oneDNN primitive may stand for the plain operators on `x`."""
+    return (
+        not followed()
+        and x.device.type == "cpu"
+        and x.dtype == weight.dtype == torch.float32
+        and not x.requires_grad
+        and not weight.is_inference()  # such a one does not tell when it changes
+        and type(x) is Tensor
+        and not torch.is_autocast_enabled("cpu")
+        and torch._C._has_mkldnn
+        and bool(torch.backends.mkldnn.enabled)
+    )
+
+
+def followed() -> bool:
+    """Whether a compiler, exporter or tracer follows the operators instead of running them."""
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
