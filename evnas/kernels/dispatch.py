@@ -23,7 +23,7 @@ Impl = Literal["auto", "reference", "cpu", "numba", "triton"]
 Chosen = Literal["cpu", "numba", "triton"]
 IMPLEMENTATIONS: tuple[str, ...] = get_args(Impl)
 COMPILED_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
-NUMBA_OPERATORS: tuple[str, ...] = ()
+NUMBA_OPERATORS: tuple[str, ...] = ("selective_scan", "ss2d_scan")
 """Those with an implementation compiled by numba."""
 OPERATORS = (
     "selective_scan",

@@ -19,6 +19,11 @@ def accumulation_dtype(*tensors: Tensor) -> torch.dtype:
     return torch.float32
 
 
+def widest(first: Tensor, *others: Tensor) -> Tensor:
+    """The first of the inputs that is float64, which decides the accumulation, else the first."""
+    return next((t for t in (first, *others) if t.dtype == torch.float64), first)
+
+
 def widen(tensor: Tensor, acc: torch.dtype) -> Tensor:
     """The tensor in accumulation dtype, with the contiguous strides that fake kernels promise."""
     return tensor.to(acc).contiguous()
@@ -31,6 +36,8 @@ def without_autocast(body: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         first = args[0]
         assert isinstance(first, Tensor)  # every operator has its input first
+        if not torch.is_autocast_enabled(first.device.type):
+            return body(*args, **kwargs)
         with torch.autocast(first.device.type, enabled=False):
             return body(*args, **kwargs)
 

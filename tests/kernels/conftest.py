@@ -220,3 +220,6 @@ def build_scan() -> Callable[..., Call]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         metafunc.parametrize("case", BUILDERS)
+    if "scan_case" in metafunc.fixturenames:
+        scans = [case for case in BUILDERS if "scan" in case]
+        metafunc.parametrize("scan_case", scans)

@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.library import custom_op
 
 from evnas.kernels.dispatch import resolve
+from evnas.kernels.precision import widest
 
 from .cpu import selective_scan_cpu, selective_scan_cpu_backward
 
@@ -23,12 +24,13 @@ def selective_scan_op(
     impl: str,
 ) -> Tensor:
     """y (Bt, K*Dm, L), contiguous, in the dtype of x."""
-    if resolve("selective_scan", impl, x) == "triton":
-        from .kernel import selective_scan_triton  # triton is optional
-
-        run = selective_scan_triton
-    else:
-        run = selective_scan_cpu
+    match resolve("selective_scan", impl, widest(x, delta, A, B, C)):
+        case "triton":
+            from .kernel import selective_scan_triton as run  # triton is optional
+        case "numba":
+            from .compiled import selective_scan_compiled as run  # and so is numba
+        case _:
+            run = selective_scan_cpu
     return run(x, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus)
 
 
@@ -61,12 +63,13 @@ def selective_scan_backward_op(
     impl: str,
 ) -> list[Tensor]:
     """Gradients of x, delta, A, B, C, then of D and delta_bias where they are given."""
-    if resolve("selective_scan", impl, x) == "triton":
-        from .kernel import selective_scan_triton_backward  # triton is optional
-
-        run = selective_scan_triton_backward
-    else:
-        run = selective_scan_cpu_backward
+    match resolve("selective_scan", impl, widest(x, delta, A, B, C)):
+        case "triton":
+            from .kernel import selective_scan_triton_backward as run
+        case "numba":
+            from .compiled import selective_scan_compiled_backward as run
+        case _:
+            run = selective_scan_cpu_backward
     return run(gy, x, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus)
 
 

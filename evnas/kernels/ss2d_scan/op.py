@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.library import custom_op
 
 from evnas.kernels.dispatch import resolve
+from evnas.kernels.precision import widest
 
 from .cpu import ss2d_scan_cpu, ss2d_scan_cpu_backward
 
@@ -24,11 +25,14 @@ def ss2d_scan_op(
     impl: str,
 ) -> Tensor:
     """The merged map (Bt, Dm, H, W), contiguous, in the dtype of u."""
-    if resolve("ss2d_scan", impl, u) == "triton":
-        from .kernel import ss2d_scan_triton  # triton is optional
-
-        return ss2d_scan_triton(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
-    return ss2d_scan_cpu(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
+    match resolve("ss2d_scan", impl, widest(u, delta, A, B, C)):
+        case "triton":
+            from .kernel import ss2d_scan_triton as run  # triton is optional
+        case "numba":
+            from .compiled import ss2d_scan_compiled as run  # and so is numba
+        case _:
+            run = ss2d_scan_cpu
+    return run(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
 
 
 @ss2d_scan_op.register_fake
@@ -62,12 +66,13 @@ def ss2d_scan_backward_op(
     impl: str,
 ) -> list[Tensor]:
     """Gradients of u, delta, A, B, C, D and delta_bias."""
-    if resolve("ss2d_scan", impl, u) == "triton":
-        from .backward.kernel import ss2d_scan_triton_backward  # triton is optional
-
-        run = ss2d_scan_triton_backward
-    else:
-        run = ss2d_scan_cpu_backward
+    match resolve("ss2d_scan", impl, widest(u, delta, A, B, C)):
+        case "triton":
+            from .backward.kernel import ss2d_scan_triton_backward as run
+        case "numba":
+            from .compiled import ss2d_scan_compiled_backward as run
+        case _:
+            run = ss2d_scan_cpu_backward
     return run(gy, u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
 
 

@@ -1,0 +1,1 @@
+"""The selective scans on a CPU as one compiled pass; see `loops`."""
