@@ -14,6 +14,10 @@ from evnas.kernels import dispatch
 from evnas.kernels.numba_scan import scan as scan_module
 from evnas.kernels.numba_scan import team
 
+pytestmark = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="the calls of these tests are made on the GPU where one is"
+)
+
 TOLERANCE = {torch.float32: 2e-5, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
 SIZES = [(1, 1), (7, 7), (7, 5), (5, 16), (16, 16), (1, 13), (31, 2), (17, 33)]
 SCANS = [
