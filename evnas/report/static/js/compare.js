@@ -94,7 +94,7 @@ EV.views.compare.refresh = async () => {
     const figure = EV.figure(name, caption, words);
     node.append(figure.node);
     const colours = EV.PALETTE[EV.theme()];
-    EV.draw(figure.plot, found.map((m, i) => ({ type: "bar", name: `Trial ${labels[i]}`, x: names.map(EV.escaped), y: names.map((n) => m.get(n) ?? 0), marker: { color: colours[i], pattern: { shape: ["", "/", ".", "x"][i] } } })), { barmode: "group", yaxis: { title: EV.axisTitle(title) } });
+    EV.draw(figure.plot, found.map((m, i) => ({ type: "bar", name: `Trial ${labels[i]}`, x: names.map(EV.escaped), y: names.map((n) => m.get(n) ?? 0), marker: { color: colours[i], pattern: EV.hatched(i) } })), { barmode: "group", yaxis: { title: EV.axisTitle(title) } });
   }
 
   function fields(node, cards, labels) { // Record.details["erf"]: rows of a square map, 0 to 1

@@ -36,10 +36,10 @@ EV.curveRows = () => {
   return [...new Set([...(rows.length > EV.CURVES ? front : []), ...rows])].filter(trained).slice(0, EV.CURVES);
 };
 
-/** A line a training: colour by trial, dash and symbol too, so none is told by colour alone. */
+/** A line a training: colour and symbol by trial, dash by seed, so none is told by colour alone. */
 EV.curveTraces = (cards, labels) => cards.flatMap((card, i) => card.phases.filter((p) => p.phase === "proxy" && p.curve.length).map((p) => {
   const y = p.curve.some((q) => "top1_percent" in q) ? "top1_percent" : "loss";
   const colour = EV.PALETTE[EV.theme()][i % 8];
   return { type: "scatter", mode: "lines+markers", name: EV.escaped(`${labels[i]}${card.phases.filter((q) => q.phase === "proxy").length > 1 ? `, seed ${p.seed}` : ""}`),
-    x: p.curve.map((q, j) => q.images ?? q.epoch ?? j), y: p.curve.map((q) => q[y]), hovertemplate: "%{x:,} images: %{y:.2f}", line: { color: colour, width: 1.8, dash: ["solid", "dash", "dot", "dashdot"][(Math.floor(i / 8) + p.seed) % 4] }, marker: { symbol: EV.SYMBOLS[i % 8], size: 7 } };
+    x: p.curve.map((q, j) => q.images ?? q.epoch ?? j), y: p.curve.map((q) => q[y]), hovertemplate: "%{x:,} images: %{y:.2f}", line: { color: colour, width: 1.8, dash: EV.DASHES[p.seed % 8] }, marker: { symbol: `${EV.SYMBOLS[i % 8]}${i < 8 ? "" : "-open"}`, size: 7 } };
 }));

@@ -29,9 +29,9 @@ EV.views.devices.refresh = async () => {
   const x = EV.data.numbers.get(a), y = EV.data.numbers.get(b);
   const both = Array.from({ length: EV.data.n }, (_, i) => i).filter((r) => Number.isFinite(x.values[r]) && Number.isFinite(y.values[r]));
   const step = Math.ceil(both.length / 1500), shown = both.filter((_, i) => i % step === 0);
-  const traces = EV.mixerNames().slice(0, 7).map((name, i) => {
-    const rows = shown.filter((r) => EV.data.text.mixers[r] === name);
-    return { type: "scatter", mode: "markers", name: EV.escaped(name), x: rows.map((r) => x.values[r]), y: rows.map((r) => y.values[r]), text: rows.map((r) => EV.escaped(`Trial ${EV.data.text.label[r]}`)), hovertemplate: "%{text}<br>%{x:.4g} and %{y:.4g} images/s<extra></extra>", marker: { color: EV.PALETTE[EV.theme()][i], symbol: EV.SYMBOLS[i], size: 7 } };
+  const traces = EV.SYMBOLS.map((symbol, i) => {
+    const rows = shown.filter((r) => EV.mixerGroup(EV.data.text.mixers[r]) === i);
+    return { type: "scatter", mode: "markers", name: rows.length ? EV.escaped(EV.groupName(i)) : "", x: rows.map((r) => x.values[r]), y: rows.map((r) => y.values[r]), text: rows.map((r) => EV.escaped(`Trial ${EV.data.text.label[r]}`)), hovertemplate: "%{text}<br>%{x:.4g} and %{y:.4g} images/s<extra></extra>", marker: { color: EV.PALETTE[EV.theme()][i], symbol, size: 7 } };
   }).filter((t) => t.x.length);
   EV.draw(view.figure.plot, traces, { xaxis: { type: "log", title: EV.axisTitle(`images/s on ${a.split("@")[1]}`) }, yaxis: { type: "log", title: EV.axisTitle(`images/s on ${b.split("@")[1]}`) } });
   const { agree, against, flips } = pairs(shown);

@@ -11,7 +11,7 @@ EV.marksTrace = (rows, [x, y], { name, colour, symbol, size, labels = null, base
   type: "scatter", mode: labels ? "markers+text" : "markers", name: EV.escaped(name), hoverinfo: "none",
   x: rows.map((r) => x.values[r]), y: rows.map((r) => base ?? y.values[r]),
   text: labels?.map(([, text]) => EV.escaped(text)), textposition: labels?.map(([place]) => place), textfont: { size: 11, color: EV.css("--ink") },
-  marker: { color: colour, size, symbol, line: { width: /open|thin/.test(symbol) ? 1.6 : 1, color: /open|thin/.test(symbol) ? colour : EV.css("--surface") } },
+  marker: { color: colour, size, symbol, line: { width: /open|thin/.test(String(symbol)) ? 1.6 : 1, color: /open|thin/.test(String(symbol)) ? colour : EV.css("--surface") } },
   selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: 1 } },
 });
 
@@ -29,10 +29,12 @@ EV.labelled = (layers, standing, room) => {
   standing.labels = new Map(rows.map((r, i) => [r, placed[i]]));
   return layers.map((layer) => {
     const tied = layer.name.startsWith("tied");
-    const colour = tied ? layer.rows.map((r) => EV.mixerColour(EV.data.text.mixers[r])) : layer.colour;
+    const group = (r) => EV.mixerGroup(EV.data.text.mixers[r]);
+    const colour = tied ? layer.rows.map((r) => EV.PALETTE[EV.theme()][group(r)]) : layer.colour;
+    const symbol = tied ? layer.rows.map((r) => `${EV.SYMBOLS[group(r)]}-open`) : EV.PLOTLY_SYMBOLS[layer.symbol];
     const labels = layer.base === undefined ? layer.rows.map((r) => standing.labels.get(r)) : null;
     const bar = (i) => tied || layer.name === "dominated" ? EV.bars(layer.rows, standing.axes[i], EV.css("--faint")) : undefined;
-    return { ...EV.marksTrace(layer.rows, standing.axes, { ...layer, colour, symbol: EV.PLOTLY_SYMBOLS[layer.symbol], labels }), error_x: bar(0), error_y: bar(1) };
+    return { ...EV.marksTrace(layer.rows, standing.axes, { ...layer, colour, symbol, labels }), error_x: bar(0), error_y: bar(1) };
   });
 };
 

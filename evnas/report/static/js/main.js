@@ -100,14 +100,12 @@ EV.follow = (study) => {
 
 EV.refresh = () => {
   EV.paint();
-  EV.masthead();
-  if (!EV.about.name || (EV.source.live && !EV.state.study)) return;
+  if (!EV.about.name || (EV.source.live && !EV.state.study)) { EV.masthead(); return; }
   const names = EV.tabNames();
-  const name = names.includes(EV.state.view) ? EV.state.view : names[0];
-  if (EV.view !== name) {
-    EV.view = name;
-    EV.put(EV.$("main"), EV.views[name].build());
-  }
+  const name = names.includes(EV.state.view) ? EV.state.view : names[0], turned = EV.view !== name;
+  EV.view = name;
+  EV.masthead(); // it says which panel is open
+  if (turned) EV.put(EV.$("main"), EV.views[name].build());
   Promise.resolve(EV.views[name].refresh()).catch((e) => { EV.trouble = e.message; EV.masthead(); });
 };
 

@@ -1,11 +1,15 @@
 "use strict";
 /* What every figure shares: colours, layout, its caption with export buttons. */
 
-EV.PALETTE = { // Okabe and Ito (2008), safe for colour-blind people; in the dark, lighter where needed
-  light: ["#0072b2", "#d55e00", "#009e73", "#b0468c", "#8a6d00", "#56b4e9", "#6a4c9c", "#5b6570"],
-  dark: ["#4aa8e8", "#ff8a3d", "#2fc79b", "#e58fc0", "#f0c537", "#8fd0f5", "#b79ae6", "#9aa4af"],
+EV.PALETTE = { // after Okabe and Ito (2008), moved apart until any two differ by 12 (CIEDE2000) however colours are seen
+  light: ["#0a5abb", "#ea6511", "#2f8c66", "#b0608c", "#705402", "#088bff", "#482065", "#5c575b"],
+  dark: ["#228eff", "#e1690e", "#05b569", "#fb87b5", "#fddc3d", "#7ccbff", "#9575b0", "#858c89"],
 };
+/** Beside each colour its mark, its line and its hatching, so that none is told by colour alone. */
 EV.SYMBOLS = ["circle", "square", "diamond", "triangle-up", "pentagon", "hexagon", "star", "triangle-down"];
+EV.DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "10px,2px,2px,2px,2px,2px", "16px,3px"];
+EV.HATCHES = ["", "/", "x", ".", "\\", "-", "|", "+"];
+EV.hatched = (i) => ({ shape: EV.HATCHES[i % 8], fillmode: "overlay", fgcolor: EV.css("--surface"), size: 7, solidity: 0.22 });
 
 EV.mixerNames = () => {
   if (EV.mixerOrder?.n === EV.data.n) return EV.mixerOrder.names;

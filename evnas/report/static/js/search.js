@@ -42,10 +42,13 @@ EV.views.search.refresh = async () => {
   function shares(progress) {
     const names = Object.keys(progress.share);
     if (names.length < 2) return;
-    const shown = names.slice(0, 7), rest = names.slice(7);
-    const groups = shown.map((n) => [n, progress.share[n]]);
-    if (rest.length) groups.push(["other", progress.trials.map((_, i) => rest.reduce((s, n) => s + progress.share[n][i], 0))]);
-    figure("shares", "Share of each mixer in the front", `Share of each mixer in the front over ${title}`, groups.map(([n, values]) => ({ type: "scatter", mode: "lines", stackgroup: "one", name: EV.escaped(n), x: progress[over], y: values.map((v) => 100 * v), line: { width: 0.5, color: n === "other" ? EV.PALETTE[EV.theme()][7] : EV.mixerColour(n) } })),
+    const rest = names.filter((n) => EV.mixerGroup(n) === 7);
+    const groups = names.filter((n) => !rest.includes(n)).map((n) => [n, EV.mixerGroup(n), progress.share[n]]);
+    if (rest.length) groups.push(["other mixers", 7, progress.trials.map((_, i) => rest.reduce((s, n) => s + progress.share[n][i], 0))]);
+    figure("shares", "Share of each mixer in the front", `Share of each mixer in the front over ${title}`, groups.map(([n, group, values]) => {
+      const colour = EV.PALETTE[EV.theme()][group];
+      return { type: "scatter", mode: "lines", stackgroup: "one", name: EV.escaped(n), x: progress[over], y: values.map((v) => 100 * v), line: { width: 0.5, color: colour }, fillcolor: colour, fillpattern: EV.hatched(group) };
+    }),
       { xaxis: { title: EV.axisTitle(title) }, yaxis: { title: EV.axisTitle("of the front, %"), range: [0, 100] } });
   }
 
@@ -60,7 +63,7 @@ EV.views.search.refresh = async () => {
     const aims = Object.keys(given);
     const paths = [...new Set(aims.flatMap((a) => Object.keys(given[a])))].sort((a, b) => Math.max(...aims.map((o) => given[o][b] || 0)) - Math.max(...aims.map((o) => given[o][a] || 0)));
     if (!paths.length) return;
-    figure("importance", "Importance of each axis", "Importance of each axis of the space for each objective", aims.map((a, i) => ({ type: "bar", orientation: "h", name: EV.heading(a), y: paths.map(EV.escaped), x: paths.map((p) => given[a][p] ?? 0), marker: { color: EV.PALETTE[EV.theme()][i], pattern: { shape: ["", "/", "."][i % 3] } } })),
+    figure("importance", "Importance of each axis", "Importance of each axis of the space for each objective", aims.map((a, i) => ({ type: "bar", orientation: "h", name: EV.heading(a), y: paths.map(EV.escaped), x: paths.map((p) => given[a][p] ?? 0), marker: { color: EV.PALETTE[EV.theme()][i % 8], pattern: EV.hatched(i) } })),
       { barmode: "group", xaxis: { title: EV.axisTitle("importance, share of all axes (PED-ANOVA of the better half)") }, yaxis: { autorange: "reversed", dtick: 1, tickfont: { size: 11 } } });
     drawn.at(-1).plot.style.height = `${Math.max(320, 110 + 22 * paths.length)}px`;
   }
@@ -73,12 +76,12 @@ EV.views.search.refresh = async () => {
     const front = EV.frontOf(all, axes), members = new Set(front);
     const step = Math.ceil(all.length / 200), rest = all.filter((r, i) => i % step === 0 && !members.has(r));
     const ends = keys.map((k) => all.reduce(([a, b], r) => { const v = EV.data.numbers.get(k).values[r]; return Number.isFinite(v) ? [Math.min(a, v), Math.max(b, v)] : [a, b]; }, [Infinity, -Infinity]));
-    const lines = (rows, name, colour, width) => ({ type: "scatter", mode: "lines", name, hoverinfo: "skip", x: rows.flatMap(() => [...keys.keys(), null]), y: rows.flatMap((r) => [...keys.map((k, i) => (EV.data.numbers.get(k).values[r] - ends[i][0]) / (ends[i][1] - ends[i][0] || 1)), null]), line: { color: colour, width } });
+    const lines = (rows, name, colour, { width, dash }) => ({ type: "scatter", mode: "lines", name, hoverinfo: "skip", x: rows.flatMap(() => [...keys.keys(), null]), y: rows.flatMap((r) => [...keys.map((k, i) => (EV.data.numbers.get(k).values[r] - ends[i][0]) / (ends[i][1] - ends[i][0] || 1)), null]), line: { color: colour, width, dash } });
     const words = keys.flatMap((k, i) => [[0, -0.02, "top"], [1, 1.02, "bottom"]].map(([at, y, yanchor]) => ({ x: i, y, yanchor, text: EV.number(ends[i][at]), showarrow: false, font: { size: 11, color: EV.css("--muted") } })));
     const groups = new Map();
     for (const r of front) { const g = EV.mixerGroup(EV.data.text.mixers[r]); groups.set(g, [...(groups.get(g) || []), r]); }
     figure("parallel", `Parallel coordinates: the front over ${rest.length} other trials`, `Parallel coordinates of ${keys.map((k) => EV.heading(k)).join(", ")}`,
-      [lines(rest, "other trials", EV.css("--faint"), 0.7), ...[...groups].sort((a, b) => a[0] - b[0]).map(([g, rows]) => lines(rows, g === 7 ? "other mixers" : EV.escaped(EV.mixerNames()[g]), EV.PALETTE[EV.theme()][g], 1.8))],
+      [lines(rest, "other trials", EV.css("--faint"), { width: 0.7, dash: "solid" }), ...[...groups].sort((a, b) => a[0] - b[0]).map(([g, rows]) => lines(rows, g === 7 ? "other mixers" : EV.escaped(EV.mixerNames()[g]), EV.PALETTE[EV.theme()][g], { width: 1.8, dash: EV.DASHES[g] }))],
       { xaxis: { tickvals: [...keys.keys()], ticktext: keys.map((k) => EV.wrapped(EV.heading(k))), showgrid: true, zeroline: false, range: [-0.3, keys.length - 0.7] }, yaxis: { visible: false, range: [-0.12, 1.12] }, annotations: words, margin: { l: 16, r: 16, t: 12, b: 64 } });
   }
 };
