@@ -3,17 +3,23 @@
 Without arguments it takes the published sizes on the GPU, and a subset of them where there is
 none; with --targets those that the targets for a GPU speak of. A table goes to stdout, everything
 to a JSON file after each line; a figure that could not be taken is absent there, with the reason.
+With --processes the lines are taken in several fresh processes, whose ratios may differ.
 """
 
 import argparse
 import dataclasses
+import datetime
+import json
 import sys
+import time
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from ceilings import traffic_bytes
 from forms import FORMS, PEERS, TRAINING, Case, Form, Maker, made
+from processes import in_processes, told
 from sheet import FAILURES, OUT_OF_TIME, Sheet, alternated, arguments, parsed, sheet, why
 
 from evnas.measure.flops import count
@@ -39,6 +45,8 @@ TARGET_PEERS = ("eager", "eager+reference", "eager+mamba_ssm", "compile", "compi
 def main() -> int:
     """Measure, print, write."""
     args = _arguments()
+    if args.processes:
+        return _in_processes(args)
     chosen = [case for case in _cases(args) if args.only in case.id]
     book = sheet("models", args, sorted({case.precision for case in chosen}))
     for case in chosen:
@@ -47,6 +55,21 @@ def main() -> int:
         _training(case, book, args)
     print(book.path)
     return OUT_OF_TIME if book.cut else 0
+
+
+def _in_processes(args: argparse.Namespace) -> int:
+    today = datetime.date.today().isoformat()
+    path = args.out / f"models_{args.device}_{today}{args.suffix}_processes.json"
+    ended = in_processes(
+        Path(__file__),
+        sys.argv[1:],
+        args.processes,
+        path=path,
+        end_s=time.monotonic() + args.seconds,
+    )
+    print(told(json.loads(path.read_text())["summary"]))
+    print(path)
+    return 0 if ended else OUT_OF_TIME
 
 
 class Made:
@@ -178,6 +201,12 @@ def _arguments() -> argparse.Namespace:
     parser = arguments(__doc__)
     parser.set_defaults(budget_s=8.0)
     parser.add_argument("--forms", default="", help=f"some of {','.join(FORMS)}; all when empty")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=0,
+        help="take the lines in so many fresh processes, one after another, and their median",
+    )
     peers = ",".join((*PEERS, *TRAINING))
     parser.epilog = f"Peers: {peers}."
     return parsed(parser)
