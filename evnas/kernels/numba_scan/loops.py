@@ -135,12 +135,6 @@ def _times(a, b, out):
 
 
 @fast
-def _scaled(a, factor, out):
-    for t in range(out.shape[0]):
-        out[t] = a[t] * factor
-
-
-@fast
 def _add_times(a, b, out):
     for t in range(out.shape[0]):
         out[t] += a[t] * b[t]
@@ -245,8 +239,8 @@ def _column_starts(a, h, product, state, H, walk):
     W = state.shape[0]
     product[:] = f32(1.0)
     state[:] = f32(0.0)
-    first, next = ((H - 1) * W, -W) if walk & REVERSE else (0, W)
-    for row in range(first, first + H * next, next):
+    first, stride = ((H - 1) * W, -W) if walk & REVERSE else (0, W)
+    for row in range(first, first + H * stride, stride):
         ar, hr = a[row : row + W], h[row : row + W]  # views: offsets hide that rows are apart
         for w in range(W):
             state[w] = ar[w] * state[w] + hr[w]
@@ -258,9 +252,9 @@ def _column_starts(a, h, product, state, H, walk):
 def _states_by_column(a, h, state, H, walk):
     """Of one channel, all columns at once, from what enters them."""
     W = state.shape[0]
-    first, next = ((H - 1) * W, -W) if walk & REVERSE else (0, W)
+    first, stride = ((H - 1) * W, -W) if walk & REVERSE else (0, W)
     before = state
-    for row in range(first, first + H * next, next):
+    for row in range(first, first + H * stride, stride):
         ar, hr = a[row : row + W], h[row : row + W]
         for w in range(W):
             hr[w] += ar[w] * before[w]
@@ -271,9 +265,9 @@ def _states_by_column(a, h, state, H, walk):
 def _carried_by_column(a, h, state, H, walk):
     """The same, with a[t] h[t-1] in place of a[t]."""
     W = state.shape[0]
-    first, next = ((H - 1) * W, -W) if walk & REVERSE else (0, W)
+    first, stride = ((H - 1) * W, -W) if walk & REVERSE else (0, W)
     before = state
-    for row in range(first, first + H * next, next):
+    for row in range(first, first + H * stride, stride):
         ar, hr = a[row : row + W], h[row : row + W]
         for w in range(W):
             carried = ar[w] * before[w]
@@ -288,14 +282,14 @@ def _costates_by_column(a, g, product, carry, H, walk):
     W = carry.shape[0]
     product[:] = f32(1.0)
     carry[:] = f32(0.0)
-    first, next = (0, W) if walk & REVERSE else ((H - 1) * W, -W)
-    for row in range(first, first + H * next, next):
+    first, stride = (0, W) if walk & REVERSE else ((H - 1) * W, -W)
+    for row in range(first, first + H * stride, stride):
         ar, gr = a[row : row + W], g[row : row + W]
         for w in range(W):
             carry[w] = ar[w] * (carry[w] + gr[w])
             product[w] *= ar[w]
     _chain(product, carry, walk & FRESH, not walk & REVERSE)
-    for row in range(first, first + H * next, next):
+    for row in range(first, first + H * stride, stride):
         ar, gr = a[row : row + W], g[row : row + W]
         for w in range(W):
             gr[w] += carry[w]

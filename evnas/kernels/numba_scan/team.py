@@ -2,6 +2,7 @@
 
 import ctypes
 import functools
+import os
 import threading
 from collections.abc import Callable
 
@@ -37,6 +38,8 @@ def run(address: int, words: int, workers: int) -> None:
 @functools.cache
 def _openmp() -> Callable[[int, int, int, int], None] | None:
     """GNU OpenMP's GOMP_parallel(function, data, threads, flags), which LLVM's has too."""
+    if os.name != "posix":
+        return None
     if "ATen parallel backend: OpenMP" not in torch.__config__.parallel_info():
         return None
     parallel = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
