@@ -90,3 +90,12 @@ def test_autocast_changes_nothing(build_call, case):
 def test_hidden_parameter_has_an_exactly_zero_gradient(build_call):
     call = build_call("hsm_ssd")
     assert not call.gradients("cpu")["gradient of A"].any()
+
+
+def test_a_gradient_cannot_be_differentiated_again(build_call):
+    call = build_call("nc_ssd")
+    leaves = {n: t.detach().requires_grad_() for n, t in call.leaves().items()}
+    once = type(call)(call.run, leaves, call.options)
+    with pytest.raises(RuntimeError, match="evnas::nc_ssd has no second derivative"):
+        torch.autograd.grad(once.outputs("cpu")[0].sum(), leaves["v"], create_graph=True)
+    torch.autograd.grad(once.outputs("reference")[0].sum(), leaves["v"], create_graph=True)

@@ -4,15 +4,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.library import custom_op
 
 from evnas.kernels.dispatch import resolve
+from evnas.kernels.operator import differentiate, fake, operator
 from evnas.kernels.precision import accumulation_dtype
 
 from .cpu import channel_layer_norm_cpu, channel_layer_norm_cpu_backward
 
 
-@custom_op("evnas::channel_layer_norm", mutates_args=())
+@operator("channel_layer_norm")
 def channel_layer_norm_op(
     x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, impl: str
 ) -> Tensor:
@@ -24,12 +24,12 @@ def channel_layer_norm_op(
     return channel_layer_norm_cpu(x, weight, bias, eps)
 
 
-@channel_layer_norm_op.register_fake
+@fake(channel_layer_norm_op)
 def _(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float, impl: str) -> Tensor:
     return torch.empty_like(x)
 
 
-@custom_op("evnas::channel_layer_norm_backward", mutates_args=())
+@operator("channel_layer_norm_backward")
 def channel_layer_norm_backward_op(
     gy: Tensor, x: Tensor, weight: Tensor | None, eps: float, impl: str
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -41,7 +41,7 @@ def channel_layer_norm_backward_op(
     return channel_layer_norm_cpu_backward(gy, x, weight, eps)
 
 
-@channel_layer_norm_backward_op.register_fake
+@fake(channel_layer_norm_backward_op)
 def _(
     gy: Tensor, x: Tensor, weight: Tensor | None, eps: float, impl: str
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -67,4 +67,4 @@ def _grad(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
     )
 
 
-channel_layer_norm_op.register_autograd(_grad, setup_context=_setup)
+differentiate(channel_layer_norm_op, _grad, setup=_setup)

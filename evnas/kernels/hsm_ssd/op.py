@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.library import custom_op
 
 from evnas.kernels.dispatch import resolve
+from evnas.kernels.operator import differentiate, fake, operator
 from evnas.kernels.precision import accumulation_dtype, without_autocast
 
 from .cpu import (
@@ -44,7 +44,7 @@ def _compress_backward(
         from .kernel import compress_triton_backward  # triton is optional
 
         return compress_triton_backward(gh0, h0, u, dt, B, log_sum, heads=heads)
-    return compress_cpu_backward(gh0, u, dt, B, log_sum, heads=heads)
+    return compress_cpu_backward(gh0, u, dt, B, heads=heads)
 
 
 def _expand(h: Tensor, C: Tensor, dtype: torch.dtype, impl: str) -> Tensor:
@@ -63,24 +63,24 @@ def _expand_backward(gy: Tensor, h: Tensor, C: Tensor, impl: str) -> tuple[Tenso
     return expand_cpu_backward(gy, h, C)
 
 
-@custom_op("evnas::hsm_ssd_compress", mutates_args=())
+@operator("hsm_ssd_compress")
 @without_autocast
 def hsm_ssd_compress_op(
     u: Tensor, dt: Tensor, B: Tensor, A: Tensor | None, heads: int, impl: str
 ) -> tuple[Tensor, Tensor]:
     """h0 (Bt, C, N) in the dtype of u, and the log-sums that the backward starts from."""
     h0, log_sum = _compress(u, dt, B, heads, impl)
-    return h0.to(u.dtype), log_sum
+    return h0.to(u.dtype).contiguous(), log_sum
 
 
-@hsm_ssd_compress_op.register_fake
+@fake(hsm_ssd_compress_op)
 def _(
     u: Tensor, dt: Tensor, B: Tensor, A: Tensor | None, heads: int, impl: str
 ) -> tuple[Tensor, Tensor]:
     return _hidden_like(u, B), _log_sum_like(u, dt, B)
 
 
-@custom_op("evnas::hsm_ssd_compress_backward", mutates_args=())
+@operator("hsm_ssd_compress_backward")
 @without_autocast
 def hsm_ssd_compress_backward_op(
     gh0: Tensor,
@@ -96,7 +96,7 @@ def hsm_ssd_compress_backward_op(
     return _compress_backward(gh0, h0, u, dt, B, log_sum, heads, impl)
 
 
-@hsm_ssd_compress_backward_op.register_fake
+@fake(hsm_ssd_compress_backward_op)
 def _(
     gh0: Tensor,
     h0: Tensor,
@@ -122,22 +122,22 @@ def _compress_grad(ctx: Any, gh0: Tensor, _: Tensor) -> tuple[Tensor | None, ...
     return gu, gdt, gB, None if A is None else torch.zeros_like(A), None, None
 
 
-hsm_ssd_compress_op.register_autograd(_compress_grad, setup_context=_compress_setup)
+differentiate(hsm_ssd_compress_op, _compress_grad, setup=_compress_setup)
 
 
-@custom_op("evnas::hsm_ssd_expand", mutates_args=())
+@operator("hsm_ssd_expand")
 @without_autocast
 def hsm_ssd_expand_op(h: Tensor, C: Tensor, impl: str) -> Tensor:
     """y = h C, in the dtype of h."""
     return _expand(h, C, h.dtype, impl)
 
 
-@hsm_ssd_expand_op.register_fake
+@fake(hsm_ssd_expand_op)
 def _(h: Tensor, C: Tensor, impl: str) -> Tensor:
     return h.new_empty((h.shape[0], h.shape[1], C.shape[2]))
 
 
-@custom_op("evnas::hsm_ssd_expand_backward", mutates_args=())
+@operator("hsm_ssd_expand_backward")
 @without_autocast
 def hsm_ssd_expand_backward_op(
     gy: Tensor, h: Tensor, C: Tensor, impl: str
@@ -147,7 +147,7 @@ def hsm_ssd_expand_backward_op(
     return gh.to(h.dtype), gC.to(C.dtype)
 
 
-@hsm_ssd_expand_backward_op.register_fake
+@fake(hsm_ssd_expand_backward_op)
 def _(gy: Tensor, h: Tensor, C: Tensor, impl: str) -> tuple[Tensor, Tensor]:
     return h.new_empty(h.shape), C.new_empty(C.shape)
 
@@ -161,10 +161,10 @@ def _expand_grad(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
     return *hsm_ssd_expand_backward_op(gy, *ctx.saved_tensors, ctx.impl), None
 
 
-hsm_ssd_expand_op.register_autograd(_expand_grad, setup_context=_expand_setup)
+differentiate(hsm_ssd_expand_op, _expand_grad, setup=_expand_setup)
 
 
-@custom_op("evnas::hsm_ssd", mutates_args=())
+@operator("hsm_ssd")
 @without_autocast
 def hsm_ssd_op(
     u: Tensor,
@@ -178,14 +178,15 @@ def hsm_ssd_op(
     heads: int,
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """y and h in the dtype of u; h0, [h1; z] and the log-sums as the backward takes them."""
+    """y and h in the dtype of u; for the backward h0 and [h1; z], a row a state, and log-sums."""
     h0, log_sum = _compress(u, dt, B, heads, impl)
-    h, hz = middle(h0, Q, O, D)
+    states = h0.mT.contiguous()  # (Bt, N, Ch)
+    h, hz = middle(states, Q, O, D)
     y = _expand(h, C, u.dtype, impl)
-    return y, h.to(u.dtype), h0, hz, log_sum
+    return y, h.to(u.dtype), states, hz, log_sum
 
 
-@hsm_ssd_op.register_fake
+@fake(hsm_ssd_op)
 def _(
     u: Tensor,
     dt: Tensor,
@@ -198,13 +199,13 @@ def _(
     heads: int,
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    hidden = _hidden_like(u, B)
-    h0 = torch.empty_like(hidden, dtype=accumulation_dtype(u, dt, B))
-    hz = h0.new_empty((Q.shape[0], h0.shape[0] * h0.shape[2]))
-    return u.new_empty(u.shape), hidden, h0, hz, _log_sum_like(u, dt, B)
+    shape = (u.shape[0], B.shape[1], u.shape[1])
+    states = u.new_empty(shape, dtype=accumulation_dtype(u, dt, B))
+    hz = states.new_empty((shape[0] * shape[1], Q.shape[0]))
+    return u.new_empty(u.shape), _hidden_like(u, B), states, hz, _log_sum_like(u, dt, B)
 
 
-@custom_op("evnas::hsm_ssd_backward", mutates_args=())
+@operator("hsm_ssd_backward")
 @without_autocast
 def hsm_ssd_backward_op(
     gy: Tensor,
@@ -217,7 +218,7 @@ def hsm_ssd_backward_op(
     O: Tensor,  # noqa: E741 - the paper's letter
     D: Tensor,
     h: Tensor,
-    h0: Tensor,
+    states: Tensor,
     hz: Tensor,
     log_sum: Tensor,
     heads: int,
@@ -225,13 +226,13 @@ def hsm_ssd_backward_op(
 ) -> list[Tensor]:
     """Gradients of u, dt, B, C, Q, O and D."""
     g_expand, gC = _expand_backward(gy, h, C, impl)
-    gh = g_expand.to(h0.dtype) + gh.to(h0.dtype)
-    gh0, gQ, gO, gD = middle_backward(gh, h0, hz, Q, O, D)
-    gu, gdt, gB = _compress_backward(gh0, h0, u, dt, B, log_sum, heads, impl)
+    gh = g_expand.to(states.dtype) + gh.to(states.dtype)
+    gh0, gQ, gO, gD = middle_backward(gh, states, hz, Q, O, D)
+    gu, gdt, gB = _compress_backward(gh0, states.mT, u, dt, B, log_sum, heads, impl)
     return [gu, gdt, gB, gC.to(C.dtype), gQ.to(Q.dtype), gO.to(O.dtype), gD.to(D.dtype)]
 
 
-@hsm_ssd_backward_op.register_fake
+@fake(hsm_ssd_backward_op)
 def _(
     gy: Tensor,
     gh: Tensor,
@@ -243,7 +244,7 @@ def _(
     O: Tensor,  # noqa: E741 - the paper's letter
     D: Tensor,
     h: Tensor,
-    h0: Tensor,
+    states: Tensor,
     hz: Tensor,
     log_sum: Tensor,
     heads: int,
@@ -259,15 +260,15 @@ def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> Non
 
 
 def _grad(ctx: Any, gy: Tensor, gh: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
-    u, dt, B, C, A, Q, O, D, h, h0, hz, log_sum = ctx.saved_tensors  # noqa: E741 - the paper's letter
+    u, dt, B, C, A, Q, O, D, h, states, hz, log_sum = ctx.saved_tensors  # noqa: E741 - the paper's letter
     gu, gdt, gB, gC, gQ, gO, gD = hsm_ssd_backward_op(
-        gy, gh, u, dt, B, C, Q, O, D, h, h0, hz, log_sum, ctx.heads, ctx.impl
+        gy, gh, u, dt, B, C, Q, O, D, h, states, hz, log_sum, ctx.heads, ctx.impl
     )
     gA = None if A is None else torch.zeros_like(A)
     return gu, gdt, gB, gC, gA, gQ, gO, gD, None, None
 
 
-hsm_ssd_op.register_autograd(_grad, setup_context=_setup)
+differentiate(hsm_ssd_op, _grad, setup=_setup)
 
 
 def _hidden_like(u: Tensor, B: Tensor) -> Tensor:

@@ -3,15 +3,15 @@
 from typing import Any
 
 from torch import Tensor
-from torch.library import custom_op
 
 from evnas.kernels.dispatch import resolve
+from evnas.kernels.operator import differentiate, fake, operator
 from evnas.kernels.precision import accumulation_dtype, without_autocast
 
 from .cpu import nc_ssd_cpu, nc_ssd_cpu_backward
 
 
-@custom_op("evnas::nc_ssd", mutates_args=())
+@operator("nc_ssd")
 @without_autocast
 def nc_ssd_op(
     v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, C: Tensor, D: Tensor, impl: str
@@ -26,7 +26,7 @@ def nc_ssd_op(
     return y.to(v.dtype), state.to(v.dtype, copy=True), state
 
 
-@nc_ssd_op.register_fake
+@fake(nc_ssd_op)
 def _(
     v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, C: Tensor, D: Tensor, impl: str
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -35,7 +35,7 @@ def _(
     return v.new_empty(v.shape), v.new_empty(shape), v.new_empty(shape, dtype=acc)
 
 
-@custom_op("evnas::nc_ssd_backward", mutates_args=())
+@operator("nc_ssd_backward")
 @without_autocast
 def nc_ssd_backward_op(
     gy: Tensor,
@@ -57,7 +57,7 @@ def nc_ssd_backward_op(
     return nc_ssd_cpu_backward(gy, g_state, v, delta, A_log, B, C, D, state)
 
 
-@nc_ssd_backward_op.register_fake
+@fake(nc_ssd_backward_op)
 def _(
     gy: Tensor,
     g_state: Tensor,
@@ -83,4 +83,4 @@ def _grad(ctx: Any, gy: Tensor, g_state: Tensor, _: Tensor) -> tuple[Tensor | No
     return *nc_ssd_backward_op(gy, g_state, *ctx.saved_tensors, ctx.impl), None
 
 
-nc_ssd_op.register_autograd(_grad, setup_context=_setup)
+differentiate(nc_ssd_op, _grad, setup=_setup)

@@ -1,0 +1,76 @@
+"""Operators that autograd, compilers and counters see whole, with little Python around a call.
+
+`torch.library.custom_op` does the same; but it looks at every output for aliases and goes through
+a general backward, Python that costs more than the work of a small operator when the caches are
+cold, as they are between the layers of a model. Here a body is registered as it is, so it has to
+return fresh tensors (`torch.library.opcheck` finds those that are not).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.library import Library, infer_schema
+
+NAMESPACE = "evnas"
+_LIBRARY: Any = Library(NAMESPACE, "FRAGMENT")  # type: ignore[no-untyped-call] # torch's own
+
+Body = Callable[..., Any]
+Gradient = Callable[..., tuple[Tensor | None, ...]]
+
+
+def operator(name: str) -> Callable[[Body], OpOverload]:
+    """Register a body, on every device, as `evnas::<name>`; its schema is in its annotations.
+
+    Returns:
+        The operator, in place of the body.
+    """
+
+    def register(body: Body) -> OpOverload:
+        _LIBRARY.define(name + infer_schema(body, mutates_args=()))
+        _LIBRARY.impl(name, body, "CompositeExplicitAutograd")
+        found: OpOverload = getattr(getattr(torch.ops, NAMESPACE), name).default
+        return found
+
+    return register
+
+
+def fake(op: OpOverload) -> Callable[[Body], Body]:
+    """Register what an operator returns on tensors without data: shapes, dtypes and strides."""
+
+    def register(body: Body) -> Body:
+        torch.library.register_fake(op, body, lib=_LIBRARY)
+        return body
+
+    return register
+
+
+def differentiate(op: OpOverload, gradient: Gradient, *, setup: Callable[..., None]) -> None:
+    """Give an operator its backward, which cannot be differentiated again.
+
+    Args:
+        op: from `operator`.
+        gradient: (ctx, a gradient for each output) -> one for each input, None for those that
+            have none.
+        setup: (ctx, inputs, output) keeps what `gradient` needs, as in torch.autograd.Function.
+    """
+
+    def forward(ctx: Any, *inputs: Any) -> Any:
+        with torch._C._AutoDispatchBelowAutograd():
+            output = op(*inputs)
+        setup(ctx, inputs, output)
+        return output
+
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                f"{NAMESPACE}::{op._opname} has no second derivative: differentiate it without "
+                "create_graph, or take impl='reference'"
+            )
+        return gradient(ctx, *gradients)
+
+    parts = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    function: Any = type(f"{NAMESPACE}_{op._opname}", (torch.autograd.Function,), parts)
+    _LIBRARY.impl(op._opname, function.apply, "Autograd")
