@@ -23,11 +23,17 @@ class Reordered:
     def __init__(self) -> None:
         self._made: tuple[object, Tensor] | None = None
 
-    def of(self, weight: Tensor, reorder: Callable[[Tensor], Tensor]) -> Tensor:
-        """The reordered weight, made again when the weight has changed."""
+    def of(self, weight: Tensor, reorder: Callable[..., Tensor], *shape: torch.Size) -> Tensor:
+        """The reordered weight, made again when the weight has changed.
+
+        Args:
+            weight: what is reordered.
+            reorder: a weight, and the shape if there is one, to the reordered weight.
+            shape: of the input that the order is made for.
+        """
         state = (weight.data_ptr(), weight._version)
         if self._made is None or self._made[0] != state:
-            self._made = (state, reorder(weight.detach().contiguous()))
+            self._made = (state, reorder(weight.detach().contiguous(), *shape))
         return self._made[1]
 
     def __reduce__(self) -> tuple[type["Reordered"], tuple[()]]:
@@ -65,7 +71,7 @@ class FusedConv(nn.Module):
             return as_map(linear(rows, weight, self.bias, self.act))
         packed: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
             x,
-            self._weight_for(x),
+            self._packed.of(self.weight, self._reordered, x.shape),
             self.bias,
             self.padding,
             self.stride,
@@ -76,9 +82,6 @@ class FusedConv(nn.Module):
             EXACT[self.act],
         )
         return packed
-
-    def _weight_for(self, x: Tensor) -> Tensor:
-        return self._packed.of(self.weight, lambda w: self._reordered(w, x.shape))
 
     def _reordered(self, weight: Tensor, shape: torch.Size) -> Tensor:
         # the stub of torch.C knows an older signature
@@ -156,7 +159,7 @@ def runs_on_onednn(x: Tensor, weight: Tensor) -> bool:
     """Whether a fused oneDNN primitive may stand for the plain operators on `x`."""
     return (
         not followed()
-        and x.device.type == "cpu"
+        and x.is_cpu
         and x.dtype == weight.dtype == torch.float32
         and not x.requires_grad
         and not weight.is_inference()  # such a one does not tell when it changes
