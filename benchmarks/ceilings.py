@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from evnas.blocks.deployment.fused import FusedLinear
 from evnas.measure.stopwatch import Stopwatch
 
 COPY_BYTES = {"cpu": 2**27, "cuda": 2**31}
@@ -23,7 +24,8 @@ def copy_bytes_s(device: torch.device, stopwatch: Stopwatch) -> float:
 
 
 def matmul_flop_s(device: torch.device, dtype: torch.dtype, stopwatch: Stopwatch) -> float:
-    """FLOPs a second (2 a multiply-add) of the faster of a matrix product and a 1x1 convolution.
+    """FLOPs a second (2 a multiply-add) of the fastest of a matrix product, a 1x1 convolution and
+    a linear map on weights that were put in order before.
 
     On some CPUs the convolution library reaches vector units that the BLAS library leaves idle.
     """
@@ -35,7 +37,13 @@ def matmul_flop_s(device: torch.device, dtype: torch.dtype, stopwatch: Stopwatch
     kernel = torch.randn(channels, channels, 1, 1, device=device, dtype=dtype)
     product = 2 * side**3 / _fastest(lambda: a @ a, stopwatch)
     convolved = 2 * channels**2 * batch * rows * 16
-    return max(product, convolved / _fastest(lambda: F.conv2d(image, kernel), stopwatch))
+    mapped = FusedLinear(kernel.flatten(1), kernel.new_zeros(channels))
+    pixels = torch.randn(side // 2, channels, device=device, dtype=dtype)
+    return max(
+        product,
+        convolved / _fastest(lambda: F.conv2d(image, kernel), stopwatch),
+        2 * channels**2 * (side // 2) / _fastest(lambda: mapped(pixels), stopwatch),
+    )
 
 
 def traffic_bytes(call: Callable[[], object]) -> int:
