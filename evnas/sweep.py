@@ -127,6 +127,7 @@ class Sweep:
         for free in ("title", "engine", "name", "quick"):
             del resolved[free]
         resolved["targets"] = [target.identity() for target in self.spec.targets]
+        resolved["proxy"] = self.spec.proxy.identity() if self.spec.proxy else None
         return {**resolved, "digests": {c.label: c.digest for c in self.candidates}}
 
 

@@ -29,7 +29,8 @@ class Protocol:
     """How long and how often. The defaults give a row of an ablation about ten seconds."""
 
     budget_s: float = 8.0
-    """Wall time of warm-up and rounds together; one round is taken even where it exceeds it."""
+    """Wall time of warm-up and rounds together, without the very first calls, which may compile;
+    one round is taken even where it exceeds it."""
     warmup_fraction: float = 0.25
     """Of the budget, that the warm-up may take at most."""
     settled_fraction: float = 0.03
@@ -63,6 +64,8 @@ class WarmUp:
     settled: bool
     call_s: float
     """The last window's median time of one call."""
+    first_s: float = 0.0
+    """Of `seconds`, the very first call."""
 
 
 @dataclass(slots=True)
@@ -100,7 +103,7 @@ def time_forward(
     start = stopwatch.now()
     warm = warm_up(call, stopwatch, protocol)
     timed = [(call, _repeats(warm, protocol))]
-    taken = _take_rounds(timed, (0,), stopwatch, watch, protocol, start=start)
+    taken = _take_rounds(timed, (0,), stopwatch, watch, protocol, start=start + warm.first_s)
     conditions = _conditions([warm], taken, images, stopwatch.now() - start)
     return _speed([round_[0] for round_ in taken.samples], images, conditions)
 
@@ -136,7 +139,8 @@ def time_alternating(
         (call, _repeats(warm, protocol))
         for call, warm in zip((base, candidate), warms, strict=True)
     ]
-    taken = _take_rounds(timed, (0, 1, 1, 0), stopwatch, watch, protocol, start=start)
+    since = start + sum(warm.first_s for warm in warms)
+    taken = _take_rounds(timed, (0, 1, 1, 0), stopwatch, watch, protocol, start=since)
     conditions = _conditions(warms[1:], taken, images, stopwatch.now() - start)
     mine = [sample for round_ in taken.samples for sample in round_[1:3]]
     bases = [sample for round_ in taken.samples for sample in (round_[0], round_[3])]
@@ -159,7 +163,7 @@ def warm_up(call: Call, stopwatch: Stopwatch, protocol: Protocol, *, share: floa
         spent = stopwatch.now() - start
         if settled or spent >= limit:
             last = statistics.median(times[-protocol.window :])
-            return WarmUp(len(times), spent, settled, last)
+            return WarmUp(len(times), spent, settled, last, first_s=times[0])
 
 
 def guarded(run: Callable[[], T]) -> T:

@@ -15,8 +15,8 @@ from evnas.errors import DataError
 from evnas.proxy.budget import ProxyBudget
 from evnas.proxy.data import ProxyData
 
-FREE_TO_CHANGE = frozenset({"limit_s"})
-"""Fields of the budget that do not change the curve."""
+FREE_TO_CHANGE = frozenset({"limit_s", "held_out_images"})
+"""Fields of the budget that do not change the training."""
 
 
 def identity(

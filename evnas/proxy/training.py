@@ -222,8 +222,9 @@ class _Run:
         return loss.detach()
 
     def _add_point(self) -> None:
-        held_out = len(self.data.held_out)
-        images = held_out if self.steps == self.total else min(self.budget.curve_images, held_out)
+        ends = self.steps == self.total
+        wanted = self.budget.held_out_images if ends else self.budget.curve_images
+        images = min(wanted, len(self.data.held_out))
         right = right_answers(
             self.model,
             self.data,

@@ -19,6 +19,8 @@ IMAGES = 640
 BATCH = 16
 """Of a training, at most: the few steps then suffice for the statistics of batch norms, without
 which held-out images are guessed at chance."""
+HELD_OUT, CURVE = 500, 200
+"""Images behind its top-1, and behind the curve's other points."""
 TRIALS = 8
 MINUTES = 3.0
 SEEDS = 2
@@ -69,6 +71,8 @@ def _short(proxy: Mapping[str, Any], *, epochs: int) -> dict[str, Any]:
         "batch_size": batch,
         "epochs": epochs,
         "images_per_epoch": images,
+        "held_out_images": min(HELD_OUT, proxy["held_out_images"]),
+        "curve_images": min(CURVE, proxy["curve_images"]),
     }
 
 

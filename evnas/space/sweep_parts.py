@@ -170,7 +170,9 @@ class ProxySpec(SweepPart):
     points_per_epoch: int = Field(default=2, ge=1)
     """Points of the learning curve an epoch."""
     curve_images: int = Field(default=500, ge=1)
-    """Held-out images behind every point but the last, which takes all."""
+    """Held-out images behind every point but the last."""
+    held_out_images: int = Field(default=10_000, ge=1)
+    """Held-out images behind the last point, at most: no data set here holds out more."""
     device: str = Field(default="auto", pattern=_DEVICE)
 
     @model_validator(mode="after")
@@ -181,6 +183,11 @@ class ProxySpec(SweepPart):
                 f"points_per_epoch = {self.points_per_epoch} batches of {self.batch_size}"
             )
         return self
+
+    def identity(self) -> dict[str, Any]:
+        """Plain data, less the usual held-out images: older studies, without a limit, go on."""
+        whole = type(self).model_fields["held_out_images"].default == self.held_out_images
+        return self.model_dump(mode="json", exclude={"held_out_images"} if whole else None)
 
     @property
     def presentations(self) -> int:

@@ -72,6 +72,17 @@ def test_warm_up_ends_when_the_rate_settles_not_after_a_count():
     assert quick.calls == 7
 
 
+def test_first_calls_that_compile_leave_the_rounds_their_budget():
+    clock = Clock()
+    calls = [clock.forward(falling(20.0, then=0.125)) for _ in range(2)]
+    watched = {"stopwatch": CpuStopwatch(clock), "watch": Verdicts()}
+    found = time_alternating(*calls, images=1, protocol=Protocol(budget_s=4.0), **watched)
+    assert len(found["throughput_ratio"].samples) == 8  # rounds of 0.5 s, after 40 s of compiling
+    call = clock.forward(falling(20.0, then=0.125))
+    found = time_forward(call, images=1, protocol=Protocol(budget_s=2.0), **watched)
+    assert len(found["latency_ms"].samples) == 16
+
+
 def test_warm_up_is_bounded_and_says_so():
     clock = Clock()
     getting_slower = (1.5**i for i in range(1000))

@@ -25,6 +25,7 @@ def test_quick_keeps_the_rows_and_bounds_the_cost(path):
         assert work.speed["budget_s"] <= 2
     if quick.spec.proxy is not None:
         assert quick.spec.proxy.presentations <= 2000
+        assert quick.spec.proxy.held_out_images <= 2000
         # 20 steps of 32 leave the statistics of batch norms unsettled: top-1 at chance
         assert quick.spec.proxy.presentations / quick.spec.proxy.batch_size > 30
     if quick.spec.search is not None:
