@@ -29,8 +29,8 @@ class Protocol:
     """How long and how often. The defaults give a row of an ablation about ten seconds."""
 
     budget_s: float = 8.0
-    """Wall time of warm-up and rounds together, without the very first calls, which may compile;
-    one round is taken even where it exceeds it."""
+    """Wall time of warm-up and rounds together, without what a very first call takes longer than
+    the later ones, since it may compile; one round is taken even where it exceeds it."""
     warmup_fraction: float = 0.25
     """Of the budget, that the warm-up may take at most."""
     settled_fraction: float = 0.03
@@ -64,8 +64,8 @@ class WarmUp:
     settled: bool
     call_s: float
     """The last window's median time of one call."""
-    first_s: float = 0.0
-    """Of `seconds`, the very first call."""
+    compile_s: float = 0.0
+    """Of `seconds`, what the very first call took beyond `call_s`."""
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ def time_forward(
     start = stopwatch.now()
     warm = warm_up(call, stopwatch, protocol)
     timed = [(call, _repeats(warm, protocol))]
-    taken = _take_rounds(timed, (0,), stopwatch, watch, protocol, start=start + warm.first_s)
+    taken = _take_rounds(timed, (0,), stopwatch, watch, protocol, start=start + warm.compile_s)
     conditions = _conditions([warm], taken, images, stopwatch.now() - start)
     return _speed([round_[0] for round_ in taken.samples], images, conditions)
 
@@ -139,7 +139,7 @@ def time_alternating(
         (call, _repeats(warm, protocol))
         for call, warm in zip((base, candidate), warms, strict=True)
     ]
-    since = start + sum(warm.first_s for warm in warms)
+    since = start + sum(warm.compile_s for warm in warms)
     taken = _take_rounds(timed, (0, 1, 1, 0), stopwatch, watch, protocol, start=since)
     conditions = _conditions(warms[1:], taken, images, stopwatch.now() - start)
     mine = [sample for round_ in taken.samples for sample in round_[1:3]]
@@ -153,7 +153,8 @@ def time_alternating(
 
 
 def warm_up(call: Call, stopwatch: Stopwatch, protocol: Protocol, *, share: float = 1.0) -> WarmUp:
-    """Call until two windows in a row agree, or `share` of the warm-up's time is over."""
+    """Call until two windows in a row agree, or `share` of the warm-up's time is over; twice at
+    least, since the first call may compile."""
     limit = share * protocol.warmup_fraction * protocol.budget_s
     start = stopwatch.now()
     times: list[float] = []
@@ -161,9 +162,10 @@ def warm_up(call: Call, stopwatch: Stopwatch, protocol: Protocol, *, share: floa
         times.append(guarded(lambda: stopwatch.time(call, 1)))
         settled = _settled(times, protocol)
         spent = stopwatch.now() - start
-        if settled or spent >= limit:
-            last = statistics.median(times[-protocol.window :])
-            return WarmUp(len(times), spent, settled, last, first_s=times[0])
+        if len(times) > 1 and (settled or spent >= limit):
+            last = statistics.median(times[1:][-protocol.window :])
+            compiling = max(0.0, times[0] - last)
+            return WarmUp(len(times), spent, settled, last, compile_s=compiling)
 
 
 def guarded(run: Callable[[], T]) -> T:
