@@ -6,7 +6,8 @@ each phase is appended when it ends, so a killed sweep repeats one phase and not
 
 import functools
 import statistics
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, get_args
 
@@ -110,6 +111,22 @@ def _percentiles(
     return percentiles
 
 
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where a record was taken."""
+
+    host: str
+    processor: str = ""
+    """Of a speed: what the target ran on, with the cores that it might use."""
+
+    def __str__(self) -> str:
+        return f"{self.host} ({self.processor})" if self.processor else self.host
+
+    def is_like(self, other: "Machine") -> bool:
+        """Whether absolute speeds of both may be compared: the same kind of processor."""
+        return self.processor == other.processor
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One phase of one trial, and how it ended. Everything in it is JSON."""
@@ -154,6 +171,13 @@ class Record:
         """What makes two records the same work: never done twice in one study."""
         return (self.label, self.digest, self.phase, self.seed, self.budget, self.target)
 
+    @property
+    def machine(self) -> Machine | None:
+        """Where it was taken; None of records from before that was noted."""
+        conditions = self.details.get("conditions") or {}
+        host = conditions.get("machine")
+        return Machine(host, conditions.get("processor", "")) if host else None
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for the store and for JSON output."""
         return asdict(self)
@@ -168,3 +192,18 @@ class Record:
         }
         raw["curve"] = tuple(raw["curve"])
         return cls(**raw)
+
+
+def mixed_machines(records: Iterable[Record]) -> list[str]:
+    """A sentence for each target whose speeds are of several machines."""
+    times: dict[str, Counter[Machine]] = {}
+    for record in records:
+        if record.phase == "speed" and record.status == "complete" and record.machine:
+            times.setdefault(record.target, Counter())[record.machine] += 1
+    return [
+        f"speeds of {target} are of several machines, "
+        f"{' and '.join(f'{n} of {machine}' for machine, n in of.items())}: they do not compare, "
+        "only ratios taken in alternation do"
+        for target, of in times.items()
+        if len(of) > 1
+    ]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from evnas.record import Record
+from evnas.record import Record, mixed_machines
 from evnas.report.cells import data_name
 from evnas.report.proxy_cells import at_chance
 from evnas.report.rankings import Ranking, rankings
@@ -76,7 +76,7 @@ def _conditions(
     speeds = [r for r in results.records if r.phase == "speed"]
     for target in dict.fromkeys(r.target for r in speeds):
         found.append(f"speed: {target}, in alternation with row {results.sweep.reference.label}")
-    found += _about_targets(results)
+    found += [*_about_targets(results), *mixed_machines(speeds)]
     if any("base_latency_ms" in r.measurements for r in speeds):
         found.append(
             f"speed of row {results.sweep.reference.label}: its samples from all alternations"

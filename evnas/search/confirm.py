@@ -1,7 +1,7 @@
 """The final front measured and trained again with more seeds, before anybody prints it."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evnas.pareto import Front
 from evnas.search.engine import Engine
@@ -37,6 +37,7 @@ class Confirm:
                     running += 1
                 for event in engine.wait(TICK_S):
                     if isinstance(event, Finished):
+                        event = replace(event, record=self.history.judged(event.record))
                         self.history.take(event.record)
                         store.append(event.record)
                         running -= 1

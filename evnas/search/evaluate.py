@@ -3,6 +3,7 @@
 Out of memory, a loss that is not finite and an exception are records too.
 """
 
+import platform
 import time
 import traceback
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ from evnas.proxy.hooks import Hooks
 from evnas.proxy.seeding import seeded
 from evnas.proxy.training import train
 from evnas.record import Status
+from evnas.search.machines import machine_here
 from evnas.search.models import model_for, proxy_model
 from evnas.search.scoring import scored
 from evnas.search.work import Finished, Work
@@ -67,7 +69,7 @@ class Evaluator:
             error=found.error,
             started=started,
             seconds=seconds,
-            found={"values": found.values, **found.rest},
+            found={"values": found.values, **_placed(found.rest)},
         )
         return Finished(work, record, found.busy_s)
 
@@ -99,7 +101,10 @@ class Evaluator:
             rest={
                 "measurements": speed.measurements,
                 "details": {
-                    "conditions": dict(speed.conditions),
+                    "conditions": {
+                        **speed.conditions,
+                        "processor": machine_here(target.device).processor,
+                    },
                     "resolution": work.resolution,
                     "implementations": dict(speed.implementations),
                     **split,
@@ -126,9 +131,8 @@ class Evaluator:
         with seeded(work.seed, "init"):
             model = proxy_model(work.arch, proxy, classes=len(data.classes))
         names = ("epochs", "images_per_epoch", "resolution", "batch_size", "lr", "precision")
-        budget = ProxyBudget(
-            **{name: proxy[name] for name in (*names, "points_per_epoch", "curve_images")}
-        )
+        names += ("points_per_epoch", "curve_images", "held_out_images")
+        budget = ProxyBudget(**{name: proxy[name] for name in names if name in proxy})
 
         def tell(at: budgets.Progress) -> None:
             rate = f"{at.throughput_img_s:.0f} img/s"
@@ -177,6 +181,13 @@ class Evaluator:
                 proxy["data"], resolution=proxy["resolution"], device=device
             )
         return self._data[name]
+
+
+def _placed(rest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a phase found, with the machine among its conditions."""
+    details = rest.get("details", {})
+    conditions = {"machine": platform.node(), **details.get("conditions", {})}
+    return {**rest, "details": {**details, "conditions": conditions}}
 
 
 def _last_loss(result: budgets.ProxyResult) -> dict[str, float]:

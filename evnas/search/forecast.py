@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evnas.record import Phase, Record
+from evnas.record import Phase, Record, mixed_machines
 from evnas.search import plan
 from evnas.search.begin import one_and_the_same, target_ids
 from evnas.search.evaluate import Evaluator
 from evnas.search.live import clock
 from evnas.search.loop import Ask
+from evnas.search.machines import taken_elsewhere
 from evnas.search.session import prepare
 from evnas.search.work import Work
 from evnas.store import Store
@@ -104,15 +105,17 @@ def forecast(sweep: Sweep, *, results: Path) -> Forecast:
         MeasurementError: a target asks for what is not here.
     """
     evaluator = Evaluator()
+    path = results / sweep.spec.name / "study.db"
     if sweep.spec.search is not None:
-        return _of_search(sweep, evaluator)
+        found = _of_search(sweep, evaluator)
+        return replace(found, notes=[*found.notes, *_about_machines(sweep, path)])
     counting = plan.counts(sweep)
     counts = {w.label: evaluator.run(w, _silent).record for w in counting}
     macs = {label: r.values.get("macs_exact", 0.0) for label, r in counts.items()}
     reference = macs[sweep.reference.label]
     proxies = plan.proxies(sweep)
     rate = _trial_training(evaluator, proxies[0]) if proxies else None
-    done = _done(results / sweep.spec.name / "study.db")
+    done = {record.key for record in _records(path)}
     steps = []
     for work in [*counting, *plan.speeds(sweep, reference), *proxies]:
         seconds = _seconds(work, counts[work.label], macs[work.label] / reference, rate)
@@ -131,7 +134,7 @@ def forecast(sweep: Sweep, *, results: Path) -> Forecast:
         study=sweep.spec.name,
         steps=steps,
         throughput_img_s=rate,
-        notes=one_and_the_same(target_ids(sweep)),
+        notes=one_and_the_same(target_ids(sweep)) + _about_machines(sweep, path),
     )
 
 
@@ -190,7 +193,8 @@ def _seconds(work: Work, counted: Record, cost: float, rate: float | None) -> fl
     assert work.proxy is not None
     assert rate is not None
     points = work.proxy["epochs"] * work.proxy["points_per_epoch"] - 1
-    held_out: float = 2000 + points * work.proxy["curve_images"]
+    held_out: float = min(2000, work.proxy["held_out_images"])
+    held_out += points * work.proxy["curve_images"]
     return AROUND_PROXY_S + (work.budget + FORWARD_SHARE * held_out) * cost / rate
 
 
@@ -203,6 +207,7 @@ def _trial_training(evaluator: Evaluator, work: Work) -> float:
         "images_per_epoch": 4 * size,
         "points_per_epoch": 1,
         "curve_images": size,
+        "held_out_images": size,
     }
     rates = []
     for _ in range(2):
@@ -219,11 +224,20 @@ def _trial_scoring(evaluator: Evaluator, work: Work) -> float:
     return [evaluator.run(work, _silent).record.seconds for _ in range(2)][-1]
 
 
-def _done(path: Path) -> set[tuple[str, str, Phase, int, float, str]]:
+def _about_machines(sweep: Sweep, path: Path) -> list[str]:
+    """Sentences about speeds in the store that are of several machines, or of another."""
+    records = _records(path)
+    mixed = mixed_machines(records)
+    if sweep.spec.engine.kind != "local":  # of a cluster any node may time
+        return mixed
+    return mixed + taken_elsewhere(records, searching=sweep.spec.search is not None)
+
+
+def _records(path: Path) -> list[Record]:
     if not path.exists():
-        return set()
+        return []
     with Store.read(path) as store:
-        return {record.key for _, record in store.records()}
+        return [record for _, record in store.records()]
 
 
 def _silent(fraction: float, text: str) -> None:

@@ -1,12 +1,12 @@
 """The study as a strategy sees it: kept up to date a record at a time, never scanned again."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from evnas.pareto import Front, Points
-from evnas.record import Record
+from evnas.record import Machine, Record
 from evnas.search.trial import Trial
 from evnas.space.search_spec import ObjectiveSpec
 
@@ -29,6 +29,8 @@ class History:
     """Label -> budget of a training that is under way."""
     next_number: int = 0
     device_seconds: float = 0.0
+    homes: dict[str, Machine] = field(default_factory=dict)
+    """Target -> the machine that timed it first."""
     front: Front = field(init=False)
     _complete_labels: set[str] = field(default_factory=set)
 
@@ -38,6 +40,16 @@ class History:
     def take(self, record: Record) -> Trial:
         """Add a record, and return its trial."""
         return self.settle(self.learn(record))
+
+    def judged(self, record: Record) -> Record:
+        """The record; as `lost` where it is a speed that those so far cannot be compared with."""
+        home, there = self.homes.get(record.target), record.machine
+        if record.phase != "speed" or record.status != "complete" or home is None or there is None:
+            return record
+        if there.is_like(home):
+            return record
+        reason = f"timed on {there}, while {record.target} is timed on {home}: not comparable"
+        return replace(record, status="lost", error=reason)
 
     def learn(self, record: Record) -> Trial:
         """Add a record to its trial, which the front does not see before it is settled."""
@@ -49,6 +61,8 @@ class History:
             self.trials[record.label] = trial
             self.begin(record.label, record.digest)
         trial.take(record)
+        if record.phase == "speed" and record.status == "complete" and record.machine:
+            self.homes.setdefault(record.target, record.machine)
         if record.phase == "proxy":
             self.promised.pop(record.label, None)
         self.device_seconds += record.seconds

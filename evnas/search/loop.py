@@ -165,6 +165,7 @@ class Search:
     def take(self, record: Record) -> Record:
         """Judge a record by the constraints, learn from it, and give back what is to be stored."""
         del self.running[record.label]
+        record = self.history.judged(record)
         trial = self.history.learn(record)
         broken = self._broken(trial) if record.status == "complete" else ""
         if broken:

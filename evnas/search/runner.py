@@ -20,6 +20,7 @@ from evnas.search.board import Board, Row
 from evnas.search.engine import Engine
 from evnas.search.engine_local import LocalEngine
 from evnas.search.live import View, view_for
+from evnas.search.machines import taken_elsewhere
 from evnas.search.session import run_search_sweep
 from evnas.search.study import add_time, open_study
 from evnas.search.work import Finished, Work
@@ -131,6 +132,10 @@ class Run:
         kept = self._kept(counts)
         if self.done:
             self.view.say(f"going on: {len(self.done)} results stand already")
+            local = self.sweep.spec.engine.kind == "local"  # of a cluster any node may time
+            records = self.done.values() if local else ()
+            for sentence in taken_elsewhere(records, searching=False):
+                self.view.say(sentence)
         rows = len(plan.evaluated(self.sweep))
         self.board.expect("count", len(counts), kept)
         self.board.expect("speed", rows * len(self._present()), 0)

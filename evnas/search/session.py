@@ -10,7 +10,7 @@ from typing import Any
 from evnas.measure.conditions import environment
 from evnas.measure.flops import count
 from evnas.measure.target import Target
-from evnas.record import Phase
+from evnas.record import Phase, mixed_machines
 from evnas.search import plan
 from evnas.search.begin import must_begin, one_and_the_same
 from evnas.search.board import Board, Row
@@ -20,6 +20,7 @@ from evnas.search.engine import Engine
 from evnas.search.history import History
 from evnas.search.live import View, view_for
 from evnas.search.loop import Ask, Search, run_search
+from evnas.search.machines import taken_elsewhere
 from evnas.search.objectives import resolved_constraints, resolved_objectives
 from evnas.search.strategies.build import build_strategy
 from evnas.search.strategies.warm import warm_candidates
@@ -71,6 +72,13 @@ class Session:
         """Image presentations of a whole proxy; 0 when nothing is to be trained."""
         proxy = self.sweep.spec.proxy
         return float(proxy.presentations) if proxy is not None and self.trains else 0.0
+
+    def notes(self, store: Store) -> list[str]:
+        """What is to be said of its targets before it goes on."""
+        same = one_and_the_same([t.id for t in self.targets])
+        if self.sweep.spec.engine.kind == "ray":  # nodes time, wherever the driver is
+            return same
+        return same + taken_elsewhere((r for _, r in store.records()), searching=True)
 
     def history(self, store: Store) -> History:
         """What the store holds of this search."""
@@ -193,12 +201,14 @@ def run_search_sweep(
         search = session.search(session.history(store))
         engine = engine_for(sweep.spec.engine)
         watch = _Watch(session=session, history=search.history)
-        for sentence in one_and_the_same([t.id for t in session.targets]):
+        for sentence in session.notes(store):
             watch.view.say(sentence)
         try:
             reason = _searched(search, store, engine, watch=watch)
             store.note("search", {"ended": reason, "trials": len(search.history.trials)})
             for line in write_end(sweep, session.space, search.history, store=store):
+                watch.view.say(line)
+            for line in mixed_machines(record for _, record in store.records()):
                 watch.view.say(line)
             shutil.rmtree(session.checkpoints, ignore_errors=True)  # the search is over
         except KeyboardInterrupt:

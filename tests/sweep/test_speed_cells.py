@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,18 @@ def test_without_a_gpu_its_latency_is_print_only():
     assert cell(table, "SHViT-S4", "gpu_ms_per_img").status == "print only"
     assert cell(table, "SHViT-S4", "cpu_ms_per_batch").value == pytest.approx(100)
     assert cell(table, "SHViT-S4", "throughput_ratio@1").published == "1.172"
+
+
+def test_speeds_of_several_machines_are_told_in_the_head():
+    sweep = load_sweep(SWEEPS / "efficientvim_table_e.yaml")
+    cpu = "cpu-torch-256-b16-float32"
+    here = timed(sweep, "SHViT-S4", target=cpu, index=1, ratio=1.6)
+    placed = {"conditions": {"machine": "a", "processor": "quick, 2 cores"}}
+    there = replace(here, label="EfficientViM-M4", details=here.details | placed)
+    assert not any("several" in told for told in ablation(sweep, [here, there], {}).conditions)
+    again = replace(here, details=here.details | {"conditions": {"machine": "b"}})
+    (line,) = [t for t in ablation(sweep, [there, again], {}).conditions if "several" in t]
+    assert line.startswith(f"speeds of {cpu} are of several machines, 1 of a (quick, 2 cores) and")
 
 
 def test_a_target_that_was_left_out_is_told_in_the_head():
