@@ -1,16 +1,17 @@
 """Exact counts of spaces too large to walk: stages counted apart, then joined by what ties them.
 
-Stages and what lies outside them meet in few places: conditions and ordered lists, which read
-some fields, and two rules of `ArchSpec` (`norm` where no block has batch norm, `head.fusion:
-hidden` where every mixer has hidden states). So each stage's architectures are grouped by just
-those, and only groups are combined. Distinct canonical stages and whatever surrounds them give
-distinct architectures, hence products of counts are counts.
+Stages and what lies outside them meet in few places: conditions, which read some fields, ordered
+lists, and two rules of `ArchSpec` (`norm` where no block has batch norm, `head.fusion: hidden`
+where every mixer has hidden states). So each stage's architectures are grouped by just those, and
+only groups are combined; ordered lists, which tie a stage to the one before it alone, stage after
+stage. Distinct canonical stages and whatever surrounds them give distinct architectures, hence
+products of counts are counts.
 """
 
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +30,10 @@ MOST_OUTER = 64
 """Assignments of what stages share, each of which is counted by itself."""
 
 Ties = tuple[Any, ...]
-"""What conditions and ordered lists read of a stage."""
+"""What conditions read of a stage."""
+Picks = tuple[int | None, ...]
+"""A stage's places in the ordered lists, so signed that no stage's may be smaller than those of
+the stage before; None in a list that leaves the stage out."""
 Rules = tuple[bool, bool]
 """Whether a stage has hidden states, and whether its block has no batch norm."""
 
@@ -53,11 +57,12 @@ NONE, ONE = Count(0, 0), Count(1, 1)
 
 @dataclass(slots=True)
 class Stage:
-    """The architectures of one stage by ties, then by rules, with one of each to show."""
+    """The architectures of one stage by ties, rules and picks, with one of each to show."""
 
-    groups: dict[Ties, dict[Rules, Count]]
+    groups: dict[Ties, dict[Rules, dict[Picks, Count]]]
     plain: dict[Ties, Plain]
     spec: dict[Rules, StageSpec]
+    picks: set[Picks]
     all: set[StageSpec]
 
 
@@ -81,7 +86,7 @@ class _Counter:
         self.inner = [a for a in inside if a.stage is not None]
         self.around = [a for a in space.axes if a.places[0][0] != "stages"]
         self.tails, self.heads = _read_by(space)
-        self.ordered = [a for a in self.inner if a.order]
+        self.lists = list(dict.fromkeys(a.order for a in self.inner if a.order))
         self.writer = Writer(space.plain({}), space.axes)
 
     def total(self) -> Count:
@@ -101,9 +106,13 @@ class _Counter:
     def _stages(self, outer: Point) -> list[Stage]:
         count = len(self.writer.plain(outer)["stages"])
         axes = [[a for a in self.inner if a.stage == i] for i in range(count)]
-        groups = math.prod(len(a.domain) for a in self.inner if a.order or self._is_read(a))
+        groups = math.prod(len(a.domain) for a in self.inner if self._is_read(a))
         if sum(_most_points(some) for some in axes) > MOST_PARTS or groups > 4 * MOST_PARTS:
             raise _Tangled  # `_joined` would say so too, but after seconds
+        for name in self.lists:
+            holding = [i for i in range(count) if any(a.order == name for a in axes[i])]
+            if holding != list(range(holding[0], holding[-1] + 1)) if holding else False:
+                raise _Tangled  # a list that passes over a stage
         return [self._stage(i, axes[i], outer) for i in range(count)]
 
     def _is_read(self, axis: Axis) -> bool:
@@ -111,25 +120,26 @@ class _Counter:
 
     def _stage(self, i: int, axes: Sequence[Axis], outer: Point) -> Stage:
         writer = Writer(self.writer.plain({k: v for k, v in outer.items() if k != COUNT}), axes)
-        kept = Stage({}, {}, {}, set())
-        ties_of: dict[StageSpec, Ties] = {}
-        ordered = [a.key for a in axes if a.order]
+        kept = Stage({}, {}, {}, set(), set())
+        ties_of: dict[StageSpec, tuple[Ties, Picks]] = {}
+        ordered = {a.order: a for a in axes if a.order}
         for point in _points(axes, outer):
             try:
                 spec = StageSpec.model_validate(writer.plain(point)["stages"][i])
             except ValueError:
                 continue
             plain = spec.model_dump(mode="json")
-            ties = (*(look(plain, t) for t in self.tails), *(point.get(k) for k in ordered))
+            ties = tuple(look(plain, t) for t in self.tails)
+            picks = tuple(_pick(ordered.get(name), point) for name in self.lists)
             if any(isinstance(tie, dict | list) for tie in ties):
                 raise _Tangled
-            if ties_of.setdefault(spec, ties) != ties:
+            if ties_of.setdefault(spec, (ties, picks)) != (ties, picks):
                 raise _Tangled  # an ordered value that the canonical form forgets
             rules = _rules(spec)
-            group = kept.groups.setdefault(ties, {})
-            new = Count(spec not in kept.all, 1)
-            group[rules] = group.get(rules, NONE) + new
+            group = kept.groups.setdefault(ties, {}).setdefault(rules, {})
+            group[picks] = group.get(picks, NONE) + Count(spec not in kept.all, 1)
             kept.all.add(spec)
+            kept.picks.add(picks)
             kept.plain.setdefault(ties, plain)
             kept.spec.setdefault(rules, spec)
         return kept
@@ -139,28 +149,17 @@ class _Counter:
             return NONE
         around = self._around(stages, outer)
         size = math.prod(len(stage.groups) for stage in stages) * len(around)
-        if size > MOST_PARTS:
+        chain = _Chain(stages)
+        if size > MOST_PARTS or chain.cost > 10 * MOST_PARTS:
             raise _Tangled
         found = NONE
         for ties in itertools.product(*(stage.groups for stage in stages)):
-            if not self._in_order(ties):
-                continue
             plains = [stage.plain[t] for stage, t in zip(stages, ties, strict=True)]
             for head, counts in around.values():
                 if not self.space.broken(head | {"stages": plains}):
-                    groups = [s.groups[t] for s, t in zip(stages, ties, strict=True)]
-                    found += _product(groups, counts)
+                    for rules, count in counts.items():
+                        found += chain.count(tuple(zip(ties, rules, strict=True))) * count
         return found
-
-    def _in_order(self, ties: Sequence[Ties]) -> bool:
-        """Whether the ordered lists are; their values stand last in each stage's ties."""
-        first = len(self.tails)
-        columns = {a.order: a for a in self.ordered}.values()
-        for at, axis in enumerate(columns):
-            picks = [axis.domain.index(t[first + at]) for t in ties if len(t) > first + at]
-            if picks != sorted(picks, reverse=axis.descending):
-                return False
-        return True
 
     def _around(
         self, stages: Sequence[Stage], outer: Point
@@ -191,16 +190,59 @@ class _Counter:
         return found
 
 
-def _product(
-    groups: Sequence[Mapping[Rules, Count]], around: Mapping[tuple[Rules, ...], Count]
-) -> Count:
-    found = NONE
-    for rules, count in around.items():
-        each = ONE
-        for group, rule in zip(groups, rules, strict=True):
-            each = each * group.get(rule, NONE)
-        found += each * count
-    return found
+Kinds = tuple[tuple[Ties, Rules], ...]
+"""Of the first stages, what group each is of."""
+
+
+class _Chain:
+    """Counts of stages of given groups whose ordered lists are in order."""
+
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._stages = stages
+        self._reached: dict[Kinds, dict[Picks, Count]] = {}
+
+    @property
+    def cost(self) -> int:
+        """About how many products `count` takes for all groups together."""
+        kinds = [sum(map(len, stage.groups.values())) for stage in self._stages]
+        picks = [len(stage.picks) for stage in self._stages]
+        before = [math.prod(kinds[:i]) for i in range(len(kinds))]
+        pairs = zip(before[1:], itertools.pairwise(picks), strict=True)
+        return math.prod(kinds) * picks[-1] + sum(n * a * b for n, (a, b) in pairs)
+
+    def count(self, kinds: Kinds) -> Count:
+        """Of whole architectures."""
+        return sum(self._ends(kinds).values(), start=NONE)
+
+    def _ends(self, kinds: Kinds) -> dict[Picks, Count]:
+        """Counts of the first stages, by the picks of the last of them."""
+        ties, rules = kinds[-1]
+        here = self._stages[len(kinds) - 1].groups[ties].get(rules, {})
+        if len(kinds) == 1:
+            return here
+        reached = self._reach(kinds[:-1])
+        return {picks: count * reached[picks] for picks, count in here.items()}
+
+    def _reach(self, kinds: Kinds) -> dict[Picks, Count]:
+        """Counts of the first stages that the next may follow, by the next one's picks."""
+        if kinds not in self._reached:
+            ends = self._ends(kinds)
+            self._reached[kinds] = {
+                picks: sum((n for last, n in ends.items() if _follows(last, picks)), start=NONE)
+                for picks in self._stages[len(kinds)].picks
+            }
+        return self._reached[kinds]
+
+
+def _pick(axis: Axis | None, point: Point) -> int | None:
+    if axis is None:
+        return None
+    place = axis.domain.index(point[axis.key])
+    return -place if axis.descending else place
+
+
+def _follows(last: Picks, picks: Picks) -> bool:
+    return all(a is None or b is None or a <= b for a, b in zip(last, picks, strict=True))
 
 
 def _rules(spec: StageSpec) -> Rules:

@@ -1,5 +1,7 @@
 """Sizes: the count that takes a space apart is that of an exhaustive walk, or says nothing."""
 
+import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,9 @@ from evnas.space.counting import Count, count_exactly
 from evnas.space.search_spec import SpaceSpec
 from evnas.space.size import count_points, size_of
 from evnas.space.space import SearchSpace
+from evnas.sweep import load_sweep
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
 
 DIMS = [{"each": [16, 24]}, {"increasing": [16, 24, 40]}, {"decreasing": [16, 24]},
         {"shared": [24, 32]}]  # fmt: skip
@@ -87,8 +92,15 @@ def test_counts_apart_are_those_of_a_walk(space: SearchSpace) -> None:
           "stages[0].mlp_ratio": [0.0, 2.0]}, ["stages[0].mlp_ratio == 0"]),
         ({"stages.count": [1, 2, 3], "stages[*].dim": {"shared": [16, 24]},
           "stages[*].depth": {"each": [1, 2]}}, ["sum(stages[*].depth) <= 4"]),
+        ({"stages[*].dim": {"increasing": [16, 24, 40]}, "head.fusion": ["hidden", "none"],
+          "stages[*].depth": {"decreasing": [1, 2, 3]},
+          "stages[*].block": {"each": ["efficientvim", "inres"]}},
+         ["sum(stages[*].depth) <= 5"]),
+        ({"stages.count": [2, 3], "stages[*].dim": {"increasing": [16, 24]},
+          "stages[0:2].depth": {"increasing": [1, 2]}}, ["stages[-1].dim >= 24"]),
     ],
-    ids=["ordered", "hidden states", "canonical forms", "counts of stages"],
+    ids=["ordered", "hidden states", "canonical forms", "counts of stages", "ordered and tied",
+         "a list of two of three"],
 )  # fmt: skip
 def test_spaces_that_come_apart(axes: dict[str, Any], require: list[str]) -> None:
     space = space_of(axes, require)
@@ -109,6 +121,26 @@ def test_a_large_space_is_counted() -> None:
         ["stages[1].dim >= stages[0].dim"],
     )
     assert size_of(space).mid == (29 * 30 // 2) * 29 * 30**3 * 2
+
+
+def test_ordered_lists_cost_no_combinations() -> None:
+    """44 widths and 8 depths a stage in three stages: 46 million groups, were both combined."""
+    space = space_of(
+        {
+            "stages[*].dim": {"increasing": {"int": {"low": 64, "high": 408, "step": 8}}},
+            "stages[*].depth": {"each": {"int": {"low": 1, "high": 8}}},
+        },
+        ["sum(stages[*].depth) <= 10"],
+    )
+    assert size_of(space).mid == math.comb(44 + 2, 3) * math.comb(10, 3)
+
+
+def test_the_ready_searches_are_counted() -> None:
+    sweep = load_sweep(SWEEPS / "search_gpu.yaml")
+    space = SearchSpace.from_spec(sweep.spec.search.space, sweep.base)
+    size, estimate = size_of(space), size_of(space, apart=False, draws=1000)
+    assert size.exact and not estimate.exact
+    assert estimate.low < size.mid == 117_316_985_119_488 < estimate.high
 
 
 @pytest.mark.parametrize(
