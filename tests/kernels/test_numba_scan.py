@@ -132,8 +132,13 @@ def test_threads_change_rounding_at_most(build_scan, three_threads, monkeypatch,
 
 
 def test_no_more_threads_than_torch_may_use(build_scan, three_threads, monkeypatch):
-    seen = []
-    monkeypatch.setattr(team, "run", lambda entry, words, workers: seen.append(workers))
+    seen, run = [], team.run
+
+    def watched(entry, words, workers):
+        seen.append(workers)
+        run(entry, words, workers)
+
+    monkeypatch.setattr(team, "run", watched)
     call = build_scan("cross", 1, 1, 14, 2, 5, 6).to(torch.float32)
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -185,12 +190,18 @@ def test_one_input_in_float64_asks_for_states_in_float64(build_scan):
         call.outputs("numba")
 
 
+def test_machine_code_of_another_version_is_refused(build_scan, monkeypatch):
+    monkeypatch.setattr(scan_module, "version", lambda: 7)
+    with pytest.raises(RuntimeError, match="another version"):
+        build_scan("cross", 1, 1, 2, 1, 3, 3).to(torch.float32).outputs("numba")
+
+
 def test_it_compiles_where_no_cache_can_be_written(tmp_path, monkeypatch):
     """A read-only installation and home, as in a container."""
     program = (
         "import numba.core.caching as c\n"
         "c.CacheImpl._locator_classes = []\n"
-        "from evnas.kernels.numba_scan.loops import entry_point\n"
+        "from evnas.kernels.numba_scan.entries import entry_point\n"
         "assert entry_point('forward') != 0\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", program], check=True, timeout=240)

@@ -1,1 +1,1 @@
-"""The selective scans on a CPU as one compiled pass; see `loops`."""
+"""The selective scans on a CPU as one compiled pass: `scan` is the way in."""

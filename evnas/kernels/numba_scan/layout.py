@@ -10,10 +10,11 @@ BY_COLUMN, REVERSE, FRESH, MIRRORED = 1, 2, 4, 8
 """Bits of a walk: along columns; from the last pixel; each line a sequence of its own; results
 go to the mirrored pixel of their line."""
 
-WORDS = 12
+WORDS = 13
 """Counters and sizes before the addresses."""
 
-# An entry point takes int64 words: the counters of tasks and of workers, both 0 at first; the
-# address of the first word; Bt, K, parameter sets, Dm, N, H, W, parts, softplus; then addresses
-# of u, delta, A, B, C, D, bias, walks, scratch and y. For a backward y is the gradient that
-# comes in, and addresses for those of u, delta, A, B, C, D and bias follow.
+# An entry point takes int64 words: the counters of tasks and of workers, both 0 at first; where it
+# leaves the version of its code; the address of the first word; Bt, K, parameter sets, Dm, N, H,
+# W, parts, softplus; then addresses of u, delta, A, B, C, D, bias, walks, scratch and y. For a
+# backward y is the gradient that comes in, and addresses for those of u, delta, A, B, C, D and
+# bias follow.

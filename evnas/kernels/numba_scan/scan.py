@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from . import team
+from .entries import entry_point, version
 from .layout import GROUP, SCRATCH_MAPS
-from .loops import entry_point
 
 SMALL = 20_000
 """Steps of all states below which other threads cost more than they do."""
@@ -76,9 +76,12 @@ def _run(
     walks = torch.tensor(maps.walks, dtype=torch.int64)
     sizes = (Bt, K, len(maps.walks) // K, Dm, N, H, W, _parts(maps, workers), maps.softplus)
     arrays = (*given, walks, scratch, y, *grads)
-    words = torch.tensor([0, 0, 0, *sizes, *(t.data_ptr() for t in arrays)], dtype=torch.int64)
-    words[2] = words.data_ptr()
+    addresses = (t.data_ptr() for t in arrays)
+    words = torch.tensor([0, 0, 0, 0, *sizes, *addresses], dtype=torch.int64)
+    words[3] = words.data_ptr()
     team.run(entry_point(name), words.data_ptr(), workers)
+    if words[2] != version():
+        raise RuntimeError("numba's cache holds machine code of another version of evnas")
 
 
 def _plain(t: Tensor) -> Tensor:
