@@ -1,8 +1,9 @@
 """Every published sweep ends with its whole table, on the path of `evnas sweep`, cut down.
 
 Each distinct architecture of a file is counted at its printed resolution, timed at 32 pixels and
-trained for two steps; small tables time their training steps too. Rows that differ from another
-by their resolution alone are left to the counts (tests/measure/test_verify.py).
+trained for two steps; small tables time their training steps too. Tables of which that leaves out
+rows or targets are then timed whole, each row at a side of its own, with one narrow block a stage
+in place of its architecture and a linear map of patches in place of a peer.
 """
 
 import time
@@ -12,13 +13,18 @@ from pathlib import Path
 import pytest
 import yaml
 from PIL import Image
+from torch import nn
 
+from evnas.measure.target import MODES
 from evnas.report.ablation import Ablation
 from evnas.report.outcome import table_of
 from evnas.report.tables import as_csv, as_markdown
-from evnas.search import plan, runner
+from evnas.search import evaluate, plan, runner
 from evnas.search.evaluate import Evaluator
+from evnas.search.models import model_for
 from evnas.search.work import Event, Work
+from evnas.space.arch import ArchSpec
+from evnas.space.paths import assign
 from evnas.space.published import published_table
 from evnas.store import Store
 from evnas.sweep import Sweep, load_sweep
@@ -28,7 +34,7 @@ FILES = [path for path in sorted(SWEEPS.glob("*.yaml")) if not path.stem.startsw
 TIMED = ["targets[*].resolution_scale=0.01", "targets[*].budget_s=0.01"]
 TIMED += ["targets[*].batch_size=1"]
 MOST_TRAINED_ROWS = 3
-"""Training speed of larger tables is left out: their steps would double this file's time."""
+"""Training speed of larger tables is left to the small forms: it would double this file's time."""
 TRAINED = ["batch_size=2", "points_per_epoch=1", "curve_images=4", "images_per_epoch=4"]
 TRAINED += ["epochs=1", "width=0.125", "resolution=32"]
 
@@ -92,6 +98,52 @@ def test_runs_to_its_table(path, tmp_path, images, monkeypatch):
     table = table_of(folder)
     assert table is not None
     holds_all_that_is_printed(table, sweep)
+
+
+def small_form(arch, *, resolution, impl="auto"):
+    """What a row times here: one block a stage an eighth as wide, or patches alone for a peer."""
+    if "timm" in arch:
+        patches = nn.Conv2d(3, 8, kernel_size=16, stride=16)
+        return nn.Sequential(patches, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 1000))
+    small = ArchSpec.from_dict(arch).scaled(0.125, stem_stride=arch["stem"]["stride"]).to_dict()
+    assign(small, "stages[*].depth", 1)
+    return model_for(small, resolution=resolution, impl=impl)
+
+
+def is_cut(path: Path) -> bool:
+    """Whether `cut_down` leaves out rows of other resolutions, or targets."""
+    sweep = load_sweep(path)
+    rows, trains = plan.evaluated(sweep), {t.mode for t in sweep.spec.targets} == set(MODES)
+    architectures = len({row.digest for row in rows})
+    return len(rows) > architectures or (trains and architectures > MOST_TRAINED_ROWS)
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if is_cut(p)], ids=lambda path: path.stem)
+def test_every_row_and_target_reaches_the_table(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(runner, "engine_for", lambda spec: HereEngine())
+    monkeypatch.setattr(evaluate, "model_for", small_form)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # waits for no other measurement
+    sides = ["targets[*].resolution_scale=0.15", "proxy=null"]
+    sweep = load_sweep(path, overrides=TIMED + sides)
+    folder = runner.run_sweep(sweep, results=tmp_path, fresh=False, began=time.monotonic())
+    table = table_of(folder)
+    assert table is not None
+    here = set(range(len(sweep.spec.targets))) - set(plan.missing(sweep))
+    keys = {i: column_of(sweep, i) for i in here}
+    for candidate, line in zip(sweep.candidates, table.lines, strict=True):
+        assert all(bool(line.cells[key].value) != bool(candidate.absent) for key in keys.values())
+    with Store.read(folder / "study.db") as store:
+        ran = {(r.label, r.target) for _, r in store.records() if r.phase == "speed"}
+    assert len(ran) == len(plan.evaluated(sweep)) * len(here)
+
+
+def column_of(sweep: Sweep, target: int) -> str:
+    """The ratio's key on a target."""
+    mode = "train_" if sweep.spec.targets[target].mode == "training" else ""
+    alike = [
+        i for i, t in enumerate(sweep.spec.targets) if t.mode == sweep.spec.targets[target].mode
+    ]
+    return f"{mode}throughput_ratio" + ("" if alike[0] == target else f"@{target}")
 
 
 def holds_all_that_is_printed(table: Ablation, sweep: Sweep) -> None:
