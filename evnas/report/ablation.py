@@ -16,6 +16,10 @@ from evnas.space.published import PublishedRow, published_table
 from evnas.sweep import Sweep
 
 
+MOST_NAMED = 8
+"""Rows that a note above the table names."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ablation:
     """The whole table."""
@@ -93,7 +97,7 @@ def _conditions(
     few = dict.fromkeys(r.label for r in speeds if _had_few_rounds(r))
     if few:
         found.append(
-            f"fewer than {LEAST_ROUNDS} rounds: {', '.join(few)}; their ratios say little, one "
+            f"fewer than {LEAST_ROUNDS} rounds: {_named(list(few))}; their ratios say little, one "
             "without an interval is of a single round; raise budget_s"
         )
     if spec.proxy is not None:
@@ -105,7 +109,7 @@ def _conditions(
         )
     guessed = [c.label for c in results.sweep.candidates if at_chance(results.of(c, "proxy"))]
     if guessed:
-        found.append(f"at chance, nothing learnt yet: {', '.join(guessed)}; train longer")
+        found.append(f"at chance, nothing learnt yet: {_named(guessed)}; train longer")
     return found
 
 
@@ -137,6 +141,12 @@ def _about_targets(results: Results) -> list[str]:
         if target.resolution_scale < 1:
             found.append(f"{name} timed each row at {target.resolution_scale:.2g} of its side")
     return found
+
+
+def _named(labels: Sequence[str]) -> str:
+    """The first of some rows, and how many more there are."""
+    more = len(labels) - MOST_NAMED
+    return ", ".join(labels[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _had_few_rounds(record: Record) -> bool:

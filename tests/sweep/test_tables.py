@@ -126,6 +126,13 @@ def test_a_row_at_chance_has_no_verdict_and_is_named():
     assert told(table, "B", "top1_difference").startswith("not comparable: one of the two rows")
 
 
+def test_of_many_rows_the_first_are_named():
+    conditions = trained_at(dict.fromkeys("ABCDEFGHIJ", 10.0)).conditions
+    assert "at chance, nothing learnt yet: A, B, C, D, E, F, G, H and 2 more; train longer" in (
+        conditions
+    )
+
+
 def test_few_rounds_are_named():
     row = next(c for c in SWEEP.candidates if c.label == "D")
     few = {name: replace(m, samples=m.samples[:3]) for name, m in speed("D", 0.8).items()}
