@@ -15,7 +15,6 @@ from evnas.space.known_differences import known_reason
 from evnas.space.published import PublishedRow, published_table
 from evnas.sweep import Sweep
 
-
 MOST_NAMED = 8
 """Rows that a note above the table names."""
 
