@@ -1,6 +1,6 @@
 """What the page says of a study as a whole, beside its trials."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -108,6 +108,7 @@ def best(reader: StudyReader) -> list[dict[str, Any]]:
     sweep = reader.sweep
     with reader.lock:
         frame = reader.frame
+        places = telling_parts(frame.targets)
         for aim in objectives(sweep, frame):
             rows, values = points(frame, [aim])
             if not len(rows):
@@ -119,11 +120,23 @@ def best(reader: StudyReader) -> list[dict[str, Any]]:
                     "key": aim.key,
                     "name": told.label,
                     "unit": told.unit,
+                    "place": places.get(told.target, ""),
                     "value": frame.numbers[aim.key][row],
                     "label": frame.text["label"][row],
                 }
             )
     return found
+
+
+def telling_parts(targets: Sequence[str]) -> dict[str, str]:
+    """Target -> the parts of its name that tell it from the others; nothing of a single one."""
+    parts = {target: target.split("-") for target in targets}
+    shared = set.intersection(*map(set, parts.values())) if len(parts) > 1 else set()
+    return {
+        target: " ".join(part for part in own if part not in shared) or target
+        for target, own in parts.items()
+        if len(parts) > 1
+    }
 
 
 def started(reader: StudyReader) -> float | None:

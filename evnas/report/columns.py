@@ -16,7 +16,12 @@ _KNOWN: dict[str, tuple[str, str, Better]] = {
     "throughput_img_s": ("Throughput", "images/s", "more"),
     "throughput_ratio": ("Throughput, ratio to base", "", "more"),
     "latency_ms": ("Latency of a batch", "ms", "less"),
-    "base_latency_ms": ("Latency of the base", "ms", "less"),
+    "base_latency_ms": ("Latency of the base", "ms", ""),
+    "train_throughput_img_s": ("Training throughput", "images/s", "more"),
+    "train_throughput_ratio": ("Training throughput, ratio to base", "", "more"),
+    "train_images": ("Images trained on", "", ""),
+    "train_seconds": ("Time trained", "s", ""),
+    "held_out_images": ("Held-out images", "", ""),
     "peak_mib": ("Peak memory", "MiB", "less"),
     "top1_percent": ("Top-1 (proxy)", "%", "more"),
     "top5_percent": ("Top-5 (proxy)", "%", "more"),
@@ -70,7 +75,7 @@ def _guessed(name: str) -> tuple[str, str, Better]:
     for ending, (unit, better) in units.items():
         if name.endswith(ending):
             return name.removesuffix(ending).replace("_", " ").capitalize(), unit, better
-    return name.replace("_", " "), "", ""
+    return name.replace("_", " ").capitalize(), "", ""
 
 
 def scaled(name: str, value: float) -> tuple[str, float]:

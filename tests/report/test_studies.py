@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from evnas.store import Store
 
@@ -69,7 +69,7 @@ def test_a_real_sweep_appears_by_itself_and_grows(
     sweep = subprocess.Popen([sys.executable, "-m", *command], stdout=subprocess.DEVNULL)
     page.get_by_role("link", name="really_run").click(timeout=120_000)
     expect(page.locator("#filter-says")).to_have_text("2 of 2 trials", timeout=120_000)
-    expect(page.locator("#trials tbody")).to_contain_text("6.68")  # M1 has 6.68 million parameters
+    expect(page.locator("#trials tbody")).to_contain_text("6.679")  # M1 has 6,679,458 parameters
     last_speed = page.locator("#trials tbody tr").last.locator("td.number").first
     expect(last_speed).to_have_text(re.compile(r"^\d+\.\d"), timeout=120_000)
     assert sweep.wait() == 0
@@ -99,4 +99,38 @@ def test_markup_in_a_trial_s_texts_is_text(watched: Any, workshop: Any, syntheti
 def test_an_empty_study_says_so(served: Any, watched: Any) -> None:
     page = watched.open(f"{served.url}/#study=empty")
     expect(page.get_by_role("heading", name="The resolved sweep")).to_be_visible()
+    expect(page.locator("#no-trial")).to_contain_text("No trial has ended yet.")
     assert page.locator("#tab-front").count() == 0
+
+
+def test_a_chart_without_marks_says_why(page: Page) -> None:
+    label = page.evaluate(
+        """() => {
+            const { status, label } = EV.data.text, top1 = EV.data.numbers.get('top1_percent');
+            const row = status.findIndex((s, r) => s === 'diverged' && !(top1.values[r] > 0));
+            return label[row];
+        }"""
+    )
+    page.evaluate("label => EV.choose({ filter: `label:${label}` })", label)
+    expect(page.locator("#filter-says")).to_have_text("1 of 400 trials")
+    expect(page.locator("#front-notes")).to_contain_text(
+        "No trial that passes the filter has both values"
+    )
+
+
+def test_a_row_s_panel_is_the_one_marked(served: Any, watched: Any) -> None:
+    """A button that opens another panel marks its tab too."""
+    page = watched.open(f"{served.url}/#study=made&view=conditions")
+    expect(page.locator("#tab-conditions")).to_have_attribute("aria-current", "page")
+    page.evaluate("EV.choose({ view: 'front' }, { push: true })")
+    expect(page.locator("#tab-front")).to_have_attribute("aria-current", "page")
+    expect(page.locator("#tabs [aria-current]")).to_have_count(1)
+
+
+def test_on_a_phone_the_trial_s_name_stays_beside_its_figures(served: Any, watched: Any) -> None:
+    page = watched.open(f"{served.url}/#study=made", width=390, height=844)
+    name = page.locator("#trials tbody th").first
+    expect(name).to_be_visible()
+    scrolled = page.locator(".table .scroll")
+    scrolled.evaluate("node => { node.scrollLeft = 400; }")
+    assert name.bounding_box()["x"] == scrolled.bounding_box()["x"]

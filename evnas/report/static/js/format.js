@@ -6,9 +6,12 @@ EV.number = (value) => {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (size >= 100000 || (size > 0 && size < 0.001)) return EV.digits(0, 6).format(Number(value.toPrecision(4)));
-  const digits = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 4;
+  const digits = EV.decimalsOf(size);
   return EV.digits(Number.isInteger(value) ? 0 : digits, digits).format(value);
 };
+
+/** Decimals that leave about four digits that count. */
+EV.decimalsOf = (size) => size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4;
 
 EV.formats = new Map(); // making one takes longer than using it
 EV.digits = (least, most) => {
@@ -52,13 +55,24 @@ EV.cell = (key, row) => {
   const column = EV.data.numbers.get(key);
   const value = column ? column.values[row] : NaN;
   if (key === "ended") return EV.when(value);
-  return Number.isInteger(value) && Math.abs(value) < 1000 && !EV.isWhole(column) ? EV.digits(Math.abs(value) < 100 ? 2 : 1, 2).format(value) : EV.number(value);
+  const size = Math.abs(value), decimals = column ? EV.decimals(column) : 0;
+  return size >= 100000 || (size > 0 && size < 0.5 / 10 ** decimals) ? EV.number(value) : Number.isFinite(value) ? EV.digits(decimals, decimals).format(value) : "–";
 };
 
-/** Whether a column holds whole numbers alone; 75 beside 75.45 is written 75.00. */
-EV.isWhole = (column) => {
-  if (column.checked !== EV.data.lastId) Object.assign(column, { checked: EV.data.lastId, whole: column.values.every((v) => !Number.isFinite(v) || Number.isInteger(v)) });
-  return column.whole;
+/** Decimals of a whole column, from the middle one of its sizes: what stands one below another can
+    be compared. None where all numbers are whole. */
+EV.decimals = (column) => {
+  const { lastId } = EV.data, { values } = column;
+  if (column.checked === lastId && column.among === values.length) return column.decimals;
+  const step = Math.ceil(values.length / 1000), sizes = [];
+  let whole = true;
+  for (let i = 0; i < values.length; i++) {
+    if (!Number.isFinite(values[i])) continue;
+    whole &&= Number.isInteger(values[i]);
+    if (i % step === 0 && values[i]) sizes.push(Math.abs(values[i]));
+  }
+  sizes.sort((a, b) => a - b);
+  return Object.assign(column, { checked: lastId, among: values.length, decimals: whole ? 0 : EV.decimalsOf(sizes[sizes.length >> 1] ?? 0) }).decimals;
 };
 
 /** The interval around a value: ` ± half`, or both sides where they differ by much; "" without one. */

@@ -115,6 +115,8 @@ EV.frontWords = (view, standing) => {
   if (of.ended) words.push(`${count(of.ended)} ended early`);
   if (unplaced.length) words.push(`${count(unplaced.length)} without a value here`);
   const step = Math.ceil(of.tied / EV.MARKED);
+  const placed = front.length + of.tied + of.peers + of.infeasible + of.ended + standing.cloud.length + standing.floor.rows.length;
+  if (!placed && !standing.counts) words.splice(0, words.length, EV.data.n === unplaced.length ? "No trial has both values yet" : "No trial that passes the filter has both values");
   view.notes.textContent = `${words.join("; ")}. Bars are 95 % intervals.${step > 1 ? ` Of tied trials every ${EV.ordinal(step)} is drawn.` : ""}`;
   view.figure.plot.setAttribute("aria-label", `${EV.heading(axes[0].key)} against ${EV.heading(axes[1].key)}: ${words.join("; ")}. The table below carries the same data.`);
 };

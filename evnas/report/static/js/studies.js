@@ -1,6 +1,9 @@
 "use strict";
 /* All studies of the results folder, running ones live. */
 
+/** The best figure by an objective; `place` tells targets apart where there are several. */
+EV.bestText = (b) => `${b.name}${b.place ? ` on ${b.place}` : ""} ${EV.number(b.value)} ${b.unit}`.trim();
+
 EV.studiesPage = async () => {
   const main = EV.$("main");
   const draw = async () => {
@@ -24,6 +27,6 @@ EV.studiesPage = async () => {
     const others = Object.entries(s.states).filter(([k]) => k !== "complete").map(([k, n]) => `${n.toLocaleString("en-GB")} ${k}`).join(", ");
     return EV.h("tr", {}, EV.h("th", { scope: "row" }, EV.h("a", { href: `#study=${encodeURIComponent(s.name)}` }, s.name), s.title !== s.name ? EV.h("small", { class: "title" }, s.title) : null), EV.h("td", {}, s.kind),
       EV.h("td", {}, s.running ? EV.h("span", { class: "status running" }, "running") : null, ` ${EV.plural(s.trials, "trial")}${s.expected ? ` of ${s.expected.toLocaleString("en-GB")}` : ""}`, others ? EV.h("small", { class: "title" }, others) : null, s.reading.done < s.reading.of ? EV.h("small", { class: "title" }, "still reading") : null),
-      EV.h("td", {}, s.best.map((b) => EV.h("div", {}, `${b.name} ${EV.number(b.value)} ${b.unit} (${b.label})`))), EV.h("td", { class: "number" }, EV.number(s.hypervolume)), EV.h("td", {}, EV.when(s.started)), EV.h("td", {}, s.where));
+      EV.h("td", {}, s.best.map((b) => EV.h("div", {}, `${EV.bestText(b)} (${b.label})`))), EV.h("td", { class: "number" }, Number.isFinite(s.hypervolume ?? NaN) ? s.hypervolume.toFixed(3) : "–"), EV.h("td", {}, EV.when(s.started)), EV.h("td", {}, s.where));
   }
 };

@@ -27,7 +27,7 @@ EV.trialPanel = async (aside) => {
   const label = EV.state.trial, row = EV.data.rows.get(label);
   if (row === undefined) {
     aside.dataset.shows = "";
-    const aims = EV.about.best.map((b) => EV.h("li", {}, `${b.name}: ${EV.number(b.value)} ${b.unit}, trial `, EV.h("button", { type: "button", class: "link", onclick: () => EV.choose({ trial: b.label }) }, b.label)));
+    const aims = EV.about.best.map((b) => EV.h("li", {}, `${EV.bestText(b)}, trial `, EV.h("button", { type: "button", class: "link", onclick: () => EV.choose({ trial: b.label }) }, b.label)));
     EV.put(aside, EV.h("h2", {}, "Trial"), EV.h("p", { class: "note" }, "Choose a point or a row to see its architecture, how it was measured, and who dominates it. Clicking a point pins it; pinned trials are compared."), aims.length ? EV.h("h3", {}, "Best so far") : null, EV.h("ul", {}, aims));
     return;
   }
