@@ -1,6 +1,7 @@
 """Screenshots of a study's dashboard, for docs/images and the README.
 
-    python scripts/screenshots.py results/table_c docs/images
+    python scripts/screenshots.py results/reference/table_c_cpu_* docs/images --name table_c \\
+        --pin A --pin B --pin C --only reproduction compare front phone-front
 
 Needs the test extra (playwright) and an installed Chromium. One picture a panel at 1280 pixels,
 the front also in the dark and at a phone's width.
@@ -35,13 +36,17 @@ def dashboard(folder: Path) -> Iterator[str]:
     thread.join(10)
 
 
-def take(folder: Path, out: Path, *, pins: Sequence[str] = ()) -> list[Path]:
+def take(
+    folder: Path, out: Path, *, name: str, pins: Sequence[str] = (), only: Sequence[str] = ()
+) -> list[Path]:
     """Take every panel that the study has.
 
     Args:
         folder: the study's folder.
-        out: where the PNG files go, named after study and panel.
+        out: where the PNG files go, as NAME-PANEL.png.
+        name: what the files' names begin with.
         pins: labels to pin and compare; the first three trials when empty.
+        only: panels, `dark-front` and `phone-front`; all when empty.
 
     Returns:
         The files written.
@@ -55,30 +60,31 @@ def take(folder: Path, out: Path, *, pins: Sequence[str] = ()) -> list[Path]:
         page.wait_for_selector("#trials tbody tr")
         chosen = list(pins) or page.locator("#trials tbody th button").all_inner_texts()[:3]
         address = f"{url}&trial={quote(chosen[0])}&pins={quote('~'.join(chosen))}"
-        found = [
-            _panel(page, f"{address}&view={name}", name, out=out / folder.name)
-            for name in PANELS
-            if page.locator(f"#tab-{name}").count() or name == "compare"
-        ]
+        found = []
+
+        def shoot(panel: str, place: str = "", turn: int = 0) -> None:
+            if (not only or place + panel in only) and page.locator(f"#tab-{panel}").count():
+                path = out / f"{name}-{place}{panel}.png"
+                found.append(_panel(page, f"{address}&view={panel}&look={turn}", panel, path=path))
+
+        page.goto(address)
+        page.wait_for_selector("#tab-compare")
+        for panel in PANELS:
+            shoot(panel)
         page.emulate_media(color_scheme="dark")
-        found.append(
-            _panel(page, f"{address}&view=front&look=1", "front", out=out / f"{folder.name}-dark")
-        )
+        shoot("front", "dark-", 1)
         page.emulate_media(color_scheme="light")
         page.set_viewport_size({"width": 390, "height": 844})
-        found.append(
-            _panel(page, f"{address}&view=front&look=2", "front", out=out / f"{folder.name}-phone")
-        )
+        shoot("front", "phone-", 2)
         chromium.close()
     return found
 
 
-def _panel(page: Page, address: str, name: str, *, out: Path) -> Path:
+def _panel(page: Page, address: str, name: str, *, path: Path) -> Path:
     page.goto(address)
     page.wait_for_selector(f"#tab-{name}[aria-current=page]")
     page.wait_for_selector(".plot .main-svg, pre")
     page.wait_for_timeout(600)  # transitions of the charts
-    path = out.with_name(f"{out.name}-{name}.png")
     page.screenshot(path=path, full_page=name != "conditions")
     return path
 
@@ -89,8 +95,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="a study's folder, such as results/table_c")
     parser.add_argument("out", type=Path, help="where the PNG files go")
     parser.add_argument("--pin", action="append", default=[], help="a trial to compare")
+    parser.add_argument("--name", help="what the files' names begin with; the study's name")
+    parser.add_argument("--only", nargs="*", default=[], help="panels, dark-front, phone-front")
     given = parser.parse_args()
-    for path in take(given.folder.resolve(), given.out, pins=given.pin):
+    folder = given.folder.resolve()
+    name = given.name or folder.name
+    for path in take(folder, given.out, name=name, pins=given.pin, only=given.only):
         print(path)
 
 
