@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from evnas import kernels
+from evnas.kernels import Impl
 from evnas.kernels.flops import MACS
 
 Run = Callable[..., Any]
@@ -102,7 +103,7 @@ def _shapes(
         yield case("ss2d_scan", "EfficientVMamba-T", stage + 1, evm, C, 16, side, **options)
 
 
-def ours(case: Case, impl: str = "auto") -> Run:
+def ours(case: Case, impl: Impl = "auto") -> Run:
     """The public operator."""
     op: Run = getattr(kernels, case.op)
     options = dict(case.options)

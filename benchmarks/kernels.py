@@ -4,32 +4,36 @@ torch.compile of it and, where it is installed, mamba_ssm's CUDA scan, in altern
 Without arguments it takes every shape and precision on the GPU, or float32 at small batches where
 there is none; with --targets those that the targets speak of. A table goes to stdout, everything
 to a JSON file after each line; a figure that could not be taken is absent there, with the reason.
-With --write-choices the slower of our implementations on this GPU is ruled out for its operator
-and size class, for `impl="auto"` from then on.
+With --write-choices `impl="auto"` takes what was fastest here from then on: on a GPU of Triton,
+plain torch and the reference, by these lines; on a CPU of ours and the reference, in a measurement
+of its own in place of these lines (`kernel_choices.py`).
 """
 
 import argparse
 import dataclasses
 import json
-import math
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from kernel_cases import LOOPS, Case, Run, cases, ours, peers, targets
+from kernel_choices import PASSES, cpu_rows, rows_of_lines, write_choices
 from sheet import FAILURES, OUT_OF_TIME, Sheet, alternated, arguments, parsed, sheet, why
 from torch import Tensor
 
-from evnas.kernels.dispatch import CHOICES_FILE, implementation_in_use, size_class
-
-PASSES = ("forward", "forward+backward")
+from evnas.kernels.dispatch import implementation_in_use, noted
+from evnas.measure.allocator import keep_freed_memory
 
 
 def main() -> int:
     """Measure, print, write."""
     args = _arguments()
+    if args.write_choices and args.device == "cpu":
+        keep_freed_memory()
+        torch.set_num_threads(args.threads or torch.get_num_threads())
+        write_choices(cpu_rows())
+        return 0
     found = targets(args.device) if args.targets else cases(args.device, quick=args.quick)
     chosen = [case for case in found if args.only in case.id]
     book = sheet("kernels", args, sorted({c.precision for c in chosen}))
@@ -41,7 +45,7 @@ def main() -> int:
             print(f"{case.id} ended: {why(failure)}", flush=True)
     print(book.path)
     if args.write_choices:
-        _write_choices(book.lines, torch.device(args.device))
+        write_choices(list(rows_of_lines(book.lines, torch.device(args.device))))
     return OUT_OF_TIME if book.cut else 0
 
 
@@ -49,23 +53,22 @@ def _take(case: Case, book: Sheet, args: argparse.Namespace) -> None:
     """Our operator against each peer, forward, and forward with backward."""
     inputs, cotangents = case.inputs(), None
     first = next(iter(inputs.values()))
-    known = {
-        "elements": first.numel(),
-        "implementation": implementation_in_use(
-            case.op, first.device, first.dtype, elements=first.numel()
-        ),
-    }
+    named = implementation_in_use(case.op, first.device, first.dtype)
+    run = ours(case, named if args.write_choices else "auto")  # else a choice would judge itself
     for pass_ in PASSES[:1] if args.no_training else PASSES:
         if pass_ == PASSES[1]:
             inputs = {n: t.requires_grad_() for n, t in inputs.items()}
-            cotangents = _cotangents(ours(case)(**inputs))
-        mine = _call(ours(case), inputs, cotangents)
-        for peer, run in _peers(case, args).items():
+            cotangents = _cotangents(run(**inputs))
+        mine = _call(run, inputs, cotangents)
+        with noted() as questions:
+            mine()
+        known = {"implementation": questions[0].answer(first.device)}
+        for peer, other in _peers(case, args).items():
             case_as_read = json.loads(json.dumps(dataclasses.asdict(case)))
             key = {"case": case_as_read, "pass": pass_, "peer": peer}
             if not book.wants(**key):
                 continue
-            line = key | known | _line(case, mine, run, args, (inputs, cotangents))
+            line = key | known | _line(case, mine, other, args, (inputs, cotangents))
             if pass_ == PASSES[0] and "latency_ms" in line:
                 line |= _shares(case, inputs, line, book.ceiling)
             book.add(line)
@@ -149,28 +152,13 @@ def _row(case: Case, line: Mapping[str, Any]) -> str:
     return text
 
 
-def _write_choices(lines: list[dict[str, Any]], device: torch.device) -> None:
-    """Keep, by operator and size class, whether Triton or plain torch was faster here."""
-    major, minor = torch.cuda.get_device_capability(device)
-    gains: dict[tuple[str, str], float] = defaultdict(float)
-    for line in lines:
-        told = line["peer"] == "plain torch" and line["implementation"] == "triton"
-        if told and "ratio" in line:
-            gains[line["case"]["op"], size_class(line["elements"])] += math.log(line["ratio"][1])
-    table = json.loads(CHOICES_FILE.read_text())
-    for (op, sizes), gain in gains.items():
-        gpu = table.setdefault(op, {}).setdefault(f"sm_{major}{minor}", {})
-        gpu[sizes] = "triton" if gain >= 0 else "cpu"
-    CHOICES_FILE.write_text(json.dumps(table, indent=1, sort_keys=True) + "\n")
-
-
 def _arguments() -> argparse.Namespace:
     parser = arguments(__doc__)
     parser.add_argument("--quick", action="store_true", help="224 only, one precision")
-    parser.add_argument("--write-choices", action="store_true", help="GPU only; see above")
+    parser.add_argument("--write-choices", action="store_true", help="see above")
     args = parsed(parser)
-    if args.write_choices and (args.device == "cpu" or args.peers):
-        parser.error("--write-choices needs a GPU and every peer")
+    if args.write_choices and args.peers:
+        parser.error("--write-choices needs every peer")
     return args
 
 

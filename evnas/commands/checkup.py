@@ -7,7 +7,7 @@ import torch
 
 from evnas.commands.output import columns
 from evnas.errors import DataError
-from evnas.kernels.dispatch import OPERATORS, implementation_in_use, why_not_triton
+from evnas.kernels.dispatch import OPERATORS, implementations_by_shape, why_not_triton
 from evnas.measure.conditions import environment
 from evnas.proxy import fashion
 from evnas.report.pictures import browser
@@ -20,7 +20,7 @@ def checkup() -> dict[str, Any]:
         "environment": environment(),
         "devices": devices,
         "kernels": {
-            device: {op: implementation_in_use(op, device) for op in OPERATORS}
+            device: {op: implementations_by_shape(op, device) for op in OPERATORS}
             for device in devices
         },
         "runtimes": _runtimes(),

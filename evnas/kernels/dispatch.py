@@ -1,28 +1,39 @@
 """Which implementation of an operator runs: asked for by name, or chosen for the tensor at hand.
 
 `reference` is the definition in plain torch, seen by autograd and compilers as its many parts.
-`cpu` is plain torch too, vectorised, with a backward of its own; it runs on any device and is
-what `auto` takes wherever nothing faster can run. `numba` is for scans on a CPU, compiled when
-first called. `triton` is for NVIDIA GPUs, or for CPU tensors in Triton's interpreter. A named
-implementation never gives way to another one.
+`cpu` is plain torch too, vectorised, with a backward of its own; it runs on any device. `numba`
+is for scans on a CPU, compiled when first called. `triton` is for NVIDIA GPUs, or for CPU tensors
+in Triton's interpreter. A named implementation never gives way to another one. `auto` takes what
+was measured to be fastest on such a device and shape; where nothing was, Triton, numba or `cpu`,
+the first that can run.
 """
 
 import functools
 import importlib.util
-import json
 import os
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, get_args
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal, NamedTuple, get_args
 
 import torch
 
 from evnas.errors import KernelUnavailable
+from evnas.kernels.choices import (
+    CHOICES_FILE,
+    Work,
+    capability,
+    device_name,
+    fastest,
+    read_choices,
+)
+from evnas.kernels.precision import widest
 
 Impl = Literal["auto", "reference", "cpu", "numba", "triton"]
-Chosen = Literal["cpu", "numba", "triton"]
+Chosen = Literal["reference", "cpu", "numba", "triton"]
 IMPLEMENTATIONS: tuple[str, ...] = get_args(Impl)
 COMPILED_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+MEASURED_DEVICES = ("cpu", "cuda")
 NUMBA_OPERATORS: tuple[str, ...] = ("selective_scan", "ss2d_scan")
 """Those with an implementation compiled by numba."""
 OPERATORS = (
@@ -36,9 +47,6 @@ OPERATORS = (
 )
 
 
-CHOICES_FILE = Path(__file__).with_name("choices.json")
-
-
 def why_not_triton(device: torch.device, dtype: torch.dtype) -> str | None:
     """None where the Triton kernels can run on such a tensor, else the reason."""
     if dtype not in COMPILED_DTYPES:
@@ -46,7 +54,7 @@ def why_not_triton(device: torch.device, dtype: torch.dtype) -> str | None:
     if not installed("triton"):
         return "triton is not installed (pip install triton)"
     if device.type == "cuda":
-        major, minor = torch.cuda.get_device_capability(device)
+        major, minor = capability(device)
         if major < 8:
             return f"compute capability {major}.{minor} is below 8.0"
         return None
@@ -101,12 +109,50 @@ def require(op_name: str, impl: str, x: torch.Tensor) -> None:
         raise KernelUnavailable(f"impl={impl!r} was asked for, but {reason}")
 
 
-def resolve(op_name: str, impl: str, x: torch.Tensor) -> Chosen:
-    """What `impl` means for the operator on `x`; for "auto" see `implementation_in_use`."""
-    if impl == "auto":
-        return implementation_in_use(op_name, x.device, x.dtype, elements=x.numel())
+def choose(
+    op_name: str, impl: Impl, inputs: Sequence[torch.Tensor | None], *, states: int = 1
+) -> Impl:
+    """What a public operator runs: itself under this name, or the reference in its place.
+
+    Compilers are handed "auto" as it is: their graphs hold the operator, since the reference was
+    timed in eager mode.
+
+    Args:
+        impl: as asked for.
+        inputs: the operator's tensors, the first one never None; its size decides, and its dtype
+            unless another one is float64.
+        states: N, where the operator has states.
+
+    Raises:
+        ValueError, KernelUnavailable: see `require`.
+    """
+    tensors = [t for t in inputs if t is not None]
+    x = tensors[0]
     require(op_name, impl, x)
-    return "triton" if impl == "triton" else "numba" if impl == "numba" else "cpu"
+    if torch.compiler.is_compiling():
+        return impl
+    listening = _NOTED.get()
+    if impl != "auto" and listening is None:
+        return impl
+    training = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    device = x.device.type
+    whole = device in MEASURED_DEVICES and torch.is_autocast_enabled(device)
+    work = Work(x.numel(), states, training, whole)
+    question = Question(op_name, impl, widest(*tensors).dtype, work)
+    if listening is not None:
+        listening.append(question)
+    return question.answer(x.device)
+
+
+def resolve(op_name: str, impl: str, x: torch.Tensor) -> Chosen:
+    """What `impl` means within the operator on `x`, in its forward and its backward alike."""
+    if impl != "auto":
+        require(op_name, impl, x)
+        return "triton" if impl == "triton" else "numba" if impl == "numba" else "cpu"
+    found = implementation_in_use(
+        op_name, x.device, x.dtype, work=Work(x.numel(), states=None, training=True)
+    )
+    return _first_that_runs(op_name, x.device, x.dtype) if found == "reference" else found
 
 
 def implementation_in_use(
@@ -114,14 +160,12 @@ def implementation_in_use(
     device: torch.device | str,
     dtype: torch.dtype = torch.float32,
     *,
-    elements: int | None = None,
+    work: Work | None = None,
 ) -> Chosen:
-    """The implementation that `impl="auto"` runs for a tensor of that device and dtype.
+    """The implementation that `impl="auto"` runs for such a call.
 
-    On a CPU it is numba's for the operators that have one, where numba can run. On a GPU where
-    Triton can run it is Triton's, unless `choices.json` holds a measurement of this operator, GPU
-    and size class that says otherwise; `elements` is the size of the operator's first input,
-    without which no measurement is looked up.
+    Of those that can run, the one that `choices.json` has as the fastest at the nearest measured
+    shape; without `work`, and where nothing was measured, the first of Triton, numba and `cpu`.
 
     Raises:
         ValueError: no operator has that name.
@@ -129,33 +173,54 @@ def implementation_in_use(
     if op_name not in OPERATORS:
         raise ValueError(f"op_name must be one of {OPERATORS}, got {op_name!r}")
     device = torch.device(device)
+    first = _first_that_runs(op_name, device, dtype)
+    if work is None or device.type not in MEASURED_DEVICES:
+        return first
+    measured = fastest(CHOICES_FILE, op_name, device=device, dtype=dtype, work=work)
+    if measured == "cpu":
+        return "cpu"
+    return "reference" if measured == "reference" and not work.whole else first
+
+
+def implementations_by_shape(op_name: str, device: torch.device | str) -> str:
+    """All that `impl="auto"` may run on a device in float32: `cpu+reference`."""
+    found = {str(implementation_in_use(op_name, device))}
+    found |= read_choices(CHOICES_FILE).all_fastest(op_name, device_name(torch.device(device)))
+    return "+".join(sorted(found))
+
+
+def _first_that_runs(op_name: str, device: torch.device, dtype: torch.dtype) -> Chosen:
+    if device.type == "cuda" and why_not_triton(device, dtype) is None:
+        return "triton"
     if op_name in NUMBA_OPERATORS and why_not_numba(device, dtype) is None:
         return "numba"
-    if device.type != "cuda" or why_not_triton(device, dtype) is not None:
-        return "cpu"
-    if elements is None:
-        return "triton"
-    major, minor = torch.cuda.get_device_capability(device)
-    return read_choices(CHOICES_FILE).chosen(op_name, f"sm_{major}{minor}", elements)
+    return "cpu"
 
 
-@dataclass(frozen=True, slots=True)
-class Choices:
-    """Measured choices: operator -> GPU ("sm_90") -> size class ("2^20") -> implementation."""
+class Question(NamedTuple):
+    """What an operator was asked to run by, and on what."""
 
-    table: dict[str, dict[str, dict[str, Chosen]]]
+    op_name: str
+    impl: Impl
+    dtype: torch.dtype
+    work: Work
 
-    def chosen(self, op_name: str, gpu: str, elements: int) -> Chosen:
-        """The faster one as measured, "triton" where nothing was."""
-        return self.table.get(op_name, {}).get(gpu, {}).get(size_class(elements), "triton")
+    def answer(self, device: torch.device) -> Impl:
+        """The implementation that runs on the device."""
+        if self.impl != "auto":
+            return self.impl
+        return implementation_in_use(self.op_name, device, self.dtype, work=self.work)
 
 
-def size_class(elements: int) -> str:
-    """The power of two that `elements` reaches: "2^20" for 2^20 up to 2^21 - 1."""
-    return f"2^{elements.bit_length() - 1}"
+_NOTED: ContextVar[list[Question] | None] = ContextVar("noted", default=None)
 
 
-@functools.cache
-def read_choices(path: Path) -> Choices:
-    """The choices in a JSON file as `benchmarks/kernels.py --write-choices` leaves it."""
-    return Choices(json.loads(path.read_text()))
+@contextmanager
+def noted() -> Iterator[list[Question]]:
+    """What operators are asked within, in eager mode, in their order."""
+    questions: list[Question] = []
+    token = _NOTED.set(questions)
+    try:
+        yield questions
+    finally:
+        _NOTED.reset(token)

@@ -1,51 +1,41 @@
 """Which implementation of each state-space operator a model runs on a device."""
 
-from collections.abc import Mapping
-from typing import Any
+from contextlib import nullcontext
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from evnas.kernels import implementation_in_use
-from evnas.kernels.dispatch import OPERATORS
+from evnas.kernels.dispatch import noted
+from evnas.measure.runtimes.torch_eager import autocast
+from evnas.measure.target import Target
 
 
-def implementations(model: nn.Module, images: torch.Tensor) -> dict[str, str]:
-    """Operator -> implementation, of those that one forward of `images` calls.
+def implementations(
+    model: nn.Module, images: torch.Tensor, target: Target | None = None
+) -> dict[str, str]:
+    """Operator -> implementation, of those that one call on `images` takes.
 
-    Where dispatch chooses differently for maps of different size, both stand: `cpu+triton`.
+    Where dispatch chooses differently for maps of different size, both stand: `cpu+reference`.
 
     Args:
         model: takes `images`, in eager mode; run as for evaluation, and left in its mode.
         images: (B, 3, H, W); one of them is run, for its maps' sizes.
+        target: how the calls run; None means a forward in eager mode.
     """
-    noting, training = _Noting(), model.training
+    training = model.training
+    region = nullcontext() if target is None else autocast(images, target)
     try:
         model.eval()  # one image is too few for batch norms that learn
-        with torch.inference_mode(), noting:
+        with torch.inference_mode(), region, noted() as questions:
             model(images[:1])
     finally:
         model.train(training)
     found: dict[str, set[str]] = {}
-    for name, dtype, elements in noting.seen:
-        ran = implementation_in_use(name, images.device, dtype, elements=elements * len(images))
-        found.setdefault(name, set()).add(ran)
+    for question in questions:
+        work = question.work._replace(elements=question.work.elements * len(images))
+        if target is not None:
+            whole = work.whole or target.runtime == "compile"
+            work = work._replace(training=target.mode == "training", whole=whole)
+        ran = question._replace(work=work).answer(images.device)
+        found.setdefault(question.op_name, set()).add(ran)
     return {name: "+".join(sorted(ran)) for name, ran in sorted(found.items())}
-
-
-class _Noting(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # torch's own
-        self.seen: set[tuple[str, torch.dtype, int]] = set()
-
-    def __torch_dispatch__(
-        self,
-        func: torch._ops.OpOverload,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        if func.namespace == "evnas" and func._opname in OPERATORS:
-            self.seen.add((func._opname, args[0].dtype, args[0].numel()))
-        return func(*args, **(kwargs or {}))

@@ -115,7 +115,7 @@ def measure_speed(
         before = moment()
         measurements = _timed(candidate, base, protocol)
         peak = _peak(candidate)
-        ran = implementations(candidate.model, candidate.images)
+        ran = implementations(candidate.model, candidate.images, target)
         split = None
         if target.runtime == "torch" and target.mode == "inference":
             split = breakdown(candidate.call, candidate.model, target.device)

@@ -83,13 +83,3 @@ def test_a_step_is_for_atrous_only(build_call):
     call.options["step"] = 2
     with pytest.raises(ValueError, match="step must be >= 1, and 1 for any scan but 'atrous'"):
         call.outputs("auto")
-
-
-def test_measured_shape_classes_choose(tmp_path):
-    table = tmp_path / "table.json"
-    table.write_text('{"ss2d_scan": {"sm_90": {"2^3": "cpu"}}}')
-    choices = dispatch.read_choices(table)
-    assert choices.chosen("ss2d_scan", "sm_90", 9) == "cpu"
-    assert choices.chosen("ss2d_scan", "sm_90", 17) == "triton"
-    assert choices.chosen("ss2d_scan", "sm_80", 9) == "triton"
-    assert choices.chosen("nc_ssd", "sm_90", 9) == "triton"

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from evnas.kernels import nc_ssd
-from evnas.measure import implementations as implementations_module
+from evnas.kernels import dispatch, nc_ssd
+from evnas.kernels.choices import Work
 from evnas.measure import lane, memory, speed, stopwatch
 from evnas.measure.conditions import gpu_state
 from evnas.measure.implementations import implementations
@@ -189,8 +189,8 @@ def test_without_nvml_nvidia_smi_tells(monkeypatch, tmp_path, field):
 
 
 def test_the_record_says_which_implementations_ran_at_which_sizes(monkeypatch):
-    def chosen(name: str, device: object, dtype: torch.dtype, *, elements: int) -> str:
-        return "triton" if elements >= 2 * 8 * 9 else "cpu"
+    def chosen(name: str, device: object, dtype: torch.dtype, *, work: Work) -> str:
+        return "triton" if work.elements >= 2 * 8 * 9 else "cpu"
 
     class Mixers(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -200,7 +200,7 @@ def test_the_record_says_which_implementations_ran_at_which_sizes(monkeypatch):
                 nc_ssd(v, tokens, one, tokens, tokens, one, heads=1)
             return x
 
-    monkeypatch.setattr(implementations_module, "implementation_in_use", chosen)
+    monkeypatch.setattr(dispatch, "implementation_in_use", chosen)
     model, images = Mixers(), torch.zeros(2, 3, 4, 4)
     for sides, ran in (((9,), "triton"), ((4,), "cpu"), ((9, 4), "cpu+triton")):
         model.sides = sides

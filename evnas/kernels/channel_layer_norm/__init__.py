@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from evnas.kernels.dispatch import Impl, require
+from evnas.kernels.dispatch import Impl, choose
 
 from .op import channel_layer_norm_op
 from .reference import channel_layer_norm_reference
@@ -42,7 +42,7 @@ def channel_layer_norm(
     for name, vector in (("weight", weight), ("bias", bias)):
         if vector is not None and vector.shape != (x.shape[1],):
             raise ValueError(f"{name} must be ({x.shape[1]},), got {tuple(vector.shape)}")
-    require("channel_layer_norm", impl, x)
+    impl = choose("channel_layer_norm", impl, (x, weight, bias))
     if impl == "reference":
         return channel_layer_norm_reference(x, weight, bias, eps)
     y: Tensor = channel_layer_norm_op(x, weight, bias, eps, impl)

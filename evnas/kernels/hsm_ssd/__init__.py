@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from evnas.kernels.dispatch import Impl, require
+from evnas.kernels.dispatch import Impl, choose
 
 from .op import hsm_ssd_compress_op, hsm_ssd_expand_op, hsm_ssd_op
 from .reference import (
@@ -46,7 +46,7 @@ def hsm_ssd_compress(
     rows E and F of its supplement's Table C.
     """
     _check_compress(u, dt, B, A, heads)
-    require("hsm_ssd_compress", impl, u)
+    impl = choose("hsm_ssd_compress", impl, (u, dt, B), states=B.shape[1])
     if impl == "reference":
         return hsm_ssd_compress_reference(u, dt, B, A, heads=heads)
     h0: Tensor = hsm_ssd_compress_op(u, dt, B, A, heads, impl)[0]
@@ -74,7 +74,7 @@ def hsm_ssd_expand(h: Tensor, C: Tensor, *, impl: Impl = "auto") -> Tensor:
         raise ValueError(
             f"h must be (Bt, Ch, N) and C (Bt, N, L), got {tuple(h.shape)} and {tuple(C.shape)}"
         )
-    require("hsm_ssd_expand", impl, h)
+    impl = choose("hsm_ssd_expand", impl, (h, C), states=C.shape[1])
     if impl == "reference":
         return hsm_ssd_expand_reference(h, C)
     y: Tensor = hsm_ssd_expand_op(h, C, impl)
@@ -128,7 +128,7 @@ def hsm_ssd(
             f"Q must be (2*Ci, {Ch}), O ({Ch}, Ci) and D (1,), "
             f"got {tuple(Q.shape)}, {tuple(O.shape)} and {tuple(D.shape)}"
         )
-    require("hsm_ssd", impl, u)
+    impl = choose("hsm_ssd", impl, (u, dt, B, C, Q, O, D), states=B.shape[1])
     if impl == "reference":
         return hsm_ssd_reference(u, dt, B, C, A, Q, O, D, heads=heads)
     y, h, *_ = hsm_ssd_op(u, dt, B, C, A, Q, O, D, heads, impl)

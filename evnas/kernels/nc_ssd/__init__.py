@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from evnas.kernels.dispatch import Impl, require
+from evnas.kernels.dispatch import Impl, choose
 
 from .op import nc_ssd_op
 from .reference import nc_ssd_reference
@@ -46,7 +46,7 @@ def nc_ssd(
     Source: VSSD, arXiv 2407.18559, as released; drawn in EfficientViM, arXiv 2411.15241, Fig. 2.
     """
     _check(v, delta, A_log, B, C, D, heads)
-    require("nc_ssd", impl, v)
+    impl = choose("nc_ssd", impl, (v, delta, A_log, B, C, D), states=B.shape[1])
     if impl == "reference":
         return nc_ssd_reference(v, delta, A_log, B, C, D, heads=heads)
     y, state, _ = nc_ssd_op(v, delta, A_log, B, C, D, impl)

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from evnas.kernels.dispatch import Impl, require
+from evnas.kernels.dispatch import Impl, choose
 
 from .op import selective_scan_op
 from .reference import selective_scan_reference
@@ -48,7 +48,7 @@ def selective_scan(
     Source: Mamba, arXiv 2312.00752, Alg. 2 and eq. 2; zero-order hold for A, Euler for B.
     """
     _check(x, delta, A, B, C, D, delta_bias)
-    require("selective_scan", impl, x)
+    impl = choose("selective_scan", impl, (x, delta, A, B, C, D, delta_bias), states=A.shape[1])
     if impl == "reference":
         return selective_scan_reference(
             x, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=delta_softplus

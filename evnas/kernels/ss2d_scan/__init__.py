@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from evnas.kernels.dispatch import Impl, require
+from evnas.kernels.dispatch import Impl, choose
 
 from .op import ss2d_scan_op
 from .reference import ss2d_scan_reference
@@ -62,7 +62,7 @@ def ss2d_scan(
     arXiv 2403.09977, Sec. 4.1 (ES2D).
     """
     _check(u, delta, A, B, C, D, delta_bias, scan, step)
-    require("ss2d_scan", impl, u)
+    impl = choose("ss2d_scan", impl, (u, delta, A, B, C, D, delta_bias), states=A.shape[2])
     if impl == "reference":
         return ss2d_scan_reference(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
     y: Tensor = ss2d_scan_op(u, delta, A, B, C, D, delta_bias, scan, step, impl)
