@@ -1,10 +1,13 @@
 """The page as a whole in a browser: address, keyboard, phone, accessibility, dark mode."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
 from reader_of_pages import filtered, rows, serious
+
+from evnas.store import Store
 
 
 def test_a_shared_address_shows_the_same(page: Page, served: Any, watched: Any) -> None:
@@ -148,3 +151,50 @@ def test_dark_is_chosen_by_button_and_kept_in_the_address(page: Page) -> None:
     page.locator("#theme").click()
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
     assert "theme=dark" in page.url
+
+
+def test_the_focus_stays_where_a_key_was_pressed(page: Page) -> None:
+    page.evaluate("EV.choose({ trial: '3' })")
+    for pressed in ("true", "false"):
+        page.locator("#pin-this").focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#pin-this")).to_have_attribute("aria-pressed", pressed)
+        expect(page.locator("#pin-this")).to_be_focused()
+    page.locator("#close-trial").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".side h2")).to_have_text("Trial")
+    expect(page.locator("#trial-3")).to_be_focused()
+
+
+def test_the_menu_of_columns_closes_by_escape_and_by_a_click_elsewhere(page: Page) -> None:
+    page.evaluate("EV.choose({ trial: '3' })")
+    menu, summary = page.locator("details.menu"), page.locator("#columns")
+    summary.click()
+    page.locator("#column-0").focus()
+    page.keyboard.press("Escape")
+    expect(menu).not_to_have_attribute("open", "")
+    expect(summary).to_be_focused()
+    expect(page.locator(".side h2")).to_have_text("Trial 3")  # one thing closes at a time
+    summary.click()
+    expect(menu).to_have_attribute("open", "")
+    page.locator("#filter-says").click()
+    expect(menu).not_to_have_attribute("open", "")
+
+
+def test_a_failed_trial_says_why(synthetic: Any, watched: Any, workshop: Any) -> None:
+    trace = (
+        'Traceback (most recent call last):\n  File "x.py", line 3\nValueError: no such <kernel>'
+    )
+    path = workshop.folder / "failing" / "study.db"
+    with Store.create(path, sweep=synthetic.sweep(2), environment={}) as store:
+        for record in synthetic.records(2):
+            if record.label == "1" and record.phase == "proxy":
+                record = replace(record, status="failed", values={}, curve=(), error=trace)
+            store.append(record)
+    page = watched.open(f"{workshop.url}/#study=failing&trial=1")
+    row = page.locator("#trials tbody tr[data-row='1']")
+    expect(row.locator(".status")).to_have_text("failed")
+    expect(row.locator("td.long").last).to_have_text("ValueError: no such <kernel>")
+    expect(row.locator("td.long").last).to_have_attribute("title", "ValueError: no such <kernel>")
+    expect(page.locator(".side pre").last).to_have_text(trace)
+    expect(page.locator(".side pre").last).to_be_visible()

@@ -10,7 +10,10 @@ EV.start = async () => {
   EV.paint();
   addEventListener("hashchange", EV.turned);
   addEventListener("popstate", EV.turned);
+  addEventListener("click", (e) => { for (const menu of document.querySelectorAll("details.menu[open]")) if (!e.composedPath().includes(menu)) menu.open = false; });
   addEventListener("keydown", (e) => {
+    const menu = document.querySelector("details.menu[open]");
+    if (e.key === "Escape" && menu) { menu.open = false; menu.querySelector("summary").focus(); return; }
     if (e.key === "Escape") { EV.hideHover(); if (EV.state.trial) EV.choose({ trial: null }); }
     if (e.key === "/" && !/^(INPUT|SELECT|TEXTAREA)$/.test(e.target.tagName) && EV.$("filter")) { e.preventDefault(); EV.$("filter").focus(); }
   });

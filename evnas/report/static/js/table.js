@@ -115,7 +115,7 @@ EV.table.refresh = () => {
     if (k === "status") return EV.h("td", {}, EV.h("span", { class: `status ${EV.data.text.status[row]}` }, EV.data.text.status[row]));
     if (k === "mixers") return EV.h("td", {}, EV.h("span", { class: "swatch", style: { background: EV.mixerColour(EV.data.text.mixers[row]) }, "aria-hidden": "true" }), EV.data.text.mixers[row]);
     if (k.startsWith("printed ")) return EV.h("td", { class: `verdict ${(EV.data.text[k][row].split(" · ")[1] || "").split(" ")[0]}` }, EV.data.text[k][row]);
-    if (k in EV.data.text) return EV.h("td", { class: k === "error" || k === "origin" ? "long" : null }, EV.data.text[k][row]);
+    if (k in EV.data.text) return EV.h("td", k === "error" || k === "origin" ? { class: "long", title: EV.data.text[k][row] } : {}, EV.data.text[k][row]);
     const spread = EV.spread(k, row);
     return EV.h("td", { class: "number" }, EV.cell(k, row), spread ? EV.h("small", {}, spread) : null);
   }

@@ -37,13 +37,14 @@ EV.trialPanel = async (aside) => {
   let card, why;
   try { [card, why] = await Promise.all([EV.cardOf(row), EV.why(row)]); } catch (e) { EV.put(aside, EV.h("p", { class: "note wrong" }, e.message)); return; }
   if (aside.dataset.shows !== shows) return; // another was chosen meanwhile
-  const pinned = EV.pins().includes(label);
+  const pinned = EV.pins().includes(label), had = aside.contains(document.activeElement) ? document.activeElement.id : null;
   EV.put(aside, 
     EV.h("div", { class: "head" }, EV.h("h2", {}, `Trial ${label}`), EV.h("span", { class: `status ${EV.data.text.status[row]}` }, EV.data.text.status[row]),
       EV.h("button", { type: "button", class: "small", id: "pin-this", "aria-pressed": String(pinned), onclick: () => EV.togglePin(label) }, pinned ? "Pinned" : "Pin"),
-      EV.h("button", { type: "button", class: "small", id: "close-trial", "aria-label": "Close trial", onclick: () => EV.choose({ trial: null }) }, "×")),
+      EV.h("button", { type: "button", class: "small", id: "close-trial", "aria-label": "Close trial", onclick: () => { EV.choose({ trial: null }); EV.$(`trial-${row}`)?.focus(); } }, "×")),
     EV.h("p", { class: "note" }, `${card.digest} · ${card.origin || "no origin noted"}`),
     EV.picture(card), EV.facts(row), why, EV.measured(card));
+  if (had) EV.$(had)?.focus(); // its place was drawn anew
 };
 
 /** The trial's figures. */
