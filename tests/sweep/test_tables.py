@@ -126,6 +126,14 @@ def test_a_row_at_chance_has_no_verdict_and_is_named():
     assert told(table, "B", "top1_difference").startswith("not comparable: one of the two rows")
 
 
+def test_an_absent_row_is_set_beside_the_reference_at_its_own_resolution():
+    sweep = load_sweep(SWEEPS / "vmamba_table_9.yaml")
+    lines = {line.label: line.cells for line in ablation(sweep, [], {}).lines}
+    # print: HiViT-T 750 and VMamba-T 947 images/s at 288
+    assert lines["HiViT-T@288"]["throughput_ratio"].published == "0.792"
+    assert lines["DeiT-S@288"]["throughput_ratio"].published == "0.965"
+
+
 def test_of_many_rows_the_first_are_named():
     conditions = trained_at(dict.fromkeys("ABCDEFGHIJ", 10.0)).conditions
     assert "at chance, nothing learnt yet: A, B, C, D, E, F, G, H and 2 more; train longer" in (
