@@ -130,8 +130,10 @@ class Evaluator:
         data = self._loaded(proxy, device)
         with seeded(work.seed, "init"):
             model = proxy_model(work.arch, proxy, classes=len(data.classes))
-        names = ("epochs", "images_per_epoch", "resolution", "batch_size", "lr", "precision")
-        names += ("points_per_epoch", "curve_images", "held_out_images")
+        names = (
+            *("epochs", "images_per_epoch", "resolution", "batch_size", "lr", "precision"),
+            *("points_per_epoch", "curve_images", "held_out_images"),
+        )
         budget = ProxyBudget(**{name: proxy[name] for name in names if name in proxy})
 
         def tell(at: budgets.Progress) -> None:
