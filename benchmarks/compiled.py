@@ -3,7 +3,11 @@
     python benchmarks/compiled.py [--capability 90] [--only ss2d_scan] [--precisions float16]
 
 For each operator of `kernel_cases.py`, forward and backward: registers a thread, bytes that a
-thread spills, warps, shared memory, and how long compiling took. Exits 1 where one spills.
+thread spills, warps, shared memory, the instructions of a warp, of which special functions,
+shuffles and accesses of shared memory, and how long compiling took. Where none of them is in a
+loop, what the launch issues follows, and is reckoned, not measured: instructions in all, for 32
+steps of a scan, and the time that all schedulers of an H200 would take to issue them. Exits 1
+where one spills.
 """
 
 import argparse
@@ -24,6 +28,22 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
 from triton.runtime.jit import JITFunction
 
+SCHEDULERS, CLOCK_HZ = 132 * 4, 1.7e9  # of an H200; one warp instruction a cycle each
+REGISTERS = 65536  # of a multiprocessor
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """Instructions of one warp up to its exit, blocks aside left out; a loop's count once."""
+
+    instructions: int
+    special: int
+    """Of those: exponentials, logarithms, reciprocals; each takes its unit eight cycles."""
+    shuffles: int
+    shared: int
+    """Of those: loads and stores of shared memory."""
+    loops: int
+
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
@@ -39,12 +59,32 @@ class Compiled:
     programs: int
     """Of the launch."""
     seconds: float
+    issued: Issued
+
+    @property
+    def warps_held(self) -> int:
+        """Of a multiprocessor, by registers alone."""
+        programs = REGISTERS // (self.registers * 32 * self.warps)
+        return min(64, programs * self.warps)
+
+    def reckoned(self, case: Case) -> str:
+        """What the launch issues, in words."""
+        if self.issued.loops:
+            return f"{self.issued.loops} loops"
+        total = self.issued.instructions * self.warps * self.programs
+        told = f"{total / 1e9:.3f} G issued, {1e3 * total / SCHEDULERS / CLOCK_HZ:.3f} ms"
+        if case.op == "ss2d_scan":
+            Bt, K, Dm, H, W = case.inputs()["delta"].shape
+            told += f", {total / (Bt * K * Dm * H * W / 32):.1f} for 32 steps"
+        return told
 
     def __str__(self) -> str:
         return (
             f"{self.kernel:16} {self.warps:2} warps {self.registers:3} registers "
             f"{self.spilled_bytes:5} bytes spilled {self.shared_bytes:6} shared "
-            f"{self.programs:7} programs {self.seconds:5.1f} s"
+            f"{self.programs:7} programs {self.warps_held:2} warps held {self.seconds:5.1f} s "
+            f"{self.issued.instructions:5} instructions ({self.issued.special} special, "
+            f"{self.issued.shuffles} shuffles, {self.issued.shared} shared)"
         )
 
 
@@ -87,6 +127,7 @@ def compiled(launch: Callable[[], object]) -> list[Compiled]:
                 meta.shared,
                 programs,
                 seconds,
+                _issued(kernel.asm["cubin"]),
             )
         )
         return kernel
@@ -115,6 +156,28 @@ def _resources(ptx: str) -> tuple[int, int]:
     return max(map(int, registers)), sum(map(int, spills))
 
 
+def _issued(cubin: bytes) -> Issued:
+    """Counts from the machine code."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [knobs.nvidia.cuobjdump.path, "-sass", file.name]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    main, _, _ = re.sub(r"@!?U?P\w+ EXIT", "EXIT_IF", text).partition(" EXIT ;")
+    line = re.compile(r"/\*([0-9a-f]{4,})\*/\s+(?:@!?U?P\w+ )?([A-Z0-9_]+)([^;]*);")
+    found = [(int(at, 16), name, rest.split()) for at, name, rest in line.findall(main)]
+    found = [instruction for instruction in found if instruction[1] != "NOP"]
+    backward = [at for at, name, rest in found if name == "BRA" and int(rest[-1], 16) < at]
+    names = [name for _, name, _ in found]
+    return Issued(
+        instructions=len(names),
+        special=names.count("MUFU"),
+        shuffles=names.count("SHFL"),
+        shared=sum(name in ("LDS", "STS", "LDSM", "STSM") for name in names),
+        loops=len(backward),
+    )
+
+
 def _all(args: argparse.Namespace) -> Iterator[tuple[Case, str, Compiled]]:
     for case in cases("meta", quick=False):
         if args.only not in case.id or case.precision not in args.precisions.split(","):
@@ -134,7 +197,7 @@ def main() -> int:
     driver.set_active(NoDevice(args.capability))
     spilling = 0
     for case, pass_, kernel in _all(args):
-        print(f"{case.id:68} {pass_:8} {kernel}", flush=True)
+        print(f"{case.id:68} {pass_:8} {kernel} {kernel.reckoned(case)}", flush=True)
         spilling += kernel.spilled_bytes > 0
     print(f"{spilling} configurations spill")
     return int(spilling > 0)

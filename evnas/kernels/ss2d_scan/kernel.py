@@ -5,6 +5,9 @@ A program owns BD channels of one image. It takes the map, or a strip of it, as 
 access is by index into the one map, in its own order, and routes merge in registers. Tile entries
 past the edge are identities (dt = 0). Maps larger than a tile go strip by strip with the state
 carried over, and their routes merge through a float32 buffer that only this program touches.
+
+Where a scan has one state and its whole map fits, `.patches` does the same with far fewer
+instructions, and this kernel is not used.
 """
 
 import torch
@@ -12,7 +15,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .launch import Launch, plan
+from .launch import Launch, patches, plan
+from .patches.kernel import scan_patches
 
 TILE_ELEMENTS = 4096  # of one (BD, BR, BC) tile; 8 registers a thread and array at 16 warps
 
@@ -223,6 +227,10 @@ def ss2d_scan_triton(
 ) -> Tensor:
     """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`."""
     Bt, Dm, H, W = u.shape
+    itemsize = max(t.element_size() for t in (u, delta, B, C))
+    whole = patches(Bt, Dm, A.shape[2], H, W, scan=scan, itemsize=itemsize)
+    if whole is not None:
+        return scan_patches(u, delta, A, B, C, D, delta_bias, whole)
     launch = plan(Bt, Dm, A.shape[2], H, W, scan=scan, step=step, L=H * W, tile=TILE_ELEMENTS)
     return scan_forward(u, delta, A, B, C, D, delta_bias, launch, groups=1, softplus_delta=True)
 

@@ -1,8 +1,11 @@
 """Tiles, strips and flags for a launch of the Triton scans: arithmetic only, no Triton."""
 
+import math
 from dataclasses import dataclass
 
 from .cpu import planes
+
+PATCH_ROWS = 7  # of a thread's patch, at most; with 8 columns it takes 215 registers
 
 ENDLESS = 2**24
 """Rows of a sequence, as its kernels know them: it ends at step L, for which none is compiled."""
@@ -18,6 +21,50 @@ class Launch:
     one_tile: bool
     mirrored: bool
     num_warps: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patches:
+    """Constants of a launch that holds whole maps in registers, a patch a thread."""
+
+    constants: dict[str, int]
+    grid: tuple[int]
+    num_warps: int
+
+
+def patches(
+    images: int, Dm: int, N: int, H: int, W: int, *, scan: str, itemsize: int
+) -> Patches | None:
+    """Patches for a scan over maps (Dm, H, W) whose widest entries take `itemsize` bytes.
+
+    None where the scan has several states, or walks less or more than each pixel once a route,
+    or a map takes more threads than 256: with 512 registers spill, and warps wait for warps.
+    """
+    V = math.gcd(W, 16 // itemsize)  # neighbours that one load brings
+    C, G = power_of_two(W // V), power_of_two(-(-H // PATCH_ROWS))
+    threads = G * C
+    if N > 1 or scan not in ("unidi", "bidi", "cross") or C > 32 or threads > 256:
+        return None
+    G1 = min(G, 32 // C)
+    BD = max(1, min(power_of_two(Dm), 128 // threads))
+    routes = [(p.by_column, *route) for p in planes(scan, 1) for route in p.routes]
+    return Patches(
+        constants=dict(
+            H=H,
+            W=W,
+            K=len(routes),
+            AXES=sum((not by_column) << k for by_column, k, _, _ in routes),
+            REVERSES=sum(walk.reverse << k for _, k, walk, _ in routes),
+            BD=BD,
+            G2=G // G1,
+            G1=G1,
+            C=C,
+            R=-(-H // G),
+            V=V,
+        ),
+        grid=(images * -(-Dm // BD),),
+        num_warps=max(1, BD * threads // 32),
+    )
 
 
 def plan(

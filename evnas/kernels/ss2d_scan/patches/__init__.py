@@ -1,0 +1,1 @@
+"""Whole maps held in registers, where a scan has one state."""
