@@ -1,6 +1,7 @@
 """Compilers and exporters take a model of every family whole, plain and deployed."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
+from evnas.kernels import dispatch
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import catalog
 
@@ -48,7 +50,14 @@ def test_compile_without_a_graph_break(name: str, form: str, images: Tensor) -> 
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_compile_a_training_step_without_a_graph_break(name: str, images: Tensor) -> None:
+def test_compile_a_training_step_without_a_graph_break(
+    name: str, images: Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Operators on both sides: batch norms of two images make these gradients so ill-conditioned
+    that the rounding of another implementation, which eager `auto` may take, would show."""
+    unmeasured = tmp_path / "choices.json"
+    unmeasured.write_text("[]")
+    monkeypatch.setattr(dispatch, "CHOICES_FILE", unmeasured)
     model = build(small(name), seed=0)
     model(images).square().sum().backward()
     want = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
