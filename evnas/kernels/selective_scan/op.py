@@ -3,15 +3,15 @@
 from typing import Any
 
 from torch import Tensor
-from torch.library import custom_op
 
 from evnas.kernels.dispatch import resolve
+from evnas.kernels.operator import differentiate, fake, operator
 from evnas.kernels.precision import widest
 
 from .cpu import selective_scan_cpu, selective_scan_cpu_backward
 
 
-@custom_op("evnas::selective_scan", mutates_args=())
+@operator("selective_scan")
 def selective_scan_op(
     x: Tensor,
     delta: Tensor,
@@ -34,7 +34,7 @@ def selective_scan_op(
     return run(x, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus)
 
 
-@selective_scan_op.register_fake
+@fake(selective_scan_op)
 def _(
     x: Tensor,
     delta: Tensor,
@@ -49,7 +49,7 @@ def _(
     return x.new_empty(x.shape)
 
 
-@custom_op("evnas::selective_scan_backward", mutates_args=())
+@operator("selective_scan_backward")
 def selective_scan_backward_op(
     gy: Tensor,
     x: Tensor,
@@ -73,7 +73,7 @@ def selective_scan_backward_op(
     return run(gy, x, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus)
 
 
-@selective_scan_backward_op.register_fake
+@fake(selective_scan_backward_op)
 def _(
     gy: Tensor,
     x: Tensor,
@@ -100,4 +100,4 @@ def _grad(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
     return *(None if t is None else next(present) for t in tensors), None, None
 
 
-selective_scan_op.register_autograd(_grad, setup_context=_setup)
+differentiate(selective_scan_op, _grad, setup=_setup)

@@ -3,15 +3,15 @@
 from typing import Any
 
 from torch import Tensor
-from torch.library import custom_op
 
 from evnas.kernels.dispatch import resolve
+from evnas.kernels.operator import differentiate, fake, operator
 from evnas.kernels.precision import widest
 
 from .cpu import ss2d_scan_cpu, ss2d_scan_cpu_backward
 
 
-@custom_op("evnas::ss2d_scan", mutates_args=())
+@operator("ss2d_scan")
 def ss2d_scan_op(
     u: Tensor,
     delta: Tensor,
@@ -35,7 +35,7 @@ def ss2d_scan_op(
     return run(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
 
 
-@ss2d_scan_op.register_fake
+@fake(ss2d_scan_op)
 def _(
     u: Tensor,
     delta: Tensor,
@@ -51,7 +51,7 @@ def _(
     return u.new_empty(u.shape)
 
 
-@custom_op("evnas::ss2d_scan_backward", mutates_args=())
+@operator("ss2d_scan_backward")
 def ss2d_scan_backward_op(
     gy: Tensor,
     u: Tensor,
@@ -76,7 +76,7 @@ def ss2d_scan_backward_op(
     return run(gy, u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
 
 
-@ss2d_scan_backward_op.register_fake
+@fake(ss2d_scan_backward_op)
 def _(
     gy: Tensor,
     u: Tensor,
@@ -103,4 +103,4 @@ def _grad(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
     return *grads, None, None, None
 
 
-ss2d_scan_op.register_autograd(_grad, setup_context=_setup)
+differentiate(ss2d_scan_op, _grad, setup=_setup)
