@@ -24,7 +24,7 @@ class TokenNorm(nn.Module):
         """Same shape, a position's channels side by side."""
         rows = x.permute(0, *range(2, x.ndim), 1)
         y = F.layer_norm(rows, rows.shape[-1:], self.weight, self.bias, EPS)
-        return y.permute(0, -1, *range(1, x.ndim - 1))
+        return y.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
 class Blend(nn.Module):
