@@ -7,7 +7,12 @@ import torch
 
 from evnas.commands.output import columns
 from evnas.errors import DataError
-from evnas.kernels.dispatch import OPERATORS, implementations_by_shape, why_not_triton
+from evnas.kernels.dispatch import (
+    OPERATORS,
+    implementations_by_shape,
+    why_not_numba,
+    why_not_triton,
+)
 from evnas.measure.conditions import environment
 from evnas.proxy import fashion
 from evnas.report.pictures import browser
@@ -79,6 +84,9 @@ def _advice(found: dict[str, Any]) -> list[str]:
         reason = why_not_triton(torch.device(device), torch.float32)
         if reason is not None:
             advice.append(f"{device} runs without the Triton kernels: {reason}")
+    reason = why_not_numba(torch.device("cpu"), torch.float32)
+    if reason is not None:
+        advice.append(f"scans on the CPU run in plain torch, several times slower: {reason}")
     if found["runtimes"]["onnx"] != "yes":
         advice.append("pip install 'evnas[onnx]' adds the ONNX runtime")
     if not found["browser"]:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from evnas import kernels
+from evnas.commands.checkup import checkup
 from evnas.errors import KernelUnavailable
 from evnas.kernels import dispatch
 from evnas.kernels.numba_scan import scan as scan_module
@@ -180,6 +181,13 @@ def test_auto_takes_it_where_it_can_run(build_scan, monkeypatch):
     assert call.outputs("auto")[0].isfinite().all()
     with pytest.raises(KernelUnavailable, match="numba is not installed"):
         call.outputs("numba")
+
+
+def test_doctor_says_what_is_lost_without_it(monkeypatch):
+    lost = "scans on the CPU run in plain torch"
+    assert not any(lost in line for line in checkup()["advice"])
+    monkeypatch.setattr(dispatch, "installed", lambda package: package != "numba")
+    assert any(lost in line and "pip install numba" in line for line in checkup()["advice"])
 
 
 def test_one_input_in_float64_asks_for_states_in_float64(build_scan):
