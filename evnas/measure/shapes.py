@@ -48,7 +48,7 @@ def _elementwise(name: str, args: tuple[Any, ...]) -> Tensor | None:
 
 
 def _broadcast(left: torch.Size, right: torch.Size) -> torch.Size:
-    shape: torch.Size = torch.broadcast_shapes(left, right)  # type: ignore[no-untyped-call]
+    shape: torch.Size = torch.broadcast_shapes(left, right)  # type: ignore[no-untyped-call] # torch's own
     return shape
 
 

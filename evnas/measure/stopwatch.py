@@ -55,8 +55,8 @@ class CudaStopwatch:
         """Seconds of device time from before the first call to after the last."""
         with torch.cuda.device(self.device):
             # torch.cuda.Event is not annotated
-            start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-            end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+            start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call] # torch's own
+            end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call] # torch's own
             torch.cuda.synchronize()
             start.record()
             for _ in range(repeats):

@@ -198,6 +198,28 @@ def test_one_input_in_float64_asks_for_states_in_float64(build_scan):
         call.outputs("numba")
 
 
+def test_the_user_s_default_dtype_and_device_do_not_reach_it(build_scan):
+    """What it makes for itself is handed over by address: it must be float32, in memory."""
+    call = build_scan("cross", 1, 2, 5, 2, 5, 6).to(torch.float32)
+    want = call.gradients("numba")
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            y = call.outputs("numba")[0]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert y.dtype == torch.float32 and y.device.type == "cpu"
+    torch.testing.assert_close(y, want["output 0"])
+
+
+@pytest.mark.parametrize("name", ["delta", "A", "D"])
+def test_an_input_on_another_device_is_refused(build_scan, name):
+    call = build_scan("cross", 1, 1, 2, 1, 3, 3).to(torch.float32)
+    call.inputs[name] = call.inputs[name].to("meta")
+    with pytest.raises(ValueError, match="must be on the CPU"):
+        scan_module.scan_forward(scan_module.Maps(*call.inputs.values(), (0, 1, 2, 3)))
+
+
 def test_machine_code_of_another_version_is_refused(build_scan, monkeypatch):
     monkeypatch.setattr(scan_module, "version", lambda: 7)
     with pytest.raises(RuntimeError, match="another version"):

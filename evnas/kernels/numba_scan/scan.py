@@ -41,7 +41,7 @@ class Maps:
 def scan_forward(maps: Maps) -> Tensor:
     """The sum over an image's routes, (Bt, Dm, H, W), float32."""
     given = [_plain(t) for t in maps.tensors()]
-    y = torch.empty(maps.u.shape)
+    y = torch.empty(maps.u.shape, dtype=torch.float32, device="cpu")
     _run("forward", maps, given, y, [], workers=_workers(maps))
     return y
 
@@ -72,12 +72,13 @@ def _run(
     workers: int,
 ) -> None:
     (Bt, Dm, H, W), K, N = maps.u.shape, maps.delta.shape[1], maps.A.shape[2]
-    scratch = torch.empty(workers * (SCRATCH_MAPS * GROUP * H * W + 2 * W))
-    walks = torch.tensor(maps.walks, dtype=torch.int64)
+    floats = workers * (SCRATCH_MAPS * GROUP * H * W + 2 * W)
+    scratch = torch.empty(floats, dtype=torch.float32, device="cpu")
+    walks = torch.tensor(maps.walks, dtype=torch.int64, device="cpu")
     sizes = (Bt, K, len(maps.walks) // K, Dm, N, H, W, _parts(maps, workers), maps.softplus)
     arrays = (*given, walks, scratch, y, *grads)
     addresses = (t.data_ptr() for t in arrays)
-    words = torch.tensor([0, 0, 0, 0, *sizes, *addresses], dtype=torch.int64)
+    words = torch.tensor([0, 0, 0, 0, *sizes, *addresses], dtype=torch.int64, device="cpu")
     words[3] = words.data_ptr()
     team.run(entry_point(name), words.data_ptr(), workers)
     if words[2] != version():
@@ -85,6 +86,9 @@ def _run(
 
 
 def _plain(t: Tensor) -> Tensor:
+    """As machine code reads it by its address; another device's would end the process."""
+    if t.device.type != "cpu":
+        raise ValueError(f"every input must be on the CPU as the first one is, got {t.device}")
     return t.detach().to(torch.float32).contiguous()
 
 
