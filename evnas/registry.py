@@ -1,0 +1,146 @@
+"""What can be added by name: one table a kind, open to other packages and to scripts.
+
+A name means a place, `module:attribute`, that is imported on first use. Other packages add names
+by entry points of the table's group (`evnas.mixers`), scripts by `add`.
+"""
+
+import functools
+import importlib
+from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Generic, TypeVar
+
+from evnas.errors import EvnasError, SpecError, nearest
+
+T = TypeVar("T")
+
+
+class PluginError(EvnasError):
+    """A name is taken, or what another package registered cannot be loaded."""
+
+
+class Registry(Generic[T]):
+    """Names of one kind of thing, in order: ours, those of other packages, those of scripts."""
+
+    _tables: "dict[str, Registry[Any]]" = {}  # noqa: RUF012, every table of the process by kind
+
+    def __init__(self, kind: str, builtin: Mapping[str, str]) -> None:
+        """Open a table.
+
+        Args:
+            kind: singular, as messages have it (`mixer`); the entry points' group is its plural,
+                `evnas.mixers`.
+            builtin: name -> `module:attribute` of ours.
+        """
+        self.kind = kind
+        self.group = f"evnas.{_plural(kind).replace(' ', '_')}"
+        self._builtin = dict(builtin)
+        self._loaded: dict[str, T] = {}
+        self._added: dict[str, T] = {}
+        Registry._tables[kind] = self
+
+    def names(self) -> tuple[str, ...]:
+        """All names; nothing is imported for it."""
+        return tuple(dict.fromkeys([*self._builtin, *self._entry_points(), *self._added]))
+
+    def get(self, name: str) -> T:
+        """What a name means.
+
+        Raises:
+            SpecError: nobody registered it.
+            PluginError: another package registered it, and its import fails.
+        """
+        if name in self._added:
+            return self._added[name]
+        if name not in self._loaded:
+            self._loaded[name] = self._load(name)
+        return self._loaded[name]
+
+    def add(self, name: str, thing: T) -> T:
+        """Register a thing of one's own; workers of a sweep that is begun later have it too.
+
+        Raises:
+            PluginError: the name is taken by another thing.
+        """
+        if name in self._builtin or name in self._entry_points():
+            raise PluginError(f"{self.kind} {name!r} exists already; choose another name")
+        known = self._added.get(name)
+        if known is not None and not _is_same(known, thing):
+            raise PluginError(f"{self.kind} {name!r} was added before; choose another name")
+        self._added[name] = thing
+        return thing
+
+    def added(self) -> dict[str, T]:
+        """What this process added by calls."""
+        return dict(self._added)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
+
+    def __len__(self) -> int:
+        return len(self.names())
+
+    def _load(self, name: str) -> T:
+        if name in self._builtin:
+            module, _, attribute = self._builtin[name].partition(":")
+            thing: T = getattr(importlib.import_module(module), attribute)
+            return thing
+        point = self._entry_points().get(name)
+        if point is None:
+            known = ", ".join(self.names())
+            raise SpecError(
+                f"no {self.kind} is named {name!r}{nearest(name, self)}; there are {known}"
+            )
+        try:
+            loaded: T = point.load()
+        except Exception as e:  # whatever their module does when it is imported
+            package = point.dist.name if point.dist else point.value
+            reason = f"{type(e).__name__}: {e}"
+            raise PluginError(
+                f"{self.kind} {name!r} of {package} cannot be loaded: {reason}"
+            ) from e
+        return loaded
+
+    def _entry_points(self) -> Mapping[str, EntryPoint]:
+        return _points(self.group)
+
+
+def additions() -> tuple[tuple[str, str, Any], ...]:
+    """(kind, name, thing) of all that this process added by calls, for its workers."""
+    return tuple(
+        (kind, name, thing)
+        for kind, table in Registry._tables.items()
+        for name, thing in table.added().items()
+    )
+
+
+def adopt(added: tuple[tuple[str, str, Any], ...], tables: Callable[[], object]) -> None:
+    """Add in a worker what its driver had added.
+
+    Args:
+        tables: imports the modules that hold the tables, so that they exist.
+    """
+    if added:
+        tables()
+    for kind, name, thing in added:
+        table = Registry._tables[kind]
+        if name not in table.added():  # a script that is imported anew adds it itself
+            table.add(name, thing)
+
+
+@functools.cache
+def _points(group: str) -> Mapping[str, EntryPoint]:
+    return {point.name: point for point in sorted(entry_points(group=group))}
+
+
+def _plural(kind: str) -> str:
+    return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+
+
+def _is_same(a: object, b: object) -> bool:
+    """The same thing, also where a script is imported a second time under another name."""
+    names = [(getattr(x, "__qualname__", None), getattr(x, "__name__", None)) for x in (a, b)]
+    return a is b or a == b or (names[0] == names[1] and names[0] != (None, None))
