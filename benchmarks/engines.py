@@ -15,11 +15,12 @@ from datetime import date
 from importlib.metadata import version
 from typing import Any
 
+from evnas.phases.count import CountTask
+from evnas.phases.work import Finished, Work
 from evnas.record import Interval, Measurement
+from evnas.search.driver import TICK_S
 from evnas.search.engine import Engine
-from evnas.search.loop import TICK_S
 from evnas.search.runner import engine_for
-from evnas.search.work import Finished, Work
 from evnas.space.catalog import entry
 from evnas.space.sweep_parts import EngineSpec
 
@@ -34,7 +35,8 @@ PHASES_A_TRIAL = 3
 def timed(engine: Engine, number: int) -> float:
     """Seconds that one empty phase takes."""
     arch = entry("efficientvim_m1").arch
-    work = Work(label=str(number), digest=arch.digest, arch=arch.to_dict(), phase="count")
+    plain, task = arch.to_dict(), CountTask()
+    work = Work(label=str(number), digest=arch.digest, arch=plain, phase="count", task=task)
     start = time.perf_counter()
     engine.submit(work)
     while True:

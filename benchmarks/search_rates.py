@@ -20,13 +20,14 @@ from typing import Any
 
 from search_runs import FULL, OBJECTIVES, SPACE, evaluate, space_of
 
+from evnas.phases.base import Need
+from evnas.search.driver import Ask
 from evnas.search.history import History
-from evnas.search.loop import Ask
-from evnas.search.strategies.build import build_strategy
-from evnas.search.strategies.warm import After
+from evnas.search.strategies.first import After
 from evnas.space.arch import ArchSpec
-from evnas.space.search_spec import StrategySpec
+from evnas.space.candidate import Candidate
 from evnas.space.space import SearchSpace
+from evnas.space.strategy_spec import strategy_spec
 from evnas.space.vary import repair
 
 KINDS = ("random", "evolution", "mo_asha", "tpe", "nsga2", "nsga3", "gp")
@@ -58,10 +59,11 @@ def stored(samples: Sequence[ArchSpec]) -> History:
 
 def complete(history: History, label: int, arch: ArchSpec) -> None:
     """All phases of one candidate."""
+    candidate = Candidate(label=str(label), arch=arch, published="")
     for ask in (
-        Ask(label=str(label), arch=arch, phase="count"),
-        Ask(label=str(label), arch=arch, phase="speed", target="closed"),
-        Ask(label=str(label), arch=arch, phase="proxy", budget=FULL),
+        Ask(candidate=candidate, phase="count"),
+        Ask(candidate=candidate, phase="speed", need=Need(target="closed")),
+        Ask(candidate=candidate, phase="proxy", need=Need(budget=FULL)),
     ):
         history.take(evaluate(ask))
 
@@ -69,7 +71,7 @@ def complete(history: History, label: int, arch: ArchSpec) -> None:
 def propose_ms(space: SearchSpace, kind: str, samples: Sequence[ArchSpec]) -> dict[str, float]:
     """The first proposal, which takes the store in, and the median and longest after it."""
     history = stored(samples[:-PROPOSALS])
-    strategy = build_strategy(StrategySpec(kind=kind), space, full_budget=FULL)
+    strategy = strategy_spec(kind).strategy(space, warm=(), full_budget=FULL)
     strategy = strategy.strategy if isinstance(strategy, After) else strategy
     began = time.process_time()
     strategy.propose(history, 1)

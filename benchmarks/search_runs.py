@@ -9,14 +9,16 @@ import numpy as np
 from closed_form import accuracy, cost, trained
 
 from evnas.pareto import hypervolume_curve
+from evnas.phases.base import Need, TimedOn
 from evnas.record import Measurement, Record
+from evnas.search.driver import Ask, Schedule
 from evnas.search.history import History
-from evnas.search.loop import Ask, Search
-from evnas.search.strategies.build import build_strategy
 from evnas.search.strategies.warm import seeds as seeds_of
+from evnas.space.candidate import Candidate
 from evnas.space.catalog import entry
-from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec, StrategySpec
+from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec
 from evnas.space.space import SearchSpace
+from evnas.space.strategy_spec import strategy_spec
 
 FULL = 9.0
 REFERENCE = (12.0, -70.0)
@@ -69,20 +71,43 @@ class Run:
         return hypervolume_curve(np.asarray(self.vectors), REFERENCE)
 
 
+@dataclass(frozen=True)
+class ClosedForm:
+    """A setting of one target, whose tasks nobody looks at."""
+
+    convention: None = None
+    proxy: None = None
+    scores: tuple[str, ...] = ()
+
+    def counted_at(self, candidate: Candidate) -> int:
+        return 224
+
+    def targets_of(self, candidate: Candidate) -> dict[str, TimedOn]:
+        return {"closed": TimedOn(fields={}, index=0, budget_s=1.0, resolution=224)}
+
+    def alternates_with(self, candidate: Candidate) -> None:
+        return None
+
+    def rung(self, candidate: Candidate, need: Need) -> tuple[None, str]:
+        return None, ""
+
+
 def evaluate(ask: Ask) -> Record:
     """What a phase of a candidate finds, in closed form."""
-    raw = ask.arch.to_dict()
+    raw = ask.candidate.to_dict()
     latency, gflop = cost(raw)
     values, measured = {"params": 1.0, "macs_exact": gflop * 5e8}, {}
     if ask.phase == "speed":
         values = {"latency_ms": latency}
         measured = {"latency_ms": Measurement("latency_ms", (latency,))}
     elif ask.phase == "proxy":
-        share = ask.budget / FULL
-        values = {"top1_percent": trained(raw, ask.arch.digest, seed=ask.seed, share=share)}
+        share = ask.need.budget / FULL
+        values = {
+            "top1_percent": trained(raw, ask.candidate.digest, seed=ask.need.seed, share=share)
+        }
     return Record(
-        label=ask.label, digest=ask.arch.digest, arch=raw, phase=ask.phase, status="complete",
-        seed=ask.seed, budget=ask.budget, target=ask.target, values=values,
+        label=ask.label, digest=ask.candidate.digest, arch=raw, phase=ask.phase, status="complete",
+        seed=ask.need.seed, budget=ask.need.budget, target=ask.need.target, values=values,
         measurements=measured, origin=ask.origin,
     )  # fmt: skip
 
@@ -100,14 +125,13 @@ def search(
 
     Every strategy begins with the catalogue's members in the space, as `evolution` always does.
     """
-    spec = StrategySpec(kind=kind, seed=seed)
-    driver = Search(
+    spec = strategy_spec({"kind": kind, "seed": seed})
+    driver = Schedule(
         history=History(objectives=OBJECTIVES, full_budget=FULL),
-        strategy=build_strategy(spec, space, warm=seeds_of(space), full_budget=FULL),
-        constraints=(),
-        targets=("closed",),
+        strategy=spec.strategy(space, warm=seeds_of(space), full_budget=FULL),
+        setting=ClosedForm(),
         budget=BudgetSpec(trials=trials),
-        first_budget=0.0 if kind == "mo_asha" else FULL,
+        first_budget=0.0 if spec.rungs_of(FULL) else FULL,
     )
     run, paid, began = Run([], [], 0.0), 0.0, time.perf_counter()
     while asks := driver.next(1, 0.0):
@@ -115,10 +139,10 @@ def search(
             driver.take(evaluate(ask))
             if ask.phase == "proxy":
                 seen = driver.history.trials[ask.label].trained
-                before = max((b for b in seen if b < ask.budget), default=0.0)
-                paid += (ask.budget - before) / FULL
-                if ask.budget == FULL:
-                    raw = ask.arch.to_dict()
+                before = max((b for b in seen if b < ask.need.budget), default=0.0)
+                paid += (ask.need.budget - before) / FULL
+                if ask.need.budget == FULL:
+                    raw = ask.candidate.to_dict()
                     run.vectors.append((cost(raw)[0], -accuracy(raw)))
                     run.paid.append(paid)
         if paid >= training or (goal < math.inf and run.vectors and run.curve()[-1] >= goal):

@@ -14,15 +14,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Phase = Literal["count", "speed", "proxy", "score"]
-"""count: parameters and FLOPs; speed: a target's samples; proxy: a short training;
-score: a training-free score."""
-
 Status = Literal[
     "complete", "pruned", "infeasible", "diverged", "oom", "timeout", "lost", "failed"
 ]
 STATUSES: tuple[Status, ...] = get_args(Status)
-PHASES: tuple[Phase, ...] = get_args(Phase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +132,8 @@ class Record:
     """Names the architecture: `ArchSpec.digest`, or `timm:NAME` for a peer."""
     arch: Mapping[str, Any]
     """`ArchSpec.to_dict()`, or `{"timm": NAME}`."""
-    phase: Phase
+    phase: str
+    """A name of `evnas.tables.PHASES`."""
     status: Status
     seed: int = 0
     budget: float = 0.0
@@ -163,11 +159,9 @@ class Record:
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
             raise ValueError(f"status must be one of {STATUSES}, got {self.status!r}")
-        if self.phase not in PHASES:
-            raise ValueError(f"phase must be one of {PHASES}, got {self.phase!r}")
 
     @property
-    def key(self) -> tuple[str, str, Phase, int, float, str]:
+    def key(self) -> tuple[str, str, str, int, float, str]:
         """What makes two records the same work: never done twice in one study."""
         return (self.label, self.digest, self.phase, self.seed, self.budget, self.target)
 

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from evnas.errors import StoreError
-from evnas.record import Interval, Phase, Status, intervals
+from evnas.record import Interval, Status, intervals
 from evnas.store import Store
 
 BATCH = 100
@@ -63,7 +63,7 @@ class Line:
     id: int
     label: str
     digest: str
-    phase: Phase
+    phase: str
     status: Status
     seed: int
     budget: float

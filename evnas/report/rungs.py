@@ -3,24 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ValidationError
-
-from evnas.space.search_spec import StrategySpec
+from evnas.space.strategy_spec import as_written_now, strategy_spec
 from evnas.space.sweep_parts import ProxySpec
 
 
 def rungs(sweep: Mapping[str, Any]) -> list[float]:
     """Image presentations of each rung of `mo_asha`, ascending; [] of every other strategy.
 
-    As `evnas.search` has them, which this room does not import: those given, else the whole proxy
-    and what promoting one in `eta` leaves of it, twice.
+    Raises nothing for an older or newer sweep: its records are still worth showing.
     """
     try:
-        strategy = StrategySpec.model_validate(sweep.get("strategy") or {})
+        strategy = strategy_spec(as_written_now(sweep.get("strategy") or {}))
         proxy = ProxySpec.model_validate(sweep.get("proxy") or {})
-    except ValidationError:  # an older or newer sweep: its records are still worth showing
+        return list(strategy.rungs_of(float(proxy.presentations)))
+    except ValueError:  # pydantic's and ours
         return []
-    if strategy.kind != "mo_asha":
-        return []
-    whole = float(proxy.presentations)
-    return list(strategy.rungs) or [whole / strategy.eta**2, whole / strategy.eta, whole]

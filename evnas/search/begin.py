@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from evnas.errors import SpecError
 from evnas.search.objectives import phase_of, resolved_constraints, resolved_objectives
-from evnas.search.strategies.build import build_strategy, rungs
 from evnas.search.strategies.warm import warm_candidates
 from evnas.space.search_spec import SearchSpec
 from evnas.space.space import SearchSpace
@@ -35,17 +34,18 @@ def must_begin(sweep: Sweep, ids: Sequence[str]) -> Needs:
     spec = sweep.spec.search
     assert spec is not None
     needs = needs_of(spec, ids)
-    if spec.warm_start and spec.strategy.kind in ("ablation", "one_at_a_time"):
-        raise SpecError(f"{spec.strategy.kind} proposes its own rows and no others", "warm_start")
+    asked = spec.strategy
+    if spec.warm_start and asked.own_rows:
+        raise SpecError(f"{asked.kind} proposes its own rows and no others", "warm_start")
     proxy = sweep.spec.proxy
     full = float(proxy.presentations) if proxy is not None and needs.trains else 0.0
-    if spec.strategy.kind == "mo_asha":
-        if proxy is None or not needs.trains:
-            raise SpecError("mo_asha needs an objective that training gives", "strategy")
-        _must_be_whole_epochs(rungs(spec.strategy, full), full / proxy.epochs)
+    if asked.needs_training and not full:
+        raise SpecError(f"{asked.kind} needs an objective that training gives", "strategy")
+    if proxy is not None:
+        _must_be_whole_epochs(asked.rungs_of(full), full / proxy.epochs)
     space = SearchSpace.from_spec(spec.space, sweep.base)
     warm = warm_candidates(spec.warm_start, space)
-    build_strategy(spec.strategy, space, warm=warm, full_budget=full)
+    asked.strategy(space, warm=warm, full_budget=full)
     return needs
 
 
@@ -73,7 +73,7 @@ def target_ids(sweep: Sweep) -> list[str]:
     """The targets' ids on this machine, as far as it has their devices."""
     if all(spec.is_settled for spec in sweep.spec.targets):
         return [spec.spelt_id() for spec in sweep.spec.targets]
-    from evnas.search.plan import ids_here  # torch knows what `auto` means here
+    from evnas.search.setting import ids_here  # torch knows what `auto` means here
 
     return ids_here(sweep)
 

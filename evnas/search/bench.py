@@ -1,15 +1,18 @@
 """One model measured from the command line, under the protocol that sweeps use."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from evnas.errors import MeasurementError
+from evnas.phases.count import CountTask
+from evnas.phases.speed import SpeedTask
+from evnas.phases.work import Work
 from evnas.record import Record
-from evnas.search.evaluate import Evaluator
-from evnas.search.work import Work
+from evnas.search.evaluate import Evaluator, silent
+from evnas.search.setting import settled
 from evnas.space.arch import ArchSpec, first_fault
 from evnas.space.candidate import Candidate
 from evnas.space.sweep_parts import TargetSpec
@@ -59,8 +62,6 @@ def bench(
     Raises:
         MeasurementError: it ran out of memory, or cannot run on that target.
     """
-    from evnas.search.plan import settled, target_fields
-
     row = _candidate(arch)
     reference = base or arch
     evaluator = Evaluator()
@@ -69,24 +70,23 @@ def bench(
         digest="",
         arch=reference,
         phase="count",
-        resolution=spec.resolution,
+        task=CountTask(resolution=spec.resolution),
     )
-    counted = evaluator.run(counting, _silent).record
+    counted = evaluator.run(counting, silent).record
     if counted.status != "complete":
         raise MeasurementError(counted.error)
     macs = counted.values["macs_exact"]
     target = settled(spec, row, macs=macs, counted=spec.resolution)
-    work = Work(
-        label=row.label,
-        digest=row.digest,
-        arch=arch,
-        phase="speed",
-        target=target.id,
+    task = SpeedTask(
+        target=asdict(target),
+        budget_s=spec.budget_s,
         resolution=target.resolution,
-        speed=target_fields(target) | {"budget_s": spec.budget_s},
         reference=base,
     )
-    record = evaluator.run(work, _silent).record
+    work = Work(
+        label=row.label, digest=row.digest, arch=arch, phase="speed", target=target.id, task=task
+    )
+    record = evaluator.run(work, silent).record
     if record.status != "complete":
         raise MeasurementError(f"{record.status}: {record.error}")
     return Benched(record)
@@ -97,7 +97,3 @@ def _candidate(arch: Mapping[str, Any]) -> Candidate:
         name = str(arch["timm"])
         return Candidate(label=name, arch=None, timm=name, published="")
     return Candidate(label="model", arch=ArchSpec.from_dict(arch), published="")
-
-
-def _silent(fraction: float, text: str) -> None:
-    """Progress that nobody watches."""

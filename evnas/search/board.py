@@ -3,11 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from evnas.record import Phase, Record
-from evnas.search.work import Event, Finished, Progress, Work
-
-GUESSED_S: dict[Phase, float] = {"count": 0.3, "speed": 10.0, "proxy": 60.0, "score": 5.0}
-"""Seconds of a phase nobody has seen yet."""
+from evnas.phases.work import Event, Finished, Progress, Work
+from evnas.record import Record
+from evnas.tables import PHASES
 
 
 @dataclass(slots=True)
@@ -26,15 +24,15 @@ class Board:
     """The state of a running sweep."""
 
     rows: dict[str, Row]
-    waiting: dict[Phase, int] = field(default_factory=dict)
+    waiting: dict[str, int] = field(default_factory=dict)
     """Pieces of work not yet ended, by phase, those of later phases included."""
-    total: dict[Phase, int] = field(default_factory=dict)
-    seconds: dict[Phase, list[float]] = field(default_factory=dict)
+    total: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
     now: dict[str, Progress] = field(default_factory=dict)
     """What each row under way says of itself."""
     began: dict[str, float] = field(default_factory=dict)
 
-    def expect(self, phase: Phase, total: int, done: int) -> None:
+    def expect(self, phase: str, total: int, done: int) -> None:
         """A phase has `total` pieces of work, of which `done` stood before."""
         self.total[phase], self.waiting[phase] = total, total - done
 
@@ -78,14 +76,14 @@ class Board:
         left = self.left_s(now)
         return spent / (spent + left) if spent + left > 0 else 1.0
 
-    def _typical_s(self, phase: Phase, now: float) -> float:
+    def _typical_s(self, phase: str, now: float) -> float:
         seen = self.seconds.get(phase)
         if seen:
             return sum(seen) / len(seen)
         for label, progress in self.now.items():
             if progress.work.phase == phase and progress.fraction > 0.02:
                 return (now - self.began[label]) / progress.fraction
-        return GUESSED_S[phase]
+        return PHASES.get(phase).guess_s
 
 
 def _fill(row: Row, record: Record) -> None:
@@ -116,12 +114,5 @@ def told(event: Finished) -> str:
     if record.status != "complete":
         reason = record.error.strip().splitlines()[-1] if record.error.strip() else ""
         return f"{head}: {record.status}{f' ({reason})' if reason else ''}, {record.seconds:.1f} s"
-    row = Row()
-    _fill(row, record)
-    figures = {
-        "count": f"{row.params_m}M parameters, {row.flops_m}M FLOPs",
-        "speed": f"{row.throughput_img_s} images/s, {row.ratio} of the reference",
-        "proxy": f"top-1 {row.top1} %",
-        "score": ", ".join(f"{name} {value:.4g}" for name, value in record.values.items()),
-    }
-    return f"{head}: {figures[record.phase]}, {record.seconds:.1f} s"
+    words = PHASES.get(record.phase).words(record)
+    return f"{head}: {words}, {record.seconds:.1f} s"

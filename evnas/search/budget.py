@@ -11,19 +11,26 @@ from evnas.space.search_spec import BudgetSpec
 class Meter:
     """Watches a history against a budget; patience counts complete trials without a gain."""
 
-    spec: BudgetSpec
+    spec: BudgetSpec | None
+    """None never ends it."""
     best: float = 0.0
     since: int = 0
     _seen: int = 0
 
     def full(self, history: History) -> str:
         """Why there shall be no new candidate, or ""; those there are may still be promoted."""
-        if self.spec.trials is not None and history.next_number >= self.spec.trials:
+        if (
+            self.spec is not None
+            and self.spec.trials is not None
+            and history.next_number >= self.spec.trials
+        ):
             return f"{self.spec.trials} trials"
         return ""
 
     def spent(self, history: History, wall_s: float) -> str:
         """Why nothing more shall begin, or ""."""
+        if self.spec is None:
+            return ""
         if self.spec.minutes is not None and wall_s >= 60 * self.spec.minutes:
             return f"{self.spec.minutes:g} minutes"
         minutes = self.spec.device_minutes

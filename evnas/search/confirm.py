@@ -1,66 +1,69 @@
 """The final front measured and trained again with more seeds, before anybody prints it."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from evnas.pareto import Front
-from evnas.search.engine import Engine
+from evnas.phases.base import Need
+from evnas.record import Record
+from evnas.search.driver import Ask
 from evnas.search.history import History
-from evnas.search.loop import TICK_S, Ask, MakeWork
-from evnas.search.work import Event, Finished
 from evnas.space.arch import ArchSpec
-from evnas.store import Store
+from evnas.space.candidate import Candidate
+from evnas.tables import phases
 
 
 @dataclass(slots=True)
 class Confirm:
-    """Repeats until every member of the front has `seeds` seeds: new ones may move up to it."""
+    """An agenda that is over when every member of the front has `seeds` seeds: what is found may
+    move others up to the front."""
 
     history: History
     seeds: int
     full_budget: float
+    over: str = "the front is confirmed"
+    _asked: set[tuple[str, str, Need]] = field(default_factory=set)
+    """What is under way, as (label, phase, need)."""
 
-    def run(
-        self,
-        store: Store,
-        engine: Engine,
-        *,
-        make_work: MakeWork,
-        on_event: Callable[[Event], None] = lambda event: None,
-    ) -> None:
-        """Measure and train what is missing; each result is stored as any other."""
-        while asks := list(self.missing()):
-            running = 0
-            while asks or running:
-                while asks and running < engine.slots:
-                    engine.submit(make_work(asks.pop(0)))
-                    running += 1
-                for event in engine.wait(TICK_S):
-                    if isinstance(event, Finished):
-                        event = replace(event, record=self.history.judged(event.record))
-                        self.history.take(event.record)
-                        store.append(event.record)
-                        running -= 1
-                    on_event(event)
+    @property
+    def under_way(self) -> int:
+        """Pieces of work that were asked for and have not come back."""
+        return len(self._asked)
+
+    def next(self, free: int, wall_s: float) -> list[Ask]:
+        """What the present front still lacks; of one front all, before the next is looked at."""
+        found: list[Ask] = []
+        for ask in self.missing():
+            key = (ask.label, ask.phase, ask.need)
+            if len(found) < free and key not in self._asked:
+                self._asked.add(key)
+                found.append(ask)
+        return found
+
+    def take(self, record: Record) -> Record:
+        """Learn from a record; one that cannot be compared is kept as `lost`."""
+        need = Need(seed=record.seed, budget=record.budget, target=record.target)
+        self._asked.discard((record.label, record.phase, need))
+        record = self.history.judged(record)
+        self.history.take(record)
+        return record
 
     def missing(self) -> Iterator[Ask]:
         """What the present front still lacks."""
         for label in final_front(self.history):
             trial = self.history.trials[label]
+            candidate = Candidate(label=label, arch=ArchSpec.from_dict(trial.arch), published="")
             for seed in range(1, self.seeds):
-                phases = [("speed", 0.0, target) for target in trial.speed]
-                phases += [("proxy", self.full_budget, "")] if self.full_budget else []
-                for phase, budget, target in phases:
-                    if (phase, seed, budget, target) not in trial.done:
-                        yield Ask(
-                            label=label,
-                            arch=ArchSpec.from_dict(trial.arch),
-                            phase=phase,  # type: ignore[arg-type] # a literal of Phase
-                            seed=seed,
-                            budget=budget,
-                            target=target,
-                            origin=trial.origin,
-                        )
+                for phase in phases():
+                    for need in phase.again(list(trial.speed), seed, self.full_budget):
+                        done = (phase.name, need.seed, need.budget, need.target) in trial.done
+                        if not done:
+                            yield Ask(
+                                candidate=candidate,
+                                phase=phase.name,
+                                need=need,
+                                origin=trial.origin,
+                            )
 
 
 def final_front(history: History) -> list[str]:

@@ -18,7 +18,7 @@ def write_end(sweep: Sweep, space: SearchSpace, history: History, *, store: Stor
     """Write `front/` and, of an ablation, `effects.json`, beside the store; what to tell of it."""
     folder = store.path.parent
     assert sweep.spec.search is not None
-    around = sweep.spec.search.strategy.kind in ("ablation", "one_at_a_time")
+    around = sweep.spec.search.strategy.own_rows
     lines = _write_effects(history, folder) if around else []
     if weights := importances(space, history):
         store.note("importance", weights)

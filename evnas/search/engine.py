@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from evnas.search.work import Event, Work
+from evnas.phases.work import Event, Work
 
 
 class Engine(Protocol):

@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from evnas.phases.work import Event, Finished, Progress, Work
 from evnas.record import Status
-from evnas.search.work import Event, Finished, Progress, Work
 from evnas.search.worker import work_until_told
 
 MOST_ATTEMPTS = 2

@@ -5,17 +5,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evnas.record import Phase, Record, mixed_machines
-from evnas.search import plan
-from evnas.search.begin import one_and_the_same, target_ids
-from evnas.search.evaluate import Evaluator
+from evnas.phases.base import Goal
+from evnas.phases.proxy import ProxyTask
+from evnas.phases.score import ScoreTask
+from evnas.phases.speed import SpeedTask
+from evnas.phases.work import Work
+from evnas.record import Record, mixed_machines
+from evnas.search.evaluate import Evaluator, silent
 from evnas.search.live import clock
-from evnas.search.loop import Ask
 from evnas.search.machines import taken_elsewhere
-from evnas.search.session import prepare
-from evnas.search.work import Work
+from evnas.search.prepare import Prepared, prepared
+from evnas.space.candidate import Candidate
 from evnas.store import Store
 from evnas.sweep import Sweep
+from evnas.tables import PHASES
 
 AROUND_SPEED_S = 2.0
 """Building a model and finding its peak memory, beside the budget of its measurement."""
@@ -29,7 +32,7 @@ class Step:
     """One piece of work ahead, or done."""
 
     label: str
-    phase: Phase
+    phase: str
     target: str
     seed: int
     seconds: float
@@ -78,7 +81,7 @@ class Forecast:
     def text(self) -> str:
         """A line a phase, and the sum."""
         lines = []
-        for phase in plan.PHASES:
+        for phase in PHASES:
             steps = [s for s in self.steps if s.phase == phase]
             if not steps:
                 continue
@@ -106,59 +109,69 @@ def forecast(sweep: Sweep, *, results: Path) -> Forecast:
     """
     evaluator = Evaluator()
     path = results / sweep.spec.name / "study.db"
-    if sweep.spec.search is not None:
-        found = _of_search(sweep, evaluator)
-        return replace(found, notes=[*found.notes, *_about_machines(sweep, path)])
-    counting = plan.counts(sweep)
-    counts = {w.label: evaluator.run(w, _silent).record for w in counting}
-    macs = {label: r.values.get("macs_exact", 0.0) for label, r in counts.items()}
-    reference = macs[sweep.reference.label]
-    proxies = plan.proxies(sweep)
-    rate = _trial_training(evaluator, proxies[0]) if proxies else None
+    run = prepared(sweep)
+    found = _of_rows(run, evaluator, path) if run.rows else _of_search(run, evaluator)
+    return replace(found, notes=[*run.notes(), *_about_machines(sweep, path)])
+
+
+def _of_rows(run: Prepared, evaluator: Evaluator, path: Path) -> Forecast:
+    """An ablation: each row at its own cost."""
+    sweep, setting = run.sweep, run.setting
+    goal = Goal(seeds=sweep.spec.seeds, budget=run.full_budget)
+    works: dict[object, Work] = {}
+    for row in run.rows:
+        for work in setting.works(row, goal):
+            shared = PHASES.get(work.phase).by_digest
+            works.setdefault(("" if shared else row.label, work.digest, work.key[2:]), work)
+    ahead = sorted(works.values(), key=lambda work: _place(work))
+    counts = {w.label: evaluator.run(w, silent).record for w in ahead if w.phase == "count"}
+    cost = {
+        label: record.values.get("macs_exact", 0.0) / setting.reference_macs
+        for label, record in counts.items()
+    }
+    trainings = [work for work in ahead if isinstance(work.task, ProxyTask)]
+    rate = _trial_training(evaluator, trainings[0]) if trainings else None
     done = {record.key for record in _records(path)}
-    steps = []
-    for work in [*counting, *plan.speeds(sweep, reference), *proxies]:
-        seconds = _seconds(work, counts[work.label], macs[work.label] / reference, rate)
-        stands = work.key in done
-        steps.append(
-            Step(
-                label=work.label,
-                phase=work.phase,
-                target=work.target,
-                seed=work.seed,
-                seconds=0.0 if stands else seconds,
-                done=stands,
-            )
+    steps = [
+        Step(
+            label=work.label,
+            phase=work.phase,
+            target=work.target,
+            seed=work.seed,
+            seconds=(
+                0.0
+                if work.key in done
+                else _seconds(work, counts[work.label], cost[work.label], rate)
+            ),
+            done=work.key in done,
         )
-    return Forecast(
-        study=sweep.spec.name,
-        steps=steps,
-        throughput_img_s=rate,
-        notes=one_and_the_same(target_ids(sweep)) + _about_machines(sweep, path),
-    )
-
-
-def _of_search(sweep: Sweep, evaluator: Evaluator) -> Forecast:
-    """A search's trials at the cost of its base, within the minutes that its budget has."""
-    session = prepare(sweep)
-    budget = session.spec.budget
-    base = Ask(label="base", arch=sweep.base, phase="count")
-    works = [
-        session.work(base),
-        *(
-            session.work(replace(base, phase="speed", target=target))
-            for target in dict.fromkeys(t.id for t in session.targets)
-        ),
+        for work in ahead
     ]
-    rate = None
-    if session.trains:
-        works.append(session.work(replace(base, phase="proxy", budget=session.full_budget)))
-        rate = _trial_training(evaluator, works[-1])
-    counted = evaluator.run(works[0], _silent).record
-    each = [(work, _seconds(work, counted, 1.0, rate)) for work in works]
-    if session.scores:
-        scoring = session.work(replace(base, phase="score"))
-        each.append((scoring, _trial_scoring(evaluator, scoring)))
+    return Forecast(study=sweep.spec.name, steps=steps, throughput_img_s=rate)
+
+
+def _place(work: Work) -> tuple[int, int, int]:
+    """Where a piece of work comes: phases, then targets or seeds."""
+    index = work.task.target_index if isinstance(work.task, SpeedTask) else 0
+    return list(PHASES).index(work.phase), index, work.seed
+
+
+def _of_search(run: Prepared, evaluator: Evaluator) -> Forecast:
+    """A search's trials at the cost of its base, within the minutes that its budget has."""
+    sweep = run.sweep
+    assert run.search is not None
+    budget = run.search.budget
+    base = Candidate(label="base", arch=sweep.base, published="")
+    works = list(run.setting.works(base, Goal(budget=run.full_budget)))
+    trainings = [work for work in works if isinstance(work.task, ProxyTask)]
+    rate = _trial_training(evaluator, trainings[0]) if trainings else None
+    counted = evaluator.run(works[0], silent).record
+    each = [
+        (work, _trial_scoring(evaluator, work))
+        if isinstance(work.task, ScoreTask)
+        else (work, _seconds(work, counted, 1.0, rate))
+        for work in works
+    ]
     limits = [m * 60 for m in (budget.minutes, budget.device_minutes) if m is not None]
     a_trial = sum(seconds for _, seconds in each)
     trials = budget.trials or (round(min(limits) / a_trial) if limits else 1)
@@ -176,52 +189,42 @@ def _of_search(sweep: Sweep, evaluator: Evaluator) -> Forecast:
         for number in range(1, trials + 1)
         for work, seconds in each
     ]
-    return Forecast(
-        study=sweep.spec.name,
-        steps=steps,
-        throughput_img_s=rate,
-        notes=one_and_the_same([t.id for t in session.targets]),
-    )
+    return Forecast(study=sweep.spec.name, steps=steps, throughput_img_s=rate)
 
 
 def _seconds(work: Work, counted: Record, cost: float, rate: float | None) -> float:
     """What a piece of work takes; `cost` is its MACs over the reference's."""
-    if work.phase == "count":
-        return counted.seconds
-    if work.speed is not None:
-        return float(work.speed["budget_s"]) + AROUND_SPEED_S
-    assert work.proxy is not None
+    if isinstance(work.task, SpeedTask):
+        return work.task.budget_s + AROUND_SPEED_S
+    if not isinstance(work.task, ProxyTask):
+        return counted.seconds if work.phase == "count" else PHASES.get(work.phase).guess_s
     assert rate is not None
-    points = work.proxy["epochs"] * work.proxy["points_per_epoch"] - 1
-    held_out: float = min(2000, work.proxy["held_out_images"])
-    held_out += points * work.proxy["curve_images"]
+    proxy = work.task.proxy
+    points = proxy["epochs"] * proxy["points_per_epoch"] - 1
+    held_out: float = min(2000, proxy["held_out_images"])
+    held_out += points * proxy["curve_images"]
     return AROUND_PROXY_S + (work.budget + FORWARD_SHARE * held_out) * cost / rate
 
 
 def _trial_training(evaluator: Evaluator, work: Work) -> float:
     """Images a second that the reference trains, after a first batch that nobody counts."""
-    proxy = dict(work.proxy or {})
-    size = proxy["batch_size"]
-    short = proxy | {
+    assert isinstance(work.task, ProxyTask)
+    size = work.task.proxy["batch_size"]
+    short = dict(work.task.proxy) | {
         "epochs": 1,
         "images_per_epoch": 4 * size,
         "points_per_epoch": 1,
         "curve_images": size,
         "held_out_images": size,
     }
-    rates = []
-    for _ in range(2):
-        calibration = Work(
-            label=work.label, digest=work.digest, arch=work.arch, phase="proxy", proxy=short
-        )
-        record = evaluator.run(calibration, _silent).record
-        rates.append(float(record.values.get("train_throughput_img_s", 1.0)))
-    return rates[-1]
+    trial = replace(work, task=ProxyTask(proxy=short), seed=0, budget=0.0)
+    records = [evaluator.run(trial, silent).record for _ in range(2)]
+    return float(records[-1].values.get("train_throughput_img_s", 1.0))
 
 
 def _trial_scoring(evaluator: Evaluator, work: Work) -> float:
     """Seconds of the second scoring of the base: the first loads the data too."""
-    return [evaluator.run(work, _silent).record.seconds for _ in range(2)][-1]
+    return [evaluator.run(work, silent).record.seconds for _ in range(2)][-1]
 
 
 def _about_machines(sweep: Sweep, path: Path) -> list[str]:
@@ -238,7 +241,3 @@ def _records(path: Path) -> list[Record]:
         return []
     with Store.read(path) as store:
         return [record for _, record in store.records()]
-
-
-def _silent(fraction: float, text: str) -> None:
-    """Progress that nobody watches."""

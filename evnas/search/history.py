@@ -44,6 +44,8 @@ class History:
     def judged(self, record: Record) -> Record:
         """The record; as `lost` where it is a speed that those so far cannot be compared with."""
         home, there = self.homes.get(record.target), record.machine
+        if not self.objectives:  # a table compares ratios, which any machine may take
+            return record
         if record.phase != "speed" or record.status != "complete" or home is None or there is None:
             return record
         if there.is_like(home):
@@ -72,7 +74,7 @@ class History:
         """Take note of how a trial stands: ended, complete, or neither."""
         if trial.ended is not None:
             self.promised.pop(trial.label, None)
-        if trial.ended is None and trial.label not in self._complete_labels:
+        if trial.ended is None and self.objectives and trial.label not in self._complete_labels:
             vector = trial.vector(self.objectives)
             if vector is not None and trial.budget >= self.full_budget:
                 self._complete_labels.add(trial.label)
@@ -82,16 +84,17 @@ class History:
         return trial
 
     def take_all(self, records: Iterable[tuple[int, Record]]) -> "History":
-        """Add what a store holds; records that belong to no candidate of a search are left out."""
+        """Add what a store holds; of a search, without records that belong to no candidate."""
         for _, record in records:
-            if record.label.isdigit():
+            if record.label.isdigit() or not self.objectives:
                 self.take(record)
         return self
 
     def begin(self, label: str, digest: str) -> None:
         """A candidate goes under way: nobody proposes it again."""
         self.digests.add(digest)
-        self.next_number = max(self.next_number, int(label) + 1)
+        if label.isdigit():
+            self.next_number = max(self.next_number, int(label) + 1)
 
     def promise(self, label: str, budget: float) -> None:
         """A known candidate begins to train for `budget` image presentations."""

@@ -4,8 +4,8 @@ import sys
 import time
 from typing import Protocol, TextIO
 
+from evnas.phases.work import Event, Finished, Progress, Work
 from evnas.search.board import Board, told
-from evnas.search.work import Event, Finished, Progress, Work
 
 PLAIN_EVERY_S = 15.0
 """Between two lines about work under way, where there is no terminal."""

@@ -1,24 +1,11 @@
-"""This machine by name, and what is said before a study's speeds are taken on another one."""
+"""What is said before a study's speeds are taken on another machine."""
 
-import platform
 from collections.abc import Iterable
 
 import torch
 
-from evnas.measure.conditions import cpu_facts
+from evnas.measure.machine import machine_here
 from evnas.record import Machine, Record
-
-
-def machine_here(device: str) -> Machine:
-    """This machine with the processor that a device is.
-
-    Args:
-        device: `cpu` or `cuda:N`, as a settled target has it.
-    """
-    if torch.device(device).type == "cuda":
-        return Machine(platform.node(), torch.cuda.get_device_name(device))
-    cpu = cpu_facts()
-    return Machine(platform.node(), f"{cpu['model']}, {cpu['cores']} cores")
 
 
 def taken_elsewhere(records: Iterable[Record], *, searching: bool) -> list[str]:

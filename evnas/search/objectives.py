@@ -5,12 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evnas.errors import SpecError, nearest
-from evnas.record import Phase
 from evnas.space.expressions import Expression, parse_expression
-from evnas.space.quantities import FOUND_BY
 from evnas.space.search_spec import ObjectiveSpec
-
-COUNTED_UNITS = {"params_m": ("params", 1e-6), "macs_g": ("macs_exact", 1e-9)}
+from evnas.tables import PHASES, found_by
 
 
 def resolved(name: str, targets: Sequence[str]) -> str:
@@ -20,9 +17,10 @@ def resolved(name: str, targets: Sequence[str]) -> str:
         SpecError: nothing measures it, or `@` names no target, or more than one.
     """
     metric, _, wish = name.partition("@")
-    if metric not in FOUND_BY:
-        raise SpecError(f"nothing measures {metric!r}{nearest(metric, FOUND_BY)}")
-    if FOUND_BY[metric] != "speed":
+    finders = found_by()
+    if metric not in finders:
+        raise SpecError(f"nothing measures {metric!r}{nearest(metric, finders)}")
+    if PHASES.get(finders[metric]).needs != "targets":
         if wish:
             raise SpecError(f"{metric} does not depend on a target, got @{wish}")
         return name
@@ -44,9 +42,9 @@ def _names(target: str) -> set[str]:
     return {kind, *parts, *("-".join(parts[:i]) for i in range(1, len(parts)))}
 
 
-def phase_of(name: str) -> Phase:
+def phase_of(name: str) -> str:
     """The phase that gives a quantity."""
-    return FOUND_BY[name.partition("@")[0]]
+    return found_by()[name.partition("@")[0]]
 
 
 def resolved_objectives(
@@ -72,18 +70,18 @@ def resolved_constraints(texts: Sequence[str], targets: Sequence[str]) -> tuple[
     found = []
     for i, text in enumerate(texts):
         try:
-            read = parse_expression(text, list(FOUND_BY))
+            read = parse_expression(text, list(found_by()))
             whole = text
             for name in read.quantities:
                 spelt = rf"(?<![\w@.-]){re.escape(name)}(?![\w@-])"
                 whole = re.sub(spelt, resolved(name, targets), whole)
             read = replace(
-                parse_expression(whole, list(FOUND_BY)), text=text, path=f"constraints[{i}]"
+                parse_expression(whole, list(found_by())), text=text, path=f"constraints[{i}]"
             )
         except SpecError as e:
             raise SpecError(f"{text!r}: {e.reason}", f"constraints[{i}]") from None
         found.append(read)
-    order: list[Phase] = ["count", "score", "speed", "proxy"]
+    order = list(PHASES)
     return tuple(
         sorted(
             found, key=lambda e: max([1 + order.index(phase_of(q)) for q in e.quantities] or [0])

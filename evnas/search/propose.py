@@ -1,41 +1,72 @@
 """What a strategy is: records in, proposals out, nothing remembered that records do not say."""
 
 import random
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar
 
 from evnas.search.history import History
+from evnas.search.trial import Trial
 from evnas.space.arch import ArchSpec
+from evnas.space.candidate import Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
     """A new candidate; or, with `label`, more training for a known one."""
 
-    arch: ArchSpec
+    arch: ArchSpec | None
+    """None of a row that is no architecture of ours."""
     origin: str
     """Where it comes from: `random`, `mutation of 12`, `published EfficientViM M1`, ..."""
     label: str = ""
     budget: float | None = None
     """Image presentations; None is the whole proxy, 0 no training yet."""
     seeds: tuple[int, ...] = (0,)
+    row: Candidate | None = None
+    """The row of an ablation, which has a label of its own."""
+
+    @property
+    def digest(self) -> str:
+        """Names the architecture in the store."""
+        if self.row is not None:
+            return self.row.digest
+        assert self.arch is not None
+        return self.arch.digest
+
+    def candidate(self, label: str) -> Candidate:
+        """What is evaluated, under a label."""
+        return self.row or Candidate(label=label, arch=self.arch, published="")
 
 
-class Strategy(Protocol):
+class Strategy(ABC):
     """Proposes. The same history gives the same proposals: caches may only speed it up."""
 
+    by_phase: ClassVar[bool] = False
+    """Whether all candidates go through one phase before any goes through the next, and none is
+    given up because a phase of it failed: an ablation's table. Else a candidate at a time."""
+
+    @abstractmethod
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Up to `n` proposals; fewer, or none, when it has nothing more to propose."""
-        ...
-
-
-@runtime_checkable
-class Promotes(Protocol):
-    """A strategy that trains candidates it has already, longer."""
 
     def promote(self, history: History) -> Proposal | None:
         """More training for a known candidate; None when none has earned it."""
-        ...
+        return None
+
+    def resumed(self, trial: Trial, *, seeds: tuple[int, ...], budget: float) -> Proposal:
+        """What a trial that a kill cut short was to reach.
+
+        Args:
+            seeds, budget: those of the search's new candidates.
+        """
+        return Proposal(
+            arch=ArchSpec.from_dict(trial.arch),
+            origin=trial.origin,
+            label=trial.label,
+            budget=budget,
+            seeds=seeds,
+        )
 
 
 def generator(seed: int, number: int) -> random.Random:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evnas.errors import StoreError
+from evnas.space.strategy_spec import as_written_now
 from evnas.store import Store
 from evnas.sweep import Sweep, differences, write_resolved
 
@@ -84,7 +85,7 @@ def add_time(store: Store, *, wall_s: float, busy_s: float = 0.0) -> Spent:
 
 def _continued(sweep: Sweep, path: Path) -> Store:
     store = Store.append_to(path)
-    changes = differences(store.meta("identity"), json.loads(json.dumps(sweep.identity())))
+    changes = differences(_identity_now(store), json.loads(json.dumps(sweep.identity())))
     if changes:
         store.close()
         more = len(changes) - SHOWN_DIFFERENCES
@@ -94,6 +95,13 @@ def _continued(sweep: Sweep, path: Path) -> Store:
             "the old study aside, --name NAME starts another study"
         )
     return store
+
+
+def _identity_now(store: Store) -> dict[str, Any]:
+    """What an older study is of, as it is written now."""
+    identity: dict[str, Any] = store.meta("identity")
+    strategy = identity.get("strategy")
+    return identity | {"strategy": as_written_now(strategy)} if strategy else identity
 
 
 def _set_aside(folder: Path) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 
 from evnas.pareto import Estimate, exact, from_samples, from_seeds
 from evnas.record import Record, Status
-from evnas.search.objectives import COUNTED_UNITS, phase_of
+from evnas.search.objectives import phase_of
 from evnas.space.search_spec import ObjectiveSpec
+from evnas.tables import PHASES
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,9 +64,9 @@ class Trial:
             self.trained.setdefault(record.budget, {})[record.seed] = dict(record.values)
         else:
             self.counts |= record.values
-            for name, (source, unit) in COUNTED_UNITS.items():
-                if source in self.counts:
-                    self.counts[name] = self.counts[source] * unit
+            for quantity in PHASES.get(record.phase).quantities:
+                if quantity.source in self.counts:
+                    self.counts[quantity.name] = self.counts[quantity.source] * quantity.factor
 
     def value(self, name: str) -> float | None:
         """A quantity by its resolved name; of trainings, the longest, its mean over seeds."""

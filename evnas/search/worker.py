@@ -7,7 +7,7 @@ import time
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 
-from evnas.search.work import Event, Progress, Work
+from evnas.phases.work import Event, Progress, Work
 
 PROGRESS_EVERY_S = 0.2
 

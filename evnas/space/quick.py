@@ -7,6 +7,8 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
+from evnas.space.strategy_spec import strategy_spec
+
 SPEED_S = 1.0
 """Warm-up and rounds of one row."""
 SCALE = 0.5
@@ -58,8 +60,9 @@ def _scale(raw: Mapping[str, Any]) -> float:
 
 def _epochs(raw: Mapping[str, Any]) -> int:
     """One, or all where the rungs of successive halving are made of them."""
-    halving = raw.get("strategy") is not None and raw["strategy"]["kind"] == "mo_asha"
-    return int(raw["proxy"]["epochs"]) if halving else 1
+    search = raw.get("strategy") is not None
+    rungs = strategy_spec(raw["strategy"]).rungs_of(0.0) if search else ()
+    return int(raw["proxy"]["epochs"]) if rungs else 1
 
 
 def _short(proxy: Mapping[str, Any], *, epochs: int) -> dict[str, Any]:

@@ -6,9 +6,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Discriminator,
     Field,
+    SerializeAsAny,
     Tag,
     field_validator,
     model_validator,
@@ -17,7 +19,8 @@ from pydantic import (
 from evnas.errors import SpecError, nearest
 from evnas.space.domains import Value
 from evnas.space.expressions import parse_expression
-from evnas.space.quantities import FOUND_BY
+from evnas.space.strategy_spec import StrategySpec, strategy_spec
+from evnas.tables import found_by
 
 Goal = Literal["max", "min"]
 
@@ -140,41 +143,6 @@ class SpaceSpec(_Spec):
     """Conditions across fields that every architecture of the space meets."""
 
 
-StrategyKind = Literal[
-    "ablation", "grid", "random", "one_at_a_time", "tpe", "nsga2", "nsga3", "gp", "evolution",
-    "mo_asha",
-]  # fmt: skip
-
-
-class StrategySpec(_Spec):
-    """Who proposes. `strategy: evolution` is short for `strategy: {kind: evolution}`."""
-
-    kind: StrategyKind
-    seed: int = 0
-    population: int = Field(default=40, ge=4)
-    """Parents kept by `evolution`, `nsga2` and `nsga3`."""
-    startup: int | None = Field(default=None, ge=2)
-    """Complete trials before a model is asked; 12 of ours and 24 of Optuna's unless given."""
-    screen: int = Field(default=64, ge=1)
-    """Children that `evolution` makes for each it proposes; 1 leaves the screening out."""
-    eta: int = Field(default=3, ge=2)
-    """`mo_asha` promotes one in `eta`."""
-    rungs: tuple[float, ...] = ()
-    """`mo_asha`: image presentations of each rung, ascending; () derives them from the proxy."""
-    base: str = ""
-    """`one_at_a_time`: a catalogue name, or an architecture's YAML such as a front member's
-    (`results/NAME/front/17.arch.yaml`); "" is the space's base."""
-    replicates: int = Field(default=1, ge=1)
-    """`one_at_a_time`: seeds of each row, the same for all (paired)."""
-
-    @field_validator("rungs")
-    @classmethod
-    def _ascending(cls, rungs: tuple[float, ...]) -> tuple[float, ...]:
-        if any(r <= 0 for r in rungs) or list(rungs) != sorted(set(rungs)):
-            raise ValueError(f"rungs must be ascending and over 0, got {list(rungs)}")
-        return rungs
-
-
 class ObjectiveSpec(_Spec):
     """One thing to maximise or minimise."""
 
@@ -187,8 +155,9 @@ class ObjectiveSpec(_Spec):
     @classmethod
     def _is_measured(cls, name: str) -> str:
         metric = name.partition("@")[0]
-        if metric not in FOUND_BY:
-            raise ValueError(f"nothing measures {metric!r}{nearest(metric, FOUND_BY)}")
+        known = found_by()
+        if metric not in known:
+            raise ValueError(f"nothing measures {metric!r}{nearest(metric, known)}")
         return name
 
 
@@ -237,7 +206,7 @@ class WarmStart(_Spec):
 
 def _condition(text: str) -> str:
     try:
-        parse_expression(text, list(FOUND_BY))
+        parse_expression(text, list(found_by()))
     except SpecError as e:
         raise ValueError(f"{text!r}: {e.reason}") from None
     return text
@@ -247,17 +216,13 @@ class SearchSpec(_Spec):
     """All of the search part, as a sweep mounts it."""
 
     space: SpaceSpec
-    strategy: StrategySpec
+    strategy: Annotated[SerializeAsAny[StrategySpec], BeforeValidator(strategy_spec)]
+    """A kind of `evnas.tables.STRATEGIES`; its name alone is short for `{kind: NAME}`."""
     objectives: tuple[ObjectiveSpec, ...] = Field(min_length=2, max_length=4)
     constraints: tuple[Annotated[str, AfterValidator(_condition)], ...] = ()
     budget: BudgetSpec
     confirm: ConfirmSpec | None = None
     warm_start: tuple[WarmStart, ...] = ()
-
-    @field_validator("strategy", mode="before")
-    @classmethod
-    def _short_strategy(cls, value: Any) -> Any:
-        return {"kind": value} if isinstance(value, str) else value
 
     @field_validator("objectives", mode="before")
     @classmethod

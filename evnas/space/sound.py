@@ -10,10 +10,10 @@ from evnas.errors import SpecError
 from evnas.space.arch import ArchSpec
 from evnas.space.expressions import parse_expression
 from evnas.space.plain import Plain
-from evnas.space.quantities import FOUND_BY
 from evnas.space.search_spec import SearchSpec
 from evnas.space.size import size_of
 from evnas.space.space import MOST_DRAWS, Fault, SearchSpace
+from evnas.tables import PHASES, found_by
 
 
 def must_be_sound(search: SearchSpec, base: ArchSpec, *, trains: bool, times: bool) -> None:
@@ -36,17 +36,14 @@ def must_be_measured(search: SearchSpec, *, trains: bool, times: bool) -> None:
     """Every objective and constraint has somebody who finds it; SpecError at the one without."""
     wanted = [(o.metric, f"objectives[{i}]") for i, o in enumerate(search.objectives)]
     for i, text in enumerate(search.constraints):
-        names = sorted(parse_expression(text, list(FOUND_BY)).quantities)
+        names = sorted(parse_expression(text, list(found_by())).quantities)
         wanted += [(name, f"constraints[{i}]") for name in names]
+    has = {"targets": times, "proxy": trains, "": True}
     for name, path in wanted:
         metric = name.partition("@")[0]
-        if FOUND_BY[metric] == "speed" and not times:
-            reason = f"{metric} needs a target, and targets is empty; say targets: [{{}}]"
-            raise SpecError(reason, path)
-        if FOUND_BY[metric] in ("proxy", "score") and not trains:
-            trained = FOUND_BY[metric] == "proxy"
-            need = "a training" if trained else f"{metric}, a score of the proxy's model"
-            raise SpecError(f"{name!r} needs {need}; say proxy: {{}}", path)
+        phase = PHASES.get(found_by()[metric])
+        if not has[phase.needs]:
+            raise SpecError(phase.lacking(name), path)
 
 
 def must_work_out(constraints: Sequence[str], base: ArchSpec) -> None:
@@ -56,7 +53,7 @@ def must_work_out(constraints: Sequence[str], base: ArchSpec) -> None:
         SpecError: at the constraint that compares text with a number, say.
     """
     for i, text in enumerate(constraints):
-        read = replace(parse_expression(text, list(FOUND_BY)), path=f"constraints[{i}]")
+        read = replace(parse_expression(text, list(found_by())), path=f"constraints[{i}]")
         read.holds(base.to_dict(), dict.fromkeys(read.quantities, 1.5))
 
 

@@ -9,6 +9,7 @@ from evnas.errors import SpecError, nearest
 from evnas.space.arch import first_fault
 from evnas.space.paths import spell
 from evnas.space.sweep_parts import DATA_SETS, PATTERNS
+from evnas.tables import STRATEGIES
 
 _SHORT = {"dict_type": "must be a mapping", "string_type": "must be text"}
 
@@ -34,7 +35,7 @@ def sweep_fault(error: ValidationError, data: Any, model: type[BaseModel]) -> Sp
         must = PATTERNS.get(fault["ctx"]["pattern"], fault["ctx"]["pattern"])
         return SpecError(f"must be {must}, got {fault['input']!r}", told.path)
     if fault["type"] == "extra_forbidden":
-        known = _keys(model, fault["loc"][:-1])
+        known = _keys(model, fault["loc"][:-1], data)
         name = str(fault["loc"][-1])
         return SpecError(
             f"unknown key{nearest(name, known)} (known here: {', '.join(known)})", told.path
@@ -64,8 +65,10 @@ def _length(context: Mapping[str, Any]) -> str:
     return f"must have {bound} {entries}, got {context['actual_length']}"
 
 
-def _keys(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
+def _keys(model: type[BaseModel], loc: Sequence[str | int], data: Any) -> list[str]:
     """Names of the fields of the part of a model that `loc` points at."""
+    if tuple(loc) == ("strategy",):
+        return list(STRATEGIES.get(str(data["strategy"]["kind"])).model_fields)
     for part in loc:
         if part in model.model_fields:
             annotation = model.model_fields[str(part)].annotation

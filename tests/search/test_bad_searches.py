@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from evnas import cli
+from evnas.phases.work import Event, Work
 from evnas.search.evaluate import Evaluator
 from evnas.search.history import History
-from evnas.search.session import prepare, run_search_sweep
-from evnas.search.work import Event, Work
+from evnas.search.prepare import prepared
+from evnas.search.runner import run_sweep
 from evnas.space.sweep_parts import EngineSpec
 from evnas.store import Store
 from evnas.sweep import load_sweep
@@ -134,9 +135,17 @@ IN_THE_FILE = {
     ),
     "unknown strategy": (
         SPACE + REST.replace("random", "evolutoin"),
-        "7: strategy.kind: must be 'ablation', 'grid', 'random', 'one_at_a_time', 'tpe', "
-        "'nsga2', 'nsga3', 'gp', 'evolution' or 'mo_asha', got 'evolutoin'; did you mean "
-        "'evolution'?",
+        "7: strategy.kind: must be one of grid, random, one_at_a_time, tpe, nsga2, nsga3, gp, "
+        "evolution, mo_asha, got 'evolutoin'; did you mean 'evolution'?",
+    ),
+    "a strategy by its old name": (
+        SPACE + REST.replace("random", "ablation"),
+        "7: strategy.kind: must be one of grid, random, one_at_a_time, tpe, nsga2, nsga3, gp, "
+        "evolution, mo_asha, got 'ablation'; it is called one_at_a_time",
+    ),
+    "a knob of another strategy": (
+        SPACE + REST.replace("random", "random, screen: 8"),
+        "7: strategy.screen: unknown key; did you mean 'seed'? (known here: kind, seed)",
     ),
 }
 """Whatever reads the file says these."""
@@ -295,15 +304,15 @@ def test_an_ablation_starts_from_what_set_fixes() -> None:
     fixed = SPACE.replace("  axes:", "  set:\n    stages[2].mlp_ratio: 3.0\n  axes:")
     fixed = fixed.replace("dim: [64, 96]", "dim: [128, 96]") + REST + WARM
     Path("fixed.yaml").write_text(fixed.replace("random", "one_at_a_time").replace(WARM, ""))
-    session = prepare(load_sweep(Path("fixed.yaml")))
+    session = prepared(load_sweep(Path("fixed.yaml")))
     assert session.space.base.stages[2].mlp_ratio == 3.0
-    history = History(objectives=session.spec.objectives, full_budget=0.0)
-    rows = session.search(history).strategy.propose(history, 99)
+    history = History(objectives=session.search.objectives, full_budget=0.0)
+    rows = session.schedule(history).strategy.propose(history, 99)
     assert [p.arch.stages[2].mlp_ratio for p in rows] == [3.0] * len(rows)
     assert (rows[0].origin, rows[0].arch, len(rows)) == ("base", session.space.base, 8)
     Path("csv.yaml").write_text(fixed)
-    session = prepare(load_sweep(Path("csv.yaml")))
-    (first,) = session.search(history).strategy.propose(history, 1)
+    session = prepared(load_sweep(Path("csv.yaml")))
+    (first,) = session.schedule(history).strategy.propose(history, 1)
     assert first.origin == "good.csv:2"
     assert first.arch.stages[2].mlp_ratio == 3.0
 
@@ -344,7 +353,7 @@ def test_a_search_that_nothing_can_pass_says_so(capsys, monkeypatch):
 def test_what_breaks_a_constraint_with_its_last_phase_is_on_no_front() -> None:
     Path("bad.yaml").write_text(SPACE + REST + "constraints:\n  - macs_g <= 0.0001\n")
     sweep = load_sweep(Path("bad.yaml"))
-    folder = run_search_sweep(
+    folder = run_sweep(
         sweep, results=Path("results"), fresh=False, began=time.monotonic(), engine_for=Here
     )
     with Store.read(folder / "study.db") as store:

@@ -10,25 +10,28 @@ from pathlib import Path
 
 import pytest
 import ray
+from paper_setting import PaperSetting, make_work
 from ray.cluster_utils import Cluster
 from tiny_search import TRIALS as TINY
 from tiny_search import killed_after, outcomes, records, tiny_search, write
 from tiny_search import start as started
 
 from evnas.errors import SpecError
+from evnas.phases.base import Task
+from evnas.phases.speed import SpeedTask
+from evnas.phases.work import Finished, Work
 from evnas.record import Record
+from evnas.search.driver import Ask, MakeWork, Schedule, drive
 from evnas.search.engine import Engine
 from evnas.search.history import History
-from evnas.search.loop import Ask, MakeWork, Search, run_search
 from evnas.search.objectives import resolved_objectives
 from evnas.search.runner import run_sweep
-from evnas.search.strategies.build import build_strategy
 from evnas.search.tune.control import RETRIES
 from evnas.search.tune.engine import TuneEngine
-from evnas.search.work import Finished, Work
 from evnas.space.catalog import entry
-from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec, StrategySpec
+from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec
 from evnas.space.space import SearchSpace
+from evnas.space.strategy_spec import strategy_spec
 from evnas.store import Store
 from evnas.sweep import load_sweep
 
@@ -102,14 +105,11 @@ def empty(label: str) -> Work:
 
 
 def work_of(ask: Ask) -> Work:
-    return Work(
-        label=ask.label, digest=ask.arch.digest, arch=ask.arch.to_dict(), phase=ask.phase,
-        budget=ask.budget, target=ask.target, origin=ask.origin,
-        speed={"device": "cpu"} if ask.target else None,
-    )  # fmt: skip
+    task = SpeedTask(target={"device": "cpu"}, budget_s=1.0) if ask.need.target else Task()
+    return replace(make_work(ask), task=task)
 
 
-def searched(store: Store, engine: Engine, *, make_work: MakeWork) -> Search:
+def searched(store: Store, engine: Engine, *, make_work: MakeWork) -> Schedule:
     """A random search that measures and counts, run to its end."""
     wishes = {"throughput_img_s": "max", "params": "max"}
     objectives = resolved_objectives(
@@ -118,15 +118,15 @@ def searched(store: Store, engine: Engine, *, make_work: MakeWork) -> Search:
     )
     axes = {"stages[*].depth": {"each": [1, 2, 3]}, "stages[0].dim": [64, 96, 128]}
     space = SearchSpace.from_spec(SpaceSpec.model_validate({"axes": axes}), entry("m1").arch)
-    search = Search(
+    search = Schedule(
         history=History(objectives=objectives).take_all(store.records()),
-        strategy=build_strategy(StrategySpec(kind="random"), space),
-        constraints=(),
-        targets=[TARGET],
+        strategy=strategy_spec("random").strategy(space, warm=(), full_budget=0.0),
+        setting=PaperSetting((TARGET,)),
         budget=BudgetSpec(trials=TRIALS),
         first_budget=0.0,
     )
-    run_search(search, store, engine, make_work=make_work)
+    search.resume()
+    drive(search, store, engine, make_work=make_work)
     return search
 
 
@@ -136,7 +136,7 @@ def test_a_search_survives_the_loss_of_the_node_that_measures(cluster, start, tm
     def evaluate(work: Work) -> Finished:
         import time as clock
 
-        if work.resolution == 1:  # only the death of its node ends this
+        if work.task.noted().get("target_index") == 1:  # only the death of its node ends this
             begun.touch()
             while not gone.exists():
                 clock.sleep(0.05)
@@ -157,7 +157,7 @@ def test_a_search_survives_the_loss_of_the_node_that_measures(cluster, start, tm
         if ask.phase == "speed":
             speeds.append(ask.label)
             if len(speeds) == 3:
-                return replace(work, resolution=1)
+                return replace(work, task=replace(work.task, target_index=1))
             if len(speeds) == 4:  # the third is all that runs
                 while not begun.exists():
                     assert engine.wait(0.1) == []

@@ -5,19 +5,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from paper_setting import PaperSetting, asking, make_work
 from tiny_search import tiny_search
 
+from evnas.phases.count import CountTask
+from evnas.phases.speed import SpeedTask
+from evnas.phases.work import Event, Finished, Work
 from evnas.record import Machine, Measurement, Record, mixed_machines
 from evnas.search import machines
 from evnas.search.confirm import Confirm
+from evnas.search.driver import Ask, Schedule, drive
 from evnas.search.evaluate import Evaluator
 from evnas.search.forecast import _about_machines
 from evnas.search.history import History
-from evnas.search.loop import Ask, Search
 from evnas.search.machines import machine_here, taken_elsewhere
 from evnas.search.outcome import reasons
-from evnas.search.propose import Proposal
-from evnas.search.work import Event, Finished, Work
+from evnas.search.propose import Proposal, Strategy
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry
 from evnas.space.paths import edit
@@ -52,14 +55,10 @@ def record(ask: Ask, machine: Machine | None, latency_ms: float = 1.0) -> Record
     if machine is not None:
         placed = {"machine": machine.host, "processor": machine.processor}
         found["details"] = {"conditions": placed}
-    work = Work(
-        label=ask.label, digest=ask.arch.digest, arch=ask.arch.to_dict(), phase=ask.phase,
-        seed=ask.seed, target=ask.target,
-    )  # fmt: skip
-    return work.record("complete", started=0.0, seconds=1.0, found=found)
+    return make_work(ask).record("complete", started=0.0, seconds=1.0, found=found)
 
 
-class Several:
+class Several(Strategy):
     """Proposes one architecture after another."""
 
     def propose(self, history: History, n: int) -> list[Proposal]:
@@ -68,11 +67,10 @@ class Several:
 
 def searched(where: list[Machine | None]) -> tuple[History, list[Record]]:
     """A search whose trials are timed on these machines, in order; the later the slower."""
-    search = Search(
+    search = Schedule(
         history=History(objectives=OBJECTIVES),
         strategy=Several(),
-        constraints=(),
-        targets=[TARGET],
+        setting=PaperSetting((TARGET,)),
         budget=BudgetSpec(trials=len(where)),
         first_budget=0.0,
     )
@@ -84,7 +82,9 @@ def searched(where: list[Machine | None]) -> tuple[History, list[Record]]:
 
 
 def test_a_record_says_where_it_was_taken() -> None:
-    counting = Work(label="0", digest="", arch=entry("m1").arch.to_dict(), phase="count")
+    counting = Work(
+        label="0", digest="", arch=entry("m1").arch.to_dict(), phase="count", task=CountTask()
+    )
     counted = Evaluator().run(counting, lambda fraction, text: None).record
     assert counted.machine == Machine(platform.node())
     broken = Evaluator().run(replace(counting, arch={}), lambda fraction, text: None).record
@@ -93,8 +93,11 @@ def test_a_record_says_where_it_was_taken() -> None:
         counting,
         phase="speed",
         target=TARGET,
-        resolution=32,
-        speed={"device": "cpu", "resolution": 32, "batch_size": 1, "budget_s": 0.05},
+        task=SpeedTask(
+            target={"device": "cpu", "resolution": 32, "batch_size": 1},
+            budget_s=0.05,
+            resolution=32,
+        ),
     )
     timed = Evaluator().run(timing, lambda fraction, text: None).record
     assert timed.machine == machine_here("cpu") and "cores" in timed.machine.processor
@@ -144,9 +147,7 @@ class Elsewhere:
     def wait(self, timeout_s: float) -> list[Event]:
         work = self.works.pop()
         arch = ArchSpec.from_dict(work.arch)
-        ask = Ask(
-            label=work.label, arch=arch, phase=work.phase, seed=work.seed, target=work.target
-        )
+        ask = asking(work.label, arch, work.phase, seed=work.seed, target=work.target)
         return [Finished(work, record(ask, B, 0.1))]
 
     def close(self) -> None:
@@ -158,10 +159,7 @@ def test_a_front_is_not_confirmed_elsewhere(tmp_path: Path) -> None:
     before = dict(history.trials["0"].samples)
     with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:
         confirm = Confirm(history, 2, 0.0)
-        confirm.run(store, Elsewhere(), make_work=lambda ask: Work(
-            label=ask.label, digest=ask.arch.digest, arch=ask.arch.to_dict(), phase=ask.phase,
-            seed=ask.seed, target=ask.target,
-        ))  # fmt: skip
+        drive(confirm, store, Elsewhere(), make_work=make_work)
         assert {r.status for _, r in store.records()} == {"lost"}
     assert history.trials["0"].samples == before and history.trials["0"].ended is None
 

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from paper_setting import asking, make_work
 
-from evnas.record import Measurement, Phase, Record
+from evnas.phases.work import Event, Finished, Work
+from evnas.record import Measurement, Record
 from evnas.search.confirm import Confirm, final_front
+from evnas.search.driver import Ask, drive
 from evnas.search.history import History
-from evnas.search.loop import Ask
 from evnas.search.outcome import write_front
-from evnas.search.work import Event, Finished, Work
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry
 from evnas.space.paths import edit
@@ -41,16 +42,9 @@ FOUND = {  # label -> images/s, top-1 by seed
 }
 
 
-def make_work(ask: Ask) -> Work:
-    return Work(
-        label=ask.label, digest=ask.arch.digest, arch=ask.arch.to_dict(), phase=ask.phase,
-        seed=ask.seed, budget=ask.budget, target=ask.target, origin=ask.origin,
-    )  # fmt: skip
-
-
-def ask(label: str, phase: Phase, seed: int) -> Ask:
+def ask(label: str, phase: str, seed: int) -> Ask:
     arch = edit(M1, {"stages[0].depth": 2 + int(label)})
-    return Ask(label=label, arch=arch, phase=phase, seed=seed, budget=10.0)
+    return asking(label, arch, phase, seed=seed, budget=10.0)
 
 
 def found_by(work: Work) -> Record:
@@ -96,8 +90,8 @@ def history() -> History:
             ("speed", 0, "cpu"),
             ("proxy", 10.0, ""),
         ):
-            ask = Ask(label=label, arch=arch, phase=phase, budget=budget, target=target)  # type: ignore[arg-type] # literals
-            found.take(found_by(make_work(ask)))
+            asked = asking(label, arch, phase, budget=budget, target=target)
+            found.take(found_by(make_work(asked)))
     return found
 
 
@@ -105,7 +99,7 @@ def test_confirmation_repeats_until_the_front_stands(history: History, tmp_path:
     assert final_front(history) == ["2", "0"]
     engine = Inline()
     with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:
-        Confirm(history, 3, 10.0).run(store, engine, make_work=make_work)
+        drive(Confirm(history, 3, 10.0), store, engine, make_work=make_work)
         assert store.last_id() == len(engine.asked)
     # 2 fell by its further seeds, 1 came up in its place and was confirmed too; 3 never was
     assert {(w.label, w.phase, w.seed) for w in engine.asked} == {

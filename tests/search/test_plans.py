@@ -10,18 +10,18 @@ from tiny_search import tiny_search, write
 
 from evnas import cli
 from evnas.measure.target import Target
+from evnas.phases.work import Event, Finished, Work
 from evnas.search import forecast as forecasts
-from evnas.search.board import Board, Row
+from evnas.search.board import Board
 from evnas.search.evaluate import Evaluator
 from evnas.search.forecast import forecast
 from evnas.search.live import PlainView
 from evnas.search.objectives import resolved
+from evnas.search.prepare import prepared
 from evnas.search.runner import Run
-from evnas.search.session import prepare
-from evnas.search.work import Finished, Work
 from evnas.space.sweep_parts import TargetSpec
 from evnas.store import Store
-from evnas.sweep import Sweep, sweep_of
+from evnas.sweep import sweep_of
 
 CPU = {"device": "cpu", "batch_size": 1, "resolution": 32}
 TWICE = {"targets": [CPU, {"batch_size": 8} | CPU | {"budget_s": 2.0}]}
@@ -76,10 +76,25 @@ def test_two_targets_that_are_one_are_said(
 
 def test_two_targets_that_are_one_are_timed_once_and_need_no_name() -> None:
     named = {"objectives": {"latency_ms": "min", "params_m": "min"}}
-    session = prepare(sweep_of(tiny_search() | TWICE | named))
+    session = prepared(sweep_of(tiny_search() | TWICE | named))
     assert session.phases == {"count": 1, "speed": 1}
     found = forecast(session.sweep, results=Path("nowhere"))
     assert sum(s.phase == "speed" for s in found.steps) == 5
+
+
+class Deaf:
+    """An engine that is stopped at its first work."""
+
+    slots = 1
+
+    def submit(self, work: Work) -> None:
+        raise KeyboardInterrupt
+
+    def wait(self, timeout_s: float) -> list[Event]:
+        return []
+
+    def close(self) -> None:
+        pass
 
 
 class Listening(PlainView):
@@ -91,18 +106,16 @@ class Listening(PlainView):
         self.said.append(text)
 
 
-def run_of(sweep: Sweep, folder: Path) -> tuple[Run, Listening]:
-    view = Listening()
-    store = Store.create(folder / "study.db", sweep={}, environment={})
-    board = Board({c.label: Row() for c in sweep.candidates})
-    return Run(sweep=sweep, store=store, engine=None, board=board, view=view), view  # type: ignore[arg-type] # it is not asked
-
-
 def test_a_sweep_says_it_and_expects_as_many_timings_as_there_are(tmp_path: Path) -> None:
-    run, view = run_of(sweep_of(ROWS | TWICE), tmp_path)
-    assert run._present() == ["cpu-torch-32-b1-float32"]
+    ready = prepared(sweep_of(ROWS | TWICE))
+    assert ready.targets == ("cpu-torch-32-b1-float32",)
+    view = Listening()
+    with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:
+        run = Run(ready=ready, store=store, engine=Deaf(), view_of=lambda board: view)
+        with pytest.raises(KeyboardInterrupt):
+            run.to_its_end()
     assert view.said == [SAME]
-    run.store.close()
+    assert run.board.total["speed"] == len(ready.rows)
 
 
 def test_a_kind_of_device_names_its_target() -> None:

@@ -1,17 +1,18 @@
 """The driver with an engine of paper: order, resuming, what is never done twice."""
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from evnas.errors import MeasurementError, StoreError
+from evnas.phases.speed import SpeedTask
+from evnas.phases.work import Event, Finished, Progress, Work
 from evnas.record import Status
-from evnas.search import plan
-from evnas.search.board import Board, Row
 from evnas.search.live import PlainView
+from evnas.search.prepare import prepared
 from evnas.search.runner import Run
 from evnas.search.study import open_study
-from evnas.search.work import Event, Finished, Progress, Work
 from evnas.sweep import Sweep, sweep_of
 
 FOUND = {
@@ -69,25 +70,29 @@ ROWS = {"big": {"arch": "efficientvim_m2"}, "base": {}, "again": {}, "gone": {"a
 def run(
     sweep: Sweep, folder: Path, engine: PaperEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import sys
-
-    board = Board({c.label: Row() for c in plan.evaluated(sweep)})
     with open_study(sweep, folder, environment={}, fresh=False) as store:
-        view = PlainView(board, sys.stdout)
-        Run(sweep=sweep, store=store, engine=engine, board=board, view=view).all_phases()
+        Run(
+            ready=prepared(sweep),
+            store=store,
+            engine=engine,
+            view_of=lambda board: PlainView(board, sys.stdout),
+        ).to_its_end()
 
 
 def test_counts_then_speeds_then_proxies_the_reference_first(tmp_path, capsys):
     engine = PaperEngine()
     run(table(ROWS), tmp_path, engine, capsys)
-    done = [(w.phase, w.label, w.target_index, w.seed) for w in engine.done]
+    done = [(w.phase, w.label, w.task.noted().get("target_index", 0), w.seed) for w in engine.done]
     # "again" is the base spelt twice, and "gone" cannot be had: neither is work
     assert done == [
         *(("count", label, 0, 0) for label in ("base", "big")),
         *(("speed", label, t, 0) for t in (0, 1) for label in ("base", "big")),
         *(("proxy", label, 0, s) for s in (0, 1) for label in ("base", "big")),
     ]
-    assert [w.reference is None for w in engine.done if w.phase == "speed"] == [True, False] * 2
+    assert [w.task.reference is None for w in engine.done if isinstance(w.task, SpeedTask)] == [
+        True,
+        False,
+    ] * 2
     assert "big proxy: top-1 50.0 %" in capsys.readouterr().out
 
 
@@ -131,7 +136,8 @@ def test_a_target_that_is_not_here_is_left_out(tmp_path, monkeypatch):
     devices = [{"device": "cuda"}, {"device": "cpu", "batch_size": 2}]
     head = {"name": "paper", "base": "efficientvim_m1", "rows": {"A": {}}}
     both = sweep_of(head | {"targets": devices})
-    assert list(plan.missing(both)) == [0]
-    assert [work.target_index for work in plan.speeds(both, 1e9)] == [1]
+    setting = prepared(both).setting
+    assert list(setting.absent) == [0]
+    assert [on.index for on in setting.targets_of(both.reference).values()] == [1]
     with pytest.raises(MeasurementError, match=r"device cuda:0 is not here"):
-        plan.missing(sweep_of(head | {"targets": devices[:1]}))
+        prepared(sweep_of(head | {"targets": devices[:1]}))

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from evnas.phases.count import CountTask
+from evnas.phases.proxy import ProxyTask
+from evnas.phases.work import Finished, Progress, Work
 from evnas.record import Record
-from evnas.search import evaluate
 from evnas.search.engine_local import LocalEngine
 from evnas.search.evaluate import Evaluator
-from evnas.search.work import Finished, Progress, Work
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry
 from evnas.space.sweep_parts import ProxySpec
@@ -42,7 +43,7 @@ def proxy_work(**changes: object) -> Work:
         arch=arch.to_dict(),
         phase="proxy",
         budget=64.0,
-        proxy=PROXY | changes,
+        task=ProxyTask(proxy=PROXY | changes),
     )
 
 
@@ -60,10 +61,12 @@ def test_a_training_and_its_curve():
 
 def test_a_rung_is_the_beginning_of_the_whole_training(tmp_path):
     whole = ended(proxy_work(epochs=2))
-    rung = replace(proxy_work(epochs=2), until_epoch=1, checkpoint=str(tmp_path / "a" / "rung.pt"))
+    rung = proxy_work(epochs=2)
+    checkpoint = str(tmp_path / "a" / "rung.pt")
+    rung = replace(rung, task=replace(rung.task, until_epoch=1, checkpoint=checkpoint))
     first = ended(rung)
     assert [point["images"] for point in first.curve] == [64]
-    rest = ended(replace(rung, until_epoch=None))
+    rest = ended(replace(rung, task=replace(rung.task, until_epoch=None)))
     timeless = [{k: v for k, v in p.items() if k != "seconds"} for p in whole.curve]
     assert [{k: v for k, v in p.items() if k != "seconds"} for p in rest.curve] == timeless
     assert rest.details["correct_hex"] == whole.details["correct_hex"]
@@ -79,7 +82,7 @@ def test_memory_that_runs_out_is_a_result(monkeypatch):
     def greedy(*_: object, **__: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 99 bytes")
 
-    monkeypatch.setattr(evaluate, "proxy_model", greedy)
+    monkeypatch.setattr("evnas.measure.models.proxy_model", greedy)
     assert ended(proxy_work()).status == "oom"
 
 
@@ -87,14 +90,16 @@ def test_a_bug_is_recorded_with_its_traceback(monkeypatch):
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("in the model")
 
-    monkeypatch.setattr(evaluate, "proxy_model", broken)
+    monkeypatch.setattr("evnas.measure.models.proxy_model", broken)
     record = ended(proxy_work())
     assert record.status == "failed"
     assert "Traceback" in record.error and "ZeroDivisionError: in the model" in record.error
 
 
 def test_a_peer_nobody_has_is_one_sentence():
-    work = Work(label="P", digest="timm:none", arch={"timm": "resnet1"}, phase="count")
+    work = Work(
+        label="P", digest="timm:none", arch={"timm": "resnet1"}, phase="count", task=CountTask()
+    )
     record = ended(work)
     assert record.status == "failed"
     assert record.error.count("\n") == 0
@@ -103,7 +108,11 @@ def test_a_peer_nobody_has_is_one_sentence():
 
 def test_a_peer_counts_under_the_same_protocol():
     work = Work(
-        label="P", digest="timm:resnet18", arch={"timm": "resnet18"}, phase="count", resolution=224
+        label="P",
+        digest="timm:resnet18",
+        arch={"timm": "resnet18"},
+        phase="count",
+        task=CountTask(),
     )
     record = ended(work)
     assert record.values["params"] == 11_689_512
@@ -119,7 +128,11 @@ def engine() -> Iterator[LocalEngine]:
 
 def counted(engine: LocalEngine) -> Record:
     """The end of a piece of work that takes no time."""
-    engine.submit(Work(label="A", digest=tiny().digest, arch=tiny().to_dict(), phase="count"))
+    engine.submit(
+        Work(
+            label="A", digest=tiny().digest, arch=tiny().to_dict(), phase="count", task=CountTask()
+        )
+    )
     while True:
         for event in engine.wait(60.0):
             if isinstance(event, Finished):

@@ -9,10 +9,10 @@ import pytest
 from tiny_search import records, tiny_search
 
 from evnas.errors import SpecError
-from evnas.search import scoring
+from evnas.phases.work import Event, Work
 from evnas.search.evaluate import Evaluator
-from evnas.search.session import prepare, run_search_sweep
-from evnas.search.work import Event, Work
+from evnas.search.prepare import prepared
+from evnas.search.runner import run_sweep
 from evnas.space.sweep_parts import EngineSpec
 from evnas.sweep import sweep_of
 
@@ -41,9 +41,7 @@ def run(results: Path, changes: dict[str, Any]) -> None:
         return Here()
 
     sweep = sweep_of(tiny_search() | {"budget": {"trials": 4}, "strategy": "random"} | changes)
-    run_search_sweep(
-        sweep, results=results, fresh=False, began=time.monotonic(), engine_for=engine_for
-    )
+    run_sweep(sweep, results=results, fresh=False, began=time.monotonic(), engine_for=engine_for)
 
 
 def test_a_score_as_objective_trains_nothing(tmp_path: Path) -> None:
@@ -77,7 +75,7 @@ def test_a_score_as_constraint_screens_before_training(tmp_path: Path) -> None:
 def test_a_score_that_is_not_finite_is_a_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scoring, "SCORES", {"naswot": lambda *_: -math.inf})
+    monkeypatch.setattr("evnas.proxy.scores.SCORES", {"naswot": lambda *_: -math.inf})
     run(tmp_path, {"objectives": {"params_m": "min", "naswot": "max"}})
     ends = [(r.status, r.error) for r in records(tmp_path) if r.phase == "score"]
     assert ends == [("failed", "naswot of this candidate is -inf")] * 4
@@ -86,4 +84,4 @@ def test_a_score_that_is_not_finite_is_a_result(
 def test_a_score_needs_the_proxys_images() -> None:
     sweep = tiny_search() | {"proxy": None, "objectives": {"params_m": "min", "naswot": "max"}}
     with pytest.raises(SpecError, match=r"naswot, a score of the proxy's model; say proxy: \{\}"):
-        prepare(sweep_of(sweep))
+        prepared(sweep_of(sweep))

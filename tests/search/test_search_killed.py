@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from tiny_search import TRIALS, killed_after, outcomes, records, start, tiny_search, write
 
+from evnas.phases.work import Event, Progress
 from evnas.search.engine_local import LocalEngine
-from evnas.search.session import run_search_sweep
-from evnas.search.work import Event, Progress
+from evnas.search.runner import run_sweep
 from evnas.space.sweep_parts import EngineSpec
 from evnas.sweep import load_sweep
 
@@ -44,9 +44,7 @@ def run_here(file: Path, results: Path, *, deaths: int = 0) -> Path:
         return engine
 
     sweep = load_sweep(file)
-    run_search_sweep(
-        sweep, results=results, fresh=False, began=time.monotonic(), engine_for=engine_for
-    )
+    run_sweep(sweep, results=results, fresh=False, began=time.monotonic(), engine_for=engine_for)
     assert engine.deaths == 0
     return results
 

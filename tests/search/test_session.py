@@ -6,17 +6,20 @@ import pytest
 import yaml
 
 from evnas.errors import SpecError
+from evnas.phases.base import Need
+from evnas.phases.proxy import ProxyTask
+from evnas.phases.speed import SpeedTask
 from evnas.search.history import History
-from evnas.search.loop import Ask
 from evnas.search.objectives import resolved_objectives
-from evnas.search.session import Session, prepare
+from evnas.search.prepare import Prepared, prepared
+from evnas.space.candidate import Candidate
 from evnas.space.catalog import entry
 from evnas.space.paths import diff, edit
 from evnas.sweep import sweep_of
 
 
-def session(**changes: object) -> Session:
-    return prepare(
+def session(**changes: object) -> Prepared:
+    return prepared(
         sweep_of(
             {
                 "name": "small",
@@ -33,21 +36,25 @@ def session(**changes: object) -> Session:
     )
 
 
-def asked(found: Session, budget: float) -> Ask:
-    return Ask(label="3", arch=found.space.base, phase="proxy", budget=budget)
+def training(found: Prepared, budget: float) -> ProxyTask:
+    assert found.space is not None
+    candidate = Candidate(label="3", arch=found.space.base, published="")
+    task = found.setting.work(candidate, "proxy", Need(budget=budget)).task
+    assert isinstance(task, ProxyTask)
+    return task
 
 
 def test_rungs_share_one_schedule_and_one_checkpoint():
     found = session()
-    works = [found.work(asked(found, budget)) for budget in (320.0, 960.0, 2880.0)]
-    assert [w.until_epoch for w in works] == [1, 3, None]
-    assert {w.proxy["epochs"] for w in works if w.proxy} == {9}
-    assert {Path(w.checkpoint).name for w in works} == {f"{found.space.base.digest}-seed0.pt"}
+    tasks = [training(found, budget) for budget in (320.0, 960.0, 2880.0)]
+    assert [w.until_epoch for w in tasks] == [1, 3, None]
+    assert {w.proxy["epochs"] for w in tasks} == {9}
+    assert {Path(w.checkpoint).name for w in tasks} == {f"{found.space.base.digest}-seed0.pt"}
 
 
 def test_other_strategies_keep_no_checkpoint():
     found = session(strategy={"kind": "random"})
-    work = found.work(asked(found, 2880.0))
+    work = training(found, 2880.0)
     assert (work.until_epoch, work.checkpoint) == (None, "")
 
 
@@ -75,8 +82,8 @@ def test_a_winner_is_ablated_from_its_file(tmp_path):
     file.write_text(yaml.safe_dump(winner.to_dict()))
     strategy = {"kind": "one_at_a_time", "base": str(file), "replicates": 2}
     found = session(strategy=strategy)
-    history = History(objectives=found.spec.objectives, full_budget=found.full_budget)
-    first, second = found.search(history).strategy.propose(history, 2)
+    history = History(objectives=found.search.objectives, full_budget=found.full_budget)
+    first, second = found.schedule(history).strategy.propose(history, 2)
     assert (first.arch, first.origin, first.seeds) == (winner, "base", (0, 1))
     assert len(diff(winner, second.arch)) == 1
 
@@ -90,12 +97,12 @@ def test_an_objective_may_be_the_throughput_of_a_training():
         objectives={f"throughput_img_s@{step}": "max", f"throughput_img_s@{forward}": "max"},
         constraints=["latency_ms@train < 100"],
     )
-    metrics = [o.metric for o in resolved_objectives(found.spec.objectives, [forward, step])]
+    metrics = [o.metric for o in resolved_objectives(found.search.objectives, [forward, step])]
     assert metrics == [f"throughput_img_s@{step}", f"throughput_img_s@{forward}"]
-    ask = Ask(label="1", arch=found.space.base, phase="speed", target=step)
-    work = found.work(ask)
-    assert work.speed is not None
-    assert (work.target, work.speed["mode"]) == (step, "training")
+    candidate = Candidate(label="1", arch=found.space.base, published="")
+    work = found.setting.work(candidate, "speed", Need(target=step))
+    assert isinstance(work.task, SpeedTask)
+    assert (work.target, work.task.target["mode"]) == (step, "training")
     with pytest.raises(SpecError, match="names several targets"):
         session(
             targets=[both, both | {"mode": "training"}],

@@ -7,21 +7,24 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
+from paper_setting import PaperSetting, make_work
 
 from evnas.errors import SpecError
+from evnas.phases.work import Event, Finished, Work
 from evnas.record import Measurement, Record
+from evnas.search.driver import Schedule, drive
 from evnas.search.history import History
-from evnas.search.loop import Ask, Search, run_search
 from evnas.search.objectives import resolved_constraints, resolved_objectives
-from evnas.search.strategies.build import build_strategy
+from evnas.search.propose import Strategy
 from evnas.search.strategies.importances import importances
 from evnas.search.strategies.optuna_ask import OptunaAsk
-from evnas.search.work import Event, Finished, Work
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry
-from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec, StrategySpec
+from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec
 from evnas.space.space import Point, SearchSpace
+from evnas.space.strategy_spec import strategy_spec
 from evnas.store import Store
+from evnas.tables import STRATEGIES
 
 TARGET = "cpu-torch-224-b16-float32"
 FULL = 900.0
@@ -99,11 +102,13 @@ class Inline:
         pass
 
 
-def make_work(ask: Ask) -> Work:
-    return Work(
-        label=ask.label, digest=ask.arch.digest, arch=ask.arch.to_dict(), phase=ask.phase,
-        seed=ask.seed, budget=ask.budget, target=ask.target, origin=ask.origin,
-    )  # fmt: skip
+def strategy(kind: str, space: SearchSpace, **knobs: object) -> Strategy:
+    """A strategy with those of the knobs that it has."""
+    kept = {k: v for k, v in knobs.items() if k in STRATEGIES.get(kind).model_fields}
+    found: Strategy = strategy_spec({"kind": kind, **kept}).strategy(
+        space, warm=(), full_budget=FULL
+    )
+    return found
 
 
 def searched(
@@ -113,17 +118,17 @@ def searched(
     *,
     constraints: tuple[str, ...] = (),
     budget: BudgetSpec | None = None,
-) -> tuple[Search, str]:
-    spec = StrategySpec(kind=kind, startup=8, population=8, screen=8)  # type: ignore[arg-type] # a parametrised literal
-    search = Search(
+) -> tuple[Schedule, str]:
+    search = Schedule(
         history=History(objectives=OBJECTIVES, full_budget=FULL).take_all(store.records()),
-        strategy=build_strategy(spec, SPACE, full_budget=FULL),
+        strategy=strategy(kind, SPACE, startup=8, population=8, screen=8),
         constraints=resolved_constraints(constraints, [TARGET]),
-        targets=[TARGET],
+        setting=PaperSetting((TARGET,)),
         budget=budget or BudgetSpec(trials=24),
         first_budget=0.0 if kind == "mo_asha" else FULL,
     )
-    return search, run_search(search, store, engine, make_work=make_work)
+    search.resume()
+    return search, drive(search, store, engine, make_work=make_work)
 
 
 @pytest.fixture
@@ -270,20 +275,20 @@ def test_a_small_space_is_used_up(new_store: Callable[[str], Store]) -> None:
     )
     for kind in ("random", "grid", "evolution", "nsga2"):
         with new_store(kind) as store:
-            spec = StrategySpec(kind=kind, startup=2)  # type: ignore[arg-type] # as above
-            search = Search(
+            search = Schedule(
                 history=History(objectives=OBJECTIVES, full_budget=FULL),
-                strategy=build_strategy(spec, space, full_budget=FULL),
-                constraints=(), targets=[TARGET], budget=BudgetSpec(trials=99), first_budget=FULL,
+                strategy=strategy(kind, space, startup=2),
+                setting=PaperSetting((TARGET,)), budget=BudgetSpec(trials=99), first_budget=FULL,
             )  # fmt: skip
-            reason = run_search(search, store, Inline(), make_work=make_work)
+            reason = drive(search, store, Inline(), make_work=make_work)
             assert reason == "the strategy has nothing more to propose"
             assert len(search.history.trials) == 3
 
 
 def test_one_at_a_time_moves_one_axis() -> None:
-    spec = StrategySpec(kind="one_at_a_time", replicates=3)
-    rows = build_strategy(spec, SPACE).propose(History(objectives=OBJECTIVES), 100)
+    rows = strategy("one_at_a_time", SPACE, replicates=3).propose(
+        History(objectives=OBJECTIVES), 100
+    )
     base = SPACE.encode(entry("m1").arch)
     assert isinstance(base, dict)
     assert rows[0].arch == entry("m1").arch and rows[0].seeds == (0, 1, 2)
@@ -292,9 +297,8 @@ def test_one_at_a_time_moves_one_axis() -> None:
         assert isinstance(point, dict)
         moved = [key for key in base if key in point and point[key] != base[key]]
         assert len(moved) == 1, row.origin
-    outside = StrategySpec(kind="one_at_a_time", base="vssd_micro")
     with pytest.raises(SpecError, match="lies outside the space"):
-        build_strategy(outside, SPACE)
+        strategy("one_at_a_time", SPACE, base="vssd_micro")
 
 
 BAD = [

@@ -2,10 +2,10 @@
 
 import pytest
 
+from evnas.phases.work import Finished, Work
 from evnas.search.tune.cluster import room
 from evnas.search.tune.desk import Closed, Desk
 from evnas.search.tune.idle import PATIENCE_S, IdleActors
-from evnas.search.work import Finished, Work
 
 
 def work(label: str) -> Work:

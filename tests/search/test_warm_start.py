@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from evnas.errors import SpecError
+from evnas.phases.work import Event, Work
 from evnas.record import Record
 from evnas.search.evaluate import Evaluator
-from evnas.search.session import run_search_sweep
+from evnas.search.runner import run_sweep
 from evnas.search.strategies.warm import warm_candidates
-from evnas.search.work import Event, Work
 from evnas.space.catalog import entry
 from evnas.space.search_spec import SpaceSpec, WarmStart
 from evnas.space.space import SearchSpace
@@ -63,7 +63,7 @@ def searched(results: Path, search: dict[str, Any]) -> list[Record]:
     def engine_for(spec: EngineSpec) -> Here:
         return Here()
 
-    folder = run_search_sweep(
+    folder = run_sweep(
         sweep_of(search), results=results, fresh=False, began=time.monotonic(),
         engine_for=engine_for,
     )  # fmt: skip

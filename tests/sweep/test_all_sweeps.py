@@ -15,14 +15,14 @@ import yaml
 from PIL import Image
 from torch import nn
 
+from evnas.measure.models import model_for
 from evnas.measure.target import MODES
+from evnas.phases.work import Event, Work
 from evnas.report.ablation import Ablation
 from evnas.report.outcome import table_of
 from evnas.report.tables import as_csv, as_markdown
 from evnas.search import evaluate, plan, runner
 from evnas.search.evaluate import Evaluator
-from evnas.search.models import model_for
-from evnas.search.work import Event, Work
 from evnas.space.arch import ArchSpec
 from evnas.space.paths import assign
 from evnas.space.published import published_table

@@ -6,7 +6,7 @@ import pytest
 
 from evnas.errors import SpecError
 from evnas.search import plan
-from evnas.search.session import prepare
+from evnas.search.prepare import prepared
 from evnas.sweep import load_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -46,7 +46,7 @@ def test_halving_keeps_its_rungs():
     quick = load_sweep(SWEEPS / "search_gpu.yaml", quick=True, overrides=sets)
     assert quick.spec.proxy is not None
     assert quick.spec.proxy.epochs == 9
-    prepare(quick)  # refuses rungs that are not whole epochs
+    prepared(quick)  # refuses rungs that are not whole epochs
 
 
 HEAD = "name: x\nbase: efficientvim_m1\nrows: {A: {}}\nproxy: {}\n"

@@ -1,19 +1,22 @@
-"""`random`, `grid` and `ablation`: strategies that look at what was proposed, not at results."""
+"""`random` and `grid`: strategies that look at what was proposed, not at results."""
 
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from evnas.search.history import History
-from evnas.search.propose import Proposal, generator
+from evnas.search.propose import Proposal, Strategy, generator
+from evnas.search.strategies.first import after
 from evnas.space.arch import ArchSpec
 from evnas.space.space import Point, SearchSpace
+from evnas.space.strategy_spec import StrategySpec
 
 MOST_TRIES = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Random:
+class Random(Strategy):
     """Every branch as likely, valid, never twice."""
 
     space: SearchSpace
@@ -45,7 +48,7 @@ def fresh_sample(space: SearchSpace, taken: set[str], rng: random.Random) -> Arc
 
 
 @dataclass(slots=True)
-class Grid:
+class Grid(Strategy):
     """Every architecture of the space in its order."""
 
     space: SearchSpace
@@ -63,49 +66,25 @@ class Grid:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Ablation:
-    """A list of architectures, in its order."""
+class RandomSpec(StrategySpec):
+    """Every branch as likely, valid, never twice."""
 
-    rows: Sequence[tuple[str, ArchSpec]]
-    """Origin and architecture."""
-    seeds: tuple[int, ...] = (0,)
+    kind: Literal["random"] = "random"
 
-    def propose(self, history: History, n: int) -> list[Proposal]:
-        """The next `n` that were not proposed; of equal ones the first."""
-        found: dict[str, Proposal] = {}
-        for origin, arch in self.rows:
-            if len(found) < n and arch.digest not in history.digests:
-                found.setdefault(arch.digest, Proposal(arch=arch, origin=origin, seeds=self.seeds))
-        return list(found.values())
+    def strategy(
+        self, space: SearchSpace, *, warm: Sequence[tuple[str, ArchSpec]], full_budget: float
+    ) -> Strategy:
+        """Warm starts, then draws."""
+        return after(warm, Random(space, self.seed))
 
 
-def one_at_a_time(space: SearchSpace, base: ArchSpec) -> list[tuple[str, ArchSpec]]:
-    """The base, then each of its axes moved alone to each other value.
+class GridSpec(StrategySpec):
+    """Every architecture of the space in its order."""
 
-    A branch just entered takes the values that the one left behind had, else the first ones.
-    Conditions drop what they forbid. Raises ValueError when the space does not hold the base.
-    """
-    point = space.encode(base)
-    if isinstance(point, str):
-        raise ValueError(point)
-    rows = [("base", base)]
-    for axis in list(space.active(point)):
-        for value in axis.domain.values:
-            if value != point[axis.key]:
-                moved = _settled(space, {**point, axis.key: value})
-                found = space.check(moved)
-                if isinstance(found, ArchSpec) and space.is_ordered(moved):
-                    rows.append((f"{axis.key} = {value}", found))
-    return rows
+    kind: Literal["grid"] = "grid"
 
-
-def _settled(space: SearchSpace, point: Point) -> Point:
-    there = {place: value for key, value in point.items() for place in space.by_key[key].places}
-    whole: Point = {}
-    for axis in space.active(whole):
-        value = point.get(axis.key, there.get(axis.places[0]))
-        whole[axis.key] = (
-            value if value is not None and value in axis.domain else (axis.domain.values[0])
-        )
-    return whole
+    def strategy(
+        self, space: SearchSpace, *, warm: Sequence[tuple[str, ArchSpec]], full_budget: float
+    ) -> Strategy:
+        """Warm starts, then the walk."""
+        return after(warm, Grid(space))

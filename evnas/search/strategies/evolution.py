@@ -9,20 +9,24 @@ et al. 2006), after the most promising have bred a few generations in the model 
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
 from evnas.pareto import Points, crowding, ranks
 from evnas.search.history import History
-from evnas.search.propose import Proposal, generator
+from evnas.search.propose import Proposal, Strategy, generator
 from evnas.search.strategies.drawing import fresh_sample
 from evnas.search.strategies.features import Features
+from evnas.search.strategies.first import after
 from evnas.search.strategies.promise import Promise
 from evnas.search.strategies.surrogate import MOST, Array, Surrogate, fit
+from evnas.search.strategies.warm import seeds
 from evnas.search.trial import Trial
 from evnas.space.arch import ArchSpec
 from evnas.space.space import Point, SearchSpace
+from evnas.space.strategy_spec import StrategySpec
 from evnas.space.vary import crossover, mutate
 
 NEWCOMERS = 0.05
@@ -32,8 +36,41 @@ GENERATIONS = 4
 BREEDERS = 8
 
 
+class BreedingSpec(StrategySpec):
+    """Knobs of all that breed."""
+
+    population: int = Field(default=40, ge=4)
+    """Parents that are kept."""
+    startup: int | None = Field(default=None, ge=2)
+    """Complete trials before a model is asked; 12 unless given."""
+    screen: int = Field(default=64, ge=1)
+    """Children that are made for each that is proposed; 1 leaves the screening out."""
+
+    def breeder(self, space: SearchSpace) -> "Evolution":
+        """What makes children."""
+        return Evolution(
+            space=space,
+            seed=self.seed,
+            population=self.population,
+            startup=self.startup or 12,
+            screen=self.screen,
+        )
+
+
+class EvolutionSpec(BreedingSpec):
+    """Mutation, crossover and repair, screened by a model of the trials so far."""
+
+    kind: Literal["evolution"] = "evolution"
+
+    def strategy(
+        self, space: SearchSpace, *, warm: Sequence[tuple[str, ArchSpec]], full_budget: float
+    ) -> Strategy:
+        """Warm starts and the catalogue's members of the space, then children."""
+        return after([*warm, *seeds(space)], self.breeder(space))
+
+
 @dataclass(slots=True, kw_only=True)
-class Evolution:
+class Evolution(Strategy):
     """See the module. `_known` holds what follows from a trial alone: point and features."""
 
     space: SearchSpace
@@ -63,7 +100,7 @@ class Evolution:
                 proposal = None if arch is None else Proposal(arch=arch, origin="random")
             if proposal is None:
                 break
-            taken.add(proposal.arch.digest)
+            taken.add(proposal.digest)
             found.append(proposal)
         return found
 

@@ -7,25 +7,70 @@ what a model of the accuracies so far says to be dominated, never trains.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
+from pydantic import Field, field_validator
 
+from evnas.errors import SpecError
 from evnas.pareto import Points
 from evnas.search.history import History
 from evnas.search.objectives import phase_of
-from evnas.search.propose import Proposal, generator
+from evnas.search.propose import Proposal, Strategy, generator
 from evnas.search.strategies.drawing import fresh_sample
-from evnas.search.strategies.evolution import Evolution, best_first
+from evnas.search.strategies.evolution import BreedingSpec, Evolution, best_first
+from evnas.search.strategies.first import after
 from evnas.search.strategies.surrogate import MOST, Array, Surrogate, fit
+from evnas.search.strategies.warm import seeds
 from evnas.search.trial import Trial
 from evnas.space.arch import ArchSpec
+from evnas.space.space import SearchSpace
 
 WINDOW = 400
 """The newest trials, among which a rung is sorted: older ones had their chance."""
 
 
+class HalvingSpec(BreedingSpec):
+    """Successive halving over trainings of growing length."""
+
+    kind: Literal["mo_asha"] = "mo_asha"
+    eta: int = Field(default=3, ge=2)
+    """One in `eta` is promoted."""
+    rungs: tuple[float, ...] = ()
+    """Image presentations of each rung, ascending; () derives them from the proxy."""
+
+    needs_training = True
+
+    @field_validator("rungs")
+    @classmethod
+    def _ascending(cls, rungs: tuple[float, ...]) -> tuple[float, ...]:
+        if any(r <= 0 for r in rungs) or list(rungs) != sorted(set(rungs)):
+            raise ValueError(f"rungs must be ascending and over 0, got {list(rungs)}")
+        return rungs
+
+    def rungs_of(self, full_budget: float) -> tuple[float, ...]:
+        """As given, else the whole proxy and what promoting one in `eta` leaves of it, twice."""
+        if not self.rungs:
+            return (full_budget / self.eta**2, full_budget / self.eta, full_budget)
+        if full_budget and self.rungs[-1] != full_budget:
+            raise SpecError(
+                f"the last rung must be the whole proxy, {full_budget:g} presentations, "
+                f"got {self.rungs[-1]:g}",
+                "strategy.rungs",
+            )
+        return self.rungs
+
+    def strategy(
+        self, space: SearchSpace, *, warm: Sequence[tuple[str, ArchSpec]], full_budget: float
+    ) -> Strategy:
+        """Warm starts and the catalogue's members begin untrained, as all do."""
+        rungs = self.rungs_of(full_budget)
+        halving = Halving(breeder=self.breeder(space), rungs=rungs, eta=self.eta)
+        return after([*warm, *seeds(space)], halving, budget=0.0)
+
+
 @dataclass(slots=True, kw_only=True)
-class Halving:
+class Halving(Strategy):
     """Rung 0 is speed; rung k trains for `rungs[k - 1]` image presentations."""
 
     breeder: Evolution
@@ -44,7 +89,7 @@ class Halving:
                 aims[up.label] = up.budget or 0.0
                 found.append(up)
                 continue
-            new = self._newcomer(history, fresh, model=model, taken={p.arch.digest for p in found})
+            new = self._newcomer(history, fresh, model=model, taken={p.digest for p in found})
             if new is None:
                 break
             fresh += 1

@@ -10,18 +10,17 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 
 from evnas.search.history import History
-from evnas.search.propose import Proposal, generator
+from evnas.search.propose import Proposal, Strategy, generator
 from evnas.search.strategies.drawing import fresh_sample
 from evnas.search.strategies.optuna_study import Distributions, frozen_trial, new_study, told_of
 from evnas.space.space import Point, SearchSpace
 from evnas.space.vary import repair
 
-Sampler = Literal["tpe", "nsga2", "nsga3", "gp"]
 GENETIC = {"nsga2": "NSGAIISampler", "nsga3": "NSGAIIISampler"}
 MOST_ASKS = 8
 MOST_TOLD = 320
@@ -31,12 +30,13 @@ BLOCK = 64
 
 
 @dataclass(slots=True, kw_only=True)
-class OptunaAsk:
+class OptunaAsk(Strategy):
     """See the module."""
 
     space: SearchSpace
     seed: int
-    sampler: Sampler
+    sampler: str
+    """`tpe`, `nsga2`, `nsga3` or `gp`."""
     population: int = 40
     startup: int = 24
     _study: optuna.Study | None = field(default=None, repr=False)
@@ -75,7 +75,7 @@ class OptunaAsk:
                 proposal = Proposal(
                     arch=fallback, origin=f"random ({self.sampler} repeats itself)"
                 )
-            taken.add(proposal.arch.digest)
+            taken.add(proposal.digest)
             found.append(proposal)
         return found
 

@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from evnas.pareto import ranks
 from evnas.record import Record
 from evnas.search.history import History
 from evnas.search.objectives import resolved_objectives
-from evnas.search.propose import Promotes, Proposal, Strategy
 from evnas.space.arch import ArchSpec
 from evnas.space.catalog import catalog
 from evnas.space.paths import edit
@@ -22,30 +20,6 @@ from evnas.space.space import SearchSpace
 from evnas.store import Store
 
 Origins = list[tuple[str, ArchSpec]]
-
-
-@dataclass(frozen=True, slots=True)
-class After:
-    """`first` candidates, in order, then what `strategy` proposes."""
-
-    first: Sequence[tuple[str, ArchSpec]]
-    strategy: Strategy
-    budget: float | None = None
-
-    def propose(self, history: History, n: int) -> list[Proposal]:
-        """Those of `first` that are new, before anything else."""
-        found: dict[str, Proposal] = {}
-        for origin, arch in self.first:
-            if len(found) < n and arch.digest not in history.digests:
-                new = Proposal(arch=arch, origin=origin, budget=self.budget)
-                found.setdefault(arch.digest, new)
-        if found:
-            return list(found.values())
-        return self.strategy.propose(history, n)
-
-    def promote(self, history: History) -> Proposal | None:
-        """What the strategy promotes, where it does."""
-        return self.strategy.promote(history) if isinstance(self.strategy, Promotes) else None
 
 
 def warm_candidates(starts: Sequence[WarmStart], space: SearchSpace) -> Origins:

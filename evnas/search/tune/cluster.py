@@ -6,9 +6,9 @@ from typing import Any
 
 import ray
 
+from evnas.phases.work import Work
 from evnas.search.tune.desk import Job
 from evnas.search.tune.trainable import Evaluate, Parcel
-from evnas.search.work import Work
 
 NAMES = {"cpu": "CPU", "gpu": "GPU"}
 """Ray's names of what a sweep calls otherwise."""
@@ -66,5 +66,4 @@ def _held_to(target: str) -> str:
 
 
 def _wants_gpu(work: Work) -> bool:
-    device = (work.speed or work.proxy or {}).get("device", "cpu")
-    return str(device) != "cpu"
+    return work.task.device != "cpu"

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from evnas.phases.work import Event, Finished, Progress, Work
 from evnas.record import Status
-from evnas.search.work import Event, Finished, Progress, Work
 
 
 class Closed(Exception):

@@ -16,11 +16,11 @@ import ray
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 
 from evnas.errors import SpecError
+from evnas.phases.work import Event, Work
 from evnas.search.tune.cluster import NAMES, Packer, join, nodes, room
 from evnas.search.tune.control import RETRIES, Jobs, Keeper, Listener, WorkSearcher
 from evnas.search.tune.desk import Closed, Desk
 from evnas.search.tune.trainable import Evaluate, WorkTrainable
-from evnas.search.work import Event, Work
 
 SETTINGS = {
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",  # of trials whose worker is lost: they are records

@@ -10,7 +10,7 @@ from typing import Any
 import ray
 from ray.tune import PlacementGroupFactory, Trainable
 
-from evnas.search.work import Finished, Work
+from evnas.phases.work import Finished, Work
 
 Evaluate = Callable[[Work], Finished]
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evnas.record import Phase, Record, Status
+from evnas.phases.base import Task
+from evnas.record import Record, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,33 +16,17 @@ class Work:
     digest: str
     arch: Mapping[str, Any]
     """`ArchSpec.to_dict()`, or `{"timm": NAME}`."""
-    phase: Phase
+    phase: str
+    task: Task = Task()  # noqa: RUF009, frozen and without a field
+    """What the phase has to know beside the candidate."""
     seed: int = 0
     budget: float = 0.0
     target: str = ""
     """Its id."""
     origin: str = "row"
-    resolution: int = 224
-    """Side of the images that are counted or timed."""
-    convention: str | None = None
-    """`count`: the paper's way of counting beside the exact one."""
-    target_index: int = 0
-    """`speed`: which of the sweep's targets this is; rows may change its resolution and batch."""
-    speed: Mapping[str, Any] | None = None
-    """`speed`: the settled target's fields, and `budget_s`."""
-    reference: Mapping[str, Any] | None = None
-    """`speed`: the architecture timed in alternation; None times the candidate alone."""
-    proxy: Mapping[str, Any] | None = None
-    """`proxy` and `score`: `ProxySpec` as plain data."""
-    scores: tuple[str, ...] = ()
-    """`score`: which of `evnas.proxy.scores`, of the model that `proxy` says."""
-    until_epoch: int | None = None
-    """`proxy`: break off after so many epochs of the schedule, a rung; None runs it all."""
-    checkpoint: str = ""
-    """`proxy`: the file that a next rung goes on from; "" keeps none."""
 
     @property
-    def key(self) -> tuple[str, str, Phase, int, float, str]:
+    def key(self) -> tuple[str, str, str, int, float, str]:
         """`Record.key` of the record that this work leaves."""
         return (self.label, self.digest, self.phase, self.seed, self.budget, self.target)
 
@@ -56,8 +41,9 @@ class Work:
     ) -> Record:
         """The record of this work; `found` holds `values`, `measurements`, `curve`, `details`."""
         found = dict(found or {})
-        if self.phase == "speed":
-            found["details"] = {**found.get("details", {}), "target_index": self.target_index}
+        noted = self.task.noted()
+        if noted:
+            found["details"] = {**found.get("details", {}), **noted}
         return Record(
             label=self.label,
             digest=self.digest,

@@ -1,0 +1,182 @@
+"""What a phase of an evaluation is, and what it is handed: plain data, nothing live, no torch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from evnas.record import Record, Status
+from evnas.space.candidate import Candidate
+
+if TYPE_CHECKING:
+    from evnas.phases.work import Work
+
+OnProgress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One figure that a phase finds."""
+
+    name: str
+    """With its unit in it, as records, objectives and constraints spell it."""
+    heading: str
+    """As tables and the page have it."""
+    unit: str = ""
+    goal: Literal["max", "min", ""] = ""
+    """Which way is better, where one is."""
+    source: str = ""
+    """The value of the record that it is made from; "" is its own name."""
+    factor: float = 1.0
+    """What that value is multiplied by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What one phase has to know beside the candidate; frozen, and of plain data."""
+
+    @property
+    def device(self) -> str:
+        """What it runs on; the CPU, unless a task says otherwise."""
+        return "cpu"
+
+    def noted(self) -> dict[str, Any]:
+        """What every record of the task notes among its details, however it ended."""
+        return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Need:
+    """One piece of work of a phase that a candidate needs."""
+
+    seed: int = 0
+    budget: float = 0.0
+    """Image presentations of a training; 0 of all else."""
+    target: str = ""
+    """The id of a speed's target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """How far a candidate is to be evaluated."""
+
+    seeds: tuple[int, ...] = (0,)
+    budget: float = 0.0
+    """Image presentations of each training; 0 trains nothing."""
+
+
+class Setting(Protocol):
+    """A sweep with its targets settled on this machine, as far as phases ask for it."""
+
+    @property
+    def convention(self) -> str | None:
+        """The paper's way of counting beside the exact one."""
+
+    @property
+    def proxy(self) -> Mapping[str, Any] | None:
+        """`ProxySpec` as plain data."""
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Training-free scores that are wanted."""
+
+    def counted_at(self, candidate: Candidate) -> int:
+        """The side of the images that a candidate is counted for."""
+
+    def targets_of(self, candidate: Candidate) -> Mapping[str, "TimedOn"]:
+        """Id -> target of all that a candidate is timed on."""
+
+    def alternates_with(self, candidate: Candidate) -> Mapping[str, Any] | None:
+        """The architecture timed in alternation with it; None for the reference itself."""
+
+    def rung(self, candidate: Candidate, need: Need) -> tuple[int | None, str]:
+        """Where a training breaks off (None: at its end), and the checkpoint that it keeps."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimedOn:
+    """A target settled for one candidate."""
+
+    fields: Mapping[str, Any]
+    """Of `evnas.measure.target.Target`."""
+    index: int
+    """Which of the sweep's targets it is."""
+    budget_s: float
+    resolution: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a phase that came to an end found."""
+
+    status: Status = "complete"
+    error: str = ""
+    values: Mapping[str, float] = field(default_factory=dict)
+    rest: Mapping[str, Any] = field(default_factory=dict)
+    """`measurements`, `curve` and `details` of the record."""
+    busy_s: float = 0.0
+    """Seconds that measured or trained."""
+
+
+@dataclass(slots=True)
+class Workshop:
+    """What a process keeps between two pieces of work: data on a device, the reference's model."""
+
+    _kept: dict[str, tuple[str, Any]] = field(default_factory=dict)
+
+    def kept(self, slot: str, key: str, make: Callable[[], Any]) -> Any:
+        """What `slot` holds for `key`; made anew where it holds another, which goes first."""
+        if self._kept.get(slot, ("", None))[0] != key:
+            self._kept.pop(slot, None)
+            self._kept[slot] = (key, make())
+        return self._kept[slot][1]
+
+    def drop(self, slot: str) -> None:
+        """Free what a slot holds."""
+        self._kept.pop(slot, None)
+
+
+class Phase(ABC):
+    """One kind of evaluation: its tasks, its quantities, its words and what it costs.
+
+    The order of phases is that of `evnas.phases.PHASES`: cheapest first, since what breaks a
+    constraint in one is spared the next.
+    """
+
+    name: ClassVar[str]
+    quantities: ClassVar[tuple[Quantity, ...]]
+    guess_s: ClassVar[float]
+    """Seconds of one that nobody has seen yet."""
+    needs: ClassVar[str] = ""
+    """What a sweep must have for it, as its key: `targets` or `proxy`; "" needs nothing."""
+    by_digest: ClassVar[bool] = False
+    """Whether rows of one architecture share it, whatever their resolution and batch."""
+
+    @abstractmethod
+    def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:
+        """What a candidate needs of this phase, in order."""
+
+    @abstractmethod
+    def task(self, setting: Setting, candidate: Candidate, need: Need) -> Task:
+        """The task of one need."""
+
+    @abstractmethod
+    def evaluate(self, work: "Work", workshop: Workshop, on_progress: OnProgress) -> Found:
+        """Do the work. What it raises is recorded by the caller."""
+
+    @abstractmethod
+    def words(self, record: Record) -> str:
+        """A complete record's figures in a few words."""
+
+    def again(self, timed: Sequence[str], seed: int, budget: float) -> Iterator[Need]:
+        """What is repeated with a further seed when a front is confirmed; by default nothing.
+
+        Args:
+            timed: ids of the targets that the candidate was timed on.
+            budget: image presentations of a whole training; 0 where nothing is trained.
+        """
+        return iter(())
+
+    def lacking(self, metric: str) -> str:
+        """What a sweep is told that wants `metric` and has not what `needs` names."""
+        return f"{metric} needs {self.needs}"

@@ -1,0 +1,164 @@
+"""`proxy`: a short training on real images, the same for every candidate."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evnas.phases.base import (
+    Found,
+    Goal,
+    Need,
+    OnProgress,
+    Phase,
+    Quantity,
+    Setting,
+    Task,
+    Workshop,
+)
+from evnas.phases.work import Work
+from evnas.record import Record
+from evnas.space.candidate import Candidate
+
+BUDGET_FIELDS = (
+    *("epochs", "images_per_epoch", "resolution", "batch_size", "lr", "precision"),
+    *("points_per_epoch", "curve_images", "held_out_images"),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyTask(Task):
+    """Train a model, or go on with its training."""
+
+    proxy: Mapping[str, Any]
+    """`ProxySpec` as plain data."""
+    until_epoch: int | None = None
+    """Break off after so many epochs of the schedule, a rung; None runs it all."""
+    checkpoint: str = ""
+    """The file that a next rung goes on from; "" keeps none."""
+
+    @property
+    def device(self) -> str:
+        """The proxy's."""
+        return str(self.proxy["device"])
+
+
+class Proxy(Phase):
+    """Held-out top-1 and training loss after a short training, with its curve."""
+
+    name = "proxy"
+    guess_s = 60.0
+    needs = "proxy"
+    by_digest = True
+    quantities = (
+        Quantity("top1_percent", "top-1", "%", "max"),
+        Quantity("loss", "training loss", "", "min"),
+    )
+
+    def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:
+        """Once a seed, where anything is to be trained."""
+        for seed in goal.seeds if goal.budget else ():
+            yield Need(seed=seed, budget=goal.budget)
+
+    def task(self, setting: Setting, candidate: Candidate, need: Need) -> ProxyTask:
+        """Whole, or to the rung that the need's budget is."""
+        assert setting.proxy is not None
+        until_epoch, checkpoint = setting.rung(candidate, need)
+        return ProxyTask(proxy=setting.proxy, until_epoch=until_epoch, checkpoint=checkpoint)
+
+    def evaluate(self, work: Work, workshop: Workshop, on_progress: OnProgress) -> Found:
+        """`top1_percent`, `loss` and the curve; a loss that is not finite ends as `diverged`."""
+        from evnas.measure.lane import lane_for
+        from evnas.phases.speed import REFERENCE
+        from evnas.proxy import budget as budgets
+        from evnas.proxy.hooks import Hooks
+        from evnas.proxy.training import train
+
+        task = work.task
+        assert isinstance(task, ProxyTask)
+        workshop.drop(REFERENCE)  # the training has better use for its memory
+        device = device_of(task.proxy)
+        data = loaded(task.proxy, device, workshop)
+        model = _model(work, task.proxy, classes=len(data.classes))
+        proxy = task.proxy
+        budget = budgets.ProxyBudget(**{n: proxy[n] for n in BUDGET_FIELDS if n in proxy})
+
+        def tell(at: budgets.Progress) -> None:
+            rate = f"{at.throughput_img_s:.0f} img/s"
+            on_progress(at.step / at.total, f"loss {at.loss:.2f}, {rate}")
+
+        start = time.perf_counter()
+        result = train(
+            model,
+            data,
+            budget,
+            seed=work.seed,
+            until_epoch=task.until_epoch,
+            checkpoint=Path(task.checkpoint) if task.checkpoint else None,
+            hooks=Hooks(lane=lane_for(device).working, on_progress=tell),
+        )
+        here_s = time.perf_counter() - start  # the result's own counts earlier rungs too
+        details = {
+            **result.details,
+            "correct_hex": result.correct_hex,
+            "proxy_params": sum(p.numel() for p in model.parameters()),
+            "classes": len(data.classes),
+        }
+        return Found(
+            status=result.status,
+            error=result.error,
+            values=result.values() | _last_loss(result),
+            rest={"curve": tuple(p.to_dict() for p in result.curve), "details": details},
+            busy_s=min(result.seconds, here_s),
+        )
+
+    def words(self, record: Record) -> str:
+        """Top-1 alone."""
+        return f"top-1 {record.values['top1_percent']:.1f} %"
+
+    def again(self, timed: Sequence[str], seed: int, budget: float) -> Iterator[Need]:
+        """A whole training."""
+        if budget:
+            yield Need(seed=seed, budget=budget)
+
+    def lacking(self, metric: str) -> str:
+        """A proxy, which is `{}` at its shortest."""
+        return f"{metric!r} needs a training; say proxy: {{}}"
+
+
+def device_of(proxy: Mapping[str, Any]) -> str:
+    """The device that a proxy trains on, with `auto` settled."""
+    from evnas.measure.target import Target
+
+    return Target(device=proxy["device"]).resolved().device
+
+
+def loaded(proxy: Mapping[str, Any], device: str, workshop: Workshop) -> Any:
+    """The proxy's images on a device; those of every data set are kept."""
+    from evnas.proxy.data import load_data
+
+    name = f"{proxy['data']} {proxy['resolution']} {device}"
+    return workshop.kept(
+        f"data {name}",
+        name,
+        lambda: load_data(proxy["data"], resolution=proxy["resolution"], device=device),
+    )
+
+
+def _model(work: Work, proxy: Mapping[str, Any], *, classes: int) -> Any:
+    from evnas.measure.models import proxy_model
+    from evnas.proxy.seeding import seeded
+
+    with seeded(work.seed, "init"):
+        return proxy_model(work.arch, proxy, classes=classes)
+
+
+def _last_loss(result: Any) -> dict[str, float]:
+    """The mean training loss behind the curve's last point."""
+    if not result.curve or result.status == "diverged":
+        return {}
+    return {"loss": result.curve[-1].loss}
+
+
+PROXY = Proxy()

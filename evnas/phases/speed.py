@@ -1,0 +1,149 @@
+"""`speed`: samples of one target, in alternation with the reference."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from evnas.phases.base import (
+    Found,
+    Goal,
+    Need,
+    OnProgress,
+    Phase,
+    Quantity,
+    Setting,
+    Task,
+    Workshop,
+)
+from evnas.phases.work import Work
+from evnas.record import Record
+from evnas.space.candidate import Candidate
+
+REFERENCE = "reference model"
+"""The workshop's slot for the prepared reference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpeedTask(Task):
+    """Time a model on one target."""
+
+    target: Mapping[str, Any]
+    """Fields of `evnas.measure.target.Target`, settled."""
+    budget_s: float
+    """Wall time of warm-up and rounds."""
+    resolution: int = 224
+    """Side of the images that are timed."""
+    target_index: int = 0
+    """Which of the sweep's targets it is; rows may change its resolution and batch."""
+    reference: Mapping[str, Any] | None = None
+    """The architecture timed in alternation; None times the candidate alone."""
+
+    @property
+    def device(self) -> str:
+        """The target's."""
+        return str(self.target["device"])
+
+    def noted(self) -> dict[str, Any]:
+        """The target's place in the sweep."""
+        return {"target_index": self.target_index}
+
+
+class Speed(Phase):
+    """Latency and throughput, with their samples, and peak memory."""
+
+    name = "speed"
+    guess_s = 10.0
+    needs = "targets"
+    quantities = (
+        Quantity("throughput_img_s", "throughput", "images/s", "max"),
+        Quantity("latency_ms", "latency", "ms", "min"),
+        Quantity("peak_mib", "peak memory", "MiB", "min"),
+        Quantity("throughput_ratio", "throughput over the reference's", "", "max"),
+    )
+
+    def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:
+        """Once a target."""
+        for target in setting.targets_of(candidate):
+            yield Need(target=target)
+
+    def task(self, setting: Setting, candidate: Candidate, need: Need) -> SpeedTask:
+        """In alternation with the reference, unless it is the reference."""
+        on = setting.targets_of(candidate)[need.target]
+        return SpeedTask(
+            target=on.fields,
+            budget_s=on.budget_s,
+            resolution=on.resolution,
+            target_index=on.index,
+            reference=setting.alternates_with(candidate),
+        )
+
+    def evaluate(self, work: Work, workshop: Workshop, on_progress: OnProgress) -> Found:
+        """Medians as values, raw samples as measurements, conditions among the details."""
+        from evnas.measure.machine import machine_here
+        from evnas.measure.protocol import Protocol
+        from evnas.measure.speed import measure_speed, prepare
+        from evnas.measure.target import Target
+
+        task = work.task
+        assert isinstance(task, SpeedTask)
+        target = Target(**task.target)
+        start = time.perf_counter()
+        subject = prepare(_model_on(work.arch, target), target)
+        base = None
+        if task.reference is not None:
+            reference = task.reference
+            name = f"{target.id} {sorted(reference.items())}"
+            base = workshop.kept(
+                REFERENCE, name, lambda: prepare(_model_on(reference, target), target)
+            )
+        speed = measure_speed(subject, base, protocol=Protocol(budget_s=task.budget_s))
+        split = {} if speed.breakdown is None else {"breakdown": asdict(speed.breakdown)}
+        peak = {} if speed.peak_mib is None else {"peak_mib": speed.peak_mib}
+        medians = {n: speed.measurements[n].median for n in ("throughput_img_s", "latency_ms")}
+        processor = machine_here(target.device).processor
+        details = {
+            "conditions": {**speed.conditions, "processor": processor},
+            "resolution": task.resolution,
+            "implementations": dict(speed.implementations),
+            **split,
+        }
+        return Found(
+            values=medians | peak,
+            rest={"measurements": speed.measurements, "details": details},
+            busy_s=time.perf_counter() - start,
+        )
+
+    def words(self, record: Record) -> str:
+        """Images a second, and what that is of the reference's."""
+        ratio = record.measurements.get("throughput_ratio")
+        share = f"{ratio.median:.3f}" if ratio else "1"
+        return f"{record.values['throughput_img_s']:.1f} images/s, {share} of the reference"
+
+    def again(self, timed: Sequence[str], seed: int, budget: float) -> Iterator[Need]:
+        """Every target once more."""
+        for target in timed:
+            yield Need(seed=seed, target=target)
+
+    def lacking(self, metric: str) -> str:
+        """A target, which is `{}` at its shortest."""
+        name = metric.partition("@")[0]
+        return f"{name} needs a target, and targets is empty; say targets: [{{}}]"
+
+
+def _model_on(arch: Mapping[str, Any], target: Any) -> Any:
+    """The published form, or its deployed form, with parameters that a fixed seed draws."""
+    from evnas.measure.models import model_for
+    from evnas.proxy.seeding import seeded
+
+    impl: Any = "reference" if target.runtime == "onnx" else "auto"
+    with seeded(0, "speed"):
+        model = model_for(arch, resolution=target.resolution, impl=impl).eval()
+    if target.form == "plain":
+        return model
+    from evnas.blocks.deploy import deploy  # only this form needs it
+
+    return deploy(model)
+
+
+SPEED = Speed()

@@ -1,0 +1,341 @@
+"""The one loop: what is next, given what was found; run it, store it, until nothing is left.
+
+Rows of an ablation, candidates of a search and seeds of a confirmation come through here. What
+is next follows from the history alone, so whatever was killed goes on where it was.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from evnas.errors import SpecError
+from evnas.phases.base import Goal, Need, Setting
+from evnas.phases.work import Event, Finished, Work
+from evnas.record import Record
+from evnas.search.budget import Meter
+from evnas.search.engine import Engine
+from evnas.search.history import History
+from evnas.search.propose import Proposal, Strategy
+from evnas.search.setting import needs_of
+from evnas.search.trial import Trial
+from evnas.space.candidate import Candidate
+from evnas.space.expressions import Expression
+from evnas.space.search_spec import BudgetSpec
+from evnas.store import Store
+from evnas.tables import PHASES
+
+TICK_S = 0.25
+HOPELESS = 200
+"""So many candidates in a row that break a constraint, none ever having met them all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """One phase of one candidate that is to be done."""
+
+    candidate: Candidate
+    phase: str
+    need: Need = Need()  # noqa: RUF009, frozen
+    origin: str = ""
+
+    @property
+    def label(self) -> str:
+        """The candidate's."""
+        return self.candidate.label
+
+
+class MakeWork(Protocol):
+    """Turns what is asked into work for an engine."""
+
+    def __call__(self, ask: Ask) -> Work:
+        """Work whose key is that of `ask`."""
+        ...
+
+
+class Agenda(Protocol):
+    """Says what is next, and hears what was found."""
+
+    @property
+    def under_way(self) -> int:
+        """Pieces of work that were asked for and have not come back."""
+
+    @property
+    def over(self) -> str:
+        """Why there is nothing more, once nothing is under way."""
+
+    def next(self, free: int, wall_s: float) -> list[Ask]:
+        """Up to `free` phases to start now."""
+
+    def take(self, record: Record) -> Record:
+        """Learn from a record, and give back what is to be stored."""
+
+
+@dataclass(slots=True)
+class _UnderWay:
+    """A candidate and what it is to reach."""
+
+    candidate: Candidate
+    origin: str
+    goal: Goal
+
+
+@dataclass(slots=True, kw_only=True)
+class Schedule:
+    """What is next, given what was found. Holds no state that the store does not give back."""
+
+    history: History
+    strategy: Strategy
+    setting: Setting
+    constraints: Sequence[Expression] = ()
+    budget: BudgetSpec | None = None
+    """When a search ends; a list of rows ends with its last."""
+    first_budget: float = 0.0
+    """Presentations a new candidate trains for: the whole proxy, or 0 where rungs come first."""
+    seeds: tuple[int, ...] = (0,)
+    over: str = ""
+    """Why it has ended; "" while it goes on."""
+    goals: dict[str, _UnderWay] = field(default_factory=dict)
+    running: dict[str, Ask] = field(default_factory=dict)
+    _meter: Meter = field(init=False)
+    _in_vain: int = 0
+
+    def __post_init__(self) -> None:
+        self._meter = Meter(self.budget)
+
+    @property
+    def under_way(self) -> int:
+        """Pieces of work that were asked for and have not come back."""
+        return len(self.running)
+
+    def resume(self) -> None:
+        """Go on with trials whose phases a kill cut short."""
+        for trial in () if self.strategy.by_phase else self.history.trials.values():
+            if trial.ended is None:
+                again = self.strategy.resumed(trial, seeds=self.seeds, budget=self.first_budget)
+                self._aim(again)
+
+    def next(self, free: int, wall_s: float) -> list[Ask]:
+        """Up to `free` phases to start now."""
+        if self.strategy.by_phase:
+            return self._next_by_phase(free)
+        found: list[Ask] = []
+        for label in sorted(self.goals, key=int):
+            if len(found) < free and label not in self.running:
+                found += self._start(label)
+        while len(found) < free and not self.over:
+            self.over = self._meter.spent(self.history, wall_s)
+            full = self._meter.full(self.history)
+            proposal = None if self.over else self._proposal(new=not full)
+            if proposal is not None:
+                found += self._begin(proposal)
+            elif self.running or found:  # what is under way may give it something to say
+                break
+            elif not (self.over or full) and self.all_in_vain():
+                raise self.hopeless()
+            else:
+                self.over = self.over or full or "the strategy has nothing more to propose"
+        return found
+
+    def outlook(self) -> dict[str, tuple[int, int]]:
+        """Phase -> (pieces of work in all, done), of the rows of an ablation."""
+        found: dict[str, tuple[int, int]] = {}
+        counted: set[object] = set()
+        for at in self.goals.values():
+            for phase, need in needs_of(self.setting, at.candidate, at.goal):
+                key = self._key(at.candidate, phase, need)
+                if key not in counted:
+                    counted.add(key)
+                    total, done = found.get(phase, (0, 0))
+                    found[phase] = total + 1, done + self._is_done(at.candidate, phase, need)
+        return found
+
+    def aim_at_all(self) -> None:
+        """Take in every row that there is."""
+        for proposal in self.strategy.propose(self.history, len(self.goals) + 1_000_000):
+            if proposal.candidate("").label not in self.goals:
+                self._aim(proposal)
+
+    def _next_by_phase(self, free: int) -> list[Ask]:
+        """The rows' work of the earliest phase that is not through, in the rows' order."""
+        self.aim_at_all()
+        waiting: list[tuple[int, int, int, Ask]] = []
+        order = list(PHASES)
+        phases_under_way = [order.index(ask.phase) for ask in self.running.values()]
+        taken = {self._key(a.candidate, a.phase, a.need) for a in self.running.values()}
+        for row, at in enumerate(self.goals.values()):
+            place: dict[str, int] = {}
+            for phase, need in needs_of(self.setting, at.candidate, at.goal):
+                place[phase] = place.get(phase, -1) + 1
+                key = self._key(at.candidate, phase, need)
+                if key not in taken and not self._is_done(at.candidate, phase, need):
+                    taken.add(key)
+                    ask = Ask(candidate=at.candidate, phase=phase, need=need, origin=at.origin)
+                    waiting.append((order.index(phase), place[phase], row, ask))
+        waiting.sort(key=lambda found: found[:3])
+        first = min([*phases_under_way, *(found[0] for found in waiting)], default=0)
+        found: list[Ask] = []
+        for phase_at, _, _, ask in waiting:
+            if len(found) < free and phase_at == first and ask.label not in self.running:
+                self.running[ask.label] = ask
+                found.append(ask)
+        if not (found or self.running):
+            self.over = "all rows are done"
+        return found
+
+    def _key(self, candidate: Candidate, phase: str, need: Need) -> tuple[object, ...]:
+        """What makes two rows' needs one piece of work."""
+        label = "" if PHASES.get(phase).by_digest and self.strategy.by_phase else candidate.label
+        return (label, candidate.digest, phase, need)
+
+    def _is_done(self, candidate: Candidate, phase: str, need: Need) -> bool:
+        what = (phase, need.seed, need.budget, need.target)
+        trial = self.history.trials.get(candidate.label)
+        if trial is not None and what in trial.done:
+            return True
+        shared = self.strategy.by_phase and PHASES.get(phase).by_digest
+        return shared and any(
+            other.digest == candidate.digest and what in other.done
+            for other in self.history.trials.values()
+        )
+
+    def _proposal(self, *, new: bool) -> Proposal | None:
+        """The strategy's next; without `new` only what goes on with a known candidate."""
+        if new:
+            return next(iter(self.strategy.propose(self.history, 1)), None)
+        return self.strategy.promote(self.history)
+
+    def _aim(self, proposal: Proposal) -> None:
+        candidate = proposal.candidate(proposal.label)
+        whole = self.history.full_budget
+        budget = whole if proposal.budget is None else proposal.budget
+        at = _UnderWay(candidate, proposal.origin, Goal(seeds=proposal.seeds, budget=budget))
+        if self.strategy.by_phase or self._next_of(at) is not None:
+            self.goals[candidate.label] = at
+
+    def _begin(self, proposal: Proposal) -> list[Ask]:
+        label = proposal.label or str(self.history.next_number)
+        whole = self.history.full_budget
+        budget = whole if proposal.budget is None else proposal.budget
+        if label in self.goals:
+            raise ValueError(f"trial {label} is under way already")
+        goal = Goal(seeds=proposal.seeds, budget=budget)
+        self.goals[label] = _UnderWay(proposal.candidate(label), proposal.origin, goal)
+        self.history.begin(label, proposal.digest)
+        if proposal.label:
+            self.history.promise(label, budget)
+        return self._start(label)
+
+    def _start(self, label: str) -> list[Ask]:
+        ask = self._next_of(self.goals[label])
+        if ask is None:
+            del self.goals[label]
+            return []
+        self.running[label] = ask
+        return [ask]
+
+    def _next_of(self, at: _UnderWay) -> Ask | None:
+        for phase, need in needs_of(self.setting, at.candidate, at.goal):
+            if not self._is_done(at.candidate, phase, need):
+                return Ask(candidate=at.candidate, phase=phase, need=need, origin=at.origin)
+        return None
+
+    def take(self, record: Record) -> Record:
+        """Judge a record by the constraints, learn from it, and give back what is to be stored."""
+        del self.running[record.label]
+        record = self.history.judged(record)
+        trial = self.history.learn(record)
+        broken = self._broken(trial) if record.status == "complete" else ""
+        if broken:
+            record = replace(record, status="infeasible", error=broken)
+            trial.ended, trial.reason = "infeasible", broken
+        self.history.settle(trial)  # judged first: what breaks a constraint is on no front
+        if trial.ended is not None and not self.strategy.by_phase:
+            self.goals.pop(record.label, None)
+        self._count_in_vain(trial)
+        return record
+
+    def _broken(self, trial: Trial) -> str:
+        """The first constraint that what is known so far breaks, with the values, or ""."""
+        known = trial.quantities()
+        for constraint in self.constraints:
+            if constraint.holds(trial.arch, known) is False:
+                values = ", ".join(f"{q} is {known[q]:.6g}" for q in sorted(constraint.quantities))
+                return f"{constraint.text}: {values}" if values else constraint.text
+        return ""
+
+    def _count_in_vain(self, trial: Trial) -> None:
+        if self.history.complete:
+            self._in_vain = -1
+        if self._in_vain >= 0 and trial.ended == "infeasible":
+            self._in_vain += 1
+            if self._in_vain >= HOPELESS:
+                raise self.hopeless()
+
+    def all_in_vain(self) -> bool:
+        """Whether there were candidates, and each broke a constraint."""
+        trials = self.history.trials.values()
+        return bool(trials) and all(t.ended == "infeasible" for t in trials)
+
+    def hopeless(self) -> SpecError:
+        """That no candidate met all constraints, at the one that the last of them broke."""
+        ended = [t for t in self.history.trials.values() if t.ended == "infeasible"]
+        reason = ended[-1].reason
+        path = next((c.path for c in self.constraints if reason.startswith(c.text)), "constraints")
+        return SpecError(
+            f"{len(ended)} candidates and none met all of them; the last broke {reason}", path
+        )
+
+
+def drive(
+    agenda: Agenda,
+    store: Store,
+    engine: Engine,
+    *,
+    make_work: MakeWork,
+    on_event: Callable[[Event], None] = lambda event: None,
+    wall_s: float = 0.0,
+    clock: Callable[[], float] = time.monotonic,
+) -> str:
+    """Run an agenda to its end; every record is stored before anything follows from it.
+
+    Args:
+        wall_s: what earlier runs of the study took.
+
+    Returns:
+        Why it ended.
+
+    Raises:
+        SpecError: nothing feasible turns up.
+    """
+    began = clock()
+    while True:
+        free = engine.slots - agenda.under_way
+        for ask in agenda.next(free, wall_s + clock() - began) if free > 0 else []:
+            engine.submit(make_work(ask))
+        if not agenda.under_way:
+            return agenda.over
+        for event in engine.wait(TICK_S):
+            if isinstance(event, Finished):
+                record = agenda.take(event.record)
+                store.append(record)
+                event = replace(event, record=record)
+            on_event(event)
+
+
+def expected(schedule: Schedule, each: Mapping[str, int]) -> dict[str, tuple[int, int]]:
+    """Phase -> (pieces of work in all, done), as far as it can be told.
+
+    Args:
+        each: phase -> pieces of work that a search's candidate has of it.
+    """
+    if schedule.strategy.by_phase:
+        return schedule.outlook()
+    trials = schedule.history.trials.values()
+    spec = schedule.budget
+    total = (spec.trials if spec is not None else None) or schedule.history.next_number
+    found = {}
+    for phase, n in each.items():
+        done = sum(any(d[0] == phase for d in t.done) for t in trials)
+        found[phase] = max(total, done + 1) * n, done * n
+    return found

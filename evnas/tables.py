@@ -1,0 +1,58 @@
+"""The tables of what can be added, a line each: phases and strategies."""
+
+import functools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from evnas.registry import Registry
+
+if TYPE_CHECKING:
+    from evnas.phases.base import Phase, Quantity
+
+PHASES: "Registry[Phase]" = Registry(
+    "phase",
+    {
+        "count": "evnas.phases.count:COUNT",
+        "score": "evnas.phases.score:SCORE",
+        "speed": "evnas.phases.speed:SPEED",
+        "proxy": "evnas.phases.proxy:PROXY",
+    },
+)
+"""Name -> `evnas.phases.base.Phase`, in the order in which a candidate goes through them."""
+
+STRATEGIES: Registry[Any] = Registry(
+    "strategy",
+    {
+        "grid": "evnas.search.strategies.drawing:GridSpec",
+        "random": "evnas.search.strategies.drawing:RandomSpec",
+        "one_at_a_time": "evnas.search.strategies.around:OneAtATimeSpec",
+        "tpe": "evnas.search.strategies.samplers:TpeSpec",
+        "nsga2": "evnas.search.strategies.samplers:Nsga2Spec",
+        "nsga3": "evnas.search.strategies.samplers:Nsga3Spec",
+        "gp": "evnas.search.strategies.samplers:GpSpec",
+        "evolution": "evnas.search.strategies.evolution:EvolutionSpec",
+        "mo_asha": "evnas.search.strategies.halving:HalvingSpec",
+    },
+)
+"""Name -> subclass of `evnas.space.strategy_spec.StrategySpec`, which makes the strategy."""
+
+
+def phases() -> "tuple[Phase, ...]":
+    """All phases, in their order."""
+    return tuple(map(PHASES.get, PHASES))
+
+
+def quantities() -> "dict[str, Quantity]":
+    """Name -> quantity of all that a search may want or limit."""
+    return {q.name: q for phase in phases() for q in phase.quantities}
+
+
+def found_by() -> Mapping[str, str]:
+    """Quantity -> name of the phase that finds it."""
+    return _found_by(PHASES.names())
+
+
+@functools.cache
+def _found_by(names: tuple[str, ...]) -> Mapping[str, str]:
+    """Cached by what is registered: searches ask for each value of each trial."""
+    return {q.name: name for name in names for q in PHASES.get(name).quantities}

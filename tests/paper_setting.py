@@ -1,0 +1,59 @@
+"""A setting of paper, for drivers whose evaluations are made up: targets and scores by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evnas.phases.base import Need, TimedOn
+from evnas.phases.work import Work
+from evnas.search.driver import Ask
+from evnas.space.arch import ArchSpec
+from evnas.space.candidate import Candidate
+
+
+@dataclass(frozen=True)
+class PaperSetting:
+    """See the module."""
+
+    targets: tuple[str, ...] = ()
+    scores: tuple[str, ...] = ()
+    convention: str | None = None
+    proxy: Mapping[str, Any] | None = None
+
+    def counted_at(self, candidate: Candidate) -> int:
+        return 224
+
+    def targets_of(self, candidate: Candidate) -> Mapping[str, TimedOn]:
+        on = TimedOn(fields={"device": "cpu"}, index=0, budget_s=1.0, resolution=224)
+        return dict.fromkeys(self.targets, on)
+
+    def alternates_with(self, candidate: Candidate) -> None:
+        return None
+
+    def rung(self, candidate: Candidate, need: Need) -> tuple[int | None, str]:
+        return None, ""
+
+
+def asking(
+    label: str, arch: ArchSpec, phase: str, *, seed: int = 0, budget: float = 0.0, target: str = ""
+) -> Ask:
+    """What a driver asks for."""
+    return Ask(
+        candidate=Candidate(label=label, arch=arch, published=""),
+        phase=phase,
+        need=Need(seed=seed, budget=budget, target=target),
+    )
+
+
+def make_work(ask: Ask) -> Work:
+    """Work whose task nobody looks at."""
+    return Work(
+        label=ask.label,
+        digest=ask.candidate.digest,
+        arch=ask.candidate.to_dict(),
+        phase=ask.phase,
+        seed=ask.need.seed,
+        budget=ask.need.budget,
+        target=ask.need.target,
+        origin=ask.origin,
+    )
