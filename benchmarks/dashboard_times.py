@@ -23,8 +23,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
-from evnas.report.pictures import QUIET_FLAGS, browser
-from evnas.report.server import make_app, server_of
+from evnas.report.page.pictures import QUIET_FLAGS, browser
+from evnas.report.server.app import make_app, server_of
 
 REPEATS = 7
 PAINTS = 5

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from evnas.record import Record
-from evnas.report.pictures import QUIET_FLAGS, browser
-from evnas.report.server import make_app, server_of
+from evnas.report.page.pictures import QUIET_FLAGS, browser
+from evnas.report.server.app import make_app, server_of
 from evnas.store import Store
 
 ROOT = Path(__file__).parents[2]

@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from evnas.errors import EvnasError
 from evnas.record import Record
-from evnas.report.server import make_app
+from evnas.report.server.app import make_app
 from evnas.store import Store
 
 TOKEN = "0123456789abcdef0123456789abcdef"

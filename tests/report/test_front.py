@@ -6,17 +6,17 @@ import pytest
 from playwright.sync_api import Page, expect
 from reader_of_pages import on_front, place
 
-from evnas.report.front import front, points
-from evnas.report.objectives import Objective
-from evnas.report.reading import StudyReader
+from evnas.report.frame.objectives import Objective
+from evnas.report.frame.study_reader import StudyReader
+from evnas.report.query.front import collect_points, find_front
 
 
 def test_the_page_s_front_is_the_library_s(page: Page, results: Path) -> None:
     reader = StudyReader(results / "made")
     reader.read_all()
     keys = page.evaluate("EV.about.objectives")
-    found, values = points(reader.frame, [Objective(k["key"], k["better"]) for k in keys])
-    want = {reader.frame.text["label"][row] for row in found[front(values)]}
+    found, values = collect_points(reader.frame, [Objective(k["key"], k["better"]) for k in keys])
+    want = {reader.frame.text["label"][row] for row in found[find_front(values)]}
     reader.close()
     assert set(on_front(page)) == want and len(want) > 3
 
@@ -154,8 +154,8 @@ def test_a_third_objective_is_colour_and_counts_for_the_front(page: Page, result
     reader.read_all()
     keys = page.evaluate("EV.about.objectives")
     aims = [Objective(k["key"], k["better"]) for k in keys] + [Objective("params_m", "less")]
-    found, values = points(reader.frame, aims)
-    want = {reader.frame.text["label"][row] for row in found[front(values)]}
+    found, values = collect_points(reader.frame, aims)
+    want = {reader.frame.text["label"][row] for row in found[find_front(values)]}
     reader.close()
     shown = page.evaluate("EV.standing().front.map((r) => EV.data.text.label[r])")
     assert set(shown) == want and len(want) > len(on_front(page))

@@ -14,10 +14,10 @@ from reader_of_pages import saved
 from evnas.errors import SpecError
 from evnas.record import Measurement
 from evnas.report import reading
-from evnas.report.filters import passing
-from evnas.report.reading import StudyReader
-from evnas.report.snapshot import Snapshot
-from evnas.report.standing import standing
+from evnas.report.frame.snapshot import Snapshot
+from evnas.report.frame.study_reader import StudyReader
+from evnas.report.query.dominance import group_by_dominance
+from evnas.report.query.filters import apply_filter
 from evnas.store import Store
 
 LINES = [
@@ -61,7 +61,7 @@ def large(monkeypatch: pytest.MonkeyPatch, served: Any, watched: Any) -> Page:
 def test_server_and_page_filter_alike(page: Page, columns: Snapshot, line: str) -> None:
     found = page.evaluate("(line) => EV.filtered(line)", line)
     try:
-        rows, problem = np.flatnonzero(passing(line, columns)).tolist(), ""
+        rows, problem = np.flatnonzero(apply_filter(line, columns)).tolist(), ""
     except SpecError as e:
         rows, problem = list(range(len(columns))), str(e)
     assert problem.split(";")[0] == found["problem"].split(";")[0]
@@ -78,7 +78,7 @@ def test_server_and_page_agree_on_who_stands_where(
         line,
     )
     keys, signs = zip(*told["axes"], strict=True)
-    found = standing(columns, keys, signs, np.flatnonzero(passing(line, columns)))
+    found = group_by_dominance(columns, keys, signs, np.flatnonzero(apply_filter(line, columns)))
     for name in ("front", "tied", "cloud", "infeasible", "ended", "unplaced", "peers"):
         assert sorted(getattr(found, name).tolist()) == sorted(told[name]), name
     assert sorted(found.floor.tolist()) == sorted(told["floor"]["rows"])

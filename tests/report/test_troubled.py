@@ -14,8 +14,8 @@ from playwright.sync_api import expect
 from starlette.testclient import TestClient
 
 from evnas.errors import StoreError
-from evnas.report.server import make_app
-from evnas.report.study import load_study
+from evnas.report.notebook.study import load_study
+from evnas.report.server.app import make_app
 from evnas.store import Store
 
 

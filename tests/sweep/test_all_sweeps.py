@@ -16,9 +16,9 @@ from PIL import Image
 from torch import nn
 
 from evnas.measure.target import MODES
-from evnas.report.ablation import Ablation
-from evnas.report.outcome import table_of
-from evnas.report.tables import as_csv, as_markdown
+from evnas.report.table.ablation import AblationTable
+from evnas.report.table.formats import as_csv, as_markdown
+from evnas.report.table.study_table import load_table
 from evnas.search import evaluate, plan, runner
 from evnas.search.evaluate import Evaluator
 from evnas.search.models import model_for
@@ -95,7 +95,7 @@ def test_runs_to_its_table(path, tmp_path, images, monkeypatch):
     assert {(r.label, r.phase): r.error for r in records if r.status != "complete"} == {}
     planned = [*plan.counts(sweep), *plan.speeds(sweep, 1e9), *plan.proxies(sweep)]
     assert {r.key for r in records} == {work.key for work in planned}
-    table = table_of(folder)
+    table = load_table(folder)
     assert table is not None
     holds_all_that_is_printed(table, sweep)
 
@@ -126,7 +126,7 @@ def test_every_row_and_target_reaches_the_table(path, tmp_path, monkeypatch):
     sides = ["targets[*].resolution_scale=0.15", "proxy=null"]
     sweep = load_sweep(path, overrides=TIMED + sides)
     folder = runner.run_sweep(sweep, results=tmp_path, fresh=False, began=time.monotonic())
-    table = table_of(folder)
+    table = load_table(folder)
     assert table is not None
     here = set(range(len(sweep.spec.targets))) - set(plan.missing(sweep))
     keys = {i: column_of(sweep, i) for i in here}
@@ -146,7 +146,7 @@ def column_of(sweep: Sweep, target: int) -> str:
     return f"{mode}throughput_ratio" + ("" if alike[0] == target else f"@{target}")
 
 
-def holds_all_that_is_printed(table: Ablation, sweep: Sweep) -> None:
+def holds_all_that_is_printed(table: AblationTable, sweep: Sweep) -> None:
     """Each printed figure stands in its row, each measured one in the row of its architecture."""
     assert sweep.spec.published is not None
     printed = published_table(sweep.spec.published.paper, sweep.spec.published.table)

@@ -6,7 +6,7 @@ import pytest
 
 from evnas.errors import SpecError
 from evnas.record import Measurement, Record
-from evnas.report.ablation import ablation
+from evnas.report.table.ablation import build_ablation_table
 from evnas.search import plan
 from evnas.sweep import Sweep, load_sweep
 
@@ -91,7 +91,7 @@ def memory_verdicts(target_224: str, target_640: str) -> list[str]:
         speed(sweep, "VMamba-T@224", target_224, 1646, base=False),  # print: 3204 / 1946
         speed(sweep, "VMamba-T@640", target_640, 4000, base=False),  # print: 12710 / 7645
     ]
-    cells = {line.label: line.cells for line in ablation(sweep, records, {}).lines}
+    cells = {line.label: line.cells for line in build_ablation_table(sweep, records, {}).lines}
     return [str(cells[f"VMamba-T@{side}"]["peak_ratio"].verdict) for side in (224, 640)]
 
 

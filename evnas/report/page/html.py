@@ -1,0 +1,67 @@
+"""The page as HTML: live, with files beside it, or as one file with everything inside."""
+
+import base64
+import gzip
+import hashlib
+import html
+from collections.abc import Mapping
+
+from plotly import __version__ as plotly_version
+
+from evnas.report.page import assets
+
+
+def live_page() -> str:
+    """The page that the server gives: no inline script, everything from itself."""
+    scripts = '<script src="/static/page.js" defer></script>'
+    # read after the table stands; its version stands in its address, so that a browser may keep it
+    plotly = f'<meta name="plotly" content="/static/plotly.js?{plotly_version}">'
+    return _filled(
+        policy="",
+        style='<link rel="stylesheet" href="/static/style.css">',
+        scripts=f"{scripts}\n{plotly}",
+        title="evnas",
+    )
+
+
+def one_file(title: str, data: Mapping[str, bytes]) -> str:
+    """The page with its scripts and `data` inside; it opens from a disk, offline.
+
+    Data and plotly.js lie in it compressed. The policy names each script by its hash, so a script
+    that data could smuggle in would not run.
+    """
+    plotly = assets.plotly_js()
+    script = assets.page_js()
+    hashes = " ".join(_hash(text) for text in (plotly, script))
+    policy = (
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    blocks = {"plotly": plotly.encode(), **data}
+    embedded = "\n".join(
+        f'<script type="application/gzip" data-name="{html.escape(name)}">{_packed(raw)}</script>'
+        for name, raw in blocks.items()
+    )
+    return _filled(
+        policy=f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        style=f"<style>{assets.text('style.css')}</style>",
+        scripts=f"{embedded}\n<script>{script}</script>",
+        title=html.escape(title),
+    )
+
+
+def _filled(*, policy: str, style: str, scripts: str, title: str) -> str:
+    page = assets.text("page.html")
+    for name, value in (("POLICY", policy), ("STYLE", style), ("TITLE", title)):
+        page = page.replace(f"<!--{name}-->", value)
+    # last, and split rather than replaced in: a script may hold any text
+    before, after = page.split("<!--SCRIPTS-->")
+    return before + scripts + after
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+
+def _packed(raw: bytes) -> str:
+    return base64.b64encode(gzip.compress(raw, 9, mtime=0)).decode()
