@@ -10,6 +10,8 @@ from evnas.report.front import front, points
 from evnas.report.objectives import Objective
 from evnas.report.reading import StudyReader
 
+LAYERS = "EV.panels.get('front').view.cloud.layers"
+
 
 def test_the_page_s_front_is_the_library_s(page: Page, results: Path) -> None:
     reader = StudyReader(results / "made")
@@ -88,7 +90,7 @@ def test_bounds_and_published_points_are_drawn_where_both_axes_have_them(told: P
 
 
 PAINTED = """(layers) => {
-    const view = EV.views.front, standing = EV.standing(), box = EV.frontBox(view);
+    const { view } = EV.panels.get('front'), standing = EV.standing(), box = EV.frontBox(view);
     const pixels = EV.pixels(standing.axes, EV.viewOf(standing, []), box), { canvas } = view;
     const sharp = canvas.width / box.width, { width } = canvas;
     const { data } = canvas.getContext('2d').getImageData(0, 0, width, canvas.height);
@@ -107,12 +109,12 @@ def test_infeasible_diverged_pruned_and_tied_have_marks_of_their_own(told: Page)
     told.evaluate("EV.choose({ view: 'front', x: 'params_m', y: EV.speedKeys()[0], trial: null })")
     marks = told.get_by_role("list", name="Marks")
     expect(marks).to_contain_text("infeasible")
-    layers = {layer["name"]: layer for layer in told.evaluate("EV.views.front.cloud.layers")}
+    layers = {layer["name"]: layer for layer in told.evaluate(LAYERS)}
     label = "(rows) => rows.map((r) => EV.data.text.label[r])"
     assert told.evaluate(label, layers["infeasible"]["rows"]) == ["11"]  # 9 has no speed
     told.evaluate("EV.choose({ x: null, y: null })")
     expect(marks).to_contain_text("no value (diverged, infeasible, …)")
-    layers |= {layer["name"]: layer for layer in told.evaluate("EV.views.front.cloud.layers")}
+    layers |= {layer["name"]: layer for layer in told.evaluate(LAYERS)}
     fallen = layers["no value (diverged, infeasible, …)"]
     statuses = told.evaluate("(rows) => rows.map((r) => EV.data.text.status[r])", fallen["rows"])
     assert statuses.count("infeasible") == 1 and set(statuses) <= {"infeasible", "diverged"}
@@ -122,7 +124,7 @@ def test_infeasible_diverged_pruned_and_tied_have_marks_of_their_own(told: Page)
 
 def test_what_ended_otherwise_is_painted(page: Page) -> None:
     marks = page.get_by_role("list", name="Marks")
-    layers = page.evaluate("EV.views.front.cloud.layers")
+    layers = page.evaluate(LAYERS)
     names = [layer["name"] for layer in layers]
     assert {"ended early", "tied within error", "no value (diverged, infeasible, …)"} < set(names)
     for name in names:
@@ -180,5 +182,5 @@ def test_front_members_have_their_intervals_as_bars(page: Page) -> None:
 
 
 def test_a_picture_of_the_front_holds_what_the_canvas_shows(page: Page) -> None:
-    names = page.evaluate("EV.frontForExport(EV.views.front).data.map((t) => t.name)")
+    names = page.evaluate("EV.frontForExport(EV.panels.get('front').view).data.map((t) => t.name)")
     assert {"dominated", "ended early", "tied within error", "front"} <= set(names)

@@ -1,4 +1,4 @@
-"use strict";
+// needs: core.js
 /* A study too large to send whole: the server reckons what a view shows, and sends those rows alone.
    Whatever needs every row (devices, parallel coordinates, CSV) asks for the whole study first. */
 
@@ -10,7 +10,9 @@ EV.viewQuery = () => {
   if (z) query.set("z", z);
   for (const name of ["lx", "ly", "filter", "lasso", "sort", "page"]) if (s[name]) query.set(name, s[name]);
   if (EV.zoomed()) query.set("range", EV.viewOf(null, []).join("~"));
-  for (const label of [s.trial, ...(s.pins ? s.pins.split("~").map(decodeURIComponent) : [])]) if (label) query.append("label", label);
+  for (const label of [s.trial, ...(s.pins ? s.pins.split("~").map(decodeURIComponent) : [])]) {
+    if (label) query.append("label", label);
+  }
   return query;
 };
 
@@ -18,7 +20,11 @@ EV.viewQuery = () => {
 EV.askedAxes = () => {
   if (EV.data.numbers.size) return EV.axisKeys();
   const aims = EV.about.objectives.map((o) => o.key);
-  return [EV.state.x || aims[0] || "number", EV.state.y || aims[1] || "seconds", EV.state.z === "mixers" ? "" : EV.state.z || aims[2] || ""];
+  return [
+    EV.state.x || aims[0] || "number",
+    EV.state.y || aims[1] || "seconds",
+    EV.state.z === "mixers" ? "" : EV.state.z || aims[2] || "",
+  ];
 };
 
 /** Have the view of the present choices; false when others were made meanwhile. */
@@ -36,7 +42,13 @@ EV.haveView = async () => {
 /** How the server says that trials stand, in the form of EV.standing(). */
 EV.toldStanding = () => {
   const { view } = EV.data, unplaced = { length: view.numbers.unplaced };
-  return { axes: EV.axes(EV.axisKeys()), ...view, unplaced, counts: view.counts && Uint32Array.from(view.counts), floor: { rows: view.floor, base: view.base ?? Infinity } };
+  return {
+    axes: EV.axes(EV.axisKeys()),
+    ...view,
+    unplaced,
+    counts: view.counts && Uint32Array.from(view.counts),
+    floor: { rows: view.floor, base: view.base ?? Infinity },
+  };
 };
 
 /** The whole study, from here on; what needs it awaits it. */

@@ -1,4 +1,4 @@
-"use strict";
+// needs: core.js
 /* Who stands where on the axes chosen: the front, what ties with it, the cloud, what ended early. */
 
 EV.axisKeys = () => [EV.xKey(), EV.yKey(), ...(EV.zKey() ? [EV.zKey()] : [])];
@@ -17,13 +17,21 @@ EV.reckoned = (axes, rows) => {
   const parts = EV.partition(rows, axes);
   const front = EV.frontOf(parts.complete, axes), tied = EV.tiedWith(front, parts.complete, axes);
   const members = new Set([...front, ...tied]);
-  return { axes, ...parts, front, tied, cloud: parts.complete.filter((row) => !members.has(row)),
-    floor: EV.onFloor(parts.unplaced, parts.complete, axes) };
+  return {
+    axes,
+    ...parts,
+    front,
+    tied,
+    cloud: parts.complete.filter((row) => !members.has(row)),
+    floor: EV.onFloor(parts.unplaced, parts.complete, axes),
+  };
 };
 
 /** A trial that diverged has a speed and no accuracy: it stands on the floor of those that ended. */
 EV.onFloor = (unplaced, complete, [x, y]) => {
-  const rows = complete.length ? unplaced.filter((r) => Number.isFinite(x.values[r]) && EV.data.text.status[r] !== "complete") : [];
+  const rows = complete.length
+    ? unplaced.filter((r) => Number.isFinite(x.values[r]) && EV.data.text.status[r] !== "complete")
+    : [];
   return { rows, base: complete.reduce((low, r) => Math.min(low, y.values[r]), Infinity) };
 };
 
