@@ -21,7 +21,10 @@ def live_page(panels: Iterable[str] = ()) -> str:
     Args:
         panels: names of panels from outside; the server gives /static/panels/<name>.js for each.
     """
-    sources = ["/static/page.js", *(f"/static/panels/{quote(name)}.js" for name in panels)]
+    sources = [
+        "/static/page.js",
+        *(f"/static/panels/{quote(name, safe='')}.js" for name in panels),
+    ]
     scripts = "\n".join(f'<script src="{source}" defer></script>' for source in sources)
     # read after the table stands; its version stands in its address, so that a browser may keep it
     plotly = f'<meta name="plotly" content="/static/plotly.js?{plotly_version}">'

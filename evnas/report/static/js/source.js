@@ -41,6 +41,7 @@ EV.liveSource = () => {
 EV.fileSource = () => {
   const unpacked = async (name) => {
     const block = document.querySelector(`script[data-name="${name}"]`);
+    if (!block) throw new Error(`this file holds no data called ${name}`);
     const bytes = Uint8Array.from(atob(block.textContent), (c) => c.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).arrayBuffer();
