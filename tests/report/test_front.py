@@ -67,9 +67,9 @@ def test_peers_from_timm_have_a_mark_of_their_own_beside_the_front(told: Page) -
     told.evaluate("EV.choose({ view: 'front', trial: 'peer' })")
     expect(told.get_by_role("list", name="Marks")).to_contain_text("timm peers, measured here")
     expect(told.locator("#front-notes")).to_contain_text("1 timm peer beside it")
-    standing = told.evaluate("(({ front, peers }) => ({ front, peers }))(EV.standing())")
+    frontData = told.evaluate("(({ front, peers }) => ({ front, peers }))(EV.frontData())")
     row = told.evaluate("EV.data.rows.get('peer')")
-    assert standing["peers"] == [row] and row not in standing["front"]
+    assert frontData["peers"] == [row] and row not in frontData["front"]
     symbols = told.evaluate(
         "document.querySelector('#figure-front .plot').data.map((t) => t.marker?.symbol)"
     )
@@ -90,8 +90,8 @@ def test_bounds_and_published_points_are_drawn_where_both_axes_have_them(told: P
 
 
 PAINTED = """(layers) => {
-    const { view } = EV.panels.get('front'), standing = EV.standing(), box = EV.frontBox(view);
-    const pixels = EV.pixels(standing.axes, EV.viewOf(standing, []), box), { canvas } = view;
+    const { view } = EV.panels.get('front'), frontData = EV.frontData(), box = EV.frontBox(view);
+    const pixels = EV.pixels(frontData.axes, EV.viewOf(frontData, []), box), { canvas } = view;
     const sharp = canvas.width / box.width, { width } = canvas;
     const { data } = canvas.getContext('2d').getImageData(0, 0, width, canvas.height);
     const inked = (x, y) => {
@@ -137,7 +137,7 @@ def test_what_ended_otherwise_is_painted(page: Page) -> None:
 
 def test_tied_are_those_that_no_member_dominates_surely(page: Page) -> None:
     tied, cloud = page.evaluate(
-        """() => { const { front, tied, cloud, axes } = EV.standing();
+        """() => { const { front, tied, cloud, axes } = EV.frontData();
             const sure = (row) => Math.max(
                 ...front.map((f) => EV.dominanceProbability(f, row, axes)));
             return [tied.map(sure), cloud.map(sure)]; }"""
@@ -159,7 +159,7 @@ def test_a_third_objective_is_colour_and_counts_for_the_front(page: Page, result
     found, values = points(reader.frame, aims)
     want = {reader.frame.text["label"][row] for row in found[front(values)]}
     reader.close()
-    shown = page.evaluate("EV.standing().front.map((r) => EV.data.text.label[r])")
+    shown = page.evaluate("EV.frontData().front.map((r) => EV.data.text.label[r])")
     assert set(shown) == want and len(want) > len(on_front(page))
     colours = page.evaluate(
         """() => { const { data } = document.querySelector('#figure-front .plot');
@@ -171,7 +171,7 @@ def test_a_third_objective_is_colour_and_counts_for_the_front(page: Page, result
 
 def test_front_members_have_their_intervals_as_bars(page: Page) -> None:
     off = page.evaluate(
-        """() => { const { front, axes: [{ values, column: { low, high } }] } = EV.standing();
+        """() => { const { front, axes: [{ values, column: { low, high } }] } = EV.frontData();
             const rows = new Map(front.map((r) => [values[r], r]));
             const { data } = document.querySelector('#figure-front .plot');
             return data.filter((t) => t.error_x).flatMap(({ x, error_x }) => x.map((mid, i) =>

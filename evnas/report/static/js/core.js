@@ -31,7 +31,7 @@ EV.svg = (tag, attributes = {}, ...children) => {
 EV.$ = (id) => document.getElementById(id);
 
 /** Say something to a screen reader, without showing it. */
-EV.say = (text) => {
+EV.announce = (text) => {
   EV.$("said").textContent = text;
 };
 
@@ -56,7 +56,7 @@ EV.throttled = (wait, call) => {
 };
 
 /** The last call alone, `wait` after it was made. */
-EV.settled = (wait, call) => {
+EV.debounced = (wait, call) => {
   let timer = null;
   return (...args) => {
     clearTimeout(timer);

@@ -1,17 +1,17 @@
 // needs: core.js
 /* Why a trial stands where it does: who dominates it, what it breaks, what ended it. */
 
-EV.SUREST = 5;
+EV.MOST_DOMINATORS = 5;
 
-EV.why = async (row) => {
+EV.explanation = async (row) => {
   const section = EV.h("section", { class: "why" }, EV.h("h3", {}, "Why it stands here"));
   const { status, error, mixers } = EV.data.text,
     peer = mixers[row] === "timm",
     say = (text) => section.append(EV.h("p", {}, text));
   if (status[row] !== "complete") say(`It ended ${status[row]}${error[row] ? `: ${error[row]}` : ""}.`);
-  if (!peer && EV.about.rungs.length && status[row] !== "infeasible") say(EV.rungWords(row));
+  if (!peer && EV.about.rungs.length && status[row] !== "infeasible") say(EV.rungText(row));
   if (peer) say("It is a peer from timm, measured here as a reference: it takes no place on the front.");
-  for (const { key, at_most, bound } of EV.broken(row)) {
+  for (const { key, at_most, bound } of EV.brokenConstraints(row)) {
     say(
       `It breaks ${EV.heading(key)} ${at_most ? "at most" : "at least"} ${EV.number(bound)}: ${
         EV.number(EV.data.numbers.get(key).values[row])
@@ -39,16 +39,16 @@ EV.why = async (row) => {
   } else {
     say(
       `${EV.plural(count, "trial")} ${count === 1 ? "dominates" : "dominate"} it on these axes${
-        count > EV.SUREST ? "; the five surest" : ""
+        count > EV.MOST_DOMINATORS ? "; the five surest" : ""
       }:`,
     );
-    section.append(EV.whyTable(axes, surest));
+    section.append(EV.dominatorTable(axes, surest));
   }
   return section;
 };
 
 /** How far up the ladder of successive halving a trial came; rung 0 is counting and speed. */
-EV.rungWords = (row) => {
+EV.rungText = (row) => {
   const { rungs, running } = EV.about, budget = EV.data.numbers.get("budget")?.values[row];
   const rung = rungs.filter((images) => images <= budget).length, top = rungs.length;
   const trained = rung
@@ -63,7 +63,7 @@ EV.rungWords = (row) => {
 };
 
 /** Bounds of the sweep that a row breaks. */
-EV.broken = (row) =>
+EV.brokenConstraints = (row) =>
   EV.about.constraints.filter(({ key, at_most, bound }) => {
     const v = EV.data.numbers.get(key)?.values[row];
     return Number.isFinite(v) && (at_most ? v > bound : v < bound);
@@ -88,7 +88,7 @@ EV.dominators = (row, axes) => {
   found.sort((a, b) => b[1] - a[1] || a[0] - b[0]);
   return {
     count: found.length,
-    surest: found.slice(0, EV.SUREST).map(([other, probability]) => ({
+    surest: found.slice(0, EV.MOST_DOMINATORS).map(([other, probability]) => ({
       label: label[other],
       by: axes.map(({ values }) => values[other] - values[row]),
       probability,
@@ -96,7 +96,7 @@ EV.dominators = (row, axes) => {
   };
 };
 
-EV.whyTable = (axes, surest) => {
+EV.dominatorTable = (axes, surest) => {
   const signed = (v) => v > 0 ? `+${EV.number(v)}` : EV.number(v), sure = (p) => p > 0.999 ? "> 0.999" : p.toFixed(3);
   const head = (text) => EV.h("th", { scope: "col", class: "number" }, text);
   return EV.h(

@@ -72,7 +72,7 @@ EV.inside = (x, y, polygon) => {
 /** Rows that a filter line lets through, in order. `problem` is a sentence or "". */
 EV.filtered = (line) => {
   const key = `${EV.about.name} ${EV.data.lastId} ${EV.data.n} ${EV.printedFor} ${line}`;
-  if (EV.kept?.key === key) return EV.kept;
+  if (EV.lastFiltered?.key === key) return EV.lastFiltered;
   let keep = () => true, problem = "";
   try {
     keep = EV.parseFilter(line);
@@ -81,7 +81,7 @@ EV.filtered = (line) => {
   }
   const rows = [];
   for (let row = 0; row < EV.data.n; row++) if (keep(row)) rows.push(row);
-  return EV.kept = { key, rows, problem };
+  return EV.lastFiltered = { key, rows, problem };
 };
 
 /** Rows that the filter and the lasso let through; the lasso narrows the table, never the chart. */

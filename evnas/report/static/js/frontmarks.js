@@ -49,24 +49,24 @@ EV.labelsOf = (rows, { pixels, box }, around = []) => {
 };
 
 /** The layers of a small study as traces, each mark with its label. */
-EV.labelled = (layers, standing, room) => {
+EV.labelled = (layers, frontData, room) => {
   const rows = [
-    ...standing.front,
-    ...standing.peers,
+    ...frontData.front,
+    ...frontData.peers,
     ...layers.filter((l) => l.base === undefined).flatMap((l) => l.rows),
   ];
   const placed = EV.labelsOf(rows, room);
-  standing.labels = new Map(rows.map((r, i) => [r, placed[i]]));
+  frontData.labels = new Map(rows.map((r, i) => [r, placed[i]]));
   return layers.map((layer) => {
     const tied = layer.name.startsWith("tied");
     const group = (r) => EV.mixerGroup(EV.data.text.mixers[r]);
     const colour = tied ? layer.rows.map((r) => EV.PALETTE[EV.theme()][group(r)]) : layer.colour;
     const symbol = tied ? layer.rows.map((r) => `${EV.SYMBOLS[group(r)]}-open`) : EV.PLOTLY_SYMBOLS[layer.symbol];
-    const labels = layer.base === undefined ? layer.rows.map((r) => standing.labels.get(r)) : null;
+    const labels = layer.base === undefined ? layer.rows.map((r) => frontData.labels.get(r)) : null;
     const bar = (i) =>
-      tied || layer.name === "dominated" ? EV.bars(layer.rows, standing.axes[i], EV.css("--faint")) : undefined;
+      tied || layer.name === "dominated" ? EV.bars(layer.rows, frontData.axes[i], EV.css("--faint")) : undefined;
     return {
-      ...EV.marksTrace(layer.rows, standing.axes, { ...layer, colour, symbol, labels }),
+      ...EV.marksTrace(layer.rows, frontData.axes, { ...layer, colour, symbol, labels }),
       error_x: bar(0),
       error_y: bar(1),
     };
@@ -83,14 +83,14 @@ EV.frontGroups = (rows) => {
 };
 EV.groupName = (group) => group === 7 ? "other mixers" : EV.mixerNames()[group];
 
-EV.frontTraces = (standing, room) => {
-  const { axes, front } = standing, [x, y, z] = axes;
+EV.frontTraces = (frontData, room) => {
+  const { axes, front } = frontData, [x, y, z] = axes;
   const ordered = [...front].sort((a, b) => x.values[a] - x.values[b]);
   const placed = ordered.length > 60
     ? []
-    : standing.labels
-    ? ordered.map((r) => standing.labels.get(r))
-    : EV.labelsOf(ordered, room, EV.thinned(standing.tied));
+    : frontData.labels
+    ? ordered.map((r) => frontData.labels.get(r))
+    : EV.labelsOf(ordered, room, EV.thinned(frontData.tied));
   const labels = new Map(ordered.map((r, i) => [r, placed[i] || ["top center", ""]]));
   const member = (rows, name, colour, symbol) => {
     const bar = Array.isArray(colour) ? EV.css("--muted") : colour;
@@ -218,7 +218,7 @@ EV.pinFlags = ([x, y]) => {
 };
 
 /** Each kind of mark with its name, as list items. */
-EV.legend = (cloud, standing, marks) => {
+EV.legend = (cloud, frontData, marks) => {
   const item = (name, drawing) =>
     EV.h(
       "li",
@@ -228,18 +228,18 @@ EV.legend = (cloud, standing, marks) => {
     );
   const path = (d, colour, filled) =>
     EV.svg("path", { d, fill: filled ? colour : "none", stroke: filled ? "none" : colour, "stroke-width": 1.6 });
-  const groups = standing.axes[2]
+  const groups = frontData.axes[2]
     ? []
-    : EV.frontGroups(standing.front).map(([g]) =>
+    : EV.frontGroups(frontData.front).map(([g]) =>
       item(EV.groupName(g), path(EV.SHAPES[EV.SYMBOLS[g]], EV.PALETTE[EV.theme()][g], true))
     );
   const own = { dot: "circle", ring: "circle", x: "x", cross: "cross", triangle: "triangle-down" };
   return [
     ...groups,
-    ...(standing.axes[2] ? [item("front", path(EV.SHAPES.circle, EV.css("--accent"), true))] : []),
+    ...(frontData.axes[2] ? [item("front", path(EV.SHAPES.circle, EV.css("--accent"), true))] : []),
     ...(cloud.counts ? [item("dominated, counted", path("M-6-6H6V6H-6Z", EV.css("--faint"), true))] : []),
     ...cloud.layers.map((l) => item(l.name, path(EV.SHAPES[own[l.symbol]], l.colour, l.symbol === "dot"))),
-    ...(standing.peers.length
+    ...(frontData.peers.length
       ? [item("timm peers, measured here", path(EV.SHAPES.hourglass, EV.css("--ink"), false))]
       : []),
     ...(marks.length ? [item(EV.publishedName(), path(EV.SHAPES.star, EV.css("--muted"), false))] : []),
@@ -262,22 +262,22 @@ EV.SHAPES = {
 
 /** The whole front as a plotly figure of its own, for a picture: what the canvas shows are traces in it. */
 EV.frontForExport = (view) => {
-  const standing = EV.standing(), marks = EV.publishedMarks(standing.axes), range = EV.viewOf(standing, marks);
+  const frontData = EV.frontData(), marks = EV.publishedMarks(frontData.axes), range = EV.viewOf(frontData, marks);
   const box = EV.frontBox(view),
-    pixels = EV.pixels(standing.axes, range, box),
-    cloud = EV.cloudOf(standing, pixels, box);
+    pixels = EV.pixels(frontData.axes, range, box),
+    cloud = EV.cloudOf(frontData, pixels, box);
   const few = EV.data.n <= EV.FEW, room = { pixels, box };
   const layers = few
-    ? EV.labelled(cloud.layers, standing, room)
-    : cloud.layers.map((l) => EV.marksTrace(l.rows, standing.axes, { ...l, symbol: EV.PLOTLY_SYMBOLS[l.symbol] }));
+    ? EV.labelled(cloud.layers, frontData, room)
+    : cloud.layers.map((l) => EV.marksTrace(l.rows, frontData.axes, { ...l, symbol: EV.PLOTLY_SYMBOLS[l.symbol] }));
   const data = [
     ...(cloud.counts ? [EV.countsTrace(cloud.counts, range)] : []),
     ...layers,
-    ...EV.peerTraces(standing),
-    ...EV.frontTraces(standing, room),
+    ...EV.peerTraces(frontData),
+    ...EV.frontTraces(frontData, room),
     ...EV.publishedTraces(marks),
   ];
-  return { data, layout: { ...EV.frontLayout(standing, range), margin: { ...EV.frontMargin(), t: 64 } } };
+  return { data, layout: { ...EV.frontLayout(frontData, range), margin: { ...EV.frontMargin(), t: 64 } } };
 };
 
 EV.countsTrace = (counts, [x0, x1, y0, y1]) => {

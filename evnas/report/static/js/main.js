@@ -18,9 +18,9 @@ EV.about = {
 EV.start = async () => {
   EV.source = document.querySelector("script[data-name=pack]") ? EV.fileSource() : EV.liveSource();
   EV.readState();
-  EV.paint();
-  addEventListener("hashchange", EV.turned);
-  addEventListener("popstate", EV.turned);
+  EV.applyTheme();
+  addEventListener("hashchange", EV.addressChanged);
+  addEventListener("popstate", EV.addressChanged);
   addEventListener("click", (e) => {
     for (const menu of document.querySelectorAll("details.menu[open]")) {
       if (!e.composedPath().includes(menu)) menu.open = false;
@@ -43,29 +43,29 @@ EV.start = async () => {
     }
   });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    EV.paint();
+    EV.applyTheme();
     EV.refresh();
   });
-  if (EV.source.plotly) EV.plotlyComing = EV.source.plotly();
+  if (EV.source.plotly) EV.plotlyLoading = EV.source.plotly();
   await EV.open();
   if (EV.state.export && !EV.source.live) await EV.exportAll();
 };
 
-EV.turned = () => {
+EV.addressChanged = () => {
   const before = EV.state.study;
   EV.readState();
-  EV.paint();
+  EV.applyTheme();
   if (EV.state.study !== before) EV.open();
   else EV.refresh();
 };
 
-EV.paint = () => {
+EV.applyTheme = () => {
   document.documentElement.dataset.theme = EV.theme();
 };
 
 /** The charting library: on its way from the start, run once the table and the cloud are painted. */
 EV.plotlyReady = () =>
-  window.Plotly ? null : EV.plotlyComing ||= EV.painted().then(() =>
+  window.Plotly ? null : EV.plotlyLoading ||= EV.afterPaint().then(() =>
     new Promise((there, failed) => {
       performance.mark("table"); // what benchmarks/dashboard_times.py reads
       const script = EV.h("script", { src: EV.plotlyAddress() });
@@ -75,15 +75,15 @@ EV.plotlyReady = () =>
     })
   );
 EV.plotlyAddress = () => document.querySelector("meta[name=plotly]").content;
-EV.plotlySoon = () => {
-  if (!EV.plotlyAsked && EV.source.live) {
-    EV.plotlyAsked = true;
+EV.prefetchPlotly = () => {
+  if (!EV.plotlyPrefetched && EV.source.live) {
+    EV.plotlyPrefetched = true;
     fetch(EV.plotlyAddress()).then((answer) => answer.arrayBuffer()).catch(() => {});
   }
 }; // into the browser's cache
 
 /** After the next frame; a page in the background has none, and waits a moment. */
-EV.painted = () =>
+EV.afterPaint = () =>
   new Promise((done) => {
     requestAnimationFrame(() => setTimeout(done));
     setTimeout(done, 200);
@@ -96,23 +96,23 @@ EV.open = async () => {
   EV.cards.clear();
   EV.printedFor = null;
   if (EV.source.live && !EV.state.study) {
-    EV.masthead();
+    EV.drawHeader();
     await EV.studiesPage();
     return;
   }
   const study = EV.state.study;
-  EV.plotlySoon();
+  EV.prefetchPlotly();
   try {
     const [about, pack] = await Promise.all([EV.source.about(study), EV.source.pack(study, 0, { small: true })]);
     if (EV.state.study !== study) return;
     EV.about = { ...about, large: !pack };
-    EV.followed = 0;
+    EV.updates = 0;
     if (pack) EV.merge(EV.data, pack);
-    else await EV.haveView();
+    else await EV.loadView();
     if (EV.state.study !== study) return;
   } catch (e) {
     EV.put(EV.$("main"), EV.h("p", { class: "note wrong" }, e.message));
-    EV.masthead();
+    EV.drawHeader();
     return;
   }
   EV.refresh();
@@ -129,20 +129,20 @@ EV.follow = (study) => {
       const [about, pack] = await Promise.all([EV.source.about(study), part ? null : EV.source.pack(study, before)]);
       if (EV.state.study !== study) return;
       EV.about = { ...about, large: EV.about.large };
-      EV.followed++; // a view asked for before is not of the newest records
-      if (part && EV.isPart()) await EV.haveView();
+      EV.updates++; // a view asked for before is not of the newest records
+      if (part && EV.isPart()) await EV.loadView();
       else if (pack) EV.merge(EV.data, pack);
       const changed = EV.data.lastId !== before;
       EV.refresh();
-      if (changed && about.running) EV.say(`${EV.plural(EV.data.n, "trial")}`);
+      if (changed && about.running) EV.announce(`${EV.plural(EV.data.n, "trial")}`);
     } catch (e) {
-      EV.trouble = e.message;
-      EV.masthead();
+      EV.problem = e.message;
+      EV.drawHeader();
     }
   });
   EV.stopWatching = EV.source.watch(study, (told) => {
-    EV.away = Boolean(told.away);
-    EV.trouble = told.error || "";
+    EV.serverAway = Boolean(told.away);
+    EV.problem = told.error || "";
     if (told.study !== undefined) {
       if (source !== null && told.study !== source) {
         EV.open();
@@ -150,27 +150,27 @@ EV.follow = (study) => {
       } // begun afresh under this name
       source = told.study;
     }
-    if (told.away || told.error) EV.masthead();
+    if (told.away || told.error) EV.drawHeader();
     else if (
       told.last_id !== EV.data.lastId || told.of !== EV.about.reading.of || EV.about.reading.done < EV.about.reading.of
     ) take();
-    else EV.masthead();
+    else EV.drawHeader();
   });
 };
 
 EV.refresh = () => {
-  EV.paint();
+  EV.applyTheme();
   if (!EV.about.name || (EV.source.live && !EV.state.study)) {
-    EV.masthead();
+    EV.drawHeader();
     return;
   }
   const names = EV.tabNames();
   const name = names.includes(EV.state.view) ? EV.state.view : names[0], turned = EV.view !== name;
   EV.view = name;
-  EV.masthead(); // it says which panel is open
+  EV.drawHeader(); // it says which panel is open
   EV.showPanel(EV.panels.get(name), turned).catch((e) => {
-    EV.trouble = e.message;
-    EV.masthead();
+    EV.problem = e.message;
+    EV.drawHeader();
   });
 };
 
@@ -180,7 +180,7 @@ EV.showPanel = async ({ build, refresh, view }, anew) => {
   await refresh(view);
 };
 
-EV.masthead = () => {
+EV.drawHeader = () => {
   const about = EV.about, open = Boolean(EV.data.n || about.name) && (EV.state.study || !EV.source.live);
   const theme = EV.h("button", {
     type: "button",
@@ -189,9 +189,9 @@ EV.masthead = () => {
     onclick: () => EV.choose({ theme: EV.theme() === "dark" ? "light" : "dark" }),
   }, EV.theme() === "dark" ? "Light" : "Dark");
   const behind = about.reading.done < about.reading.of;
-  const state = EV.trouble
-    ? EV.h("span", { class: "status failed" }, EV.trouble)
-    : EV.away
+  const state = EV.problem
+    ? EV.h("span", { class: "status failed" }, EV.problem)
+    : EV.serverAway
     ? EV.h("span", { class: "status lost" }, "server away, trying again")
     : behind
     ? EV.h("span", { class: "status" }, `reading ${Math.round(100 * about.reading.done / about.reading.of)} %`)

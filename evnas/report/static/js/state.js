@@ -28,7 +28,7 @@ EV.togglePin = (label) => {
   const without = pins.filter((p) => p !== label);
   const next = without.length < pins.length ? without : [...pins.slice(-3), label];
   EV.choose({ pins: next.map(encodeURIComponent).join("~"), trial: next.includes(label) ? label : EV.state.trial });
-  EV.say(next.includes(label) ? `Trial ${label} pinned` : `Trial ${label} unpinned`);
+  EV.announce(next.includes(label) ? `Trial ${label} pinned` : `Trial ${label} unpinned`);
 };
 
 EV.xKey = () => EV.axisKey("x", 0);

@@ -14,7 +14,7 @@ EV.table.build = () => {
     spellcheck: "false",
     "aria-describedby": "filter-says",
     placeholder: "hsm_ssd  params_m<15  status:diverged  -sa",
-    oninput: EV.settled(120, () => EV.choose({ filter: table.filter.value, page: null })),
+    oninput: EV.debounced(120, () => EV.choose({ filter: table.filter.value, page: null })),
   });
   table.says = EV.h("p", { id: "filter-says", class: "note", role: "status" });
   table.chips = EV.h("span", { class: "chips" });
@@ -169,7 +169,7 @@ EV.table.refresh = () => {
     const name = EV.about.name,
       rows = async () => {
         if (EV.isPart()) {
-          await EV.whole();
+          await EV.loadAll();
           EV.table.refresh();
         }
         return table.ordered;

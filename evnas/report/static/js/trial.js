@@ -73,7 +73,7 @@ EV.trialPanel = async (aside) => {
   aside.dataset.shows = shows;
   let card, why;
   try {
-    [card, why] = await Promise.all([EV.cardOf(row), EV.why(row)]);
+    [card, why] = await Promise.all([EV.cardOf(row), EV.explanation(row)]);
   } catch (e) {
     EV.put(aside, EV.h("p", { class: "note wrong" }, e.message));
     return;
@@ -108,15 +108,15 @@ EV.trialPanel = async (aside) => {
     ),
     EV.h("p", { class: "note" }, `${card.digest} · ${card.origin || "no origin noted"}`),
     EV.picture(card),
-    EV.facts(row),
+    EV.figuresOf(row),
     why,
-    EV.measured(card),
+    EV.measurements(card),
   );
   if (had) EV.$(had)?.focus(); // its place was drawn anew
 };
 
 /** The trial's figures. */
-EV.facts = (row) => {
+EV.figuresOf = (row) => {
   const keys = [
     ...new Set([
       ...EV.about.objectives.map((o) => o.key),
@@ -139,7 +139,7 @@ EV.facts = (row) => {
 };
 
 /** How each phase went: samples, retakes, conditions, the curve. */
-EV.measured = (card) =>
+EV.measurements = (card) =>
   EV.h(
     "section",
     {},

@@ -22,7 +22,7 @@ EV.panel({
       class: "small",
       onclick: async () => {
         await navigator.clipboard.writeText(about.command);
-        EV.say("Copied");
+        EV.announce("Copied");
         copy.textContent = "Copied";
       },
     }, "Copy");

@@ -16,7 +16,7 @@ EV.panel({
   },
 
   async refresh(view) {
-    await EV.whole();
+    await EV.loadAll();
     const keys = EV.speedKeys();
     const a = keys.includes(EV.state.d1) ? EV.state.d1 : keys[0],
       b = keys.includes(EV.state.d2) ? EV.state.d2 : keys.find((k) => k !== a);

@@ -39,7 +39,7 @@ EV.panel({
 
   async refresh(view) {
     const s = EV.state;
-    if (EV.isPart() && !(await EV.haveView())) return;
+    if (EV.isPart() && !(await EV.loadView())) return;
     EV.table.refresh();
     EV.trialPanel(view.aside);
     EV.readPrinted();
@@ -154,20 +154,20 @@ EV.frontBox = (view) => {
 EV.frontMargin = () => ({ ...EV.FRONT_MARGIN, ...(EV.zKey() ? { r: 96 } : {}) });
 
 EV.drawFront = async (view) => {
-  const standing = EV.standing(), marks = EV.publishedMarks(standing.axes);
-  const range = EV.viewOf(standing, marks), box = EV.frontBox(view), pixels = EV.pixels(standing.axes, range, box);
-  const cloud = EV.cloudOf(standing, pixels, box);
+  const frontData = EV.frontData(), marks = EV.publishedMarks(frontData.axes);
+  const range = EV.viewOf(frontData, marks), box = EV.frontBox(view), pixels = EV.pixels(frontData.axes, range, box);
+  const cloud = EV.cloudOf(frontData, pixels, box);
   const few = EV.data.n <= EV.FEW; // then the marks are plotly's own, with labels and error bars
   view.hits = EV.paintCloud(view.canvas, box, few ? { layers: [] } : cloud, pixels);
-  const layers = few ? EV.labelled(cloud.layers, standing, { pixels, box }) : [];
-  const front = EV.frontTraces(standing, { pixels, box });
-  const own = [...(few ? cloud.layers.flatMap((l) => l.rows) : []), ...standing.front, ...standing.peers];
+  const layers = few ? EV.labelled(cloud.layers, frontData, { pixels, box }) : [];
+  const front = EV.frontTraces(frontData, { pixels, box });
+  const own = [...(few ? cloud.layers.flatMap((l) => l.rows) : []), ...frontData.front, ...frontData.peers];
   for (const row of own) view.hits.push([...pixels.ofRow(row), row]);
   view.cloud = cloud;
-  EV.put(view.legend, EV.legend(cloud, standing, marks));
-  EV.frontWords(view, standing, cloud);
-  const layout = EV.frontLayout(standing, range);
-  await EV.draw(view.figure.plot, [...layers, ...EV.peerTraces(standing), ...front, ...EV.publishedTraces(marks)], {
+  EV.put(view.legend, EV.legend(cloud, frontData, marks));
+  EV.describeFront(view, frontData, cloud);
+  const layout = EV.frontLayout(frontData, range);
+  await EV.draw(view.figure.plot, [...layers, ...EV.peerTraces(frontData), ...front, ...EV.publishedTraces(marks)], {
     ...layout,
     showlegend: false,
   });
@@ -196,10 +196,10 @@ EV.frontLayout = ({ axes }, [x0, x1, y0, y1]) => {
 };
 
 /** The marks behind the front as layers, and counts where the cloud is too dense to paint. */
-EV.cloudOf = (standing, pixels, box) => {
+EV.cloudOf = (frontData, pixels, box) => {
   const within = ([x, y]) => x >= 0 && x <= box.width && y >= 0 && y <= box.height;
-  const near = standing.cloud.filter((row) => within(pixels.ofRow(row)));
-  const dense = Boolean(standing.counts) || near.length > EV.MANY;
+  const near = frontData.cloud.filter((row) => within(pixels.ofRow(row)));
+  const dense = Boolean(frontData.counts) || near.length > EV.MANY;
   const layer = (name, rows, symbol, colour, size) => ({
     name,
     rows: EV.thinned(rows),
@@ -208,12 +208,12 @@ EV.cloudOf = (standing, pixels, box) => {
     size,
   });
   const layers = [
-    layer("infeasible", standing.infeasible, "x", "--muted", 6),
-    layer("ended early", standing.ended, "cross", "--warn", 7),
-    layer("tied within error", standing.tied, "ring", "--accent", 8),
+    layer("infeasible", frontData.infeasible, "x", "--muted", 6),
+    layer("ended early", frontData.ended, "cross", "--warn", 7),
+    layer("tied within error", frontData.tied, "ring", "--accent", 8),
     {
-      ...layer("no value (diverged, infeasible, …)", standing.floor.rows, "triangle", "--warn", 7),
-      base: standing.floor.base,
+      ...layer("no value (diverged, infeasible, …)", frontData.floor.rows, "triangle", "--warn", 7),
+      base: frontData.floor.base,
     },
   ];
   const few = EV.data.n <= EV.FEW;
@@ -222,13 +222,13 @@ EV.cloudOf = (standing, pixels, box) => {
   }
   return {
     layers: layers.filter((l) => l.rows.length),
-    counts: standing.counts || (dense ? EV.countCells(near, pixels, box) : null),
+    counts: frontData.counts || (dense ? EV.countCells(near, pixels, box) : null),
   };
 };
 
-EV.frontWords = (view, standing) => {
-  const { front, tied, infeasible, ended, unplaced, peers, axes } = standing, count = (n) => n.toLocaleString("en-GB");
-  const of = standing.numbers ||
+EV.describeFront = (view, frontData) => {
+  const { front, tied, infeasible, ended, unplaced, peers, axes } = frontData, count = (n) => n.toLocaleString("en-GB");
+  const of = frontData.numbers ||
     { tied: tied.length, infeasible: infeasible.length, ended: ended.length, peers: peers.length };
   const words = [EV.plural(front.length, "trial") + " on the front"];
   if (of.tied) {
@@ -239,9 +239,9 @@ EV.frontWords = (view, standing) => {
   if (of.ended) words.push(`${count(of.ended)} ended early`);
   if (unplaced.length) words.push(`${count(unplaced.length)} without a value here`);
   const step = Math.ceil(of.tied / EV.MARKED);
-  const placed = front.length + of.tied + of.peers + of.infeasible + of.ended + standing.cloud.length +
-    standing.floor.rows.length;
-  if (!placed && !standing.counts) {
+  const placed = front.length + of.tied + of.peers + of.infeasible + of.ended + frontData.cloud.length +
+    frontData.floor.rows.length;
+  if (!placed && !frontData.counts) {
     words.splice(
       0,
       words.length,
