@@ -34,7 +34,7 @@ _SHOWN = """async (changes) => {
     EV.choose(changes);
     const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
     await frame();
-    while (EV.isPart() && EV.data.view.key !== EV.asking) await frame();
+    while (EV.isPart() && EV.data.view.key !== EV.requestedView) await frame();
     await frame();
     return performance.now() - started;
 }"""

@@ -4,16 +4,28 @@ import base64
 import gzip
 import hashlib
 import html
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from urllib.parse import quote
 
 from plotly import __version__ as plotly_version
 
 from evnas.report.page import assets
 
+_NONE: Mapping[str, str] = MappingProxyType({})
 
-def live_page() -> str:
-    """The page that the server gives: no inline script, everything from itself."""
-    scripts = '<script src="/static/page.js" defer></script>'
+
+def live_page(panels: Iterable[str] = ()) -> str:
+    """The page that the server gives: no inline script, everything from itself.
+
+    Args:
+        panels: names of panels from outside; the server gives /static/panels/<name>.js for each.
+    """
+    sources = [
+        "/static/page.js",
+        *(f"/static/panels/{quote(name, safe='')}.js" for name in panels),
+    ]
+    scripts = "\n".join(f'<script src="{source}" defer></script>' for source in sources)
     # read after the table stands; its version stands in its address, so that a browser may keep it
     plotly = f'<meta name="plotly" content="/static/plotly.js?{plotly_version}">'
     return _filled(
@@ -24,15 +36,28 @@ def live_page() -> str:
     )
 
 
-def one_file(title: str, data: Mapping[str, bytes]) -> str:
+def one_file(title: str, data: Mapping[str, bytes], panels: Mapping[str, str] = _NONE) -> str:
     """The page with its scripts and `data` inside; it opens from a disk, offline.
 
     Data and plotly.js lie in it compressed. The policy names each script by its hash, so a script
     that data could smuggle in would not run.
+
+    Args:
+        title: of the document.
+        data: blocks by name, which the page reads: about, pack, cards, analysis, and
+            `panel-<name>`, JSON that a panel from outside reads by EV.panelData(name).
+        panels: JavaScript of panels from outside by name; each is a script of its own after the
+            page's, so that one which does not parse leaves the others whole.
+
+    Raises:
+        ValueError: a panel's source holds `</script`, which would end it within HTML.
     """
     plotly = assets.plotly_js()
-    script = assets.page_js()
-    hashes = " ".join(_hash(text) for text in (plotly, script))
+    scripts = [assets.page_js(), *panels.values()]
+    for name, source in panels.items():
+        if "</script" in source.lower() or "<!--" in source:
+            raise ValueError(f"panel {name}: its JavaScript must not hold </script or <!--")
+    hashes = " ".join(_hash(text) for text in (plotly, *scripts))
     policy = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
@@ -45,7 +70,7 @@ def one_file(title: str, data: Mapping[str, bytes]) -> str:
     return _filled(
         policy=f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         style=f"<style>{assets.text('style.css')}</style>",
-        scripts=f"{embedded}\n<script>{script}</script>",
+        scripts="\n".join([embedded, *(f"<script>{script}</script>" for script in scripts)]),
         title=html.escape(title),
     )
 

@@ -1,7 +1,7 @@
 """Who stands where on some axes: the front, what ties with it, the cloud, what ended early.
 
 For studies too large to send whole; the page reckons the same from its own columns
-(static/js/standing.js, pareto.js), and a test holds the two together.
+(static/js/front_data.js, pareto.js), and a test holds the two together.
 """
 
 from collections.abc import Sequence

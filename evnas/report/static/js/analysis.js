@@ -1,0 +1,28 @@
+// needs: core.js
+/* What the server worked out over all trials, and the printed figures that are shown in the table. */
+
+/** Asked for once per study and state of it: progress, importance, reproduction. */
+EV.analyses = { key: null };
+EV.analysis = () => {
+  const key = `${EV.state.study} ${EV.data.lastId}`;
+  if (EV.analyses.key !== key) EV.analyses = { key, found: EV.source.analysis(EV.state.study) };
+  return EV.analyses.found;
+};
+
+/** What was printed, with its verdict, as columns of the main table: found by row label. */
+EV.readPrinted = async () => {
+  if (!EV.about.reproduces || EV.printedFor === EV.data.lastId) return;
+  EV.printedFor = EV.data.lastId;
+  const { reproduction: found } = await EV.analysis();
+  if (!found) return;
+  const heads = found.table.columns.slice(1);
+  heads.forEach((head, i) => {
+    if (!found.table.rows.some((row) => row[i + 1].published)) return;
+    const texts = EV.data.text[`printed ${head}`] = new Array(EV.data.n).fill("");
+    for (const row of found.table.rows) {
+      const at = EV.data.rows.get(row[0].text), cell = row[i + 1];
+      if (at !== undefined && cell.published) texts[at] = cell.published + (cell.kind ? ` · ${cell.kind}` : "");
+    }
+  });
+  EV.refresh();
+};
