@@ -13,7 +13,7 @@ from reader_of_pages import saved
 
 from evnas.errors import SpecError
 from evnas.record import Measurement
-from evnas.report import reading
+from evnas.report.frame import study_reader as reading
 from evnas.report.frame.snapshot import Snapshot
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.query.dominance import group_by_dominance

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from evnas.report import assets
-from evnas.report.html import live_page, one_file
-from evnas.report.page import page_of
-from evnas.report.reading import StudyReader
+from evnas.report.frame.study_reader import StudyReader
+from evnas.report.page import assets
+from evnas.report.page.html import live_page, one_file
+from evnas.report.page.one_file import render_page
 
-SCRIPTS = Path(assets.__file__).parent / "static/js"
+SCRIPTS = Path(assets.__file__).parents[1] / "static/js"
 SOURCES = {str(path.relative_to(SCRIPTS)): path.read_text() for path in SCRIPTS.rglob("*.js")}
 
 OUTSIDE = """"use strict";
@@ -103,7 +103,7 @@ def reader(results: Path) -> Iterator[StudyReader]:
 
 def with_panels(reader: StudyReader, folder: Path, **panels: str) -> str:
     """Address of the one-file page with panels from outside and the data of one."""
-    blocks = re.findall(r'data-name="(\w+)">([^<]*)<', page_of(reader))
+    blocks = re.findall(r'data-name="(\w+)">([^<]*)<', render_page(reader))
     data = {n: gzip.decompress(base64.b64decode(b)) for n, b in blocks if n != "plotly"}
     page = folder / "report.html"
     page.write_text(one_file("t", data | {"panel-sizes": b'{"unit": "millions"}'}, panels))

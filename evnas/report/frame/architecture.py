@@ -47,13 +47,13 @@ def list_stages(arch: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows = []
     for stage in arch.get("stages", []):
         mixer = dict(stage.get("mixer") or {"kind": "none"})
-        kind = mixer.pop("kind")
+        kind = mixer.pop("kind", "none")
         knobs = ", ".join(_spelt(name, mixer[name]) for name in _telling(kind, mixer))
         rows.append(
             {
-                "depth": stage["depth"],
-                "dim": stage["dim"],
-                "block": stage["block"],
+                "depth": stage.get("depth", 0),
+                "dim": stage.get("dim", 0),
+                "block": stage.get("block", ""),
                 "mixer": kind,
                 "knobs": knobs,
                 "mlp_ratio": stage.get("mlp_ratio", 0),

@@ -69,8 +69,8 @@ def _front(study: "Study") -> Any:
             marker={"color": PALETTE[0], "size": 10},
         )
     )
-    drawn.update_xaxes(title=_head(x))
-    drawn.update_yaxes(title=_head(y))
+    drawn.update_xaxes(title=axis_title(x))
+    drawn.update_yaxes(title=axis_title(y))
     return drawn
 
 
@@ -86,7 +86,8 @@ def _bars(rows: Any, key: str) -> dict[str, Any] | None:
     }
 
 
-def _head(key: str) -> str:
+def axis_title(key: str) -> str:
+    """A column's name with its unit and target."""
     told = describe_column(key)
     unit = f", {told.unit}" if told.unit else ""
     return f"{told.label}{unit}" + (f" ({told.target})" if told.target else "")
@@ -108,7 +109,7 @@ def _curves(study: "Study") -> Any:
             )
         )
     drawn.update_xaxes(title="image presentations" if "images" in study.curves else "epochs")
-    drawn.update_yaxes(title=_head(found))
+    drawn.update_yaxes(title=axis_title(found))
     return drawn
 
 

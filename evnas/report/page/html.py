@@ -44,8 +44,8 @@ def one_file(title: str, data: Mapping[str, bytes], panels: Mapping[str, str] = 
 
     Args:
         title: of the document.
-        data: blocks by name, which the page reads: about, pack, cards, analysis, and
-            `panel-<name>`, JSON that a panel from outside reads by EV.panelData(name).
+        data: blocks by name, which the page reads: about, pack, cards, and
+            `panel-<name>`, JSON that a panel reads by EV.panelData(name).
         panels: JavaScript of panels from outside by name; each is a script of its own after the
             page's, so that one which does not parse leaves the others whole.
 

@@ -14,7 +14,7 @@ from evnas.report.page.pack import pack
 from evnas.report.page.pictures import write_pictures
 from evnas.report.page.strict_json import dumps
 from evnas.report.page.trial_card import describe_trial
-from evnas.report.panels.compute import compute_panels
+from evnas.report.panels.table import PANELS, added_scripts, compute_panel
 from evnas.report.query.front import collect_points, find_front
 
 
@@ -53,9 +53,8 @@ def render_page(reader: StudyReader) -> str:
         "about": dumps(told).encode(),
         "pack": pack(columns, np.arange(len(columns))),
         "cards": dumps(cards).encode(),
-        "analysis": dumps(compute_panels(reader)).encode(),
-    }
-    return one_file(f"{told['title']} · evnas", blocks)
+    } | {f"panel-{name}": dumps(compute_panel(name, reader)).encode() for name in PANELS}
+    return one_file(f"{told['title']} · evnas", blocks, added_scripts())
 
 
 def collect_front(reader: StudyReader) -> dict[str, Any]:

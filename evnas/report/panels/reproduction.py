@@ -19,6 +19,20 @@ _FIGURES = {
 }
 
 
+class ReproductionPanel:
+    """The Reproduction panel."""
+
+    name = "reproduction"
+    script = ""
+
+    def data(self, reader: StudyReader) -> dict[str, Any] | None:
+        """The table beside print, as `compute_reproduction` gives it."""
+        return compute_reproduction(reader) if reader.sweep.get("published") else None
+
+
+PANEL = ReproductionPanel()
+
+
 def compute_reproduction(reader: StudyReader) -> dict[str, Any] | None:
     """The panel's data; None for a study that reproduces no table.
 

@@ -23,7 +23,7 @@ from evnas.report.page.html import live_page
 from evnas.report.page.pack import pack, touched_after
 from evnas.report.page.strict_json import dumps
 from evnas.report.page.trial_card import describe_trial
-from evnas.report.panels.compute import compute_panels
+from evnas.report.panels.table import added_scripts, compute_panel
 from evnas.report.query.dominance import find_dominators
 from evnas.report.query.filters import apply_filter
 from evnas.report.query.sorting import sort_rows
@@ -86,6 +86,7 @@ def make_app(results_dir: Path, *, host: str = "127.0.0.1", token: str | None = 
         routes=[
             Route("/", pages.index),
             Route("/static/{name}", pages.static),
+            Route("/static/panels/{name}.js", pages.panel_script),
             Route("/api/studies", pages.studies),
             Route("/api/studies/{study}", pages.about),
             Route("/api/studies/{study}/pack", pages.pack),
@@ -93,7 +94,7 @@ def make_app(results_dir: Path, *, host: str = "127.0.0.1", token: str | None = 
             Route("/api/studies/{study}/view", pages.view),
             Route("/api/studies/{study}/why", pages.why),
             Route("/api/studies/{study}/card", pages.card),
-            Route("/api/studies/{study}/analysis", pages.analysis),
+            Route("/api/studies/{study}/panels/{panel}", pages.panel),
             Route("/api/studies/{study}/events", pages.events),
         ],
         middleware=[
@@ -121,11 +122,11 @@ class _Pages:
 
     def __init__(self, studies: Studies) -> None:
         self._studies = studies
-        self._analyses: dict[str, tuple[object, Any]] = {}
+        self._panel_data: dict[tuple[str, str], tuple[object, Any]] = {}
         self._standings = GroupCache()
 
     def index(self, request: Request) -> Response:
-        return HTMLResponse(live_page(), headers={"cache-control": "no-cache"})
+        return HTMLResponse(live_page(added_scripts()), headers={"cache-control": "no-cache"})
 
     def static(self, request: Request) -> Response:
         name = request.path_params["name"]
@@ -140,6 +141,13 @@ class _Pages:
         if name == "style.css":
             return _asset(assets.text(name), "text/css")
         return PlainTextResponse("not found\n", 404)
+
+    def panel_script(self, request: Request) -> Response:
+        """The JavaScript of a panel from outside."""
+        script = added_scripts().get(request.path_params["name"])
+        if script is None:
+            return PlainTextResponse("not found\n", 404)
+        return _asset(script, "text/javascript")
 
     def studies(self, request: Request) -> Response:
         return _json({"studies": self._studies.overview()})
@@ -194,13 +202,14 @@ class _Pages:
         row = _row(request, len(reader.frame))
         return _json(describe_trial(reader.records_of(row)))
 
-    def analysis(self, request: Request) -> Response:
-        name = request.path_params["study"]
-        reader = self._studies.reader(name)
+    def panel(self, request: Request) -> Response:
+        """A panel's own data: computed again only when there are new records."""
+        study, name = request.path_params["study"], request.path_params["panel"]
+        reader = self._studies.reader(study)
         state = (id(reader), reader.frame.last_id)
-        kept = self._analyses.get(name)
+        kept = self._panel_data.get((study, name))
         if kept is None or kept[0] != state:
-            kept = self._analyses[name] = (state, compute_panels(reader))
+            kept = self._panel_data[study, name] = (state, compute_panel(name, reader))
         return _json(kept[1])
 
     async def events(self, request: Request) -> Response:

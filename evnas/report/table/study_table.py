@@ -17,8 +17,11 @@ def load_table(folder: Path) -> AblationTable | None:
 
     Raises:
         StoreError: no study is there.
+        SpecError: its rows name what no installed package knows.
     """
     with Store.read(folder / "study.db") as store:
+        if not (store.meta("sweep") or {}).get("rows"):
+            return None
         sweep = sweep_of(store.meta("sweep"), source=str(folder / "study.db"))
         if not sweep.candidates:
             return None

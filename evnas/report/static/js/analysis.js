@@ -1,19 +1,11 @@
 // needs: core.js
-/* What the server worked out over all trials, and the printed figures that are shown in the table. */
-
-/** Asked for once per study and state of it: progress, importance, reproduction. */
-EV.analyses = { key: null };
-EV.analysis = () => {
-  const key = `${EV.state.study} ${EV.data.lastId}`;
-  if (EV.analyses.key !== key) EV.analyses = { key, found: EV.source.analysis(EV.state.study) };
-  return EV.analyses.found;
-};
+/* The printed figures that are shown in the table. */
 
 /** What was printed, with its verdict, as columns of the main table: found by row label. */
 EV.readPrinted = async () => {
   if (!EV.about.reproduces || EV.printedFor === EV.data.lastId) return;
   EV.printedFor = EV.data.lastId;
-  const { reproduction: found } = await EV.analysis();
+  const found = await EV.panelData("reproduction");
   if (!found) return;
   const heads = found.table.columns.slice(1);
   heads.forEach((head, i) => {

@@ -31,5 +31,12 @@ EV.tabNames = () => {
   return names.sort((a, b) => place(a) - place(b));
 };
 
-/** What a panel's own Python function gives for the open study, as JSON; asked for anew at every call. */
-EV.panelData = (name) => EV.source.panel(EV.state.study, name);
+/** What a panel's own Python class gives for the open study, as JSON; asked for once per state of the study. */
+EV.panelAnswers = { key: null, found: new Map() };
+EV.panelData = (name) => {
+  const key = `${EV.state.study} ${EV.data.lastId}`;
+  if (EV.panelAnswers.key !== key) EV.panelAnswers = { key, found: new Map() };
+  const { found } = EV.panelAnswers;
+  if (!found.has(name)) found.set(name, EV.source.panel(EV.state.study, name));
+  return found.get(name);
+};

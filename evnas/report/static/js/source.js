@@ -27,7 +27,6 @@ EV.liveSource = () => {
     why: async (study, row, [x, y, z]) =>
       (await ask(at(study, `/why?${new URLSearchParams({ row, x, y, ...(z ? { z } : {}) })}`))).json(),
     card: async (study, row) => (await ask(at(study, `/card?row=${row}`))).json(),
-    analysis: async (study) => (await ask(at(study, "/analysis"))).json(),
     panel: async (study, name) => (await ask(at(study, `/panels/${encodeURIComponent(name)}`))).json(),
     watch: (study, told) => {
       const stream = new EventSource(at(study, "/events"));
@@ -54,7 +53,6 @@ EV.fileSource = () => {
     about: () => json("about"),
     pack: () => unpacked("pack"),
     card: async (_study, row) => (await (cards ||= json("cards")))[row],
-    analysis: () => json("analysis"),
     panel: (_study, name) => json(`panel-${name}`),
     watch: () => () => {},
     plotly: async () => {

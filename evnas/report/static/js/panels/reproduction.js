@@ -21,7 +21,7 @@ EV.panel({
     const key = JSON.stringify([EV.data.lastId, EV.theme()]);
     if (key === view.shown) return;
     view.shown = key;
-    const { reproduction: found } = await EV.analysis();
+    const found = await EV.panelData("reproduction");
     if (view.shown !== key) return;
     if (!found) {
       EV.put(view.node, EV.h("p", { class: "note" }, "No row has both a printed and a measured figure yet."));

@@ -21,7 +21,7 @@ EV.panel({
     const key = JSON.stringify([EV.data.lastId, EV.theme(), EV.state.over]);
     if (key === view.shown) return;
     view.shown = key;
-    const [found] = await Promise.all([EV.analysis(), EV.loadAll()]);
+    const [found] = await Promise.all([EV.panelData("search"), EV.loadAll()]);
     if (view.shown !== key) return;
     const over = EV.state.over === "time" ? "device_hours" : "trials";
     const title = over === "trials" ? "trials" : "device time, hours";
