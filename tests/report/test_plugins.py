@@ -153,3 +153,17 @@ def test_a_panel_whose_data_fails_is_named(results: Path, monkeypatch: pytest.Mo
     ):
         render_page(reader)
     reader.close()
+
+
+def test_a_notebook_draws_a_study_without_a_network(results: Path) -> None:
+    study = load_study(results / "made")
+    shown = study._repr_html_()
+    assert "<table" in shown and "Plotly.newPlot" in shown
+    assert not re.search(r"<(script|link|img)[^>]*(src|href)=", shown)
+    assert study.trials is study.frame
+    for aim in study.objectives:
+        ended = study.frame[(study.frame["status"] == "complete")][aim.key].dropna()
+        wanted = ended.max() if aim.better == "more" else ended.min()
+        assert study.best.loc[aim.key, aim.key] == wanted
+        assert study.best.loc[aim.key, "label"]
+    assert 0 < len(study.front) < len(study.frame)

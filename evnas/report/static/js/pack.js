@@ -1,5 +1,5 @@
 // needs: core.js
-/* Reads the packed columns that evnas/report/pack.py writes, and merges what changed since. */
+/* Reads the packed columns that evnas/report/page/pack.py writes, and merges what changed since. */
 
 EV.emptyData = () => ({ n: 0, lastId: 0, text: {}, numbers: new Map(), rows: new Map() });
 
