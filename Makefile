@@ -15,6 +15,8 @@ test: .venv/installed-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	DENO_NO_UPDATE_CHECK=1 $(BIN)/deno fmt --quiet --check
+	DENO_NO_UPDATE_CHECK=1 $(BIN)/deno lint --quiet
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 bench-gpu: .venv/installed-test

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from evnas.record import Measurement, Record, Status
-from evnas.report.reading import StudyReader
+from evnas.report.frame.study_reader import StudyReader
 from evnas.space.catalog import entry
 from evnas.space.paths import edit
 from evnas.store import Store

@@ -23,8 +23,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
-from evnas.report.pictures import QUIET_FLAGS, browser
-from evnas.report.server import make_app, server_of
+from evnas.report.page.pictures import QUIET_FLAGS, browser
+from evnas.report.server.app import make_app, server_of
 
 REPEATS = 7
 PAINTS = 5
@@ -34,7 +34,7 @@ _SHOWN = """async (changes) => {
     EV.choose(changes);
     const frame = () => new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
     await frame();
-    while (EV.isPart() && EV.data.view.key !== EV.asking) await frame();
+    while (EV.isPart() && EV.data.view.key !== EV.requestedView) await frame();
     await frame();
     return performance.now() - started;
 }"""

@@ -16,7 +16,7 @@ _PUBLIC = {
     "load_state": "evnas.blocks.official",
     "to_official": "evnas.blocks.official",
     "register_timm": "evnas.blocks.timm_models",
-    "load_study": "evnas.report.study",
+    "load_study": "evnas.report.notebook.study",
 }
 
 __all__ = ["__version__", *_PUBLIC]

@@ -16,8 +16,8 @@ from urllib.parse import quote
 
 from playwright.sync_api import Page, sync_playwright
 
-from evnas.report.pictures import QUIET_FLAGS, browser
-from evnas.report.server import make_app, server_of
+from evnas.report.page.pictures import QUIET_FLAGS, browser
+from evnas.report.server.app import make_app, server_of
 
 PANELS = ("front", "compare", "curves", "search", "reproduction", "devices", "conditions")
 

@@ -15,7 +15,7 @@ from evnas.kernels.dispatch import (
 )
 from evnas.measure.conditions import environment
 from evnas.proxy import fashion
-from evnas.report.pictures import browser
+from evnas.report.page.pictures import browser
 
 
 def checkup() -> dict[str, Any]:

@@ -17,7 +17,7 @@ from evnas.errors import SpecError, nearest
 from evnas.proxy.augment import evaluation_batch
 from evnas.proxy.data import ProxyData
 from evnas.record import Record
-from evnas.report.fields import area_fraction, reduced
+from evnas.report.page.erf_picture import area_fraction, reduce_field
 from evnas.space.arch import ArchSpec
 from evnas.store import Store
 
@@ -89,7 +89,7 @@ def keep(study: Path, subject: Subject, field: NDArray[np.float64], seconds: flo
                 status="complete",
                 target=f"erf-{subject.resolution}-{weights}",
                 values={"erf_area_fraction": area_fraction(field)},
-                details={"erf": reduced(field), "weights": weights},
+                details={"erf": reduce_field(field), "weights": weights},
                 started=time.time() - seconds,
                 seconds=seconds,
             )

@@ -24,9 +24,9 @@ def report(
     json: AsJson = False,
 ) -> None:
     """Write a study's page, tables and figures again, from its store alone."""
-    from evnas.report.outcome import write_outcome
+    from evnas.report.page.outputs import write_outputs
 
-    written = write_outcome(study, output).files
+    written = write_outputs(study, output).files
     emit([str(path) for path in written], "\n".join(str(path) for path in written), json)
 
 
@@ -41,7 +41,7 @@ def dashboard(
     token: Annotated[str | None, typer.Option("--token", envvar="EVNAS_TOKEN")] = None,
 ) -> None:
     """Serve the studies as live pages until interrupted."""
-    from evnas.report.server import serve
+    from evnas.report.server.app import serve
 
     talk(f"http://{host}:{port}")
     serve(results, host=host, port=port, token=token)
@@ -72,7 +72,7 @@ def erf(
 
     from evnas.commands import fields
     from evnas.proxy.data import NAMED_SETS, load_data
-    from evnas.report.fields import area_fraction, draw_fields
+    from evnas.report.page.erf_picture import area_fraction, draw_fields
 
     subjects = fields.subjects(names, weights or [], resolution, study)
     source = data if data in NAMED_SETS else {"folder": data}
@@ -96,9 +96,9 @@ def erf(
 def audit(study: Study, json: AsJson = False) -> None:
     """Say whether a study's proxy ranks its rows as the paper does, better than FLOPs do."""
     from evnas.proxy.audit import audit as audited
-    from evnas.report.outcome import predictors_of
+    from evnas.report.table.study_table import load_predictors
 
-    predictors, truth = predictors_of(study)
+    predictors, truth = load_predictors(study)
     lines = audited(predictors, truth)
     rows = []
     for line in lines:

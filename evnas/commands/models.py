@@ -145,10 +145,10 @@ def convert(
 
 
 def _stages(arch: dict[str, object]) -> list[str]:
-    from evnas.report.architecture import stages
+    from evnas.report.frame.architecture import list_stages
 
     head = ("stage", "depth", "dim", "block", "mixer", "its knobs", "mlp_ratio")
     keys = ("depth", "dim", "block", "mixer", "knobs", "mlp_ratio")
-    rows = [[i, *(s[key] for key in keys)] for i, s in enumerate(stages(arch))]
+    rows = [[i, *(s[key] for key in keys)] for i, s in enumerate(list_stages(arch))]
     ends = [f"{part}: {arch[part]}" for part in ("stem", "downsample", "norm", "head")]
     return ["", columns(head, rows), *ends]

@@ -50,13 +50,13 @@ def sweep(
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     from evnas.commands.fronts import front, front_text
-    from evnas.report.outcome import write_outcome
-    from evnas.report.tables import as_data, as_text
+    from evnas.report.page.outputs import write_outputs
+    from evnas.report.table.formats import as_data, as_text
     from evnas.search.study import add_time
     from evnas.store import Store
 
     began = time.monotonic()
-    table = write_outcome(folder).table
+    table = write_outputs(folder).table
     with Store.append_to(folder / "study.db") as store:
         spent = add_time(store, wall_s=time.monotonic() - began)
     data = {

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from evnas.record import Measurement, Record
-from evnas.report.accuracy import top1
-from evnas.report.noise import unit_interval
+from evnas.report.frame.accuracy import mean_top1
+from evnas.report.frame.seed_noise import unit_interval
 from evnas.store import Store
 
 COUNTS = {
@@ -97,7 +97,7 @@ def interval_of(measured: Measurement) -> Value:
 def with_reference(trials: Sequence[Trial], found: list[dict[str, Value]], label: str) -> None:
     """An ablation: its reference's speed is that of all alternations, top-1 is of one seed."""
     for trial, numbers in zip(trials, found, strict=True):
-        bounds = top1(trial)
+        bounds = mean_top1(trial)
         assert bounds is not None
         numbers["top1_percent"] = (bounds.low, bounds.mid, bounds.high)
     at = next(i for i, trial in enumerate(trials) if trial[0].label == label)

@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from evnas.record import Record
-from evnas.report.pictures import QUIET_FLAGS, browser
-from evnas.report.server import make_app, server_of
+from evnas.report.page.pictures import QUIET_FLAGS, browser
+from evnas.report.server.app import make_app, server_of
 from evnas.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -254,8 +254,8 @@ def page(shared: tuple[Watched, Page], served: Served) -> Iterator[Page]:
 SETTLED = """() => {
     const { done, of } = EV.about.reading, plot = document.querySelector('#figure-front .plot');
     if (!of || done < of || EV.data.lastId < of || !plot?._fullLayout) return false;
-    const standing = EV.standing(), range = EV.viewOf(standing, EV.publishedMarks(standing.axes));
-    const { xaxis, yaxis } = plot._fullLayout, box = EV.frontBox(EV.views.front);
+    const shown = EV.frontData(), range = EV.viewOf(shown, EV.publishedMarks(shown.axes));
+    const { xaxis, yaxis } = plot._fullLayout, box = EV.frontBox(EV.panels.get('front').view);
     const drawn = [...xaxis.range, ...yaxis.range, xaxis._length, yaxis._length];
     return [...range, box.width, box.height].every((v, i) => Math.abs(v - drawn[i]) < 1e-6); }"""
 """The study is read to its end, and the chart shows all of it: nothing moves any more."""

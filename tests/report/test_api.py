@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from evnas.errors import EvnasError
 from evnas.record import Record
-from evnas.report.server import make_app
+from evnas.report.server.app import make_app
 from evnas.store import Store
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -174,7 +174,7 @@ def test_a_card_holds_samples_conditions_and_curve(client: TestClient) -> None:
 def test_an_empty_study_has_its_panels_data(client: TestClient) -> None:
     assert client.get("/api/studies/empty").json()["trials"] == 0
     assert _header(client.get("/api/studies/empty/pack").content)["rows"] == 0
-    assert client.get("/api/studies/empty/analysis").json()["progress"] is None
+    assert client.get("/api/studies/empty/panels/search").json()["progress"] is None
 
 
 def test_a_study_being_written_is_read_as_it_grows(tmp_path: Path, synthetic: Any) -> None:

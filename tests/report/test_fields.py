@@ -5,7 +5,14 @@ import pytest
 from PIL import Image
 
 from evnas.errors import DataError
-from evnas.report.fields import CAPTION, GAP, SIDE, area_fraction, draw_fields, reduced
+from evnas.report.page.erf_picture import (
+    CAPTION,
+    GAP,
+    SIDE,
+    area_fraction,
+    draw_fields,
+    reduce_field,
+)
 
 SPOT = np.zeros((64, 64))
 SPOT[:32, :32] = 1.0
@@ -23,11 +30,11 @@ def test_a_field_is_bright_where_it_is_large(tmp_path):
 
 def test_area_and_reduction():
     assert area_fraction(SPOT) == 0.25
-    small = np.array(reduced(SPOT, side=4))
+    small = np.array(reduce_field(SPOT, side=4))
     assert small.shape == (4, 4)
     assert small[:2, :2].min() == 1.0
     assert small.sum() == 4.0
-    assert np.array(reduced(np.ones((225, 230)))).shape == (45, 46)
+    assert np.array(reduce_field(np.ones((225, 230)))).shape == (45, 46)
 
 
 def test_a_folder_that_is_not_there_is_a_sentence(tmp_path):

@@ -10,10 +10,10 @@ import pytest
 
 from evnas.pareto import from_seeds
 from evnas.record import Measurement, Record
-from evnas.report.frames import Frame
-from evnas.report.front import front, points
-from evnas.report.lines import BATCH, lines
-from evnas.report.objectives import Constraint, Objective, constraints, objectives
+from evnas.report.frame.objectives import Constraint, Objective, find_constraints, find_objectives
+from evnas.report.frame.slim_records import BATCH, read_slim_records
+from evnas.report.frame.trial_frame import TrialFrame
+from evnas.report.query.front import collect_points, find_front
 from evnas.search.trial import Trial
 from evnas.store import Store
 from evnas.sweep import sweep_of
@@ -32,15 +32,15 @@ def record(**changes: Any) -> Record:
     return Record(**(fields | changes))
 
 
-def framed(*records: Record, **options: Any) -> Frame:
+def framed(*records: Record, **options: Any) -> TrialFrame:
     """The records as a study's reader finds them in a store."""
-    frame = Frame(**options)
+    frame = TrialFrame(**options)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "study.db"
         with Store.create(path, sweep={}, environment={}) as store:
             for each in records:
                 store.append(each)
-            for batch in lines(store):
+            for batch in read_slim_records(store):
                 frame.extend(batch)
     return frame
 
@@ -122,9 +122,9 @@ def test_objectives_are_found_under_a_target_and_their_way_is_kept() -> None:
     top1 = {"metric": "top1_percent", "goal": "max"}
     for name in ("latency_ms", "latency_ms@cpu"):
         asked = [{"metric": name, "goal": "min"}, top1]
-        assert objectives({"objectives": asked}, frame) == want
+        assert find_objectives({"objectives": asked}, frame) == want
     unmet = [{"metric": "latency_ms@cuda", "goal": "min"}, top1]
-    assert objectives({"objectives": unmet}, frame) == want[1:]
+    assert find_objectives({"objectives": unmet}, frame) == want[1:]
 
 
 def test_a_search_writes_what_its_page_reads() -> None:
@@ -145,11 +145,11 @@ def test_a_search_writes_what_its_page_reads() -> None:
         record(budget=1.0, values={"top1_percent": 60.0}),
     )
     stored = sweep.spec.to_dict()
-    assert objectives(stored, frame) == [
+    assert find_objectives(stored, frame) == [
         Objective("params_m", "less"),
         Objective("top1_percent", "more"),
     ]
-    assert constraints(stored, frame) == [
+    assert find_constraints(stored, frame) == [
         Constraint("params_m", True, 20.0),
         Constraint("macs_exact_g", True, 0.5),
     ]
@@ -166,10 +166,10 @@ def test_the_front_is_of_complete_trials_alone() -> None:
         *trial("a", 1e6, 60), *trial("b", 2e6, 70), *trial("c", 3e6, 65),
         *trial("d", 1e6, 99, "diverged"), *trial("e", 2e6, 70),
     )  # fmt: skip
-    rows, values = points(
+    rows, values = collect_points(
         frame, [Objective("params_m", "less"), Objective("top1_percent", "more")]
     )
-    assert [frame.text["label"][row] for row in rows[front(values)]] == ["a", "b", "e"]
+    assert [frame.text["label"][row] for row in rows[find_front(values)]] == ["a", "b", "e"]
 
 
 def test_nothing_found_is_nan() -> None:

@@ -6,17 +6,19 @@ import pytest
 from playwright.sync_api import Page, expect
 from reader_of_pages import on_front, place
 
-from evnas.report.front import front, points
-from evnas.report.objectives import Objective
-from evnas.report.reading import StudyReader
+from evnas.report.frame.objectives import Objective
+from evnas.report.frame.study_reader import StudyReader
+from evnas.report.query.front import collect_points, find_front
+
+LAYERS = "EV.panels.get('front').view.cloud.layers"
 
 
 def test_the_page_s_front_is_the_library_s(page: Page, results: Path) -> None:
     reader = StudyReader(results / "made")
     reader.read_all()
     keys = page.evaluate("EV.about.objectives")
-    found, values = points(reader.frame, [Objective(k["key"], k["better"]) for k in keys])
-    want = {reader.frame.text["label"][row] for row in found[front(values)]}
+    found, values = collect_points(reader.frame, [Objective(k["key"], k["better"]) for k in keys])
+    want = {reader.frame.text["label"][row] for row in found[find_front(values)]}
     reader.close()
     assert set(on_front(page)) == want and len(want) > 3
 
@@ -65,9 +67,9 @@ def test_peers_from_timm_have_a_mark_of_their_own_beside_the_front(told: Page) -
     told.evaluate("EV.choose({ view: 'front', trial: 'peer' })")
     expect(told.get_by_role("list", name="Marks")).to_contain_text("timm peers, measured here")
     expect(told.locator("#front-notes")).to_contain_text("1 timm peer beside it")
-    standing = told.evaluate("(({ front, peers }) => ({ front, peers }))(EV.standing())")
+    frontData = told.evaluate("(({ front, peers }) => ({ front, peers }))(EV.frontData())")
     row = told.evaluate("EV.data.rows.get('peer')")
-    assert standing["peers"] == [row] and row not in standing["front"]
+    assert frontData["peers"] == [row] and row not in frontData["front"]
     symbols = told.evaluate(
         "document.querySelector('#figure-front .plot').data.map((t) => t.marker?.symbol)"
     )
@@ -88,8 +90,8 @@ def test_bounds_and_published_points_are_drawn_where_both_axes_have_them(told: P
 
 
 PAINTED = """(layers) => {
-    const view = EV.views.front, standing = EV.standing(), box = EV.frontBox(view);
-    const pixels = EV.pixels(standing.axes, EV.viewOf(standing, []), box), { canvas } = view;
+    const { view } = EV.panels.get('front'), frontData = EV.frontData(), box = EV.frontBox(view);
+    const pixels = EV.pixels(frontData.axes, EV.viewOf(frontData, []), box), { canvas } = view;
     const sharp = canvas.width / box.width, { width } = canvas;
     const { data } = canvas.getContext('2d').getImageData(0, 0, width, canvas.height);
     const inked = (x, y) => {
@@ -107,12 +109,12 @@ def test_infeasible_diverged_pruned_and_tied_have_marks_of_their_own(told: Page)
     told.evaluate("EV.choose({ view: 'front', x: 'params_m', y: EV.speedKeys()[0], trial: null })")
     marks = told.get_by_role("list", name="Marks")
     expect(marks).to_contain_text("infeasible")
-    layers = {layer["name"]: layer for layer in told.evaluate("EV.views.front.cloud.layers")}
+    layers = {layer["name"]: layer for layer in told.evaluate(LAYERS)}
     label = "(rows) => rows.map((r) => EV.data.text.label[r])"
     assert told.evaluate(label, layers["infeasible"]["rows"]) == ["11"]  # 9 has no speed
     told.evaluate("EV.choose({ x: null, y: null })")
     expect(marks).to_contain_text("no value (diverged, infeasible, …)")
-    layers |= {layer["name"]: layer for layer in told.evaluate("EV.views.front.cloud.layers")}
+    layers |= {layer["name"]: layer for layer in told.evaluate(LAYERS)}
     fallen = layers["no value (diverged, infeasible, …)"]
     statuses = told.evaluate("(rows) => rows.map((r) => EV.data.text.status[r])", fallen["rows"])
     assert statuses.count("infeasible") == 1 and set(statuses) <= {"infeasible", "diverged"}
@@ -122,7 +124,7 @@ def test_infeasible_diverged_pruned_and_tied_have_marks_of_their_own(told: Page)
 
 def test_what_ended_otherwise_is_painted(page: Page) -> None:
     marks = page.get_by_role("list", name="Marks")
-    layers = page.evaluate("EV.views.front.cloud.layers")
+    layers = page.evaluate(LAYERS)
     names = [layer["name"] for layer in layers]
     assert {"ended early", "tied within error", "no value (diverged, infeasible, …)"} < set(names)
     for name in names:
@@ -135,7 +137,7 @@ def test_what_ended_otherwise_is_painted(page: Page) -> None:
 
 def test_tied_are_those_that_no_member_dominates_surely(page: Page) -> None:
     tied, cloud = page.evaluate(
-        """() => { const { front, tied, cloud, axes } = EV.standing();
+        """() => { const { front, tied, cloud, axes } = EV.frontData();
             const sure = (row) => Math.max(
                 ...front.map((f) => EV.dominanceProbability(f, row, axes)));
             return [tied.map(sure), cloud.map(sure)]; }"""
@@ -154,10 +156,10 @@ def test_a_third_objective_is_colour_and_counts_for_the_front(page: Page, result
     reader.read_all()
     keys = page.evaluate("EV.about.objectives")
     aims = [Objective(k["key"], k["better"]) for k in keys] + [Objective("params_m", "less")]
-    found, values = points(reader.frame, aims)
-    want = {reader.frame.text["label"][row] for row in found[front(values)]}
+    found, values = collect_points(reader.frame, aims)
+    want = {reader.frame.text["label"][row] for row in found[find_front(values)]}
     reader.close()
-    shown = page.evaluate("EV.standing().front.map((r) => EV.data.text.label[r])")
+    shown = page.evaluate("EV.frontData().front.map((r) => EV.data.text.label[r])")
     assert set(shown) == want and len(want) > len(on_front(page))
     colours = page.evaluate(
         """() => { const { data } = document.querySelector('#figure-front .plot');
@@ -169,7 +171,7 @@ def test_a_third_objective_is_colour_and_counts_for_the_front(page: Page, result
 
 def test_front_members_have_their_intervals_as_bars(page: Page) -> None:
     off = page.evaluate(
-        """() => { const { front, axes: [{ values, column: { low, high } }] } = EV.standing();
+        """() => { const { front, axes: [{ values, column: { low, high } }] } = EV.frontData();
             const rows = new Map(front.map((r) => [values[r], r]));
             const { data } = document.querySelector('#figure-front .plot');
             return data.filter((t) => t.error_x).flatMap(({ x, error_x }) => x.map((mid, i) =>
@@ -180,5 +182,5 @@ def test_front_members_have_their_intervals_as_bars(page: Page) -> None:
 
 
 def test_a_picture_of_the_front_holds_what_the_canvas_shows(page: Page) -> None:
-    names = page.evaluate("EV.frontForExport(EV.views.front).data.map((t) => t.name)")
+    names = page.evaluate("EV.frontForExport(EV.panels.get('front').view).data.map((t) => t.name)")
     assert {"dominated", "ended early", "tied within error", "front"} <= set(names)

@@ -13,11 +13,11 @@ from reader_of_pages import saved
 
 from evnas.errors import SpecError
 from evnas.record import Measurement
-from evnas.report import reading
-from evnas.report.filters import passing
-from evnas.report.reading import StudyReader
-from evnas.report.snapshot import Snapshot
-from evnas.report.standing import standing
+from evnas.report.frame import study_reader as reading
+from evnas.report.frame.snapshot import Snapshot
+from evnas.report.frame.study_reader import StudyReader
+from evnas.report.query.dominance import group_by_dominance
+from evnas.report.query.filters import apply_filter
 from evnas.store import Store
 
 LINES = [
@@ -61,7 +61,7 @@ def large(monkeypatch: pytest.MonkeyPatch, served: Any, watched: Any) -> Page:
 def test_server_and_page_filter_alike(page: Page, columns: Snapshot, line: str) -> None:
     found = page.evaluate("(line) => EV.filtered(line)", line)
     try:
-        rows, problem = np.flatnonzero(passing(line, columns)).tolist(), ""
+        rows, problem = np.flatnonzero(apply_filter(line, columns)).tolist(), ""
     except SpecError as e:
         rows, problem = list(range(len(columns))), str(e)
     assert problem.split(";")[0] == found["problem"].split(";")[0]
@@ -73,19 +73,20 @@ def test_server_and_page_agree_on_who_stands_where(
     page: Page, columns: Snapshot, line: str
 ) -> None:
     told = page.evaluate(
-        """(line) => { const s = EV.reckoned(EV.axes(EV.axisKeys()), EV.filtered(line).rows);
+        """(line) => { const { rows } = EV.filtered(line);
+            const s = EV.computeFrontData(EV.axes(EV.axisKeys()), rows);
             return { ...s, axes: s.axes.map((a) => [a.key, a.sign]) }; }""",
         line,
     )
     keys, signs = zip(*told["axes"], strict=True)
-    found = standing(columns, keys, signs, np.flatnonzero(passing(line, columns)))
+    found = group_by_dominance(columns, keys, signs, np.flatnonzero(apply_filter(line, columns)))
     for name in ("front", "tied", "cloud", "infeasible", "ended", "unplaced", "peers"):
         assert sorted(getattr(found, name).tolist()) == sorted(told[name]), name
     assert sorted(found.floor.tolist()) == sorted(told["floor"]["rows"])
 
 
 def test_a_large_study_shows_the_same_front_and_table(large: Page, page: Page) -> None:
-    both = [p.evaluate("EV.standing().front.toSorted()") for p in (large, page)]
+    both = [p.evaluate("EV.frontData().front.toSorted()") for p in (large, page)]
     assert both[0] == both[1] and len(both[0]) > 3
     assert large.locator("#front-notes").inner_text() == page.locator("#front-notes").inner_text()
     for p in (large, page):
@@ -108,7 +109,7 @@ def test_a_large_study_is_filtered_zoomed_and_explained(large: Page) -> None:
     large.evaluate("(label) => EV.choose({ trial: label })", label)
     expect(large.locator(".why")).to_contain_text("it on these axes")
     counted = large.locator(".why p").last.inner_text()
-    large.evaluate("EV.whole()")
+    large.evaluate("EV.loadAll()")
     large.evaluate("EV.choose({ trial: null })")
     large.evaluate("(label) => EV.choose({ trial: label })", label)
     expect(large.locator(".why p").last).to_have_text(counted)
@@ -135,7 +136,7 @@ def test_a_large_study_grows_before_the_eyes(
     want = f"{before + len(labels)} of {40 + len(labels)} trials"
     expect(page.locator("#filter-says")).to_have_text(want)
     page.wait_for_function("() => EV.data.lastId === EV.about.reading.of")
-    front = page.evaluate("EV.standing().front.map((r) => EV.data.text.label[r])")
+    front = page.evaluate("EV.frontData().front.map((r) => EV.data.text.label[r])")
     assert page.evaluate("EV.isPart()") and labels & set(front)
 
 

@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import expect
 
 from evnas.errors import EvnasError
-from evnas.report.page import page_of, write_report
-from evnas.report.pictures import browser, write_pictures
-from evnas.report.reading import StudyReader
-from evnas.report.study import load_study
+from evnas.report.frame.study_reader import StudyReader
+from evnas.report.notebook.study import load_study
+from evnas.report.page.one_file import render_page, write_report
+from evnas.report.page.pictures import browser, write_pictures
 from evnas.store import Store
 
 
@@ -71,7 +71,7 @@ def test_markup_cannot_leave_the_data(results: Path, tmp_path: Path, synthetic: 
             store.append(record)
     reader = StudyReader(tmp_path / "s")
     reader.read_all()
-    text = page_of(reader)
+    text = render_page(reader)
     reader.close()
     assert "alert(1)</script>" not in text
     assert "&lt;/script&gt;" in text  # in the title, escaped

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from evnas.report.reading import StudyReader
+from evnas.report.frame.study_reader import StudyReader
 
 
 def test_search_and_devices_have_their_figures(page: Page) -> None:

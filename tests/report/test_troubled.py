@@ -14,8 +14,8 @@ from playwright.sync_api import expect
 from starlette.testclient import TestClient
 
 from evnas.errors import StoreError
-from evnas.report.server import make_app
-from evnas.report.study import load_study
+from evnas.report.notebook.study import load_study
+from evnas.report.server.app import make_app
 from evnas.store import Store
 
 
@@ -65,7 +65,7 @@ def test_a_store_that_cannot_be_read_shows_a_sentence(
     with TestClient(make_app(tmp_path), base_url="http://127.0.0.1") as client:
         (row,) = client.get("/api/studies").json()["studies"]
         assert row["name"] == "s" and said in row["error"]
-        for path in ("", "/pack", "/trials", "/events", "/analysis"):
+        for path in ("", "/pack", "/trials", "/events", "/panels/search"):
             answer = client.get(f"/api/studies/s{path}")
             assert answer.status_code == 404 and said in answer.json()["error"], path
     with pytest.raises(StoreError, match=said):

@@ -6,8 +6,8 @@ from playwright.sync_api import Page, expect
 from reader_of_pages import filtered
 
 from evnas.pareto import Estimate, probability_dominates
-from evnas.report.rungs import rungs
-from evnas.search.strategies.build import rungs as searched
+from evnas.report.page.about import halving_rungs
+from evnas.search.strategies.build import halving_rungs as searched
 from evnas.space.search_spec import StrategySpec
 from evnas.space.sweep_parts import ProxySpec
 
@@ -83,9 +83,11 @@ def test_rungs_are_those_that_the_search_climbs(given: tuple[float, ...]) -> Non
     strategy = StrategySpec(kind="mo_asha", eta=2, rungs=given)
     proxy = ProxySpec(epochs=4, images_per_epoch=1000, batch_size=64)
     sweep = {"strategy": strategy.model_dump(mode="json"), "proxy": proxy.model_dump(mode="json")}
-    assert rungs(sweep) == list(searched(strategy, 0.0 if given else float(proxy.presentations)))
-    assert rungs(sweep | {"strategy": {"kind": "evolution"}}) == []
-    assert rungs({"strategy": "a later version's"}) == rungs({}) == []
+    assert halving_rungs(sweep) == list(
+        searched(strategy, 0.0 if given else float(proxy.presentations))
+    )
+    assert halving_rungs(sweep | {"strategy": {"kind": "evolution"}}) == []
+    assert halving_rungs({"strategy": "a later version's"}) == halving_rungs({}) == []
 
 
 def test_why_tells_how_a_measurement_went(told: Page) -> None:

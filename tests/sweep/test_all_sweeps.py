@@ -17,12 +17,16 @@ from torch import nn
 
 from evnas.measure.models import model_for
 from evnas.measure.target import MODES
+from evnas.phases.base import Goal
 from evnas.phases.work import Event, Work
-from evnas.report.ablation import Ablation
-from evnas.report.outcome import table_of
-from evnas.report.tables import as_csv, as_markdown
-from evnas.search import evaluate, plan, runner
+from evnas.report.table.ablation import AblationTable
+from evnas.report.table.formats import as_csv, as_markdown
+from evnas.report.table.study_table import load_table
+from evnas.search import runner
 from evnas.search.evaluate import Evaluator
+from evnas.search.prepare import prepared
+from evnas.search.setting import missing
+from evnas.search.strategies.rows import evaluated
 from evnas.space.arch import ArchSpec
 from evnas.space.paths import assign
 from evnas.space.published import published_table
@@ -84,6 +88,18 @@ def cut_down(path: Path, folder: Path, images: Path) -> Sweep:
     return load_sweep(folder / path.name, overrides=sets)
 
 
+def planned(sweep: Sweep) -> set[object]:
+    """Keys of all its work; rows of one architecture share a training."""
+    ready = prepared(sweep)
+    goal = Goal(seeds=sweep.spec.seeds, budget=ready.full_budget)
+    found: dict[object, Work] = {}
+    for row in ready.rows:
+        for work in ready.setting.works(row, goal):
+            label = "" if work.phase == "proxy" else row.label
+            found.setdefault((label, *work.key[1:]), work)
+    return {work.key for work in found.values()}
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_runs_to_its_table(path, tmp_path, images, monkeypatch):
     monkeypatch.setattr(runner, "engine_for", lambda spec: HereEngine())
@@ -93,9 +109,8 @@ def test_runs_to_its_table(path, tmp_path, images, monkeypatch):
     with Store.read(folder / "study.db") as store:
         records = [record for _, record in store.records()]
     assert {(r.label, r.phase): r.error for r in records if r.status != "complete"} == {}
-    planned = [*plan.counts(sweep), *plan.speeds(sweep, 1e9), *plan.proxies(sweep)]
-    assert {r.key for r in records} == {work.key for work in planned}
-    table = table_of(folder)
+    assert {r.key for r in records} == planned(sweep)
+    table = load_table(folder)
     assert table is not None
     holds_all_that_is_printed(table, sweep)
 
@@ -113,7 +128,7 @@ def small_form(arch, *, resolution, impl="auto"):
 def is_cut(path: Path) -> bool:
     """Whether `cut_down` leaves out rows of other resolutions, or targets."""
     sweep = load_sweep(path)
-    rows, trains = plan.evaluated(sweep), {t.mode for t in sweep.spec.targets} == set(MODES)
+    rows, trains = evaluated(sweep), {t.mode for t in sweep.spec.targets} == set(MODES)
     architectures = len({row.digest for row in rows})
     return len(rows) > architectures or (trains and architectures > MOST_TRAINED_ROWS)
 
@@ -121,20 +136,20 @@ def is_cut(path: Path) -> bool:
 @pytest.mark.parametrize("path", [p for p in FILES if is_cut(p)], ids=lambda path: path.stem)
 def test_every_row_and_target_reaches_the_table(path, tmp_path, monkeypatch):
     monkeypatch.setattr(runner, "engine_for", lambda spec: HereEngine())
-    monkeypatch.setattr(evaluate, "model_for", small_form)
+    monkeypatch.setattr("evnas.measure.models.model_for", small_form)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))  # waits for no other measurement
     sides = ["targets[*].resolution_scale=0.15", "proxy=null"]
     sweep = load_sweep(path, overrides=TIMED + sides)
     folder = runner.run_sweep(sweep, results=tmp_path, fresh=False, began=time.monotonic())
-    table = table_of(folder)
+    table = load_table(folder)
     assert table is not None
-    here = set(range(len(sweep.spec.targets))) - set(plan.missing(sweep))
+    here = set(range(len(sweep.spec.targets))) - set(missing(sweep))
     keys = {i: column_of(sweep, i) for i in here}
     for candidate, line in zip(sweep.candidates, table.lines, strict=True):
         assert all(bool(line.cells[key].value) != bool(candidate.absent) for key in keys.values())
     with Store.read(folder / "study.db") as store:
         ran = {(r.label, r.target) for _, r in store.records() if r.phase == "speed"}
-    assert len(ran) == len(plan.evaluated(sweep)) * len(here)
+    assert len(ran) == len(evaluated(sweep)) * len(here)
 
 
 def column_of(sweep: Sweep, target: int) -> str:
@@ -146,7 +161,7 @@ def column_of(sweep: Sweep, target: int) -> str:
     return f"{mode}throughput_ratio" + ("" if alike[0] == target else f"@{target}")
 
 
-def holds_all_that_is_printed(table: Ablation, sweep: Sweep) -> None:
+def holds_all_that_is_printed(table: AblationTable, sweep: Sweep) -> None:
     """Each printed figure stands in its row, each measured one in the row of its architecture."""
     assert sweep.spec.published is not None
     printed = published_table(sweep.spec.published.paper, sweep.spec.published.table)

@@ -6,8 +6,9 @@ import pytest
 
 from evnas.errors import SpecError
 from evnas.record import Measurement, Record
-from evnas.report.ablation import ablation
-from evnas.search import plan
+from evnas.report.table.ablation import build_ablation_table
+from evnas.search.setting import SweepSetting
+from evnas.search.strategies.rows import evaluated
 from evnas.sweep import Sweep, load_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -31,7 +32,12 @@ def test_a_gpu_takes_the_printed_batches():
 def test_a_cpu_takes_what_it_can_bear():
     assert set(batches(load_sweep(VSSD), "cpu").values()) == {"auto"}
     sweep = load_sweep(VMAMBA, overrides=["targets[*].device=cpu"])
-    taken = {(w.label, w.target_index): w.speed["batch_size"] for w in plan.speeds(sweep, 4.9e9)}
+    setting = SweepSetting(sweep=sweep, reference_macs=4.9e9)
+    taken = {
+        (row.label, on.index): on.fields["batch_size"]
+        for row in evaluated(sweep)
+        for on in setting.targets_of(row).values()
+    }
     assert taken["DeiT-S@768", 0] == 1
     assert taken["DeiT-S@768", 1] == 2  # the least of a training step
     assert max(taken.values()) <= 2
@@ -91,7 +97,7 @@ def memory_verdicts(target_224: str, target_640: str) -> list[str]:
         speed(sweep, "VMamba-T@224", target_224, 1646, base=False),  # print: 3204 / 1946
         speed(sweep, "VMamba-T@640", target_640, 4000, base=False),  # print: 12710 / 7645
     ]
-    cells = {line.label: line.cells for line in ablation(sweep, records, {}).lines}
+    cells = {line.label: line.cells for line in build_ablation_table(sweep, records, {}).lines}
     return [str(cells[f"VMamba-T@{side}"]["peak_ratio"].verdict) for side in (224, 640)]
 
 

@@ -5,12 +5,21 @@ from pathlib import Path
 import pytest
 
 from evnas.errors import SpecError
-from evnas.search import plan
+from evnas.phases.base import TimedOn
 from evnas.search.prepare import prepared
-from evnas.sweep import load_sweep
+from evnas.search.setting import SweepSetting, missing
+from evnas.search.strategies.rows import evaluated
+from evnas.space.candidate import Candidate
+from evnas.sweep import Sweep, load_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 FILES = sorted(SWEEPS.glob("*.yaml"))
+
+
+def timed(sweep: Sweep, row: Candidate) -> list[TimedOn]:
+    """What a row is timed on here."""
+    setting = SweepSetting(sweep=sweep, reference_macs=1e9, absent=missing(sweep))
+    return list(setting.targets_of(row).values())
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -19,10 +28,9 @@ def test_quick_keeps_the_rows_and_bounds_the_cost(path):
     assert quick.spec.name == full.spec.name + "_quick"
     assert quick.spec.title.endswith("(a first look by --quick)")
     assert quick.candidates == full.candidates
-    for work in () if quick.spec.search else plan.speeds(quick, 1e9):
-        assert work.speed is not None
-        assert work.speed["resolution"] <= 256
-        assert work.speed["budget_s"] <= 2
+    for on in () if quick.spec.search else timed(quick, quick.reference):
+        assert on.resolution <= 256
+        assert on.budget_s <= 2
     if quick.spec.proxy is not None:
         assert quick.spec.proxy.presentations <= 2000
         assert quick.spec.proxy.held_out_images <= 2000
@@ -34,11 +42,13 @@ def test_quick_keeps_the_rows_and_bounds_the_cost(path):
 
 def test_counts_keep_the_printed_resolution():
     quick = load_sweep(SWEEPS / "vssd_table_1.yaml", quick=True)
-    counted = {work.label: work.resolution for work in plan.counts(quick)}
-    timed = {w.label: w.resolution for w in plan.speeds(quick, 1e9)}
+    setting = SweepSetting(sweep=quick, reference_macs=1e9, absent=missing(quick))
+    rows = {row.label: row for row in evaluated(quick)}
+    counted = {label: setting.counted_at(row) for label, row in rows.items()}
+    sizes = {label: timed(quick, row)[-1].resolution for label, row in rows.items()}
     sides = (224, 384, 512, 640, 768, 1024)
     assert [counted[f"VSSD-T@{side}"] for side in sides] == list(sides)
-    assert [timed[f"VSSD-T@{side}"] for side in sides] == [64, 96, 128, 160, 192, 256]
+    assert [sizes[f"VSSD-T@{side}"] for side in sides] == [64, 96, 128, 160, 192, 256]
 
 
 def test_halving_keeps_its_rungs():

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from evnas.record import Measurement, Record
-from evnas.report.ablation import Ablation, ablation
-from evnas.report.tables import as_csv, as_latex, as_markdown, as_text
+from evnas.report.table.ablation import AblationTable, build_ablation_table
+from evnas.report.table.formats import as_csv, as_latex, as_markdown, as_text
 from evnas.sweep import Sweep, load_sweep, sweep_of
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -47,16 +47,16 @@ def timed(
     )  # fmt: skip
 
 
-def cell(table: Ablation, label: str, key: str):
+def cell(table: AblationTable, label: str, key: str):
     return next(line for line in table.lines if line.label == label).cells[key]
 
 
-def told(table: Ablation, label: str, key: str) -> str:
+def told(table: AblationTable, label: str, key: str) -> str:
     return str(cell(table, label, key).verdict)
 
 
 @pytest.fixture
-def table_e() -> Ablation:
+def table_e() -> AblationTable:
     sweep = load_sweep(SWEEPS / "efficientvim_table_e.yaml")
     gpu, cpu = "cuda0-torch-256-b256-float32", "cpu-torch-256-b16-float32"
 
@@ -66,7 +66,7 @@ def table_e() -> Ablation:
         yield timed(sweep, "MobileOne-S4", target=gpu.replace("256", "224", 1), ratio=0.4)
         yield timed(sweep, "SHViT-S4", target=cpu, index=1, img_s=160, ratio=1.6)
 
-    return ablation(sweep, records(), {})
+    return build_ablation_table(sweep, records(), {})
 
 
 def test_latencies_stand_beside_what_was_measured(table_e):
@@ -108,7 +108,7 @@ def test_a_ratio_at_another_resolution_is_not_ranked():
     records = [
         timed(sweep, label, target=target, index=1, ratio=ratio) for label, ratio in ratios.items()
     ]
-    (rank,) = [r for r in ablation(sweep, records, {}).ranks if "target 2" in r.name]
+    (rank,) = [r for r in build_ablation_table(sweep, records, {}).ranks if "target 2" in r.name]
     assert rank.agreement.n == 3
     assert str(rank).endswith("n = 3, without MobileOne-S4 (other resolutions in print)")
 
@@ -120,7 +120,7 @@ def test_without_a_gpu_its_latency_is_print_only():
         timed(sweep, "SHViT-S4", target=small, img_s=40, ratio=1.5),
         timed(sweep, "SHViT-S4", target=large, index=1, img_s=160, ratio=1.6),
     ]
-    table = ablation(sweep, records, {})
+    table = build_ablation_table(sweep, records, {})
     assert cell(table, "SHViT-S4", "gpu_ms_per_img").status == "print only"
     assert cell(table, "SHViT-S4", "cpu_ms_per_batch").value == pytest.approx(100)
     assert cell(table, "SHViT-S4", "throughput_ratio@1").published == "1.172"
@@ -132,23 +132,29 @@ def test_speeds_of_several_machines_are_told_in_the_head():
     here = timed(sweep, "SHViT-S4", target=cpu, index=1, ratio=1.6)
     placed = {"conditions": {"machine": "a", "processor": "quick, 2 cores"}}
     there = replace(here, label="EfficientViM-M4", details=here.details | placed)
-    assert not any("several" in told for told in ablation(sweep, [here, there], {}).conditions)
+    assert not any(
+        "several" in told for told in build_ablation_table(sweep, [here, there], {}).conditions
+    )
     again = replace(here, details=here.details | {"conditions": {"machine": "b"}})
-    (line,) = [t for t in ablation(sweep, [there, again], {}).conditions if "several" in t]
+    (line,) = [
+        t for t in build_ablation_table(sweep, [there, again], {}).conditions if "several" in t
+    ]
     assert line.startswith(f"speeds of {cpu} are of several machines, 1 of a (quick, 2 cores) and")
 
 
 def test_a_target_that_was_left_out_is_told_in_the_head():
     sweep = load_sweep(SWEEPS / "efficientvim_table_e.yaml")
     cpu = "cpu-torch-256-b16-float32"
-    table = ablation(sweep, [timed(sweep, "SHViT-S4", target=cpu, index=1, ratio=1.6)], {})
+    table = build_ablation_table(
+        sweep, [timed(sweep, "SHViT-S4", target=cpu, index=1, ratio=1.6)], {}
+    )
     assert "target 1, cuda, was not here: nothing was measured on it" in table.conditions
     assert cell(table, "SHViT-S4", "gpu_ms_per_img").status == "not run"
     assert cell(table, "SHViT-S4", "gpu_ms_per_img").published == "0.12"
 
 
 @pytest.fixture
-def memory() -> Ablation:
+def memory() -> AblationTable:
     sweep = load_sweep(SWEEPS / "vssd_table_1.yaml")
     small, large = "cuda0-torch-224-b128-float32", "cuda0-torch-512-b128-float32"
     records = [
@@ -158,7 +164,7 @@ def memory() -> Ablation:
         timed(sweep, "Swin-T@512", target=large, peak_mib=12_000.0, ratio=0.5),
         timed(sweep, "ConvNeXt-T@512", target=large, peak_mib=9900.0, ratio=1.0),
     ]
-    return ablation(sweep, records, {})
+    return build_ablation_table(sweep, records, {})
 
 
 def test_ratios_of_smaller_images_have_no_verdict():
@@ -168,7 +174,7 @@ def test_ratios_of_smaller_images_have_no_verdict():
         timed(sweep, "VSSD-T@224", target=small, peak_mib=20.0),
         timed(sweep, "Swin-T@224", target=small, peak_mib=30.0, ratio=1.0),
     ]
-    table = ablation(sweep, records, {})
+    table = build_ablation_table(sweep, records, {})
     assert told(table, "Swin-T@224", "peak_ratio").startswith("not comparable")
     assert "target 1, auto, timed each row at 0.25 of its side" in table.conditions
 
@@ -197,7 +203,7 @@ def test_memory_at_another_batch_is_not_comparable():
         timed(sweep, "VSSD-T@224", target=small, peak_mib=176.0),
         timed(sweep, "Swin-T@224", target=small, peak_mib=169.0, ratio=1.3),
     ]
-    table = ablation(sweep, records, {})
+    table = build_ablation_table(sweep, records, {})
     assert cell(table, "Swin-T@224", "peak_ratio").value == pytest.approx(169 / 176)
     assert told(table, "Swin-T@224", "peak_ratio") == (
         "not comparable: printed at batch 128, measured at 4, where weights are another share"
@@ -218,7 +224,7 @@ def test_every_written_form_has_the_columns(memory, table_e):
 
 def test_training_throughput_that_nothing_measures_is_shown_as_printed():
     data = load_sweep(SWEEPS / "vmamba_table_15.yaml").spec.to_dict()
-    table = ablation(sweep_of(data | {"targets": data["targets"][:1]}), [], {})
+    table = build_ablation_table(sweep_of(data | {"targets": data["targets"][:1]}), [], {})
     assert "train_throughput_ratio" not in {column.key for column in table.columns}
     cells = [line.cells["train_throughput_img_s"] for line in table.lines]
     assert [(c.published, c.status) for c in cells] == [
@@ -227,7 +233,7 @@ def test_training_throughput_that_nothing_measures_is_shown_as_printed():
 
 
 @pytest.fixture
-def training() -> Ablation:
+def training() -> AblationTable:
     """VMamba's Table 12: a forward on the first target, a training step on the second."""
     sweep = load_sweep(SWEEPS / "vmamba_table_12.yaml")
     forward, step = "cpu-torch-224-b1-float32", "cpu-torch-224-b2-float32-train"
@@ -238,7 +244,7 @@ def training() -> Ablation:
         timed(sweep, "d4", target=step, index=1, img_s=1.2, ratio=0.6, base_ms=(1e3, 1e3)),
         timed(sweep, "d8", target=step, index=1, img_s=1.6, ratio=0.787),
     ]
-    return ablation(sweep, records, {})
+    return build_ablation_table(sweep, records, {})
 
 
 def test_training_throughput_stands_beside_what_a_training_step_took(training):
@@ -278,9 +284,9 @@ def test_the_reference_has_its_speed_beside_the_other_rows():
         timed(sweep, "C", target=at, ratio=0.6, base_ms=(65.0, 64.0)),
         timed(sweep, "D", target=at.replace("224", "256"), ratio=0.6, base_ms=(500.0,) * 9),
     ]
-    alone = ablation(sweep, [own], {})
+    alone = build_ablation_table(sweep, [own], {})
     assert cell(alone, "A", "throughput_img_s").value == pytest.approx(200)
-    table = ablation(sweep, [own, *beside], {})
+    table = build_ablation_table(sweep, [own, *beside], {})
     speed = cell(table, "A", "throughput_img_s")
     assert speed.value == pytest.approx(16_000 / 64)
     assert speed.low <= speed.value <= speed.high
@@ -292,7 +298,7 @@ def test_the_reference_has_its_speed_beside_the_other_rows():
 def test_no_verdict_where_a_row_was_measured_at_another_resolution_than_printed():
     sweep = load_sweep(SWEEPS / "vmamba_table_9.yaml")
     small = "cpu-torch-192-b2-float32"
-    table = ablation(sweep, [timed(sweep, "Swin-T@384", target=small, ratio=0.4)], {})
+    table = build_ablation_table(sweep, [timed(sweep, "Swin-T@384", target=small, ratio=0.4)], {})
     assert cell(table, "Swin-T@384", "throughput_ratio").value == pytest.approx(0.4)
     assert told(table, "Swin-T@384", "throughput_ratio") == (
         "not comparable: printed at 384, measured at 192"

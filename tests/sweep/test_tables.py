@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from evnas.record import Measurement, Record
-from evnas.report.ablation import Ablation, ablation
-from evnas.report.tables import as_csv, as_data, as_latex, as_markdown, as_text
+from evnas.report.table.ablation import AblationTable, build_ablation_table
+from evnas.report.table.formats import as_csv, as_data, as_latex, as_markdown, as_text
 from evnas.sweep import load_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -58,11 +58,11 @@ def some_records() -> Iterator[Record]:
 
 
 @pytest.fixture
-def table() -> Ablation:
-    return ablation(SWEEP, some_records(), {"cpu": {"model": "a CPU", "cores": 2}})
+def table() -> AblationTable:
+    return build_ablation_table(SWEEP, some_records(), {"cpu": {"model": "a CPU", "cores": 2}})
 
 
-def told(table: Ablation, label: str, key: str) -> str:
+def told(table: AblationTable, label: str, key: str) -> str:
     line = next(line for line in table.lines if line.label == label)
     return str(line.cells[key].verdict)
 
@@ -103,7 +103,7 @@ def test_ranks_have_interval_and_n(table):
     }  # fmt: skip
 
 
-def trained_at(shares: dict[str, float]) -> Ablation:
+def trained_at(shares: dict[str, float]) -> AblationTable:
     """Rows trained to these shares of 2,000 held-out images of ten classes."""
     rows = {c.label: c for c in SWEEP.candidates}
     records = [
@@ -114,7 +114,7 @@ def trained_at(shares: dict[str, float]) -> Ablation:
         )
         for label, top1 in shares.items()
     ]  # fmt: skip
-    return ablation(SWEEP, records, {})
+    return build_ablation_table(SWEEP, records, {})
 
 
 def test_a_row_at_chance_has_no_verdict_and_is_named():
@@ -128,7 +128,7 @@ def test_a_row_at_chance_has_no_verdict_and_is_named():
 
 def test_an_absent_row_is_set_beside_the_reference_at_its_own_resolution():
     sweep = load_sweep(SWEEPS / "vmamba_table_9.yaml")
-    lines = {line.label: line.cells for line in ablation(sweep, [], {}).lines}
+    lines = {line.label: line.cells for line in build_ablation_table(sweep, [], {}).lines}
     # print: HiViT-T 750 and VMamba-T 947 images/s at 288
     assert lines["HiViT-T@288"]["throughput_ratio"].published == "0.792"
     assert lines["DeiT-S@288"]["throughput_ratio"].published == "0.965"
@@ -148,7 +148,7 @@ def test_few_rounds_are_named():
         label="D", digest=row.digest, arch=row.to_dict(), phase="speed", status="complete",
         target="cpu-torch-224-b16-float32", measurements=few, details={"target_index": 0},
     )  # fmt: skip
-    conditions = ablation(SWEEP, [*some_records(), record], {}).conditions
+    conditions = build_ablation_table(SWEEP, [*some_records(), record], {}).conditions
     (line,) = [text for text in conditions if text.startswith("fewer than 5 rounds")]
     assert line.startswith("fewer than 5 rounds: D; ")
 
@@ -185,5 +185,7 @@ def test_a_count_that_differs_has_its_known_reason_below():
         )
         for label, params in (("2", 19.6e6), ("4", 21.3e6))
     ]
-    (line,) = [c for c in ablation(sweep, records, {}).conditions if c.startswith("params_m")]
+    (line,) = [
+        c for c in build_ablation_table(sweep, records, {}).conditions if c.startswith("params_m")
+    ]
     assert line.startswith("params_m of 2 differs from print: 19.6M without and 21.2M with")

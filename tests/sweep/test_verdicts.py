@@ -3,7 +3,7 @@
 import pytest
 
 from evnas.record import Interval
-from evnas.report.verdicts import against_reference, as_printed, printed_ratio
+from evnas.report.table.verdicts import against_reference, as_printed, printed_ratio
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"use strict";
+// needs: core.js
 /* The marks behind the front, painted on a canvas under the chart: thousands cost a few milliseconds,
    where one SVG element each costs a second. Also finds the mark that a pointer means. */
 
@@ -16,7 +16,11 @@ EV.along = (low, high, log) => {
 /** Rows to pixels of the box, for each axis. */
 EV.pixels = ([x, y], [x0, x1, y0, y1], box) => {
   const log = EV.isLog(), across = EV.along(x0, x1, log[0]), up = EV.along(y0, y1, log[1]);
-  return { x: (v) => box.width * across(v), y: (v) => box.height * (1 - up(v)), ofRow: (r) => [box.width * across(x.values[r]), box.height * (1 - up(y.values[r]))] };
+  return {
+    x: (v) => box.width * across(v),
+    y: (v) => box.height * (1 - up(v)),
+    ofRow: (r) => [box.width * across(x.values[r]), box.height * (1 - up(y.values[r]))],
+  };
 };
 
 /** Not more than `most` rows, spread evenly. */
@@ -40,7 +44,12 @@ EV.countCells = (rows, pixels, box) => {
 EV.paintCloud = (canvas, box, { layers, counts }, pixels) => {
   const sharp = Math.min(2, devicePixelRatio || 1);
   Object.assign(canvas, { width: box.width * sharp, height: box.height * sharp });
-  Object.assign(canvas.style, { left: `${box.left}px`, top: `${box.top}px`, width: `${box.width}px`, height: `${box.height}px` });
+  Object.assign(canvas.style, {
+    left: `${box.left}px`,
+    top: `${box.top}px`,
+    width: `${box.width}px`,
+    height: `${box.height}px`,
+  });
   const pen = canvas.getContext("2d"), hits = [];
   pen.scale(sharp, sharp);
   if (counts) cells(counts);
@@ -51,7 +60,11 @@ EV.paintCloud = (canvas, box, { layers, counts }, pixels) => {
     const { wide, high } = EV.CELLS, image = new ImageData(wide, high);
     const most = Math.log1p(counts.reduce((a, b) => Math.max(a, b), 1));
     const [from, to] = EV.theme() === "dark" ? [[42, 50, 60], [143, 163, 184]] : [[223, 229, 236], [111, 130, 152]];
-    counts.forEach((n, i) => { if (n) image.data.set([0, 1, 2].map((c) => from[c] + (to[c] - from[c]) * Math.log1p(n) / most).concat(255), 4 * i); });
+    counts.forEach((n, i) => {
+      if (n) {
+        image.data.set([0, 1, 2].map((c) => from[c] + (to[c] - from[c]) * Math.log1p(n) / most).concat(255), 4 * i);
+      }
+    });
     const small = EV.h("canvas", { width: wide, height: high });
     small.getContext("2d").putImageData(image, 0, 0);
     pen.imageSmoothingEnabled = false;
@@ -68,25 +81,62 @@ EV.paintCloud = (canvas, box, { layers, counts }, pixels) => {
       EV.OUTLINES[symbol](pen, px, py, r);
       hits.push([px, py, row]);
     }
-    if (symbol === "dot") { pen.fillStyle = colour; pen.fill(); } else { pen.strokeStyle = colour; pen.lineWidth = 1.5; pen.stroke(); }
+    if (symbol === "dot") {
+      pen.fillStyle = colour;
+      pen.fill();
+    } else {
+      pen.strokeStyle = colour;
+      pen.lineWidth = 1.5;
+      pen.stroke();
+    }
   }
 };
 
 EV.OUTLINES = {
-  dot: (pen, x, y, r) => { pen.moveTo(x + r, y); pen.arc(x, y, r, 0, 7); },
-  ring: (pen, x, y, r) => { pen.moveTo(x + r, y); pen.arc(x, y, r, 0, 7); },
-  x: (pen, x, y, r) => { pen.moveTo(x - r, y - r); pen.lineTo(x + r, y + r); pen.moveTo(x - r, y + r); pen.lineTo(x + r, y - r); },
-  cross: (pen, x, y, r) => { pen.moveTo(x - r, y); pen.lineTo(x + r, y); pen.moveTo(x, y - r); pen.lineTo(x, y + r); },
-  triangle: (pen, x, y, r) => { pen.moveTo(x - r, y - 2 * r); pen.lineTo(x + r, y - 2 * r); pen.lineTo(x, y); pen.closePath(); },
+  dot: (pen, x, y, r) => {
+    pen.moveTo(x + r, y);
+    pen.arc(x, y, r, 0, 7);
+  },
+  ring: (pen, x, y, r) => {
+    pen.moveTo(x + r, y);
+    pen.arc(x, y, r, 0, 7);
+  },
+  x: (pen, x, y, r) => {
+    pen.moveTo(x - r, y - r);
+    pen.lineTo(x + r, y + r);
+    pen.moveTo(x - r, y + r);
+    pen.lineTo(x + r, y - r);
+  },
+  cross: (pen, x, y, r) => {
+    pen.moveTo(x - r, y);
+    pen.lineTo(x + r, y);
+    pen.moveTo(x, y - r);
+    pen.lineTo(x, y + r);
+  },
+  triangle: (pen, x, y, r) => {
+    pen.moveTo(x - r, y - 2 * r);
+    pen.lineTo(x + r, y - 2 * r);
+    pen.lineTo(x, y);
+    pen.closePath();
+  },
 };
-EV.PLOTLY_SYMBOLS = { dot: "circle", ring: "circle-open", x: "x-thin", cross: "cross-thin", triangle: "triangle-down-open" };
+EV.PLOTLY_SYMBOLS = {
+  dot: "circle",
+  ring: "circle-open",
+  x: "x-thin",
+  cross: "cross-thin",
+  triangle: "triangle-down-open",
+};
 
 /** The row of the mark nearest to a place, or null when none is near. */
 EV.nearest = (hits, x, y) => {
   let best = EV.NEAR ** 2, found = null;
   for (const [px, py, row] of hits) {
     const d = (px - x) ** 2 + (py - y) ** 2;
-    if (d < best) { best = d; found = row; }
+    if (d < best) {
+      best = d;
+      found = row;
+    }
   }
   return found;
 };

@@ -1,6 +1,6 @@
-"use strict";
+// needs: nothing
 /* Elements, text and small state. Data reaches the page as text nodes and attributes, never as HTML. */
-const EV = { views: {} };
+globalThis.EV = {};
 
 /** An element: attributes by name, `on…` as listeners, children as nodes or text. */
 EV.h = (tag, attributes = {}, ...children) => {
@@ -17,7 +17,8 @@ EV.h = (tag, attributes = {}, ...children) => {
 };
 
 /** Put children into a node in place of what it holds; null and false are nothing. */
-EV.put = (node, ...children) => node.replaceChildren(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
+EV.put = (node, ...children) =>
+  node.replaceChildren(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
 
 /** An SVG element; children likewise. */
 EV.svg = (tag, attributes = {}, ...children) => {
@@ -30,23 +31,37 @@ EV.svg = (tag, attributes = {}, ...children) => {
 EV.$ = (id) => document.getElementById(id);
 
 /** Say something to a screen reader, without showing it. */
-EV.say = (text) => { EV.$("said").textContent = text; };
+EV.announce = (text) => {
+  EV.$("said").textContent = text;
+};
 
 /** At most one call a `wait()`, the last one always made. */
 EV.throttled = (wait, call) => {
   let timer = null, again = false;
   const run = () => {
     timer = null;
-    if (again) { again = false; fire(); }
+    if (again) {
+      again = false;
+      fire();
+    }
   };
-  const fire = () => { timer = setTimeout(run, wait()); call(); };
-  return () => { if (timer) again = true; else fire(); };
+  const fire = () => {
+    timer = setTimeout(run, wait());
+    call();
+  };
+  return () => {
+    if (timer) again = true;
+    else fire();
+  };
 };
 
 /** The last call alone, `wait` after it was made. */
-EV.settled = (wait, call) => {
+EV.debounced = (wait, call) => {
   let timer = null;
-  return (...args) => { clearTimeout(timer); timer = setTimeout(() => call(...args), wait); };
+  return (...args) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => call(...args), wait);
+  };
 };
 
 /** Download `content` as a file called `name`. */

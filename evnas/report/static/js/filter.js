@@ -1,4 +1,4 @@
-"use strict";
+// needs: core.js
 /* The filter line: words to be found, `params_m<10`, `status:diverged`, `-word` for without. */
 
 /** A predicate over rows. Throws an Error with a sentence where the line cannot be read. */
@@ -13,11 +13,14 @@ EV.parseFilter = (line) => {
     if (field) return within(field);
     const without = token.startsWith("-") && token.length > 1;
     const word = (without ? token.slice(1) : token).replaceAll('"', "").toLowerCase();
-    const columns = ["mixers", "status", "dims", "depths", "blocks", "origin", "error", "label", "digest"].map((n) => EV.data.text[n] || []);
-    const seen = new Map(), holds = (text) => { // most texts stand in many rows: each is searched once
-      if (!seen.has(text)) seen.set(text, (text || "").toLowerCase().includes(word));
-      return seen.get(text);
-    };
+    const columns = ["mixers", "status", "dims", "depths", "blocks", "origin", "error", "label", "digest"].map((n) =>
+      EV.data.text[n] || []
+    );
+    const seen = new Map(),
+      holds = (text) => { // most texts stand in many rows: each is searched once
+        if (!seen.has(text)) seen.set(text, (text || "").toLowerCase().includes(word));
+        return seen.get(text);
+      };
     return (row) => columns.some((texts) => holds(texts[row])) !== without;
   }
 
@@ -26,15 +29,22 @@ EV.parseFilter = (line) => {
     if (!values) throw new Error(`no column is called ${name}; one of ${known()}`);
     const number = Number(text.replaceAll(",", ""));
     if (!Number.isFinite(number)) throw new Error(`${name}${sign} needs a number, got ${text}`);
-    return { "<": (r) => values[r] < number, "<=": (r) => values[r] <= number, ">": (r) => values[r] > number,
-      ">=": (r) => values[r] >= number, "=": (r) => values[r] === number }[sign];
+    return {
+      "<": (r) => values[r] < number,
+      "<=": (r) => values[r] <= number,
+      ">": (r) => values[r] > number,
+      ">=": (r) => values[r] >= number,
+      "=": (r) => values[r] === number,
+    }[sign];
   }
 
   function within([, minus, name, text]) {
     const texts = EV.data.text[name];
     if (!texts) throw new Error(`no text column is called ${name}; one of ${Object.keys(EV.data.text).join(", ")}`);
     const word = text.replaceAll('"', "").toLowerCase();
-    return (row) => (name === "label" ? texts[row].toLowerCase() === word : texts[row].toLowerCase().includes(word)) !== Boolean(minus);
+    return (row) =>
+      (name === "label" ? texts[row].toLowerCase() === word : texts[row].toLowerCase().includes(word)) !==
+        Boolean(minus);
   }
 
   function known() {
@@ -62,12 +72,16 @@ EV.inside = (x, y, polygon) => {
 /** Rows that a filter line lets through, in order. `problem` is a sentence or "". */
 EV.filtered = (line) => {
   const key = `${EV.about.name} ${EV.data.lastId} ${EV.data.n} ${EV.printedFor} ${line}`;
-  if (EV.kept?.key === key) return EV.kept;
+  if (EV.lastFiltered?.key === key) return EV.lastFiltered;
   let keep = () => true, problem = "";
-  try { keep = EV.parseFilter(line); } catch (e) { problem = e.message; }
+  try {
+    keep = EV.parseFilter(line);
+  } catch (e) {
+    problem = e.message;
+  }
   const rows = [];
   for (let row = 0; row < EV.data.n; row++) if (keep(row)) rows.push(row);
-  return EV.kept = { key, rows, problem };
+  return EV.lastFiltered = { key, rows, problem };
 };
 
 /** Rows that the filter and the lasso let through; the lasso narrows the table, never the chart. */
@@ -79,5 +93,6 @@ EV.visibleRows = () => {
   return { ...found, rows: found.rows.filter((row) => EV.inside(x[row], y[row], polygon)) };
 };
 
-EV.readLasso = (text) => text.split("_").map((pair) => pair.split("~").map(Number)).filter((p) => p.length === 2 && p.every(Number.isFinite));
+EV.readLasso = (text) =>
+  text.split("_").map((pair) => pair.split("~").map(Number)).filter((p) => p.length === 2 && p.every(Number.isFinite));
 EV.writeLasso = (points) => points.map((p) => p.map((v) => Number(v.toPrecision(5))).join("~")).join("_");

@@ -1,4 +1,4 @@
-"use strict";
+// needs: core.js
 /* How numbers, times and headings are written. */
 
 /** A number with about four digits that count. */
@@ -16,14 +16,19 @@ EV.decimalsOf = (size) => size >= 1000 ? 0 : size >= 100 ? 1 : size >= 10 ? 2 : 
 EV.formats = new Map(); // making one takes longer than using it
 EV.digits = (least, most) => {
   const key = 10 * least + most;
-  if (!EV.formats.has(key)) EV.formats.set(key, new Intl.NumberFormat("en-GB", { minimumFractionDigits: least, maximumFractionDigits: most }));
+  if (!EV.formats.has(key)) {
+    EV.formats.set(key, new Intl.NumberFormat("en-GB", { minimumFractionDigits: least, maximumFractionDigits: most }));
+  }
   return EV.formats.get(key);
 };
 
-EV.ordinal = (n) => `${n}${{ one: "st", two: "nd", few: "rd" }[new Intl.PluralRules("en-GB", { type: "ordinal" }).select(n)] || "th"}`;
+EV.ordinal = (n) =>
+  `${n}${{ one: "st", two: "nd", few: "rd" }[new Intl.PluralRules("en-GB", { type: "ordinal" }).select(n)] || "th"}`;
 
-EV.when = (seconds) => seconds && Number.isFinite(seconds)
-  ? new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC" : "–";
+EV.when = (seconds) =>
+  seconds && Number.isFinite(seconds)
+    ? new Date(seconds * 1000).toISOString().slice(0, 16).replace("T", " ") + " UTC"
+    : "–";
 
 EV.duration = (seconds) => {
   if (!Number.isFinite(seconds)) return "–";
@@ -34,7 +39,18 @@ EV.duration = (seconds) => {
 
 /** A column's heading; its target is named where the study has several. */
 EV.heading = (key, { unit = true } = {}) => {
-  const texts = { label: "Trial", digest: "Digest", status: "Status", origin: "Origin", mixers: "Mixer", blocks: "Block", dims: "Dims", depths: "Depths", phases: "Phases", error: "Reason" };
+  const texts = {
+    label: "Trial",
+    digest: "Digest",
+    status: "Status",
+    origin: "Origin",
+    mixers: "Mixer",
+    blocks: "Block",
+    dims: "Dims",
+    depths: "Depths",
+    phases: "Phases",
+    error: "Reason",
+  };
   if (texts[key]) return texts[key];
   const column = EV.data && EV.data.numbers.get(key);
   if (!column) return key;
@@ -56,7 +72,11 @@ EV.cell = (key, row) => {
   const value = column ? column.values[row] : NaN;
   if (key === "ended") return EV.when(value);
   const size = Math.abs(value), decimals = column ? EV.decimals(column) : 0;
-  return size >= 100000 || (size > 0 && size < 0.5 / 10 ** decimals) ? EV.number(value) : Number.isFinite(value) ? EV.digits(decimals, decimals).format(value) : "–";
+  return size >= 100000 || (size > 0 && size < 0.5 / 10 ** decimals)
+    ? EV.number(value)
+    : Number.isFinite(value)
+    ? EV.digits(decimals, decimals).format(value)
+    : "–";
 };
 
 /** Decimals of a whole column, from the middle one of its sizes: what stands one below another can
@@ -72,16 +92,23 @@ EV.decimals = (column) => {
     if (i % step === 0 && values[i]) sizes.push(Math.abs(values[i]));
   }
   sizes.sort((a, b) => a - b);
-  return Object.assign(column, { checked: lastId, among: values.length, decimals: whole ? 0 : EV.decimalsOf(sizes[sizes.length >> 1] ?? 0) }).decimals;
+  return Object.assign(column, {
+    checked: lastId,
+    among: values.length,
+    decimals: whole ? 0 : EV.decimalsOf(sizes[sizes.length >> 1] ?? 0),
+  }).decimals;
 };
 
 /** The interval around a value: ` ± half`, or both sides where they differ by much; "" without one. */
 EV.spread = (key, row) => {
   const column = EV.data.numbers.get(key);
-  if (!column || !column.low || !Number.isFinite(column.low[row]) || column.low[row] === column.high[row]) return ""; // one sample has no spread to show
+  if (!column || !column.low || !Number.isFinite(column.low[row])) return "";
+  if (column.low[row] === column.high[row]) return ""; // one sample has no spread to show
   const above = column.high[row] - column.values[row], below = column.values[row] - column.low[row];
   const brief = (v) => String(Number(v.toPrecision(2)));
-  return Math.abs(above - below) > 0.25 * (above + below) ? ` +${brief(above)} −${brief(below)}` : ` ± ${brief((above + below) / 2)}`;
+  return Math.abs(above - below) > 0.25 * (above + below)
+    ? ` +${brief(above)} −${brief(below)}`
+    : ` ± ${brief((above + below) / 2)}`;
 };
 
 EV.cellWithSpread = (key, row) => EV.cell(key, row) + EV.spread(key, row);

@@ -1,40 +1,75 @@
-"use strict";
+// needs: core.js
 /* What is drawn of the front by plotly: its members, its references, bounds and flags, and its legend. */
 
-/** Text for plotly, which reads a few tags in it: none of the data's own get through. */
-EV.escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-
-EV.bars = (rows, { column }, color) => column.low ? { type: "data", symmetric: false, array: rows.map((r) => column.high[r] - column.values[r] || 0), arrayminus: rows.map((r) => column.values[r] - column.low[r] || 0), thickness: 1.2, width: 3, color } : undefined;
+EV.bars = (rows, { column }, color) =>
+  column.low
+    ? {
+      type: "data",
+      symmetric: false,
+      array: rows.map((r) => column.high[r] - column.values[r] || 0),
+      arrayminus: rows.map((r) => column.values[r] - column.low[r] || 0),
+      thickness: 1.2,
+      width: 3,
+      color,
+    }
+    : undefined;
 
 /** A trace of marks, with labels where `labels` has some, [place, text] each. */
 EV.marksTrace = (rows, [x, y], { name, colour, symbol, size, labels = null, base }) => ({
-  type: "scatter", mode: labels ? "markers+text" : "markers", name: EV.escaped(name), hoverinfo: "none",
-  x: rows.map((r) => x.values[r]), y: rows.map((r) => base ?? y.values[r]),
-  text: labels?.map(([, text]) => EV.escaped(text)), textposition: labels?.map(([place]) => place), textfont: { size: 11, color: EV.css("--ink") },
-  marker: { color: colour, size, symbol, line: { width: /open|thin/.test(String(symbol)) ? 1.6 : 1, color: /open|thin/.test(String(symbol)) ? colour : EV.css("--surface") } },
-  selected: { marker: { opacity: 1 } }, unselected: { marker: { opacity: 1 } },
+  type: "scatter",
+  mode: labels ? "markers+text" : "markers",
+  name: EV.escaped(name),
+  hoverinfo: "none",
+  x: rows.map((r) => x.values[r]),
+  y: rows.map((r) => base ?? y.values[r]),
+  text: labels?.map(([, text]) => EV.escaped(text)),
+  textposition: labels?.map(([place]) => place),
+  textfont: { size: 11, color: EV.css("--ink") },
+  marker: {
+    color: colour,
+    size,
+    symbol,
+    line: {
+      width: /open|thin/.test(String(symbol)) ? 1.6 : 1,
+      color: /open|thin/.test(String(symbol)) ? colour : EV.css("--surface"),
+    },
+  },
+  selected: { marker: { opacity: 1 } },
+  unselected: { marker: { opacity: 1 } },
 });
 
 /** Labels of some rows, where `room` = {pixels, box} has place for them. */
 EV.labelsOf = (rows, { pixels, box }, around = []) => {
   const square = ([x, y]) => [x - 4, y - 4, x + 4, y + 4], flagged = new Set(EV.pins());
-  const marks = rows.map((r) => { const [x, y] = pixels.ofRow(r), label = EV.data.text.label[r]; return { x, y, text: flagged.has(label) ? "" : label }; });
+  const marks = rows.map((r) => {
+    const [x, y] = pixels.ofRow(r), label = EV.data.text.label[r];
+    return { x, y, text: flagged.has(label) ? "" : label };
+  });
   return EV.placeLabels(marks, box, { others: around.map((r) => square(pixels.ofRow(r))) });
 };
 
 /** The layers of a small study as traces, each mark with its label. */
-EV.labelled = (layers, standing, room) => {
-  const rows = [...standing.front, ...standing.peers, ...layers.filter((l) => l.base === undefined).flatMap((l) => l.rows)];
+EV.labelled = (layers, frontData, room) => {
+  const rows = [
+    ...frontData.front,
+    ...frontData.peers,
+    ...layers.filter((l) => l.base === undefined).flatMap((l) => l.rows),
+  ];
   const placed = EV.labelsOf(rows, room);
-  standing.labels = new Map(rows.map((r, i) => [r, placed[i]]));
+  frontData.labels = new Map(rows.map((r, i) => [r, placed[i]]));
   return layers.map((layer) => {
     const tied = layer.name.startsWith("tied");
     const group = (r) => EV.mixerGroup(EV.data.text.mixers[r]);
     const colour = tied ? layer.rows.map((r) => EV.PALETTE[EV.theme()][group(r)]) : layer.colour;
     const symbol = tied ? layer.rows.map((r) => `${EV.SYMBOLS[group(r)]}-open`) : EV.PLOTLY_SYMBOLS[layer.symbol];
-    const labels = layer.base === undefined ? layer.rows.map((r) => standing.labels.get(r)) : null;
-    const bar = (i) => tied || layer.name === "dominated" ? EV.bars(layer.rows, standing.axes[i], EV.css("--faint")) : undefined;
-    return { ...EV.marksTrace(layer.rows, standing.axes, { ...layer, colour, symbol, labels }), error_x: bar(0), error_y: bar(1) };
+    const labels = layer.base === undefined ? layer.rows.map((r) => frontData.labels.get(r)) : null;
+    const bar = (i) =>
+      tied || layer.name === "dominated" ? EV.bars(layer.rows, frontData.axes[i], EV.css("--faint")) : undefined;
+    return {
+      ...EV.marksTrace(layer.rows, frontData.axes, { ...layer, colour, symbol, labels }),
+      error_x: bar(0),
+      error_y: bar(1),
+    };
   });
 };
 
@@ -48,38 +83,93 @@ EV.frontGroups = (rows) => {
 };
 EV.groupName = (group) => group === 7 ? "other mixers" : EV.mixerNames()[group];
 
-EV.frontTraces = (standing, room) => {
-  const { axes, front } = standing, [x, y, z] = axes;
+EV.frontTraces = (frontData, room) => {
+  const { axes, front } = frontData, [x, y, z] = axes;
   const ordered = [...front].sort((a, b) => x.values[a] - x.values[b]);
-  const placed = ordered.length > 60 ? [] : standing.labels ? ordered.map((r) => standing.labels.get(r)) : EV.labelsOf(ordered, room, EV.thinned(standing.tied));
+  const placed = ordered.length > 60
+    ? []
+    : frontData.labels
+    ? ordered.map((r) => frontData.labels.get(r))
+    : EV.labelsOf(ordered, room, EV.thinned(frontData.tied));
   const labels = new Map(ordered.map((r, i) => [r, placed[i] || ["top center", ""]]));
   const member = (rows, name, colour, symbol) => {
     const bar = Array.isArray(colour) ? EV.css("--muted") : colour;
-    return { ...EV.marksTrace(rows, axes, { name, colour, symbol, size: 10, labels: rows.map((r) => labels.get(r)) }), error_x: EV.bars(rows, x, bar), error_y: EV.bars(rows, y, bar) };
+    return {
+      ...EV.marksTrace(rows, axes, { name, colour, symbol, size: 10, labels: rows.map((r) => labels.get(r)) }),
+      error_x: EV.bars(rows, x, bar),
+      error_y: EV.bars(rows, y, bar),
+    };
   };
   if (z) {
     const trace = member(ordered, "front", ordered.map((r) => z.values[r]), "circle");
-    const bar = { title: { text: EV.wrapped(EV.heading(z.key)), side: "top", font: { size: 11 } }, thickness: 12, outlinewidth: 0, x: 1.02, xanchor: "left" };
+    const bar = {
+      title: { text: EV.wrapped(EV.heading(z.key)), side: "top", font: { size: 11 } },
+      thickness: 12,
+      outlinewidth: 0,
+      x: 1.02,
+      xanchor: "left",
+    };
     return [{ ...trace, marker: { ...trace.marker, colorscale: "Cividis", showscale: true, colorbar: bar } }];
   }
-  const line = { type: "scatter", mode: "lines", name: "front", showlegend: false, hoverinfo: "skip", x: ordered.map((r) => x.values[r]), y: ordered.map((r) => y.values[r]), line: { color: EV.css("--ink"), width: 1.2, dash: "dot" } };
-  return [line, ...EV.frontGroups(ordered).map(([group, rows]) => member(rows, EV.groupName(group), EV.PALETTE[EV.theme()][group], EV.SYMBOLS[group]))];
+  const line = {
+    type: "scatter",
+    mode: "lines",
+    name: "front",
+    showlegend: false,
+    hoverinfo: "skip",
+    x: ordered.map((r) => x.values[r]),
+    y: ordered.map((r) => y.values[r]),
+    line: { color: EV.css("--ink"), width: 1.2, dash: "dot" },
+  };
+  return [
+    line,
+    ...EV.frontGroups(ordered).map(([group, rows]) =>
+      member(rows, EV.groupName(group), EV.PALETTE[EV.theme()][group], EV.SYMBOLS[group])
+    ),
+  ];
 };
 
 /** Peers from timm: references that were measured here, beside the front and never of it. */
-EV.peerTraces = ({ peers, axes, labels }) => !peers.length ? [] : [{
-  ...EV.marksTrace(peers, axes, { name: "timm peers, measured here", colour: EV.css("--ink"), symbol: "hourglass-open", size: 11, labels: peers.length > 40 ? null : peers.map((r) => labels?.get(r) || ["bottom center", EV.data.text.label[r]]) }),
-  error_x: EV.bars(peers, axes[0], EV.css("--muted")), error_y: EV.bars(peers, axes[1], EV.css("--muted")) }];
+EV.peerTraces = ({ peers, axes, labels }) =>
+  !peers.length ? [] : [{
+    ...EV.marksTrace(peers, axes, {
+      name: "timm peers, measured here",
+      colour: EV.css("--ink"),
+      symbol: "hourglass-open",
+      size: 11,
+      labels: peers.length > 40 ? null : peers.map((r) => labels?.get(r) || ["bottom center", EV.data.text.label[r]]),
+    }),
+    error_x: EV.bars(peers, axes[0], EV.css("--muted")),
+    error_y: EV.bars(peers, axes[1], EV.css("--muted")),
+  }];
 
 /** Printed figures that have both axes, while their box is ticked. */
 EV.publishedMarks = ([x, y]) => {
   const name = (axis) => axis.key.split("@")[0].replace("macs_exact_g", "macs_g");
-  return EV.state.marks !== "1" ? [] : EV.about.published.map((m) => ({ x: m[name(x)], y: m[name(y)], label: m.label })).filter((m) => Number.isFinite(m.x ?? NaN) && Number.isFinite(m.y ?? NaN));
+  return EV.state.marks !== "1"
+    ? []
+    : EV.about.published.map((m) => ({ x: m[name(x)], y: m[name(y)], label: m.label })).filter((m) =>
+      Number.isFinite(m.x ?? NaN) && Number.isFinite(m.y ?? NaN)
+    );
 };
-EV.publishedName = () => { const where = EV.about.published.find((m) => m.device)?.device; return `published${where ? ` (${where}, ImageNet-1k)` : ""}`; };
+EV.publishedName = () => {
+  const where = EV.about.published.find((m) => m.device)?.device;
+  return `published${where ? ` (${where}, ImageNet-1k)` : ""}`;
+};
 
-EV.publishedTraces = (marks) => !marks.length ? [] : [{ type: "scatter", mode: "markers+text", name: EV.escaped(EV.publishedName()), x: marks.map((m) => m.x), y: marks.map((m) => m.y), text: marks.map((m) => EV.escaped(m.label)), textposition: "bottom center", hoverinfo: "skip",
-  textfont: { size: 11, color: EV.css("--muted") }, marker: { symbol: "star-open", size: 11, color: EV.css("--muted"), line: { width: 1.4 } } }];
+EV.publishedTraces = (marks) =>
+  !marks.length ? [] : [{
+    type: "scatter",
+    mode: "markers+text",
+    name: EV.escaped(EV.publishedName()),
+    x: marks.map((m) => m.x),
+    y: marks.map((m) => m.y),
+    text: marks.map((m) => EV.escaped(m.label)),
+    textposition: "bottom center",
+    hoverinfo: "skip",
+    textfont: { size: 11, color: EV.css("--muted") },
+    marker: { symbol: "star-open", size: 11, color: EV.css("--muted"), line: { width: 1.4 } },
+  }];
 
 EV.boundLines = ([x, y]) => {
   const lines = [], words = [];
@@ -88,54 +178,128 @@ EV.boundLines = ([x, y]) => {
     if (!across && !up) continue;
     const log = EV.isLog()[across ? 0 : 1];
     const line = { type: "line", line: { color: EV.css("--warn"), width: 1.4, dash: "dash" } };
-    lines.push(across ? { ...line, x0: bound, x1: bound, yref: "paper", y0: 0, y1: 1 } : { ...line, y0: bound, y1: bound, xref: "paper", x0: 0, x1: 1 });
+    lines.push(
+      across
+        ? { ...line, x0: bound, x1: bound, yref: "paper", y0: 0, y1: 1 }
+        : { ...line, y0: bound, y1: bound, xref: "paper", x0: 0, x1: 1 },
+    );
     const at = log ? Math.log10(bound) : bound;
-    const word = { text: `${at_most ? "at most" : "at least"} ${EV.number(bound)}`, showarrow: false, font: { size: 11, color: EV.css("--warn") } };
-    words.push(across ? { ...word, x: at, yref: "paper", y: 1, yanchor: "top", xanchor: "left" } : { ...word, y: at, xref: "paper", x: 1, xanchor: "right", yanchor: "bottom" });
+    const word = {
+      text: `${at_most ? "at most" : "at least"} ${EV.number(bound)}`,
+      showarrow: false,
+      font: { size: 11, color: EV.css("--warn") },
+    };
+    words.push(
+      across
+        ? { ...word, x: at, yref: "paper", y: 1, yanchor: "top", xanchor: "left" }
+        : { ...word, y: at, xref: "paper", x: 1, xanchor: "right", yanchor: "bottom" },
+    );
   }
   return { lines, words };
 };
 
 EV.pinFlags = ([x, y]) => {
   const log = EV.isLog(), at = (v, i) => log[i] ? Math.log10(v) : v;
-  return EV.pins().map((label) => EV.data.rows.get(label)).filter((r) => Number.isFinite(x.values[r]) && Number.isFinite(y.values[r])).map((r) => ({
-    x: at(x.values[r], 0), y: at(y.values[r], 1), text: EV.escaped(EV.data.text.label[r]), showarrow: true, arrowhead: 0, ax: 0, ay: -28,
-    bgcolor: EV.css("--accent"), font: { color: EV.css("--on-accent"), size: 12 }, borderpad: 3, arrowcolor: EV.css("--accent") }));
+  return EV.pins().map((label) => EV.data.rows.get(label)).filter((r) =>
+    Number.isFinite(x.values[r]) && Number.isFinite(y.values[r])
+  ).map((r) => ({
+    x: at(x.values[r], 0),
+    y: at(y.values[r], 1),
+    text: EV.escaped(EV.data.text.label[r]),
+    showarrow: true,
+    arrowhead: 0,
+    ax: 0,
+    ay: -28,
+    bgcolor: EV.css("--accent"),
+    font: { color: EV.css("--on-accent"), size: 12 },
+    borderpad: 3,
+    arrowcolor: EV.css("--accent"),
+  }));
 };
 
 /** Each kind of mark with its name, as list items. */
-EV.legend = (cloud, standing, marks) => {
-  const item = (name, drawing) => EV.h("li", {}, EV.svg("svg", { viewBox: "-7 -7 14 14", width: 14, height: 14, "aria-hidden": "true" }, drawing), name);
-  const path = (d, colour, filled) => EV.svg("path", { d, fill: filled ? colour : "none", stroke: filled ? "none" : colour, "stroke-width": 1.6 });
-  const groups = standing.axes[2] ? [] : EV.frontGroups(standing.front).map(([g]) => item(EV.groupName(g), path(EV.SHAPES[EV.SYMBOLS[g]], EV.PALETTE[EV.theme()][g], true)));
+EV.legend = (cloud, frontData, marks) => {
+  const item = (name, drawing) =>
+    EV.h(
+      "li",
+      {},
+      EV.svg("svg", { viewBox: "-7 -7 14 14", width: 14, height: 14, "aria-hidden": "true" }, drawing),
+      name,
+    );
+  const path = (d, colour, filled) =>
+    EV.svg("path", { d, fill: filled ? colour : "none", stroke: filled ? "none" : colour, "stroke-width": 1.6 });
+  const groups = frontData.axes[2]
+    ? []
+    : EV.frontGroups(frontData.front).map(([g]) =>
+      item(EV.groupName(g), path(EV.SHAPES[EV.SYMBOLS[g]], EV.PALETTE[EV.theme()][g], true))
+    );
   const own = { dot: "circle", ring: "circle", x: "x", cross: "cross", triangle: "triangle-down" };
-  return [...groups, ...(standing.axes[2] ? [item("front", path(EV.SHAPES.circle, EV.css("--accent"), true))] : []),
+  return [
+    ...groups,
+    ...(frontData.axes[2] ? [item("front", path(EV.SHAPES.circle, EV.css("--accent"), true))] : []),
     ...(cloud.counts ? [item("dominated, counted", path("M-6-6H6V6H-6Z", EV.css("--faint"), true))] : []),
     ...cloud.layers.map((l) => item(l.name, path(EV.SHAPES[own[l.symbol]], l.colour, l.symbol === "dot"))),
-    ...(standing.peers.length ? [item("timm peers, measured here", path(EV.SHAPES.hourglass, EV.css("--ink"), false))] : []),
-    ...(marks.length ? [item(EV.publishedName(), path(EV.SHAPES.star, EV.css("--muted"), false))] : [])];
+    ...(frontData.peers.length
+      ? [item("timm peers, measured here", path(EV.SHAPES.hourglass, EV.css("--ink"), false))]
+      : []),
+    ...(marks.length ? [item(EV.publishedName(), path(EV.SHAPES.star, EV.css("--muted"), false))] : []),
+  ];
 };
 
 EV.SHAPES = {
-  circle: "M5 0A5 5 0 1 1-5 0A5 5 0 1 1 5 0Z", square: "M-4.5-4.5H4.5V4.5H-4.5Z", diamond: "M0-6L6 0L0 6L-6 0Z", "triangle-up": "M0-5.5L6 5H-6Z", "triangle-down": "M0 5.5L6-5H-6Z",
-  pentagon: "M0-6L5.7-1.9L3.5 4.9H-3.5L-5.7-1.9Z", hexagon: "M0-6L5.2-3V3L0 6L-5.2 3V-3Z", star: "M0-6.5L1.6-2.2L6.2-2L2.6.8L3.8 5.3L0 2.7L-3.8 5.3L-2.6.8L-6.2-2L-1.6-2.2Z",
-  x: "M-4-4L4 4M-4 4L4-4", cross: "M-5 0H5M0-5V5", hourglass: "M-5-5H5L-5 5H5Z",
+  circle: "M5 0A5 5 0 1 1-5 0A5 5 0 1 1 5 0Z",
+  square: "M-4.5-4.5H4.5V4.5H-4.5Z",
+  diamond: "M0-6L6 0L0 6L-6 0Z",
+  "triangle-up": "M0-5.5L6 5H-6Z",
+  "triangle-down": "M0 5.5L6-5H-6Z",
+  pentagon: "M0-6L5.7-1.9L3.5 4.9H-3.5L-5.7-1.9Z",
+  hexagon: "M0-6L5.2-3V3L0 6L-5.2 3V-3Z",
+  star: "M0-6.5L1.6-2.2L6.2-2L2.6.8L3.8 5.3L0 2.7L-3.8 5.3L-2.6.8L-6.2-2L-1.6-2.2Z",
+  x: "M-4-4L4 4M-4 4L4-4",
+  cross: "M-5 0H5M0-5V5",
+  hourglass: "M-5-5H5L-5 5H5Z",
 };
 
 /** The whole front as a plotly figure of its own, for a picture: what the canvas shows are traces in it. */
 EV.frontForExport = (view) => {
-  const standing = EV.standing(), marks = EV.publishedMarks(standing.axes), range = EV.viewOf(standing, marks);
-  const box = EV.frontBox(view), pixels = EV.pixels(standing.axes, range, box), cloud = EV.cloudOf(standing, pixels, box);
+  const frontData = EV.frontData(), marks = EV.publishedMarks(frontData.axes), range = EV.viewOf(frontData, marks);
+  const box = EV.frontBox(view),
+    pixels = EV.pixels(frontData.axes, range, box),
+    cloud = EV.cloudOf(frontData, pixels, box);
   const few = EV.data.n <= EV.FEW, room = { pixels, box };
-  const layers = few ? EV.labelled(cloud.layers, standing, room) : cloud.layers.map((l) => EV.marksTrace(l.rows, standing.axes, { ...l, symbol: EV.PLOTLY_SYMBOLS[l.symbol] }));
-  const data = [...(cloud.counts ? [EV.countsTrace(cloud.counts, range)] : []), ...layers, ...EV.peerTraces(standing), ...EV.frontTraces(standing, room), ...EV.publishedTraces(marks)];
-  return { data, layout: { ...EV.frontLayout(standing, range), margin: { ...EV.frontMargin(), t: 64 } } };
+  const layers = few
+    ? EV.labelled(cloud.layers, frontData, room)
+    : cloud.layers.map((l) => EV.marksTrace(l.rows, frontData.axes, { ...l, symbol: EV.PLOTLY_SYMBOLS[l.symbol] }));
+  const data = [
+    ...(cloud.counts ? [EV.countsTrace(cloud.counts, range)] : []),
+    ...layers,
+    ...EV.peerTraces(frontData),
+    ...EV.frontTraces(frontData, room),
+    ...EV.publishedTraces(marks),
+  ];
+  return { data, layout: { ...EV.frontLayout(frontData, range), margin: { ...EV.frontMargin(), t: 64 } } };
 };
 
 EV.countsTrace = (counts, [x0, x1, y0, y1]) => {
   const { wide, high } = EV.CELLS, log = EV.isLog();
-  const centres = (a, b, n, isLog) => { const [p, q] = isLog ? [Math.log10(a), Math.log10(b)] : [a, b]; return Array.from({ length: n }, (_, k) => p + (k + 0.5) * (q - p) / n).map((v) => isLog ? 10 ** v : v); };
-  const z = Array.from({ length: high }, (_, j) => Array.from(counts.subarray((high - 1 - j) * wide, (high - j) * wide), (n) => n ? Math.log1p(n) : null));
+  const centres = (a, b, n, isLog) => {
+    const [p, q] = isLog ? [Math.log10(a), Math.log10(b)] : [a, b];
+    return Array.from({ length: n }, (_, k) => p + (k + 0.5) * (q - p) / n).map((v) => isLog ? 10 ** v : v);
+  };
+  const z = Array.from(
+    { length: high },
+    (_, j) => Array.from(counts.subarray((high - 1 - j) * wide, (high - j) * wide), (n) => n ? Math.log1p(n) : null),
+  );
   const colorscale = EV.theme() === "dark" ? [[0, "#2a323c"], [1, "#8fa3b8"]] : [[0, "#dfe5ec"], [1, "#6f8298"]];
-  return { type: "heatmap", name: "dominated, counted", showlegend: true, x: centres(x0, x1, wide, log[0]), y: centres(y0, y1, high, log[1]), z, colorscale, showscale: false, hoverinfo: "skip" };
+  return {
+    type: "heatmap",
+    name: "dominated, counted",
+    showlegend: true,
+    x: centres(x0, x1, wide, log[0]),
+    y: centres(y0, y1, high, log[1]),
+    z,
+    colorscale,
+    showscale: false,
+    hoverinfo: "skip",
+  };
 };

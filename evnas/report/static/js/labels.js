@@ -1,7 +1,16 @@
-"use strict";
+// needs: core.js
 /* Labels beside marks, placed so that none lies on another; one that finds no place is left to the pointer. */
 
-EV.LABEL_PLACES = [["top right", 1, -0.8], ["top left", -1, -0.8], ["bottom right", 1, 0.8], ["bottom left", -1, 0.8], ["top center", 0, -1], ["bottom center", 0, 1], ["middle right", 1, 0], ["middle left", -1, 0]];
+EV.LABEL_PLACES = [
+  ["top right", 1, -0.8],
+  ["top left", -1, -0.8],
+  ["bottom right", 1, 0.8],
+  ["bottom left", -1, 0.8],
+  ["top center", 0, -1],
+  ["bottom center", 0, 1],
+  ["middle right", 1, 0],
+  ["middle left", -1, 0],
+];
 
 /** For marks {x, y, text} in pixels: [place, text] each, the text "" where there is no room.
     `others` are boxes to keep clear of, [left, top, right, bottom]. */

@@ -1,5 +1,5 @@
-"use strict";
-/* Reads the packed columns that evnas/report/pack.py writes, and merges what changed since. */
+// needs: core.js
+/* Reads the packed columns that evnas/report/page/pack.py writes, and merges what changed since. */
 
 EV.emptyData = () => ({ n: 0, lastId: 0, text: {}, numbers: new Map(), rows: new Map() });
 

@@ -1,12 +1,13 @@
-"use strict";
+// needs: core.js
 /* Dominance between rows on any axes, with the intervals they were measured with. */
 
 /** Axes as {values, sign, deviation}: less is better after the sign. */
-EV.axes = (keys, better = {}) => keys.map((key) => {
-  const column = EV.data.numbers.get(key);
-  const way = better[key] || EV.better(key);
-  return { key, column, values: column.values, sign: way === "more" ? -1 : 1 };
-});
+EV.axes = (keys, better = {}) =>
+  keys.map((key) => {
+    const column = EV.data.numbers.get(key);
+    const way = better[key] || EV.better(key);
+    return { key, column, values: column.values, sign: way === "more" ? -1 : 1 };
+  });
 
 /** Which way of a column is better: as the study's objectives say, else by what it is. */
 EV.better = (key) => {
@@ -18,7 +19,10 @@ EV.better = (key) => {
 EV.frontOf = (candidates, axes) => {
   const value = (row, axis) => axis.sign * axis.values[row];
   const order = Array.from(candidates).sort((a, b) => {
-    for (const axis of axes) { const d = value(a, axis) - value(b, axis); if (d) return d; }
+    for (const axis of axes) {
+      const d = value(a, axis) - value(b, axis);
+      if (d) return d;
+    }
     return a - b;
   });
   const front = [];
@@ -40,8 +44,10 @@ EV.frontOf = (candidates, axes) => {
 };
 
 /** Standard deviation of a row's estimate, from its 95 % interval; 0 where there is none. */
-EV.deviation = (column, row) => column.low && Number.isFinite(column.low[row])
-  ? Math.max(0, (column.high[row] - column.low[row]) / 3.919927969080108) : 0;
+EV.deviation = (column, row) =>
+  column.low && Number.isFinite(column.low[row])
+    ? Math.max(0, (column.high[row] - column.low[row]) / 3.919927969080108)
+    : 0;
 
 /** Probability that row a is at least as good as b on every axis, errors normal and independent. */
 EV.dominanceProbability = (a, b, axes) => {
@@ -57,7 +63,8 @@ EV.dominanceProbability = (a, b, axes) => {
 /** The standard normal distribution function (Abramowitz and Stegun 7.1.26, error below 1.5e-7). */
 EV.normal = (z) => {
   const t = 1 / (1 + 0.3275911 * Math.abs(z) / Math.SQRT2);
-  const tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))) * Math.exp(-z * z / 2);
+  const tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429)))) *
+    Math.exp(-z * z / 2);
   return z >= 0 ? 1 - tail / 2 : tail / 2;
 };
 

@@ -1,7 +1,8 @@
-"use strict";
+// needs: core.js
 /* What every figure shares: colours, layout, its caption with export buttons. */
 
-EV.PALETTE = { // after Okabe and Ito (2008), moved apart until any two differ by 12 (CIEDE2000) however colours are seen
+/** After Okabe and Ito (2008), moved apart until any two differ by 12 (CIEDE2000) however colours are seen. */
+EV.PALETTE = {
   light: ["#0a5abb", "#ea6511", "#2f8c66", "#b0608c", "#705402", "#088bff", "#482065", "#5c575b"],
   dark: ["#228eff", "#e1690e", "#05b569", "#fb87b5", "#fddc3d", "#7ccbff", "#9575b0", "#858c89"],
 };
@@ -9,7 +10,13 @@ EV.PALETTE = { // after Okabe and Ito (2008), moved apart until any two differ b
 EV.SYMBOLS = ["circle", "square", "diamond", "triangle-up", "pentagon", "hexagon", "star", "triangle-down"];
 EV.DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "10px,2px,2px,2px,2px,2px", "16px,3px"];
 EV.HATCHES = ["", "/", "x", ".", "\\", "-", "|", "+"];
-EV.hatched = (i) => ({ shape: EV.HATCHES[i % 8], fillmode: "overlay", fgcolor: EV.css("--surface"), size: 7, solidity: 0.22 });
+EV.hatched = (i) => ({
+  shape: EV.HATCHES[i % 8],
+  fillmode: "overlay",
+  fgcolor: EV.css("--surface"),
+  size: 7,
+  solidity: 0.22,
+});
 
 EV.mixerNames = () => {
   if (EV.mixerOrder?.n === EV.data.n) return EV.mixerOrder.names;
@@ -37,13 +44,34 @@ EV.css = (name) => getComputedStyle(document.documentElement).getPropertyValue(n
 
 EV.layout = (changes) => {
   const ink = EV.css("--ink"), line = EV.css("--line"), muted = EV.css("--muted");
-  const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, tickfont: { color: muted, size: 12 }, automargin: true, ticks: "outside", tickcolor: line };
+  const axis = {
+    gridcolor: line,
+    linecolor: line,
+    zerolinecolor: line,
+    tickfont: { color: muted, size: 12 },
+    automargin: true,
+    ticks: "outside",
+    tickcolor: line,
+  };
   const { xaxis = {}, yaxis = {}, ...rest } = changes;
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { family: "system-ui, sans-serif", color: ink, size: 13 },
-    margin: { l: 56, r: 16, t: 12, b: 48 }, hovermode: "closest", showlegend: true,
-    legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, font: { size: 12, color: ink }, bgcolor: "rgba(0,0,0,0)" },
-    xaxis: { ...axis, ...xaxis }, yaxis: { ...axis, ...yaxis }, ...rest,
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: "system-ui, sans-serif", color: ink, size: 13 },
+    margin: { l: 56, r: 16, t: 12, b: 48 },
+    hovermode: "closest",
+    showlegend: true,
+    legend: {
+      orientation: "h",
+      y: 1.02,
+      yanchor: "bottom",
+      x: 0,
+      font: { size: 12, color: ink },
+      bgcolor: "rgba(0,0,0,0)",
+    },
+    xaxis: { ...axis, ...xaxis },
+    yaxis: { ...axis, ...yaxis },
+    ...rest,
   };
 };
 
@@ -52,21 +80,41 @@ EV.axisTitle = (text) => ({ text, font: { size: 13 }, standoff: 8 });
 /** Draw once the charting library is there; the rest of the page does not wait for it. */
 EV.draw = async (node, traces, layout) => {
   await EV.plotlyReady();
-  await Plotly.react(node, traces, EV.layout(layout), { displayModeBar: false, displaylogo: false, showSendToCloud: false, responsive: true, scrollZoom: false });
+  await Plotly.react(node, traces, EV.layout(layout), {
+    displayModeBar: false,
+    displaylogo: false,
+    showSendToCloud: false,
+    responsive: true,
+    scrollZoom: false,
+  });
 };
 
 /** A figure: a caption, export buttons, the place to draw in, and words for who cannot see it. */
 EV.figure = (name, caption, words, { tall = false, exported = null } = {}) => {
   const plot = EV.h("div", { class: `plot${tall ? " tall" : ""}`, role: "img", "aria-label": words });
   plot.exported = exported; // what a picture of it shows, where that is more than the chart has
-  const save = (format) => EV.h("button", { type: "button", class: "small", onclick: () => EV.saveFigure(plot, name, format), "aria-label": `Save ${caption} as ${format.toUpperCase()}` }, format.toUpperCase());
-  const node = EV.h("figure", { id: `figure-${name}` }, EV.h("figcaption", {}, EV.h("span", {}, caption), EV.h("span", { class: "tools" }, save("png"), save("svg"))), plot);
+  const save = (format) =>
+    EV.h("button", {
+      type: "button",
+      class: "small",
+      onclick: () => EV.saveFigure(plot, name, format),
+      "aria-label": `Save ${caption} as ${format.toUpperCase()}`,
+    }, format.toUpperCase());
+  const node = EV.h(
+    "figure",
+    { id: `figure-${name}` },
+    EV.h("figcaption", {}, EV.h("span", {}, caption), EV.h("span", { class: "tools" }, save("png"), save("svg"))),
+    plot,
+  );
   return { node, plot };
 };
 
 EV.saveFigure = async (plot, name, format) => {
   const { width, height } = plot.getBoundingClientRect();
-  const link = EV.h("a", { href: await EV.pictureOf(plot, format, { width: Math.round(width), height: Math.round(height) }), download: `${EV.about.name}-${name}.${format}` });
+  const link = EV.h("a", {
+    href: await EV.pictureOf(plot, format, { width: Math.round(width), height: Math.round(height) }),
+    download: `${EV.about.name}-${name}.${format}`,
+  });
   document.body.append(link);
   link.click();
   link.remove();
@@ -84,7 +132,51 @@ EV.spark = (points, { words, colour = "var(--accent)", dots = false }) => {
   const xs = points.map((p) => p[0]), ys = points.map((p) => p[1]);
   const [x0, x1, y0, y1] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
   const at = ([x, y]) => [4 + 192 * (x - x0) / (x1 - x0 || 1), 40 - 36 * (y - y0) / (y1 - y0 || 1)];
-  const marks = dots ? points.map((p) => { const [x, y] = at(p); return EV.svg("circle", { cx: x, cy: y, r: 2.4, fill: colour }); })
-    : [EV.svg("polyline", { points: points.map((p) => at(p).join(",")).join(" "), fill: "none", stroke: colour, "stroke-width": 2 })];
-  return EV.svg("svg", { class: "spark", viewBox: "0 0 200 44", role: "img", "aria-label": words, preserveAspectRatio: "none" }, marks);
+  const marks = dots
+    ? points.map((p) => {
+      const [x, y] = at(p);
+      return EV.svg("circle", { cx: x, cy: y, r: 2.4, fill: colour });
+    })
+    : [
+      EV.svg("polyline", {
+        points: points.map((p) => at(p).join(",")).join(" "),
+        fill: "none",
+        stroke: colour,
+        "stroke-width": 2,
+      }),
+    ];
+  return EV.svg("svg", {
+    class: "spark",
+    viewBox: "0 0 200 44",
+    role: "img",
+    "aria-label": words,
+    preserveAspectRatio: "none",
+  }, marks);
 };
+
+/** Text for plotly, which reads a few tags in it: none of the data's own get through. */
+EV.escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+
+/** A heading over several lines, for the ends of an axis. */
+EV.wrapped = (text) => EV.escaped(text).replace(/, | on /g, (m) => `<br>${m.trim() === "on" ? "on " : ""}`);
+
+/** A line a training: colour and symbol by trial, dash by seed, so none is told by colour alone. */
+EV.curveTraces = (cards, labels) =>
+  cards.flatMap((card, i) =>
+    card.phases.filter((p) => p.phase === "proxy" && p.curve.length).map((p) => {
+      const y = p.curve.some((q) => "top1_percent" in q) ? "top1_percent" : "loss";
+      const colour = EV.PALETTE[EV.theme()][i % 8];
+      return {
+        type: "scatter",
+        mode: "lines+markers",
+        name: EV.escaped(
+          `${labels[i]}${card.phases.filter((q) => q.phase === "proxy").length > 1 ? `, seed ${p.seed}` : ""}`,
+        ),
+        x: p.curve.map((q, j) => q.images ?? q.epoch ?? j),
+        y: p.curve.map((q) => q[y]),
+        hovertemplate: "%{x:,} images: %{y:.2f}",
+        line: { color: colour, width: 1.8, dash: EV.DASHES[p.seed % 8] },
+        marker: { symbol: `${EV.SYMBOLS[i % 8]}${i < 8 ? "" : "-open"}`, size: 7 },
+      };
+    })
+  );

@@ -1,4 +1,4 @@
-"use strict";
+// needs: core.js
 /* Where the data comes from: the server beside the page, or the blocks inside the file. */
 
 EV.liveSource = () => {
@@ -6,7 +6,9 @@ EV.liveSource = () => {
     const answer = await fetch(path, { credentials: "same-origin" });
     if (!answer.ok) {
       let said = `the server answered ${answer.status}`;
-      try { said = (await answer.json()).error || said; } catch { /* not JSON: the status says it */ }
+      try {
+        said = (await answer.json()).error || said;
+      } catch { /* not JSON: the status says it */ }
       throw new Error(said);
     }
     return answer;
@@ -22,9 +24,10 @@ EV.liveSource = () => {
       return answer.status === 204 ? null : answer.arrayBuffer();
     },
     view: async (study, query) => (await ask(at(study, `/view?${query}`))).arrayBuffer(),
-    why: async (study, row, [x, y, z]) => (await ask(at(study, `/why?${new URLSearchParams({ row, x, y, ...(z ? { z } : {}) })}`))).json(),
+    why: async (study, row, [x, y, z]) =>
+      (await ask(at(study, `/why?${new URLSearchParams({ row, x, y, ...(z ? { z } : {}) })}`))).json(),
     card: async (study, row) => (await ask(at(study, `/card?row=${row}`))).json(),
-    analysis: async (study) => (await ask(at(study, "/analysis"))).json(),
+    panel: async (study, name) => (await ask(at(study, `/panels/${encodeURIComponent(name)}`))).json(),
     watch: (study, told) => {
       const stream = new EventSource(at(study, "/events"));
       stream.onmessage = (event) => told(JSON.parse(event.data));
@@ -37,6 +40,7 @@ EV.liveSource = () => {
 EV.fileSource = () => {
   const unpacked = async (name) => {
     const block = document.querySelector(`script[data-name="${name}"]`);
+    if (!block) throw new Error(`this file holds no data called ${name}`);
     const bytes = Uint8Array.from(atob(block.textContent), (c) => c.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).arrayBuffer();
@@ -49,7 +53,7 @@ EV.fileSource = () => {
     about: () => json("about"),
     pack: () => unpacked("pack"),
     card: async (_study, row) => (await (cards ||= json("cards")))[row],
-    analysis: () => json("analysis"),
+    panel: (_study, name) => json(`panel-${name}`),
     watch: () => () => {},
     plotly: async () => {
       const script = document.createElement("script"); // its hash stands in the page's policy

@@ -1,4 +1,4 @@
-"use strict";
+// needs: core.js
 /* All that a reader chose, in the address: whoever opens it sees the same. */
 
 EV.state = {};
@@ -10,7 +10,9 @@ EV.readState = () => {
 /** Choose: keys with null or "" are forgotten. `push` makes a step that Back returns from. */
 EV.choose = (changes, { push = false } = {}) => {
   const next = { ...EV.state, ...changes };
-  for (const key of Object.keys(next)) if (next[key] === null || next[key] === "" || next[key] === undefined) delete next[key];
+  for (const key of Object.keys(next)) {
+    if (next[key] === null || next[key] === "" || next[key] === undefined) delete next[key];
+  }
   const hash = `#${new URLSearchParams(next)}`;
   EV.state = next;
   if (hash !== location.hash) history[push ? "pushState" : "replaceState"](null, "", hash);
@@ -18,19 +20,21 @@ EV.choose = (changes, { push = false } = {}) => {
 };
 
 /** Labels that are pinned, in order, at most four. */
-EV.pins = () => (EV.state.pins ? EV.state.pins.split("~").map(decodeURIComponent) : []).filter((label) => EV.data.rows.has(label));
+EV.pins = () =>
+  (EV.state.pins ? EV.state.pins.split("~").map(decodeURIComponent) : []).filter((label) => EV.data.rows.has(label));
 
 EV.togglePin = (label) => {
   const pins = EV.pins();
   const without = pins.filter((p) => p !== label);
   const next = without.length < pins.length ? without : [...pins.slice(-3), label];
   EV.choose({ pins: next.map(encodeURIComponent).join("~"), trial: next.includes(label) ? label : EV.state.trial });
-  EV.say(next.includes(label) ? `Trial ${label} pinned` : `Trial ${label} unpinned`);
+  EV.announce(next.includes(label) ? `Trial ${label} pinned` : `Trial ${label} unpinned`);
 };
 
 EV.xKey = () => EV.axisKey("x", 0);
 EV.yKey = () => EV.axisKey("y", 1);
-EV.zKey = () => EV.state.z && EV.data.numbers.has(EV.state.z) ? EV.state.z : (!EV.state.z && EV.about.objectives[2]?.key) || null;
+EV.zKey = () =>
+  EV.state.z && EV.data.numbers.has(EV.state.z) ? EV.state.z : (!EV.state.z && EV.about.objectives[2]?.key) || null;
 EV.axisKey = (name, at) => {
   const chosen = EV.resolveKey(EV.state[name]);
   if (chosen && EV.data.numbers.has(chosen)) return chosen;
@@ -39,3 +43,15 @@ EV.axisKey = (name, at) => {
 };
 
 EV.theme = () => EV.state.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+
+/** Columns that an axis may show, objectives first. */
+EV.axisChoices = () => {
+  const aims = EV.about.objectives.map((o) => o.key).filter((k) => EV.data.numbers.has(k));
+  return [...aims, ...[...EV.data.numbers.keys()].filter((k) => !aims.includes(k))];
+};
+
+/** The columns of throughput, one per target. */
+EV.speedKeys = () => {
+  const keys = [...EV.data.numbers.keys()];
+  return EV.about.targets.map((t) => `throughput_img_s@${t}`).filter((k) => keys.includes(k));
+};

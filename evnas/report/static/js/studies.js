@@ -1,4 +1,4 @@
-"use strict";
+// needs: core.js
 /* All studies of the results folder, running ones live. */
 
 /** The best figure by an objective; `place` tells targets apart where there are several. */
@@ -9,24 +9,76 @@ EV.studiesPage = async () => {
   const draw = async () => {
     if (EV.state.study) return;
     let studies;
-    try { studies = await EV.source.studies(); } catch (e) { EV.put(main, EV.h("p", { class: "note wrong" }, e.message)); return; }
+    try {
+      studies = await EV.source.studies();
+    } catch (e) {
+      EV.put(main, EV.h("p", { class: "note wrong" }, e.message));
+      return;
+    }
     if (EV.state.study) return;
-    EV.put(main, EV.h("section", { "aria-label": "All studies" }, EV.h("h1", {}, "Studies"), studies.length ? table(studies) : EV.h("p", { class: "note" }, "No study is here yet. `evnas sweep` makes one, and it will appear by itself.")));
+    EV.put(
+      main,
+      EV.h(
+        "section",
+        { "aria-label": "All studies" },
+        EV.h("h1", {}, "Studies"),
+        studies.length ? table(studies) : EV.h(
+          "p",
+          { class: "note" },
+          "No study is here yet. `evnas sweep` makes one, and it will appear by itself.",
+        ),
+      ),
+    );
   };
   await draw();
   clearInterval(EV.studiesTimer);
-  EV.studiesTimer = setInterval(() => { if (!EV.state.study && !document.hidden) draw(); }, 1500);
+  EV.studiesTimer = setInterval(() => {
+    if (!EV.state.study && !document.hidden) draw();
+  }, 1500);
 
   function table(studies) {
     const heads = ["Study", "Kind", "Progress", "Best", "Hypervolume", "Begun", "Where"];
-    return EV.h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Studies" }, EV.h("table", { id: "studies" }, EV.h("thead", {}, EV.h("tr", {}, heads.map((t) => EV.h("th", { scope: "col" }, t)))), EV.h("tbody", {}, studies.map(row))));
+    return EV.h(
+      "div",
+      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Studies" },
+      EV.h(
+        "table",
+        { id: "studies" },
+        EV.h("thead", {}, EV.h("tr", {}, heads.map((t) => EV.h("th", { scope: "col" }, t)))),
+        EV.h("tbody", {}, studies.map(row)),
+      ),
+    );
   }
 
   function row(s) {
-    if (s.error) return EV.h("tr", {}, EV.h("th", { scope: "row" }, s.name), EV.h("td", { colspan: 6, class: "wrong" }, s.error));
-    const others = Object.entries(s.states).filter(([k]) => k !== "complete").map(([k, n]) => `${n.toLocaleString("en-GB")} ${k}`).join(", ");
-    return EV.h("tr", {}, EV.h("th", { scope: "row" }, EV.h("a", { href: `#study=${encodeURIComponent(s.name)}` }, s.name), s.title !== s.name ? EV.h("small", { class: "title" }, s.title) : null), EV.h("td", {}, s.kind),
-      EV.h("td", {}, s.running ? EV.h("span", { class: "status running" }, "running") : null, ` ${EV.plural(s.trials, "trial")}${s.expected ? ` of ${s.expected.toLocaleString("en-GB")}` : ""}`, others ? EV.h("small", { class: "title" }, others) : null, s.reading.done < s.reading.of ? EV.h("small", { class: "title" }, "still reading") : null),
-      EV.h("td", {}, s.best.map((b) => EV.h("div", {}, `${EV.bestText(b)} (${b.label})`))), EV.h("td", { class: "number" }, Number.isFinite(s.hypervolume ?? NaN) ? s.hypervolume.toFixed(3) : "–"), EV.h("td", {}, EV.when(s.started)), EV.h("td", {}, s.where));
+    if (s.error) {
+      return EV.h("tr", {}, EV.h("th", { scope: "row" }, s.name), EV.h("td", { colspan: 6, class: "wrong" }, s.error));
+    }
+    const others = Object.entries(s.states).filter(([k]) => k !== "complete").map(([k, n]) =>
+      `${n.toLocaleString("en-GB")} ${k}`
+    ).join(", ");
+    return EV.h(
+      "tr",
+      {},
+      EV.h(
+        "th",
+        { scope: "row" },
+        EV.h("a", { href: `#study=${encodeURIComponent(s.name)}` }, s.name),
+        s.title !== s.name ? EV.h("small", { class: "title" }, s.title) : null,
+      ),
+      EV.h("td", {}, s.kind),
+      EV.h(
+        "td",
+        {},
+        s.running ? EV.h("span", { class: "status running" }, "running") : null,
+        ` ${EV.plural(s.trials, "trial")}${s.expected ? ` of ${s.expected.toLocaleString("en-GB")}` : ""}`,
+        others ? EV.h("small", { class: "title" }, others) : null,
+        s.reading.done < s.reading.of ? EV.h("small", { class: "title" }, "still reading") : null,
+      ),
+      EV.h("td", {}, s.best.map((b) => EV.h("div", {}, `${EV.bestText(b)} (${b.label})`))),
+      EV.h("td", { class: "number" }, Number.isFinite(s.hypervolume ?? NaN) ? s.hypervolume.toFixed(3) : "–"),
+      EV.h("td", {}, EV.when(s.started)),
+      EV.h("td", {}, s.where),
+    );
   }
 };

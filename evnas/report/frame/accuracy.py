@@ -1,0 +1,78 @@
+"""Top-1 of the proxies: a row's mean over seeds, and its difference to the reference row.
+
+The difference is paired: both rows answer the same held-out images, so what counts are the
+images that one gets right and the other does not.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from evnas.record import Interval, Record
+from evnas.space.ranks import paired_difference_percent
+
+Z95 = 1.959964
+
+
+def mean_top1(records: Sequence[Record]) -> Interval | None:
+    """Mean top-1 in percent with a 95 % interval; None when no training gave one.
+
+    One seed: Wilson's interval over the held-out images. More: Student's over the seeds.
+    """
+    found = [r.values["top1_percent"] for r in records if "top1_percent" in r.values]
+    if not found:
+        return None
+    if len(found) > 1:
+        return _over_seeds(found)
+    images = next(r.values["held_out_images"] for r in records if "top1_percent" in r.values)
+    return wilson_interval(found[0], images)
+
+
+def wilson_interval(top1_percent: float, images: float) -> Interval:
+    """One seed's top-1 with Wilson's 95 % interval over the held-out images."""
+    share = top1_percent / 100
+    centre = (share + Z95**2 / (2 * images)) / (1 + Z95**2 / images)
+    half = (Z95 / (1 + Z95**2 / images)) * math.sqrt(
+        share * (1 - share) / images + Z95**2 / (4 * images**2)
+    )
+    return Interval(100 * (centre - half), top1_percent, 100 * (centre + half))
+
+
+def top1_difference(records: Sequence[Record], reference: Sequence[Record]) -> Interval | None:
+    """A row's top-1 less the reference's, in points, seeds paired; None without a common seed.
+
+    Exactly 0 for the reference itself.
+    """
+    theirs = {r.seed: r for r in reference if "top1_percent" in r.values}
+    pairs = [
+        (r, theirs[r.seed]) for r in records if "top1_percent" in r.values and r.seed in theirs
+    ]
+    if not pairs:
+        return None
+    differences = [a.values["top1_percent"] - b.values["top1_percent"] for a, b in pairs]
+    if all(a == b for a, b in pairs):
+        return Interval(0.0, 0.0, 0.0)
+    if len(differences) > 1:
+        return _over_seeds(differences)
+    return _over_images(*pairs[0])
+
+
+def _over_seeds(found: Sequence[float]) -> Interval:
+    mean = float(np.mean(found))
+    error = float(np.std(found, ddof=1)) / math.sqrt(len(found))
+    half = float(stats.t.ppf(0.975, len(found) - 1)) * error
+    return Interval(mean - half, mean, mean + half)
+
+
+def _over_images(mine: Record, base: Record) -> Interval:
+    """One seed each: the interval over the held-out images, paired where their bits are known."""
+    images = int(mine.values["held_out_images"])
+    bits = [str(r.details.get("correct_hex", "")) for r in (mine, base)]
+    if all(len(text) == -(-images // 4) for text in bits):
+        return Interval(*paired_difference_percent(bits[0], bits[1], images))
+    shares = [r.values["top1_percent"] / 100 for r in (mine, base)]
+    half = 100 * Z95 * math.sqrt(sum(p * (1 - p) for p in shares) / images)
+    difference = 100 * (shares[0] - shares[1])
+    return Interval(difference - half, difference, difference + half)

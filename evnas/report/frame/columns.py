@@ -1,0 +1,90 @@
+"""What a column of the trial view is: its label, unit and which way is better.
+
+A key is a record's name for the quantity with its unit (`params_m`), with `@TARGET` behind it
+where it was taken on a target; `:low` and `:high` behind that name the bounds of its interval.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["more", "less", ""]
+
+_KNOWN: dict[str, tuple[str, str, Better]] = {
+    "params_m": ("Parameters", "M", "less"),
+    "macs_exact_g": ("MACs, exact", "G", "less"),
+    "macs_g": ("MACs", "G", "less"),
+    "throughput_img_s": ("Throughput", "images/s", "more"),
+    "throughput_ratio": ("Throughput, ratio to base", "", "more"),
+    "latency_ms": ("Latency of a batch", "ms", "less"),
+    "base_latency_ms": ("Latency of the base", "ms", ""),
+    "train_throughput_img_s": ("Training throughput", "images/s", "more"),
+    "train_throughput_ratio": ("Training throughput, ratio to base", "", "more"),
+    "train_images": ("Images trained on", "", ""),
+    "train_seconds": ("Time trained", "s", ""),
+    "held_out_images": ("Held-out images", "", ""),
+    "peak_mib": ("Peak memory", "MiB", "less"),
+    "top1_percent": ("Top-1 (proxy)", "%", "more"),
+    "top5_percent": ("Top-5 (proxy)", "%", "more"),
+    "loss": ("Loss (proxy)", "", "less"),
+    "seeds": ("Seeds", "", ""),
+    "budget": ("Budget", "image presentations", ""),
+    "seconds": ("Device time", "s", "less"),
+    "ended": ("Ended", "", ""),
+    "depth": ("Blocks", "", ""),
+    "number": ("Order", "", ""),
+}
+SCALES: dict[str, tuple[str, float]] = {
+    "params": ("params_m", 1e-6),
+    "macs": ("macs_g", 1e-9),
+    "macs_exact": ("macs_exact_g", 1e-9),
+}
+"""Plain counts of a record -> the key and factor they are shown under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """How one numeric column is headed, and which way is better."""
+
+    key: str
+    label: str
+    unit: str
+    target: str
+    better: Better
+
+
+def describe_column(key: str) -> Column:
+    """The column of a key; a name nobody knows is shown as it stands, without a direction."""
+    name, _, target = key.partition("@")
+    if name in _KNOWN:
+        label, unit, better = _KNOWN[name]
+    else:
+        label, unit, better = _guessed(name)
+    return Column(key, label, unit, target, better)
+
+
+def _guessed(name: str) -> tuple[str, str, Better]:
+    units: dict[str, tuple[str, Better]] = {
+        "_percent": ("%", "more"),
+        "_img_s": ("images/s", "more"),
+        "_ms": ("ms", "less"),
+        "_mib": ("MiB", "less"),
+        "_g": ("G", "less"),
+        "_m": ("M", "less"),
+        "_s": ("s", "less"),
+    }
+    for ending, (unit, better) in units.items():
+        if name.endswith(ending):
+            return name.removesuffix(ending).replace("_", " ").capitalize(), unit, better
+    return name.replace("_", " ").capitalize(), "", ""
+
+
+def scale_count(name: str, value: float) -> tuple[str, float]:
+    """A record's point result under the key and in the unit it is shown in."""
+    if name in SCALES:
+        key, factor = SCALES[name]
+        return key, value * factor
+    if name.startswith("macs_") and not name.endswith("_g"):
+        return f"{name}_g", value * 1e-9
+    if name.startswith("params_") and not name.endswith("_m"):
+        return f"{name}_m", value * 1e-6
+    return name, value

@@ -1,0 +1,74 @@
+"""Which columns a study is judged by, and what it demands of its candidates."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from evnas.report.frame.columns import describe_column
+from evnas.report.frame.trial_frame import TrialFrame
+
+_DEFAULTS = ("throughput_img_s", "top1_percent")
+_BOUND = re.compile(r"\s*([\w@.-]+)\s*(<=|<|>=|>)\s*([-+.\deE]+)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """A column and which way is better."""
+
+    key: str
+    better: Literal["more", "less"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """A column and a bound on it."""
+
+    key: str
+    at_most: bool
+    bound: float
+
+
+def find_objectives(sweep: Mapping[str, Any], frame: TrialFrame) -> list[Objective]:
+    """The resolved sweep's own objectives as columns; of an ablation, speed against accuracy.
+
+    A name without a target means its first target. A name that no trial has found yet is left
+    out.
+    """
+    if sweep.get("objectives"):
+        asked = [(o["metric"], o["goal"]) for o in sweep["objectives"]]
+        found = [(resolve_column(metric, frame), goal) for metric, goal in asked]
+        return [Objective(key, "more" if goal == "max" else "less") for key, goal in found if key]
+    keys = [key for key in (resolve_column(name, frame) for name in _DEFAULTS) if key]
+    spare = [k for k in ("params_m", "macs_exact_g", "macs_g") if k in frame.numbers]
+    return [
+        *(Objective(key, _better(key)) for key in keys),
+        *(Objective(key, "less") for key in spare[: max(0, 2 - len(keys))]),
+    ]
+
+
+def resolve_column(name: str, frame: TrialFrame) -> str | None:
+    """The column a name means: itself, or itself on the first target that fits what follows @."""
+    if name in frame.numbers:
+        return name
+    metric, _, wish = name.partition("@")
+    if metric == "macs_g" and "macs_exact_g" in frame.numbers:
+        return "macs_exact_g"  # a search counts exactly, whatever a paper's convention
+    fitting = [t for t in frame.targets if not wish or wish in t.split("-") or t.startswith(wish)]
+    if wish in frame.targets:  # it may also begin the id of a deployed or training target
+        fitting = [wish]
+    keys = (f"{metric}@{target}" for target in fitting)
+    return next((key for key in keys if key in frame.numbers), None)
+
+
+def _better(key: str) -> Literal["more", "less"]:
+    return "less" if describe_column(key).better == "less" else "more"
+
+
+def find_constraints(sweep: Mapping[str, Any], frame: TrialFrame) -> list[Constraint]:
+    """The sweep's bounds on one column, such as `params_m <= 20`; longer conditions draw none."""
+    matches = (_BOUND.fullmatch(text) for text in sweep.get("constraints") or [])
+    bounds = [
+        (resolve_column(m[1], frame), m[2].startswith("<"), float(m[3])) for m in matches if m
+    ]
+    return [Constraint(key, at_most, bound) for key, at_most, bound in bounds if key]

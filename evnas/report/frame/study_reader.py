@@ -1,0 +1,146 @@
+"""One study kept open for reading: its frame grows with the store, in the background.
+
+A study of 100,000 trials takes seconds to read; whoever asks meanwhile gets what is read so far.
+"""
+
+import itertools
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evnas.errors import EvnasError, StoreError
+from evnas.record import Record
+from evnas.report.frame.objectives import Objective, find_objectives
+from evnas.report.frame.slim_records import read_slim_records
+from evnas.report.frame.snapshot import Snapshot, take_snapshot
+from evnas.report.frame.trial_frame import TrialFrame
+from evnas.store import Store
+from evnas.sweep import sweep_of
+
+LARGE = 15_000
+"""Trials up to which a page is sent the whole study."""
+RECORDS = 4
+"""Records a trial, about: how large a study will be is guessed by while it is read."""
+CHUNK = 5
+"""Batches of records between two moments at which a page may look: some 7 ms."""
+ASKED_S = 0.3
+"""For so long after a page asked for something, reading leaves half of the time to it."""
+
+
+class StudyReader:
+    """A study's store and its frame. Safe for several threads; it never writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = Store.read(folder / "study.db")
+        sweep = self.store.meta("sweep") or {}
+        self.frame = TrialFrame(
+            pooled=not sweep.get("rows"), reference=_reference(sweep), earlier=self._records
+        )
+        self.lock = threading.Lock()
+        self._columns: Snapshot | None = None
+        self._reading: threading.Thread | None = None
+        self._fault = ""
+        """Why reading stopped before the end."""
+        self._asked = -ASKED_S
+
+    @property
+    def sweep(self) -> dict[str, Any]:
+        """The resolved sweep."""
+        with self.lock:
+            return dict(self.store.meta("sweep") or {})
+
+    def meta(self, key: str) -> Any:
+        """A note of the store."""
+        with self.lock:
+            return self.store.meta(key)
+
+    def read_all(self) -> None:
+        """Take every record there is, and return when that is done."""
+        while True:
+            start = time.monotonic()
+            if not self._read_chunk():
+                return
+            end = time.monotonic()
+            # a lock is not fair: whoever waits for it gets its turn now
+            time.sleep(end - start if end - self._asked < ASKED_S else 0.001)
+
+    def follow(self) -> bool:
+        """Begin taking what is new, without waiting; whether anything was or is being read.
+
+        Raises:
+            StoreError: reading came upon something damaged.
+        """
+        if self._fault:
+            raise StoreError(self._fault)
+        with self.lock:
+            behind = self.store.last_id() > self.frame.last_id
+        busy = self._reading is not None and self._reading.is_alive()
+        if behind and not busy:
+            self._reading = threading.Thread(
+                target=self._read_aside, name=f"reads {self.folder}", daemon=True
+            )
+            self._reading.start()
+        return behind or busy
+
+    def columns(self) -> Snapshot:
+        """The frame as arrays: taken anew only when there are new records."""
+        self._asked = time.monotonic()
+        with self.lock:
+            if self._columns is None or self._columns.last_id != self.frame.last_id:
+                self._columns = take_snapshot(self.frame)
+            return self._columns
+
+    def objectives(self) -> list[Objective]:
+        """Which columns the study is judged by."""
+        with self.lock:
+            return find_objectives(self.store.meta("sweep") or {}, self.frame)
+
+    def is_large(self) -> bool:
+        """Whether the study has, or will have once it is read, too many trials to send whole."""
+        _, records = self.progress()
+        return len(self.frame) > LARGE or records > LARGE * RECORDS
+
+    def progress(self) -> tuple[int, int]:
+        """Records read, and records that there are."""
+        with self.lock:
+            return self.frame.last_id, self.store.last_id()
+
+    def records_of(self, row: int) -> list[Record]:
+        """A trial's records, from the store."""
+        with self.lock:
+            return self._records(self.frame.record_ids(row))
+
+    def _records(self, identities: Sequence[int]) -> list[Record]:
+        return [next(self.store.records(after=i - 1))[1] for i in identities]
+
+    def close(self) -> None:
+        """Close the store."""
+        if self._reading is not None:
+            self._reading.join()
+        self.store.close()
+
+    def _read_aside(self) -> None:
+        try:
+            self.read_all()
+        except StoreError as e:
+            self._fault = str(e)
+
+    def _read_chunk(self) -> bool:
+        with self.lock:
+            before = self.frame.last_id
+            for batch in itertools.islice(read_slim_records(self.store, after=before), CHUNK):
+                self.frame.extend(batch)
+            return self.frame.last_id > before
+
+
+def _reference(sweep: Mapping[str, Any]) -> str:
+    """The row of an ablation that the others are timed beside; "" where there is none."""
+    if not sweep.get("rows"):
+        return ""
+    try:
+        return sweep_of(sweep).reference.label
+    except EvnasError:  # an older or newer sweep: its records are still worth showing
+        return ""

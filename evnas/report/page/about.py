@@ -1,0 +1,189 @@
+"""What the page says of a study as a whole, beside its trials."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import evnas
+from evnas.errors import SpecError
+from evnas.report.frame.columns import describe_column
+from evnas.report.frame.objectives import find_constraints, find_objectives
+from evnas.report.frame.study_reader import StudyReader
+from evnas.report.query.front import collect_points
+from evnas.space.published import published_table
+from evnas.space.strategy_spec import as_written_now, strategy_spec
+from evnas.space.sweep_parts import ProxySpec
+
+
+def describe_study(reader: StudyReader) -> dict[str, Any]:
+    """Name, kind, progress, objectives, constraints, marks and conditions, as plain data."""
+    sweep, environment = reader.sweep, reader.meta("environment") or {}
+    done, of = reader.progress()
+    frame = reader.frame
+    with reader.lock:
+        aims = find_objectives(sweep, frame)
+        bounds = find_constraints(sweep, frame)
+        states = frame.text["status"].count()
+    return {
+        "name": reader.folder.name,
+        "title": str(sweep.get("title") or sweep.get("name") or reader.folder.name),
+        "kind": kind_of(sweep),
+        "running": is_running(reader.store.path),
+        "reading": {"done": done, "of": of},
+        "trials": len(frame),
+        "expected": expected_trials(sweep),
+        "states": dict(states),
+        "objectives": [asdict(o) for o in aims],
+        "constraints": [asdict(c) for c in bounds],
+        "targets": list(frame.targets),
+        "published": published_marks(sweep),
+        "reproduces": bool(sweep.get("rows") and sweep.get("published")),
+        "base": base_label(sweep),
+        "rungs": halving_rungs(sweep),
+        "best": best(reader),
+        "started": started(reader),
+        "where": describe_machine(environment),
+        "sweep": yaml.safe_dump(sweep, sort_keys=False, allow_unicode=True),
+        "environment": environment,
+        "command": f"evnas sweep results/{reader.folder.name}/sweep.resolved.yaml",
+        "version": evnas.__version__,
+    }
+
+
+def kind_of(sweep: Mapping[str, Any]) -> str:
+    """`ablation` for rows, else the strategy's name."""
+    if sweep.get("rows"):
+        return "ablation"
+    strategy = sweep.get("strategy")
+    if isinstance(strategy, Mapping):
+        return str(strategy.get("kind", "search"))
+    return str(strategy or "sweep")
+
+
+def expected_trials(sweep: Mapping[str, Any]) -> int | None:
+    """How many trials the sweep would run, where it says so."""
+    if sweep.get("rows"):
+        return len(sweep["rows"])
+    budget = sweep.get("budget")
+    trials = budget.get("trials") if isinstance(budget, Mapping) else None
+    return int(trials) if isinstance(trials, int) else None
+
+
+def base_label(sweep: Mapping[str, Any]) -> str | None:
+    """The row that changes nothing: the base of an ablation."""
+    rows = sweep.get("rows") or {}
+    return next((str(label) for label, changes in rows.items() if not changes), None)
+
+
+def published_marks(sweep: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Printed rows of the sweep's published table, under the page's column names."""
+    named = sweep.get("published")
+    if not isinstance(named, Mapping) or "paper" not in named:
+        return []
+    try:
+        rows = published_table(str(named["paper"]), str(named.get("table", "main")))
+    except SpecError:
+        return []
+    return [
+        {
+            "label": label,
+            "model": row.model,
+            "change": row.change,
+            "device": row.device,
+            "params_m": row.number("params_m"),
+            "macs_g": row.number("flops_g"),
+            "throughput_img_s": row.number("throughput_img_s"),
+            "top1_percent": row.number("top1"),
+            "note": row.note,
+        }
+        for label, row in rows.items()
+    ]
+
+
+def best(reader: StudyReader) -> list[dict[str, Any]]:
+    """The best trial by each objective among those that ended well."""
+    found = []
+    sweep = reader.sweep
+    with reader.lock:
+        frame = reader.frame
+        places = telling_parts(frame.targets)
+        for aim in find_objectives(sweep, frame):
+            rows, values = collect_points(frame, [aim])
+            if not len(rows):
+                continue
+            row = int(rows[values[:, 0].argmin()])
+            told = describe_column(aim.key)
+            found.append(
+                {
+                    "key": aim.key,
+                    "name": told.label,
+                    "unit": told.unit,
+                    "place": places.get(told.target, ""),
+                    "value": frame.numbers[aim.key][row],
+                    "label": frame.text["label"][row],
+                }
+            )
+    return found
+
+
+def telling_parts(targets: Sequence[str]) -> dict[str, str]:
+    """Target -> the parts of its name that tell it from the others; nothing of a single one."""
+    parts = {target: target.split("-") for target in targets}
+    shared = set.intersection(*map(set, parts.values())) if len(parts) > 1 else set()
+    return {
+        target: " ".join(part for part in own if part not in shared) or target
+        for target, own in parts.items()
+        if len(parts) > 1
+    }
+
+
+def started(reader: StudyReader) -> float | None:
+    """When the first trial began, seconds since the epoch."""
+    with reader.lock:
+        first = next(reader.store.records(), None)
+    return first[1].started or None if first else None
+
+
+def describe_machine(environment: Mapping[str, Any]) -> str:
+    """The machine in a few words."""
+    gpus = environment.get("gpus") or []
+    names = [g.get("name", "") for g in gpus if isinstance(g, Mapping)]
+    cpu = environment.get("cpu")
+    model = cpu.get("model", "") if isinstance(cpu, Mapping) else ""
+    found = ", ".join(filter(None, [*names, str(model)]))
+    return found or str(environment.get("platform", ""))
+
+
+def is_running(store: Path, *, locks: Path = Path("/proc/locks")) -> bool:
+    """Whether some process holds the study's writer lock.
+
+    Taking the lock to try it would refuse a sweep that starts at that moment, so the kernel's list
+    is read instead; where there is none (not Linux), no study counts as running.
+    """
+    try:
+        inode = store.with_suffix(".lock").stat().st_ino
+        lines = locks.read_text().splitlines()
+    except OSError:
+        return False
+    return any(
+        fields[1:3] != ["->", "FLOCK"] and "FLOCK" in fields and fields[-3].endswith(f":{inode}")
+        for fields in (line.split() for line in lines)
+        if len(fields) >= 8
+    )
+
+
+def halving_rungs(sweep: Mapping[str, Any]) -> list[float]:
+    """Image presentations of each rung of successive halving, ascending; [] of all else.
+
+    Of an older or newer sweep, or one of a strategy that is not installed, [] too: its records
+    are still worth showing.
+    """
+    try:
+        strategy = strategy_spec(as_written_now(sweep.get("strategy") or {}))
+        proxy = ProxySpec.model_validate(sweep.get("proxy") or {})
+        return list(strategy.rungs_of(float(proxy.presentations)))
+    except ValueError:  # pydantic's and ours
+        return []

@@ -1,0 +1,39 @@
+"""What a study leaves beside its store: the table in every form, and the page."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from evnas.errors import SpecError
+from evnas.report.page.one_file import write_report
+from evnas.report.table.ablation import AblationTable
+from evnas.report.table.formats import as_csv, as_latex, as_markdown
+from evnas.report.table.study_table import load_table
+
+
+@dataclass(frozen=True, slots=True)
+class StudyOutputs:
+    """Files that were written, and the table in them; a search has none, nor a study
+    whose rows name what no installed package knows."""
+
+    files: list[Path]
+    table: AblationTable | None
+
+
+def write_outputs(folder: Path, out: Path | None = None) -> StudyOutputs:
+    """Write table.md, table.csv, table.tex and the page, into the study's folder or `out`."""
+    out = out or folder
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        table = load_table(folder)
+    except SpecError:  # made with a package that is not installed here: its page is still drawn
+        table = None
+    files: list[Path] = []
+    if table is not None:
+        for suffix, text in (
+            ("md", as_markdown(table)),
+            ("csv", as_csv(table)),
+            ("tex", as_latex(table)),
+        ):
+            files.append(out / f"table.{suffix}")
+            files[-1].write_text(text)
+    return StudyOutputs([*files, *write_report(folder, out)], table)

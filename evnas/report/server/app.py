@@ -1,0 +1,264 @@
+"""The live dashboard: a read-only page and a small JSON interface over a results folder."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from evnas.errors import EvnasError, SpecError, StoreError
+from evnas.report.page import assets
+from evnas.report.page.about import describe_study
+from evnas.report.page.html import live_page
+from evnas.report.page.pack import pack, touched_after
+from evnas.report.page.strict_json import dumps
+from evnas.report.page.trial_card import describe_trial
+from evnas.report.panels.table import added_scripts, compute_panel
+from evnas.report.query.dominance import find_dominators
+from evnas.report.query.filters import apply_filter
+from evnas.report.query.sorting import sort_rows
+from evnas.report.query.view import GroupCache, build_view
+from evnas.report.server.parameters import (
+    parse_axes,
+    parse_filter,
+    parse_integer,
+    parse_view_request,
+)
+from evnas.report.server.security import Guard, check_binding, is_loopback
+from evnas.report.server.studies import Studies
+
+POLL_S = 0.5
+LARGEST_PAGE = 1000
+
+
+def serve(
+    results_dir: Path, *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None
+) -> None:
+    """Serve the studies under `results_dir` until interrupted.
+
+    Args:
+        results_dir: a folder of studies, or one study's folder.
+        host: another than loopback lets other machines in, and needs a token.
+        port: a TCP port, 1 to 65535.
+        token: at least 16 characters; whoever opens the page must show it.
+
+    Raises:
+        EvnasError: no folder there, or no token where one is needed.
+    """
+    server_of(make_app(results_dir, host=host, token=token), host=host, port=port).run()
+
+
+def server_of(
+    app: Starlette, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning"
+) -> uvicorn.Server:
+    """A server of `app` that ends when its `should_exit` is set: open streams end with it."""
+    config = uvicorn.Config(
+        app, host=host, port=port, log_level=log_level, ws="none", timeout_graceful_shutdown=5
+    )
+    server = uvicorn.Server(config)
+    app.state.stopping = lambda: server.should_exit
+    return server
+
+
+def make_app(results_dir: Path, *, host: str = "127.0.0.1", token: str | None = None) -> Starlette:
+    """The application that `serve` runs."""
+    check_binding(host, token)
+    studies = Studies(results_dir)
+    pages = _Pages(studies)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        await run_in_threadpool(studies.follow)
+        yield
+        await run_in_threadpool(studies.close)
+
+    return Starlette(
+        routes=[
+            Route("/", pages.index),
+            Route("/static/{name}", pages.static),
+            Route("/static/panels/{name}.js", pages.panel_script),
+            Route("/api/studies", pages.studies),
+            Route("/api/studies/{study}", pages.about),
+            Route("/api/studies/{study}/pack", pages.pack),
+            Route("/api/studies/{study}/trials", pages.trials),
+            Route("/api/studies/{study}/view", pages.view),
+            Route("/api/studies/{study}/why", pages.why),
+            Route("/api/studies/{study}/card", pages.card),
+            Route("/api/studies/{study}/panels/{panel}", pages.panel),
+            Route("/api/studies/{study}/events", pages.events),
+        ],
+        middleware=[
+            Middleware(Guard, host=host, token=token),
+            Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
+        ],
+        exception_handlers={EvnasError: _sentence},
+        lifespan=lifespan,
+    )
+
+
+def _sentence(request: Request, error: Exception) -> Response:
+    """A user's mistake as data: 404 for what is not there, 400 for what was asked wrongly."""
+    status = 400 if isinstance(error, SpecError) else 404
+    return _json({"error": str(error)}, status=status)
+
+
+def _json(data: object, *, status: int = 200) -> Response:
+    headers = {"cache-control": "no-store"}
+    return Response(dumps(data), status, headers=headers, media_type="application/json")
+
+
+class _Pages:
+    """The routes. Each is plain and blocking, so Starlette runs it in a thread."""
+
+    def __init__(self, studies: Studies) -> None:
+        self._studies = studies
+        self._panel_data: dict[tuple[str, str], tuple[object, Any]] = {}
+        self._standings = GroupCache()
+
+    def index(self, request: Request) -> Response:
+        return HTMLResponse(live_page(added_scripts()), headers={"cache-control": "no-cache"})
+
+    def static(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name == "plotly.js":
+            answer = _asset(
+                assets.plotly_js(), "text/javascript", kept="max-age=31536000, immutable"
+            )
+            answer.headers.update(_encoding(request))
+            return answer
+        if name == "page.js":
+            return _asset(assets.page_js(), "text/javascript")
+        if name == "style.css":
+            return _asset(assets.text(name), "text/css")
+        return PlainTextResponse("not found\n", 404)
+
+    def panel_script(self, request: Request) -> Response:
+        """The JavaScript of a panel from outside."""
+        script = added_scripts().get(request.path_params["name"])
+        if script is None:
+            return PlainTextResponse("not found\n", 404)
+        return _asset(script, "text/javascript")
+
+    def studies(self, request: Request) -> Response:
+        return _json({"studies": self._studies.overview()})
+
+    def about(self, request: Request) -> Response:
+        reader = self._studies.reader(request.path_params["study"])
+        reader.follow()
+        return _json(describe_study(reader))
+
+    def pack(self, request: Request) -> Response:
+        reader = self._studies.reader(request.path_params["study"])
+        reader.follow()
+        after = parse_integer(request.query_params, "after", default=0, least=0, most=2**62)
+        if request.query_params.get("small") == "1" and reader.is_large():
+            return Response(status_code=204)  # the page asks for views instead
+        columns = reader.columns()
+        return _bytes(request, pack(columns, touched_after(columns, after)))
+
+    def view(self, request: Request) -> Response:
+        """Of a large study what one view of it shows; see `asking.wish` for the query."""
+        reader = self._studies.reader(request.path_params["study"])
+        reader.follow()
+        columns = reader.columns()
+        asked = parse_view_request(request.query_params, columns)
+        stood = self._standings.of(reader, columns, asked)
+        rows, told = build_view(columns, asked, stood=stood)
+        return _bytes(request, pack(columns, rows, view=told))
+
+    def why(self, request: Request) -> Response:
+        """Who dominates trial `row` on the axes `x`, `y` and `z`."""
+        reader = self._studies.reader(request.path_params["study"])
+        columns = reader.columns()
+        row = _row(request, len(columns))
+        keys = parse_axes(request.query_params, columns)
+        return _json(find_dominators(columns, row, keys, reader.objectives()))
+
+    def trials(self, request: Request) -> Response:
+        """A page of the table as JSON, for scripts: `offset`, `limit`, `sort` (`-KEY` falls) and
+        `filter`."""
+        reader = self._studies.reader(request.path_params["study"])
+        reader.follow()
+        query, columns = request.query_params, reader.columns()
+        offset = parse_integer(query, "offset", default=0, least=0, most=2**31)
+        limit = parse_integer(query, "limit", default=100, least=1, most=LARGEST_PAGE)
+        kept = np.flatnonzero(apply_filter(parse_filter(query), columns))
+        rows = sort_rows(columns, kept, sort=query.get("sort", "number"))
+        found = columns.as_rows(rows[offset : offset + limit])
+        return _json({"total": len(rows), "offset": offset, "trials": found})
+
+    def card(self, request: Request) -> Response:
+        reader = self._studies.reader(request.path_params["study"])
+        row = _row(request, len(reader.frame))
+        return _json(describe_trial(reader.records_of(row)))
+
+    def panel(self, request: Request) -> Response:
+        """A panel's own data: computed again only when there are new records."""
+        study, name = request.path_params["study"], request.path_params["panel"]
+        reader = self._studies.reader(study)
+        state = (id(reader), reader.frame.last_id)
+        kept = self._panel_data.get((study, name))
+        if kept is None or kept[0] != state:
+            kept = self._panel_data[study, name] = (state, compute_panel(name, reader))
+        return _json(kept[1])
+
+    async def events(self, request: Request) -> Response:
+        """Server-sent events: how far the study is read, whenever that changes."""
+        name = request.path_params["study"]
+        await run_in_threadpool(self._studies.reader, name)  # a study that is not there: 404 now
+        stopping = getattr(request.app.state, "stopping", lambda: False)
+        stream = _changes(lambda: self._state(name), request, stopping)
+        return StreamingResponse(stream, media_type="text/event-stream")
+
+    def _state(self, name: str) -> str:
+        try:
+            reader = self._studies.reader(name)
+            reader.follow()
+            done, of = reader.progress()
+        except (StoreError, OSError) as e:
+            return dumps({"error": str(e)})
+        return dumps({"study": id(reader), "last_id": done, "of": of})
+
+
+async def _changes(
+    state: Callable[[], str], request: Request, stopping: Callable[[], bool]
+) -> AsyncIterator[str]:
+    told = ""
+    while not (stopping() or await request.is_disconnected()):
+        now = await run_in_threadpool(state)
+        # a comment keeps the connection open and lets a closed one be noticed
+        yield f"data: {now}\n\n" if now != told else ": quiet\n\n"
+        told = now
+        await asyncio.sleep(POLL_S)
+
+
+def _asset(text: str, kind: str, *, kept: str = "no-cache") -> Response:
+    return Response(text, media_type=kind, headers={"cache-control": kept})
+
+
+def _bytes(request: Request, body: bytes) -> Response:
+    headers = {"cache-control": "no-store"} | _encoding(request)
+    return Response(body, headers=headers, media_type="application/octet-stream")
+
+
+def _encoding(request: Request) -> dict[str, str]:
+    """Nothing large is compressed for this machine: that takes longer than loopback does."""
+    near = request.client is not None and is_loopback(request.client.host)
+    return {"content-encoding": "identity"} if near else {}
+
+
+def _row(request: Request, rows: int) -> int:
+    row = parse_integer(request.query_params, "row", default=-1, least=0, most=2**31)
+    if row >= rows:
+        raise SpecError(f"row must be below {rows}, got {row}")
+    return row

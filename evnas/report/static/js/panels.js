@@ -1,0 +1,42 @@
+// needs: core.js
+/* The panels of the page. Each is one file with one call of EV.panel, which says all that the page has to know. */
+
+/** The tabs from left to right. A panel that is not named here comes after these, as it was registered. */
+EV.TABS = ["front", "compare", "curves", "search", "reproduction", "devices", "conditions"];
+
+EV.panels = new Map();
+
+/**
+ * Add a panel.
+ *
+ * name: its name in the address and of its tab. title: what the tab says. available: whether the open study has
+ * anything for it. badge: a short text beside the title. build(view): makes its node, once per opening; what it
+ * keeps for later it puts into `view`. refresh(view): brings the node up to date, after every change of the data or
+ * of a choice, so it is to return early when nothing that it shows has changed. pictures: whether `evnas report`
+ * saves its figures as pictures.
+ */
+EV.panel = ({ name, title, available = () => true, badge = null, build, refresh, pictures = false }) => {
+  if (EV.panels.has(name)) throw new Error(`panel "${name}" is registered twice`);
+  for (const [key, value] of Object.entries({ build, refresh })) {
+    if (typeof value !== "function") throw new Error(`panel "${name}": ${key} must be a function, got ${typeof value}`);
+  }
+  EV.panels.set(name, { title, available, badge, build, refresh, pictures, view: {} });
+  if (EV.about?.name) EV.refresh(); // one that came after the study was opened
+};
+
+/** Names of the panels that the open study has something for, in the order of their tabs. */
+EV.tabNames = () => {
+  const place = (name) => EV.TABS.includes(name) ? EV.TABS.indexOf(name) : EV.TABS.length;
+  const names = [...EV.panels.keys()].filter((name) => EV.panels.get(name).available());
+  return names.sort((a, b) => place(a) - place(b));
+};
+
+/** What a panel's own Python class gives for the open study, as JSON; asked for once per state of the study. */
+EV.panelAnswers = { key: null, found: new Map() };
+EV.panelData = (name) => {
+  const key = `${EV.state.study} ${EV.data.lastId}`;
+  if (EV.panelAnswers.key !== key) EV.panelAnswers = { key, found: new Map() };
+  const { found } = EV.panelAnswers;
+  if (!found.has(name)) found.set(name, EV.source.panel(EV.state.study, name));
+  return found.get(name);
+};

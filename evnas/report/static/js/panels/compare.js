@@ -1,0 +1,271 @@
+// needs: panels.js
+/* Two to four pinned trials side by side. */
+
+EV.panel({
+  name: "compare",
+  title: "Compare",
+  available: () => EV.pins().length > 0,
+  badge: () => EV.pins().length,
+
+  build(view) {
+    view.node = EV.h("section", { "aria-label": "Compare" });
+    view.shown = null;
+    return view.node;
+  },
+
+  async refresh(view) {
+    const labels = EV.pins();
+    const key = JSON.stringify([labels, EV.data.lastId, EV.theme()]);
+    if (key === view.shown) return;
+    view.shown = key;
+    if (labels.length < 2) {
+      EV.put(
+        view.node,
+        EV.h(
+          "p",
+          { class: "note" },
+          "Pin two to four trials, in the chart by clicking or in the table by their boxes, " +
+            "and they are compared here.",
+        ),
+      );
+      return;
+    }
+    const rows = labels.map((l) => EV.data.rows.get(l));
+    const cards = await Promise.all(rows.map(EV.cardOf));
+    if (view.shown !== key) return;
+    EV.put(view.node, figures(rows, labels), differences(cards, labels), pictures(cards, labels));
+    curves(view.node, cards, labels);
+    parts(view.node, cards, labels);
+    fields(view.node, cards, labels);
+
+    function head(labels, first) {
+      return EV.h(
+        "thead",
+        {},
+        EV.h(
+          "tr",
+          {},
+          EV.h("th", { scope: "col" }, first),
+          labels.map((l) =>
+            EV.h(
+              "th",
+              { scope: "col", class: "number" },
+              `Trial ${l} `,
+              EV.h("button", {
+                type: "button",
+                class: "small",
+                "aria-label": `Unpin trial ${l}`,
+                onclick: () => EV.togglePin(l),
+              }, "×"),
+            )
+          ),
+        ),
+      );
+    }
+
+    function figures(rows, labels) {
+      const keys = EV.axisChoices().filter((k) =>
+        !["number", "ended"].includes(k) && rows.some((r) => Number.isFinite(EV.data.numbers.get(k).values[r]))
+      );
+      const best = (k) => {
+        const better = EV.better(k), values = rows.map((r) => EV.data.numbers.get(k).values[r]);
+        const told = EV.data.numbers.get(k).better || EV.about.objectives.some((o) => o.key === k);
+        return told && new Set(values).size > 1
+          ? (better === "more" ? Math.max : Math.min)(...values.filter(Number.isFinite))
+          : NaN;
+      };
+      return EV.h(
+        "div",
+        { class: "scroll", tabindex: "0", role: "region", "aria-label": "Figures" },
+        EV.h(
+          "table",
+          {},
+          EV.h("caption", {}, "Figures, with 95 % intervals; the best of each row is bold"),
+          head(labels, "Quantity"),
+          EV.h(
+            "tbody",
+            {},
+            keys.map((k) => {
+              const top = best(k);
+              return EV.h(
+                "tr",
+                {},
+                EV.h("th", { scope: "row" }, EV.heading(k)),
+                rows.map((r) =>
+                  EV.h(
+                    "td",
+                    { class: "number" },
+                    EV.data.numbers.get(k).values[r] === top
+                      ? EV.h("strong", {}, EV.cellWithSpread(k, r))
+                      : EV.cellWithSpread(k, r),
+                  )
+                ),
+              );
+            }),
+          ),
+        ),
+      );
+    }
+
+    function differences(cards, labels) {
+      const archs = cards.map((c) => c.arch);
+      if (archs.some((a) => a.timm)) {
+        return EV.h("p", { class: "note" }, "A timm peer has no architecture in the path language to compare.");
+      }
+      const changes = archs.map((a) => new Map(EV.diff(archs[0], a).map(([path, old, now]) => [path, [old, now]])));
+      const paths = [...new Set(changes.flatMap((c) => [...c.keys()]))];
+      const say = (v) => v === null || v === undefined ? "–" : String(v);
+      return EV.h(
+        "div",
+        { class: "scroll", tabindex: "0", role: "region", "aria-label": "Differences" },
+        EV.h(
+          "table",
+          {},
+          EV.h(
+            "caption",
+            {},
+            paths.length ? `What differs from trial ${labels[0]}, in the path language` : "The architectures are equal",
+          ),
+          paths.length ? head(labels, "Path") : null,
+          EV.h(
+            "tbody",
+            {},
+            paths.map((p) => {
+              const first = changes.find((c) => c.has(p)).get(p)[0];
+              return EV.h(
+                "tr",
+                {},
+                EV.h("th", { scope: "row" }, EV.h("code", {}, p)),
+                changes.map((c, i) =>
+                  EV.h(
+                    "td",
+                    { class: "number" },
+                    i === 0 ? say(first) : c.has(p) ? EV.h("strong", {}, say(c.get(p)[1])) : "·",
+                  )
+                ),
+              );
+            }),
+          ),
+        ),
+      );
+    }
+
+    function pictures(cards, labels) {
+      return EV.h(
+        "div",
+        { class: "columns" },
+        cards.map((c, i) => EV.h("div", {}, EV.h("h3", {}, `Trial ${labels[i]}`), EV.picture(c))),
+      );
+    }
+
+    function curves(node, cards, labels) {
+      const traces = EV.curveTraces(cards, labels);
+      if (!traces.length) return;
+      const figure = EV.figure("curves", "Learning curves", `Learning curves of trials ${labels.join(", ")}`);
+      node.append(figure.node);
+      EV.draw(figure.plot, traces, {
+        xaxis: { title: EV.axisTitle("image presentations") },
+        yaxis: { title: EV.axisTitle("top-1 on held-out images, %") },
+      });
+    }
+
+    function parts(node, cards, labels) {
+      bars(node, cards.map((c) => times(c)), {
+        name: "time",
+        caption: "Time by part",
+        words: `Time by part of trials ${labels.join(", ")}`,
+        title: "ms",
+        labels,
+      });
+      bars(node, cards.map((c) => kinds(c)), {
+        name: "kinds",
+        caption: "Time by kind of operator",
+        words: `Time by kind of operator of trials ${labels.join(", ")}`,
+        title: "ms",
+        labels,
+      });
+      bars(node, cards.map((c) => counts(c)), {
+        name: "macs",
+        caption: "MACs by part",
+        words: `MACs by part of trials ${labels.join(", ")}`,
+        title: "MACs, M",
+        labels,
+      });
+    }
+
+    function breakdown(card) { // Record.details["breakdown"]: latency_ms, parts_ms, operators_fraction
+      return card.phases.find((p) => p.details.breakdown)?.details.breakdown ||
+        { parts_ms: {}, operators_fraction: {} };
+    }
+
+    function times(card) {
+      return new Map(Object.entries(breakdown(card).parts_ms));
+    }
+
+    function kinds(card) {
+      const { latency_ms, operators_fraction } = breakdown(card);
+      return new Map(Object.entries(operators_fraction).map(([kind, share]) => [kind, share * latency_ms]));
+    }
+
+    function counts(card) {
+      const given = card.phases.find((p) => Array.isArray(p.details.parts))?.details.parts || [];
+      const sums = new Map();
+      for (const { path, macs_exact } of given) {
+        const name = path.replace(/\.blocks\[\d+\]/, " blocks");
+        sums.set(name, (sums.get(name) || 0) + macs_exact / 1e6);
+      }
+      return sums;
+    }
+
+    function bars(node, found, { name, caption, words, title, labels }) {
+      const names = [...new Set(found.flatMap((m) => [...m.keys()]))];
+      if (!names.length) return;
+      const figure = EV.figure(name, caption, words);
+      node.append(figure.node);
+      const colours = EV.PALETTE[EV.theme()];
+      EV.draw(
+        figure.plot,
+        found.map((m, i) => ({
+          type: "bar",
+          name: `Trial ${labels[i]}`,
+          x: names.map(EV.escaped),
+          y: names.map((n) => m.get(n) ?? 0),
+          marker: { color: colours[i], pattern: EV.hatched(i) },
+        })),
+        { barmode: "group", yaxis: { title: EV.axisTitle(title) } },
+      );
+    }
+
+    function fields(node, cards, labels) { // Record.details["erf"]: rows of a square map, 0 to 1
+      const found = cards.map((c) => c.phases.find((p) => Array.isArray(p.details.erf))?.details.erf);
+      if (!found.some(Boolean)) return;
+      node.append(
+        EV.h("h3", {}, "Effective receptive fields"),
+        EV.h(
+          "div",
+          { class: "columns" },
+          found.map((map, i) => {
+            if (!map) return EV.h("p", { class: "note" }, `Trial ${labels[i]}: not taken`);
+            const n = map.length,
+              canvas = EV.h("canvas", {
+                width: n,
+                height: map[0].length,
+                class: "erf",
+                role: "img",
+                "aria-label": `Effective receptive field of trial ${labels[i]}`,
+              });
+            const context = canvas.getContext("2d"),
+              image = context.createImageData(map[0].length, n),
+              top = Math.max(...map.flat());
+            map.flat().forEach((v, j) => {
+              const light = 255 * Math.sqrt(v / (top || 1));
+              image.data.set([light * 0.95, light * 0.8, 60 + light * 0.3, 255], 4 * j);
+            });
+            context.putImageData(image, 0, 0);
+            return EV.h("div", {}, EV.h("h4", {}, `Trial ${labels[i]}`), canvas);
+          }),
+        ),
+      );
+    }
+  },
+});

@@ -1,0 +1,158 @@
+"""The ablation table as data: measured and published side by side, with a verdict each."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from evnas.record import Record, mixed_machines
+from evnas.report.table.cells import data_name
+from evnas.report.table.proxy_cells import at_chance
+from evnas.report.table.rankings import Ranking, compare_rankings
+from evnas.report.table.row_records import RowRecords
+from evnas.report.table.rows import TableColumn, TableRow, fill_cells, list_columns
+from evnas.report.table.speed_cells import LEAST_ROUNDS
+from evnas.space.candidate import Candidate
+from evnas.space.known_differences import known_reason
+from evnas.space.published import PublishedRow, published_table
+from evnas.sweep import Sweep
+
+MOST_NAMED = 8
+"""Rows that a note above the table names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AblationTable:
+    """The whole table."""
+
+    title: str
+    reference: str
+    columns: Sequence[TableColumn]
+    lines: Sequence[TableRow]
+    conditions: Sequence[str] = ()
+    """What stands above the table: targets, proxy, machine."""
+
+    ranks: Sequence[Ranking] = ()
+
+
+def build_ablation_table(
+    sweep: Sweep, records: Iterable[Record], environment: Mapping[str, object]
+) -> AblationTable:
+    """The table of a study.
+
+    Args:
+        environment: what the study noted of the machine.
+    """
+    spec = sweep.spec
+    results = RowRecords(sweep, list(records))
+    printed: Mapping[str, PublishedRow] = {}
+    if spec.published is not None:
+        printed = published_table(spec.published.paper, spec.published.table)
+    columns = list_columns(sweep, printed)
+    lines = [
+        TableRow(
+            label=candidate.label,
+            note=candidate.absent or candidate.note,
+            cells=fill_cells(results, candidate, printed=printed, columns=columns),
+        )
+        for candidate in sweep.candidates
+    ]
+    return AblationTable(
+        title=spec.title or spec.name,
+        reference=sweep.reference.label,
+        columns=columns,
+        lines=lines,
+        conditions=[
+            *_conditions(results, columns, environment),
+            *_known_differences(lines, list(sweep.candidates), printed),
+        ],
+        ranks=compare_rankings(sweep, columns, lines),
+    )
+
+
+def _conditions(
+    results: RowRecords, columns: Sequence[TableColumn], environment: Mapping[str, object]
+) -> list[str]:
+    spec = results.sweep.spec
+    found = []
+    cpu = environment.get("cpu")
+    if isinstance(cpu, Mapping):
+        found.append(f"machine: {cpu.get('model')}, {cpu.get('cores')} cores")
+    speeds = [r for r in results.records if r.phase == "speed"]
+    for target in dict.fromkeys(r.target for r in speeds):
+        found.append(f"speed: {target}, in alternation with row {results.sweep.reference.label}")
+    found += [*_about_targets(results), *mixed_machines(speeds)]
+    if any("base_latency_ms" in r.measurements for r in speeds):
+        found.append(
+            f"speed of row {results.sweep.reference.label}: its samples from all alternations"
+        )
+    methods = (r.details.get("conditions", {}).get("peak_mib_method") for r in speeds)
+    if any(column.key == "peak_mib" for column in columns):
+        found += [f"peak memory: {method}" for method in dict.fromkeys(methods) if method]
+    noisy = {r.label for r in speeds if _was_noisy(r)}
+    if noisy:
+        found.append(
+            f"not quiet: {len(noisy)} of {len(speeds)} speeds keep rounds that something else on "
+            "the machine disturbed"
+        )
+    few = dict.fromkeys(r.label for r in speeds if _had_few_rounds(r))
+    if few:
+        found.append(
+            f"fewer than {LEAST_ROUNDS} rounds: {_named(list(few))}; their ratios say little, one "
+            "without an interval is of a single round; raise budget_s"
+        )
+    if spec.proxy is not None:
+        p = spec.proxy
+        found.append(
+            f"proxy: {data_name(p.data)}, {p.resolution}x{p.resolution}, width {p.width:g}, "
+            f"stem stride {p.stem_stride}, {p.presentations} image presentations, "
+            f"seeds {list(spec.seeds)}"
+        )
+    guessed = [c.label for c in results.sweep.candidates if at_chance(results.of(c, "proxy"))]
+    if guessed:
+        found.append(f"at chance, nothing learnt yet: {_named(guessed)}; train longer")
+    return found
+
+
+def _known_differences(
+    lines: Sequence[TableRow], candidates: Sequence[Candidate], printed: Mapping[str, PublishedRow]
+) -> list[str]:
+    """Why counts differ from print, where that is known; each reason once, with its rows."""
+    rows: dict[tuple[str, str], list[str]] = {}
+    for line, candidate in zip(lines, candidates, strict=True):
+        row = printed.get(candidate.published)
+        for quantity in ("params_m", "flops_g"):
+            if row and line.cells[quantity].verdict.kind == "differs":
+                reason = known_reason(row, quantity) or "no reason is known"
+                rows.setdefault((quantity, reason), []).append(line.label)
+    return [
+        f"{quantity} of {', '.join(labels)} differs from print: {reason}"
+        for (quantity, reason), labels in rows.items()
+    ]
+
+
+def _about_targets(results: RowRecords) -> list[str]:
+    """What a target's columns do not show: that it was not here, or took smaller images."""
+    measured = {r.details.get("target_index") for r in results.records if r.phase == "speed"}
+    found = []
+    for i, target in enumerate(results.sweep.spec.targets):
+        name = f"target {i + 1}, {target.device},"
+        if measured and i not in measured and target.device.startswith("cuda"):
+            found.append(f"{name} was not here: nothing was measured on it")
+        if target.resolution_scale < 1:
+            found.append(f"{name} timed each row at {target.resolution_scale:.2g} of its side")
+    return found
+
+
+def _named(labels: Sequence[str]) -> str:
+    """The first of some rows, and how many more there are."""
+    more = len(labels) - MOST_NAMED
+    return ", ".join(labels[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _had_few_rounds(record: Record) -> bool:
+    ratio = record.measurements.get("throughput_ratio")
+    return ratio is not None and len(ratio.samples) < LEAST_ROUNDS
+
+
+def _was_noisy(record: Record) -> bool:
+    conditions = record.details.get("conditions", {})
+    return any("spoiled" in warning for warning in conditions.get("warnings", []))

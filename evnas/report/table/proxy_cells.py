@@ -1,0 +1,65 @@
+"""Cells of the proxy: top-1 and its difference to the reference row."""
+
+from collections.abc import Sequence
+
+from evnas.record import Interval, Record
+from evnas.report.frame.accuracy import mean_top1, top1_difference
+from evnas.report.table.cells import Cell, data_name, interval_cell, parse_number
+from evnas.report.table.row_records import RowRecords, ending_status
+from evnas.report.table.verdicts import Verdict, against_reference, not_comparable
+from evnas.space.candidate import Candidate
+from evnas.space.published import PublishedRow
+from evnas.space.sweep_parts import ProxySpec
+
+
+def proxy_cells(
+    results: RowRecords,
+    candidate: Candidate,
+    proxy: ProxySpec,
+    *,
+    row: PublishedRow | None,
+    base: PublishedRow | None,
+) -> dict[str, Cell]:
+    """`top1_percent` and `top1_difference` of one row; `base` is the reference as printed."""
+    records = results.of(candidate, "proxy")
+    text = row.printed.get("top1", "") if row else ""
+    status = ending_status(records, candidate)
+    verdict = _beside_imagenet(proxy, text, status) if text and records else Verdict()
+    base_records = results.of(results.sweep.reference, "proxy")
+    difference = top1_difference(records, base_records)
+    mine, theirs = (r.number("top1") if r else None for r in (row, base))
+    printed = f"{mine - theirs:+.1f}" if mine is not None and theirs is not None else ""
+    apart = Verdict()
+    if difference and printed and candidate != results.sweep.reference:
+        apart = _beside_printed(difference, printed, (records, base_records))
+    return {
+        "top1_percent": interval_cell(mean_top1(records), text, verdict, status),
+        "top1_difference": interval_cell(difference, printed, apart, status),
+    }
+
+
+def at_chance(records: Sequence[Record]) -> bool:
+    """Whether a row's top-1 cannot be told from guessing: it has learnt nothing yet."""
+    found = mean_top1(records)
+    classes = [r.details["classes"] for r in records if "classes" in r.details]
+    return found is not None and bool(classes) and found.low <= 100 / classes[0] <= found.high
+
+
+def _beside_printed(
+    difference: Interval, printed: str, rows: tuple[Sequence[Record], Sequence[Record]]
+) -> Verdict:
+    if any(map(at_chance, rows)):
+        return not_comparable("one of the two rows is at chance here")
+    whole = float(printed)
+    return against_reference(difference, Interval(whole, whole, whole), neutral=0.0)
+
+
+def _beside_imagenet(proxy: ProxySpec, text: str, status: str) -> Verdict:
+    if parse_number(text) is not None:
+        epochs = f"{proxy.epochs} epoch{'s' if proxy.epochs > 1 else ''}"
+        here = f"{epochs} of {data_name(proxy.data)} here"
+        return not_comparable(f"ImageNet in print, {here}")
+    # Table C prints NaN for a training that diverged
+    if status == "diverged":
+        return Verdict("matches", "diverged")
+    return Verdict("differs", "(the training here did not diverge)")

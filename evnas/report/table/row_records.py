@@ -1,0 +1,88 @@
+"""Records of an ablation, found again by row, target and phase."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from evnas.record import Measurement, Record
+from evnas.space.candidate import Candidate
+from evnas.sweep import Sweep
+
+
+@dataclass(slots=True)
+class RowRecords:
+    """Records of a study, found again by row."""
+
+    sweep: Sweep
+    records: Sequence[Record]
+    by_label: dict[str, list[Record]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.by_label = {}
+        for record in self.records:
+            self.by_label.setdefault(record.label, []).append(record)
+
+    def of(self, candidate: Candidate, phase: str) -> list[Record]:
+        """Its records, or those of the equal row that was evaluated in its place."""
+        for other in self.sweep.candidates:
+            same = other.digest == candidate.digest if phase == "proxy" else False
+            if candidate.digest and (same or other.same_work(candidate)):
+                found = [r for r in self.by_label.get(other.label, []) if r.phase == phase]
+                if found:
+                    return found
+        return []
+
+    def speed(self, candidate: Candidate, target: int) -> Record | None:
+        """Its record on one of the sweep's targets."""
+        found = self.of(candidate, "speed")
+        return next((r for r in found if r.details.get("target_index") == target), None)
+
+    def device(self, target: int) -> str:
+        """`cpu`, `cuda:0`, ..., that a target means; "" while `auto` has measured nothing."""
+        named = self.sweep.spec.targets[target].device
+        if named != "auto":
+            return named
+        ran = (r.target for r in self.records if r.details.get("target_index") == target)
+        return next((name.split("-")[0] for name in ran if name), "")
+
+    def reference_beside(self, candidate: Candidate, target: int) -> Candidate | None:
+        """The row of the reference's architecture at a row's own resolution and batch.
+
+        A row is timed in alternation with the reference at the row's resolution, so that is
+        the printed row its ratio is to be compared with. None when the table has none.
+        """
+        reference = self.sweep.reference
+        rows = [reference, *self.sweep.candidates]
+        found = [r for r in rows if r.digest == reference.digest]
+        wanted = self._size(candidate, target)
+        return next((r for r in found if self._size(r, target) == wanted), None)
+
+    def _size(self, candidate: Candidate, target: int) -> tuple[int, object]:
+        """Resolution and batch of a row on a target."""
+        spec = self.sweep.spec.targets[target]
+        kind = self.device(target).split(":")[0]
+        return candidate.resolution or spec.resolution, candidate.batch_on(kind, spec)
+
+    def throughput(self, candidate: Candidate, record: Record) -> Measurement:
+        """Images a second. The reference's are those it had beside every other row.
+
+        Its own record is timed alone and first, with the machine's warm-up in it.
+        """
+        own = record.measurements["throughput_img_s"]
+        if not candidate.same_work(self.sweep.reference):
+            return own
+        beside = [
+            1e3 * own.conditions["batch_size"] / ms
+            for r in self.records
+            if r.phase == "speed" and r.status == "complete" and r.target == record.target
+            if "base_latency_ms" in r.measurements
+            for ms in r.measurements["base_latency_ms"].samples
+        ]
+        return Measurement(own.name, tuple(beside), own.conditions) if beside else own
+
+
+def ending_status(records: Sequence[Record], candidate: Candidate) -> str:
+    """How a phase ended that gave no value."""
+    if candidate.absent:
+        return "absent"
+    statuses = [r.status for r in records if r.status != "complete"]
+    return statuses[0] if statuses else ("" if records else "not run")

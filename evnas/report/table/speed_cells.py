@@ -1,0 +1,193 @@
+"""Cells of what is timed on a target: throughput, in inference or training, memory, latency.
+
+Absolute figures of another machine are not comparable; a ratio to the reference row, of both
+under one protocol, is.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from evnas.record import Interval, Record
+from evnas.report.table.cells import Cell, interval_cell
+from evnas.report.table.row_records import RowRecords, ending_status
+from evnas.report.table.verdicts import Verdict, against_reference, not_comparable, printed_ratio
+from evnas.space.candidate import Candidate
+from evnas.space.published import LATENCIES, PublishedRow
+from evnas.space.sweep_parts import TargetSpec
+
+LEAST_ROUNDS = 5
+"""Below, an interval says nothing and no verdict is given on a ratio."""
+
+Printed = Mapping[str, PublishedRow]
+
+
+@dataclass(frozen=True, slots=True)
+class TimedRow:
+    """One row on one target, with all that its cells are made of."""
+
+    results: RowRecords
+    candidate: Candidate
+    target: int
+    printed: Printed
+    """The table's rows by name."""
+
+    @property
+    def spec(self) -> TargetSpec:
+        """The target as the sweep says it."""
+        return self.results.sweep.spec.targets[self.target]
+
+    @property
+    def quantity(self) -> str:
+        """The printed throughput that is measured here."""
+        training = self.spec.mode == "training"
+        return "train_throughput_img_s" if training else "throughput_img_s"
+
+    @property
+    def record(self) -> Record | None:
+        """Its speed, if it came to an end."""
+        record = self.results.speed(self.candidate, self.target)
+        return record if record is not None and record.status == "complete" else None
+
+    @property
+    def status(self) -> str:
+        """How it ended when there is no speed."""
+        record = self.results.speed(self.candidate, self.target)
+        return ending_status([record] if record else [], self.candidate)
+
+    def text(self, quantity: str) -> str:
+        """What the row prints."""
+        row = self.printed.get(self.candidate.published)
+        return row.printed.get(quantity, "") if row else ""
+
+    @property
+    def beside(self) -> Candidate | None:
+        """The reference's row at this row's resolution and batch."""
+        return self.results.reference_beside(self.candidate, self.target)
+
+    def printed_ratio(self, quantity: str, *, inverse: bool = False) -> Interval | None:
+        """The row's printed figure over the reference's, or the other way round."""
+        against = self.beside or self.results.sweep.reference
+        base = self.printed.get(against.published)
+        mine, theirs = self.text(quantity), base.printed.get(quantity, "") if base else ""
+        return printed_ratio(theirs, mine) if inverse else printed_ratio(mine, theirs)
+
+
+def throughput(timed: TimedRow) -> Cell:
+    """Images a second."""
+    text, record = timed.text(timed.quantity), timed.record
+    if record is None:
+        return Cell(published=text, status=timed.status)
+    found = timed.results.throughput(timed.candidate, record).interval()
+    return interval_cell(found, text, _elsewhere(timed, record) if text else Verdict())
+
+
+def throughput_ratio(timed: TimedRow, printed: Interval | None) -> Cell:
+    """To the reference, in alternation with it at the row's resolution and batch."""
+    text, record = _told(printed), timed.record
+    if record is None:
+        return Cell(published=text, status=timed.status)
+    measured = record.measurements.get("throughput_ratio")
+    ratio = measured.interval() if measured else Interval(1.0, 1.0, 1.0)
+    apart = _apart(timed, record) if printed is not None else ""
+    verdict = Verdict()
+    if printed is None or _is_reference(timed):
+        pass
+    elif apart:
+        verdict = not_comparable(apart)
+    elif measured is not None and len(measured.samples) < LEAST_ROUNDS:
+        verdict = not_comparable(f"fewer than {LEAST_ROUNDS} rounds were measured; raise budget_s")
+    else:
+        verdict = against_reference(ratio, printed, neutral=1.0)
+    return replace(interval_cell(ratio, text, verdict), ranked=timed.beside is not None)
+
+
+def peak(timed: TimedRow) -> Cell:
+    """Peak memory of one forward in MiB, beside the MB in print."""
+    text, record = timed.text("memory_mb"), timed.record
+    if record is None or "peak_mib" not in record.values:
+        return Cell(published=text, status=timed.status or "not measured")
+    verdict = _elsewhere(timed, record) if text else Verdict()
+    return Cell(value=record.values["peak_mib"], published=text, verdict=verdict)
+
+
+def peak_ratio(timed: TimedRow) -> Cell:
+    """To the reference's own peak at the row's resolution and batch."""
+    printed, record, beside = timed.printed_ratio("memory_mb"), timed.record, timed.beside
+    base = timed.results.speed(beside, timed.target) if beside else None
+    peaks = [r.values.get("peak_mib") if r else None for r in (record, base)]
+    if not (peaks[0] and peaks[1]):
+        return Cell(published=_told(printed), status=timed.status or "not measured")
+    ratio = peaks[0] / peaks[1]
+    verdict = Verdict()
+    if printed is not None and record is not None and not _is_reference(timed):
+        apart = _apart(timed, record) or _other_batch(timed, record)
+        exactly = Interval(ratio, ratio, ratio)
+        verdict = (
+            not_comparable(apart) if apart else against_reference(exactly, printed, neutral=1.0)
+        )
+    return Cell(value=ratio, published=_told(printed), verdict=verdict)
+
+
+def latency(timed: TimedRow, quantity: str) -> Cell:
+    """Milliseconds an image (`..._per_img`) or a batch."""
+    text, record = timed.text(quantity), timed.record
+    if record is None:
+        return Cell(published=text, status=timed.status)
+    rate = timed.results.throughput(timed.candidate, record).interval()
+    batch = _batch(record)
+    ms = 1e3 * (1 if quantity.endswith("_per_img") else batch)
+    each = Interval(ms / rate.high, ms / rate.mid, ms / rate.low)
+    here = f"{record.target.split('-')[0]}, batch {batch} here"
+    verdict = not_comparable(f"{LATENCIES[quantity]} in print; {here}") if text else Verdict()
+    return interval_cell(each, text, verdict)
+
+
+def latency_targets(results: RowRecords) -> dict[str, int]:
+    """Printed latency, of a forward -> the target that measures it, of those that one does."""
+    targets = results.sweep.spec.targets
+    forwards = [i for i, target in enumerate(targets) if target.mode == "inference"]
+    found = {}
+    for i in reversed(forwards):
+        if results.device(i).startswith("cuda"):
+            found["gpu_ms_per_img"] = i
+        elif results.device(i) == "cpu":
+            found["cpu_ms_per_batch"] = i
+    named = [i for i in forwards if targets[i].device == "cpu"]
+    if named:  # rather than an `auto` that a machine without a GPU takes for a CPU
+        found["cpu_ms_per_batch"] = named[0]
+    return found
+
+
+def _is_reference(timed: TimedRow) -> bool:
+    return timed.candidate.digest == timed.results.sweep.reference.digest
+
+
+def _apart(timed: TimedRow, record: Record) -> str:
+    """Why the row's ratio is no ratio of two printed figures; "" where it is one."""
+    if timed.beside is None:
+        return "printed at another resolution than the reference's"
+    there, here = timed.printed[timed.candidate.published].resolution, record.target.split("-")[2]
+    return f"printed at {there}, measured at {here}" if there and str(there) != here else ""
+
+
+def _other_batch(timed: TimedRow, record: Record) -> str:
+    """Weights do not grow with the batch, so the ratio of two memories does not keep."""
+    there, here = timed.printed[timed.candidate.published].batch, _batch(record)
+    if there is None or there == here:
+        return ""
+    return f"printed at batch {there}, measured at {here}, where weights are another share"
+
+
+def _told(printed: Interval | None) -> str:
+    return f"{printed.mid:.3f}" if printed else ""
+
+
+def _elsewhere(timed: TimedRow, record: Record) -> Verdict:
+    row = timed.printed[timed.candidate.published]
+    there = f"{row.device or 'another machine'}, batch {row.batch or 'unknown'}"
+    here = f"{record.target.split('-')[0]}, batch {_batch(record)} here"
+    return not_comparable(f"{there} in print; {here}")
+
+
+def _batch(record: Record) -> int:
+    return int(record.measurements["throughput_img_s"].conditions["batch_size"])
