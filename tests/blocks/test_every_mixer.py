@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from evnas.blocks.backbone import build_block
-from evnas.blocks.mixers import MIXERS
-from evnas.space import mixers as specs
+from evnas.mixers import MIXERS
 from evnas.space.arch import BLOCKS, ArchSpec
 
 DIM = 16
