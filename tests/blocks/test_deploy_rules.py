@@ -301,3 +301,31 @@ def test_slices_are_the_whole(batch: int, monkeypatch: pytest.MonkeyPatch) -> No
     x = image(batch, 3, 6, 6)
     assert_close(Sliced(conv, 4)(x), torch.cat([conv(part) for part in x.split(1)]))
     assert max(seen[:-batch]) <= 2 and sum(seen[:-batch]) == batch
+
+
+def test_what_the_rules_do_not_know_is_kept_whole() -> None:
+    """A subclass with a forward of its own, a hook, and a forward set on an instance."""
+
+    class Doubled(Mlp):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    def odd(kind: str) -> nn.Module:
+        block = VssdBlock(
+            8, SelfAttention(8, heads=2, norms=norms("ln")), mlp_ratio=2, norms=norms("ln")
+        )
+        if kind == "subclass":
+            block.mlp.mlp = Doubled(8, 16)
+        elif kind == "hook":
+            block.lpu1.register_forward_hook(lambda module, inputs, y: 3 * y)
+        elif kind == "mixer's hook":
+            block.mixer.register_forward_pre_hook(lambda module, inputs: (5 * inputs[0],))
+        else:
+            block.lpu2.forward = lambda x: 7 * x
+        return settled(block)
+
+    for kind in ("subclass", "hook", "mixer's hook", "forward"):
+        block, x = odd(kind), image(2, 8, 5, 4)
+        for channels_last in (True, False):
+            got = inference_form(block, channels_last=channels_last)(x)[0]
+            assert_close(got, block(x)[0], msg=lambda m, kind=kind: f"{kind}: {m}")

@@ -24,7 +24,8 @@ class TokenNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Same shape, a position's channels side by side."""
         rows = x.permute(0, *range(2, x.ndim), 1)
-        y = F.layer_norm(rows, rows.shape[-1:], self.weight, self.bias, EPS)
+        width = int(rows.shape[-1])  # ONNX wants a constant, which slices before it would hide
+        y = F.layer_norm(rows, (width,), self.weight, self.bias, EPS)
         return y.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
