@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
-from evnas.blocks.mixers import ss2d
 from evnas.errors import MeasurementError
 from evnas.kernels import Impl
 from evnas.measure.runtimes.cuda_graph import cuda_graph
 from evnas.measure.runtimes.onnx_runtime import onnx_runtime
 from evnas.measure.stopwatch import Call
 from evnas.measure.target import Target
+from evnas.mixers.ss2d import module as ss2d
 from evnas.space.catalog import entry
 
 

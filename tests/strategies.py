@@ -6,8 +6,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from evnas import mixers as table
 from evnas.space.arch import BLOCKS, STEM_STRIDES, ArchSpec
-from evnas.space.mixers import HIDDEN_STATE_MIXERS, MIXERS
+
+MIXERS = table.MIXERS.names()
+HIDDEN_STATE_MIXERS = table.MIXERS.with_hidden_states()
 
 DOWNSAMPLES = ("efficientvim", "vssd", "vssd_simple", "vmamba_v1", "vmamba_v2", "vmamba_v3")
 
@@ -39,7 +42,7 @@ def mixers(dim: int, kinds: tuple[str, ...] = MIXERS) -> st.SearchStrategy[dict[
         "es2d": scan | {"step": st.integers(1, 3)},
     }
     return st.one_of(
-        *(st.fixed_dictionaries({"kind": st.just(kind)} | fields[kind]) for kind in kinds)
+        *(st.fixed_dictionaries({"kind": st.just(kind)} | fields.get(kind, {})) for kind in kinds)
     )
 
 

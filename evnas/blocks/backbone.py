@@ -16,13 +16,14 @@ from evnas.blocks.evss import EvssBlock
 from evnas.blocks.features import FeatureBackbone, StageInfo
 from evnas.blocks.heads import FusionHead, PooledHead
 from evnas.blocks.inres import InResBlock
-from evnas.blocks.mixers import MIXERS
 from evnas.blocks.norms import norms
 from evnas.blocks.stage import Stage, run_stages
 from evnas.blocks.stems import STEMS
 from evnas.blocks.vss import VssBlock
 from evnas.blocks.vssd import VssdBlock
 from evnas.kernels import Impl
+from evnas.mixers import MIXERS
+from evnas.mixers.mixer import place_of
 from evnas.space.arch import ArchSpec, StageSpec
 
 RESIDUAL_BLOCKS: dict[str, type[VssBlock] | type[VssdBlock] | type[EvssBlock]] = {
@@ -153,8 +154,9 @@ def build_mixer(arch: ArchSpec, stage: int, *, impl: Impl = "auto") -> nn.Module
     if spec.mixer is None:
         raise ValueError(f"stages[{stage}] has no mixer: its block is {spec.block}")
     fields = spec.mixer.model_dump(exclude={"kind"})
-    kind = MIXERS[spec.mixer.kind]
-    return kind(spec.dim, **fields, norms=norms(arch.norm, impl=impl), impl=impl)
+    kind = place_of(MIXERS.get(spec.mixer.kind).module)
+    mixer: nn.Module = kind(spec.dim, **fields, norms=norms(arch.norm, impl=impl), impl=impl)
+    return mixer
 
 
 def build_downsample(arch: ArchSpec, stage: int, *, impl: Impl = "auto") -> nn.Module:

@@ -8,21 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from evnas.blocks.deployment.layers import ChannelsLast, Sliced
-from evnas.blocks.deployment.rule import converter, replace_child
-from evnas.blocks.deployment.rules import CHANNELS_LAST_RULES, RULES, FixedScanParameters
-from evnas.blocks.mixers.hsm_ssd import HsmSsd
-from evnas.blocks.mixers.nc_ssd import NcSsd
+from evnas.blocks.deployment.rule import deployments_in, replace_child
+from evnas.blocks.deployment.rules import converter_for
 from evnas.blocks.norms import BatchNorm2d, ChannelNorm
 
 Layout = Literal["channels_last", "contiguous"]
 KEPT_PRECISE: Mapping[type[nn.Module], tuple[str, ...]] = {
-    FixedScanParameters: ("A_log", "D", "dt_bias"),
-    NcSsd: ("A_log", "D", "dt_bias"),
-    HsmSsd: ("A", "D"),
     ChannelNorm: ("*",),
     BatchNorm2d: ("*",),
 }
-"""Parameters that `dtype` leaves alone; the operators take them in float32 with any input."""
+"""Parameters that `dtype` leaves alone; mixers name those of their own. Operators take them in
+float32 with any input."""
 
 
 class Deployed(nn.Module):
@@ -95,18 +91,27 @@ def deploy(
         raise ValueError("the model is deployed already")
     chosen = _layout(model) if layout == "auto" else layout
     with torch.inference_mode(False), torch.no_grad():
-        rules = CHANNELS_LAST_RULES if chosen == "channels_last" else RULES
-        body = converter(rules)(copy.deepcopy(model).eval())
+        convert = converter_for(model, channels_last=chosen == "channels_last")
+        body = convert(copy.deepcopy(model).eval())
     if chosen == "channels_last":
         body = _channels_last(body)
     if dtype is not None:
-        _cast(body, dtype)
+        _cast(body, dtype, _kept_precise(model))
     return Deployed(body, chosen, dtype)
 
 
-def _cast(body: nn.Module, dtype: torch.dtype) -> None:
+def _kept_precise(model: nn.Module) -> Mapping[type[nn.Module], tuple[str, ...]]:
+    kept = dict(KEPT_PRECISE)
+    for deployment in deployments_in(model):
+        kept |= deployment.kept_precise
+    return kept
+
+
+def _cast(
+    body: nn.Module, dtype: torch.dtype, precise: Mapping[type[nn.Module], tuple[str, ...]]
+) -> None:
     for module in body.modules():
-        kept = KEPT_PRECISE.get(type(module), ())
+        kept = precise.get(type(module), ())
         for name, parameter in module.named_parameters(recurse=False):
             if "*" not in kept and name not in kept:
                 parameter.data = parameter.data.to(dtype)

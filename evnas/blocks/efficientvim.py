@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from evnas.blocks.layers import ConvNorm
-from evnas.blocks.mixers import mix
+from evnas.blocks.layers import ConvNorm, mix
 from evnas.blocks.norms import Norms
 
 ALPHA_INIT = 1e-4

@@ -2,8 +2,7 @@
 
 from torch import Tensor, nn
 
-from evnas.blocks.layers import ConvNorm, DropPath
-from evnas.blocks.mixers import mix
+from evnas.blocks.layers import ConvNorm, DropPath, mix
 from evnas.blocks.norms import Norms
 from evnas.blocks.squeeze_excite import NormedSqueezeExcite
 from evnas.blocks.vss import MlpBranch

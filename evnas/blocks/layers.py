@@ -100,3 +100,9 @@ class DropPath(nn.Module):
             return x
         shape = (x.shape[0], *([1] * (x.ndim - 1)))
         return x * torch.bernoulli(x.new_full(shape, 1 - self.rate)) / (1 - self.rate)
+
+
+def mix(mixer: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Run a mixer on (B, C, H, W): its map, and its hidden states or None."""
+    out = mixer(x)
+    return out if isinstance(out, tuple) else (out, None)

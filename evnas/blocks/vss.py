@@ -2,8 +2,7 @@
 
 from torch import Tensor, nn
 
-from evnas.blocks.layers import DropPath, Mlp
-from evnas.blocks.mixers import mix
+from evnas.blocks.layers import DropPath, Mlp, mix
 from evnas.blocks.norms import Norms
 
 

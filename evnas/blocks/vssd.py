@@ -2,8 +2,7 @@
 
 from torch import Tensor, nn
 
-from evnas.blocks.layers import DropPath
-from evnas.blocks.mixers import mix
+from evnas.blocks.layers import DropPath, mix
 from evnas.blocks.norms import Norms
 from evnas.blocks.vss import MlpBranch
 

@@ -7,24 +7,33 @@ scan by the hardware-aware formula. They differ where their code hides an operat
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from evnas.measure.operators import macs
+from evnas.measure.pricing import (
+    LAYER_NORMS,
+    Rule,
+    as_einsum,
+    elements,
+    free,
+    inside,
+    layer_norm,
+    per_element,
+)
 from evnas.measure.tape import Operation
+from evnas.mixers import MIXERS
+from evnas.mixers.mixer import place_of
 
-Rule = Callable[[Operation], int | None]
-"""The price of an operation, or None where the rule does not speak of it."""
-
-LAYER_NORMS = ("evnas.channel_layer_norm", "aten.layer_norm", "aten.group_norm")
 POOLS = ("aten.mean", "aten.adaptive_avg_pool2d", "aten.adaptive_avg_pool1d")
-PROJECTIONS = ("aten.conv1d", "aten.conv2d")
 
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """Rules in order; the first that speaks of an operation prices it, else it costs its MACs."""
+    """Rules in order; the first that speaks of an operation prices it, else it costs its MACs.
+
+    Of an operation within a mixer, the mixer's own rules for this convention come first.
+    """
 
     name: str
     source: str
@@ -32,7 +41,7 @@ class Convention:
 
     def price(self, operation: Operation) -> int:
         """What one operation counts."""
-        for rule in self.rules:
+        for rule in (*_of_mixer(operation.mixer, self.name), *self.rules):
             price = rule(operation)
             if price is not None:
                 return price
@@ -48,37 +57,16 @@ class Convention:
         return found
 
 
-def _free(*ops: str) -> Rule:
-    return lambda operation: 0 if operation.op in ops else None
-
-
-def _per_element(price: int, *ops: str) -> Rule:
-    """`price` for every element of the input."""
-    return lambda o: price * _elements(o) if o.op in ops else None
-
-
-def _inside(owner: str, rule: Rule) -> Rule:
-    """The rule, for calls from within modules of class `owner`."""
-    return lambda o: rule(o) if o.within(owner) else None
-
-
-def _by(owner: str, rule: Rule) -> Rule:
-    """The rule, for calls that the innermost module of class `owner` makes itself."""
-    return lambda o: rule(o) if o.owners[-1:] == (owner,) else None
-
-
-def _layer_norm(o: Operation) -> int | None:
-    """5 an element, 4 where it has no weight."""
-    if o.op not in LAYER_NORMS:
-        return None
-    return _elements(o) * (5 if o.arguments.get("weight") is not None else 4)
+def _of_mixer(kind: str, convention: str) -> Sequence[Rule]:
+    prices = MIXERS.get(kind).prices if kind else None
+    return () if prices is None else place_of(prices).get(convention, ())
 
 
 def _batch_norm(o: Operation) -> int | None:
     """2 an element in evaluation, 1 where it has no weight."""
     if o.op != "aten.batch_norm":
         return None
-    return _elements(o) * (2 if o.arguments.get("weight") is not None else 1)
+    return elements(o) * (2 if o.arguments.get("weight") is not None else 1)
 
 
 def _hardware_aware_scan(o: Operation) -> int | None:
@@ -112,35 +100,18 @@ def _einsum_attention(o: Operation) -> int | None:
         return None
     query, key, value = (o.arguments[name] for name in ("query", "key", "value"))
     pairs = math.prod(query[:-1]) * key[-2]
-    return _as_einsum(pairs * query[-1]) + _as_einsum(pairs * value[-1])
+    return as_einsum(pairs * query[-1]) + as_einsum(pairs * value[-1])
 
 
-def _einsum_projection(o: Operation) -> int | None:
-    """A scan's own projections written as einsums."""
-    if o.op not in PROJECTIONS:
-        return None
-    return _as_einsum(macs(o.op, o.arguments, o.outputs))
-
-
-def _as_einsum(exact: int) -> int:
-    """What fvcore reads of an einsum: half of numpy's count, printed with four digits."""
-    return int(float(f"{2 * exact:.3e}") // 2)
-
-
-def _elements(o: Operation) -> int:
-    shape: Any = o.arguments.get("x") or o.arguments.get("input") or o.arguments.get("self")
-    return math.prod(shape)
-
-
-_HEAD_POOL = _inside("GlobalPool", _per_element(1, *POOLS))
+_HEAD_POOL = inside("GlobalPool", per_element(1, *POOLS))
 _FVCORE: tuple[Rule, ...] = (
     _batch_norm,
     # timm's stand-in for the channel norms that ConvNeXt writes out, and fvcore does not see
-    _inside("LayerNorm2d", _free(*LAYER_NORMS)),
-    _layer_norm,
+    inside("LayerNorm2d", free(*LAYER_NORMS)),
+    layer_norm,
     _hardware_aware_scan,
     _one_head,
-    _per_element(1, "aten.adaptive_avg_pool2d"),
+    per_element(1, "aten.adaptive_avg_pool2d"),
 )
 
 EXACT = Convention("exact", "every contraction, all heads; see evnas/measure/operators.py")
@@ -149,8 +120,7 @@ EFFICIENTVIM = Convention(
     "EfficientViM, arXiv 2411.15241, supplement, Tables B, C: its layer norms are written out, so "
     "free; of the pools only the head's is seen. A mixer of VSSD counts as in its own code.",
     (
-        _inside("NcSsd", _layer_norm),
-        _free(*LAYER_NORMS),
+        free(*LAYER_NORMS),
         _HEAD_POOL,
         *_FVCORE,
     ),
@@ -159,7 +129,7 @@ VSSD = Convention(
     "vssd",
     "VSSD, arXiv 2407.18559: no pool is seen, attention is einsums, and of NC-SSD's state "
     "products one head is counted",
-    (_free(*POOLS), _einsum_attention, *_FVCORE),
+    (free(*POOLS), _einsum_attention, *_FVCORE),
 )
 VMAMBA = Convention(
     "vmamba",
@@ -169,7 +139,7 @@ VMAMBA = Convention(
 VMAMBA_V0 = Convention(
     "vmamba_v0",
     "Vanilla-VMamba, arXiv 2401.10166: its first code, with projections as einsums",
-    (_HEAD_POOL, _by("Ss2d", _einsum_projection), *_FVCORE),
+    (_HEAD_POOL, *_FVCORE),
 )
 EFFICIENTVMAMBA = Convention(
     "efficientvmamba",
@@ -177,9 +147,7 @@ EFFICIENTVMAMBA = Convention(
     "mean of EVSS' SE not",
     (
         _HEAD_POOL,
-        _inside("InResBlock", _per_element(1, *POOLS)),
-        _by("Es2d", _einsum_projection),
-        _by("Ss2d", _einsum_projection),
+        inside("InResBlock", per_element(1, *POOLS)),
         *_FVCORE,
     ),
 )

@@ -9,7 +9,7 @@ Views are left out.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -22,6 +22,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from evnas.errors import MeasurementError
 from evnas.measure.operators import is_free, is_view, known
 from evnas.measure.shapes import quick_result
+from evnas.mixers import MIXERS
 
 Shape = tuple[int, ...]
 
@@ -39,10 +40,18 @@ class Operation:
     """The innermost module: `stages.0.blocks.1.mixer`."""
     owners: tuple[str, ...]
     """Class names of the modules around the call, from the outermost in."""
+    mixer: str = ""
+    """Kind of the mixer that made the call, itself or through a child; empty outside of one."""
 
     def within(self, owner: str) -> bool:
         """Whether a module of class `owner` made the call, itself or through a child."""
         return owner in self.owners
+
+
+class _Owner(NamedTuple):
+    path: str
+    name: str
+    mixer: str
 
 
 def record_forward(model: nn.Module, *inputs: Any) -> tuple[list[Operation], Any]:
@@ -68,7 +77,7 @@ def record_forward(model: nn.Module, *inputs: Any) -> tuple[list[Operation], Any
 
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
-    def __init__(self, stack: list[tuple[str, str]]) -> None:
+    def __init__(self, stack: list[_Owner]) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # torch's own
         self.operations: list[Operation] = []
         self.stack = stack
@@ -108,15 +117,15 @@ class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's o
         arguments = {name: _shape(value) for name, value in (named | dict(kwargs)).items()}
         results = result if isinstance(result, (tuple, list)) else (result,)
         outputs = tuple(tuple(r.shape) for r in results if isinstance(r, torch.Tensor))
-        path = self.stack[-1][0] if self.stack else ""
-        owners = tuple(name for _, name in self.stack)
-        self.operations.append(Operation(op, arguments, outputs, path, owners))
+        path, mixer = (self.stack[-1].path, self.stack[-1].mixer) if self.stack else ("", "")
+        owners = tuple(owner.name for owner in self.stack)
+        self.operations.append(Operation(op, arguments, outputs, path, owners, mixer))
 
     def _where(self) -> str:
         if not self.stack:
             return "the model"
-        path, owner = self.stack[-1]
-        return f"{path or 'the model'} ({owner})"
+        owner = self.stack[-1]
+        return f"{owner.path or 'the model'} ({owner.name})"
 
 
 def _result(func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -133,13 +142,15 @@ def _shape(value: Any) -> Any:
 
 
 @contextmanager
-def _owners(model: nn.Module) -> Iterator[list[tuple[str, str]]]:
-    """A stack of (path, class name) of the modules whose forward is running."""
+def _owners(model: nn.Module) -> Iterator[list[_Owner]]:
+    """A stack of the modules whose forward is running."""
     paths = {id(module): path for path, module in model.named_modules()}
-    stack: list[tuple[str, str]] = []
+    stack: list[_Owner] = []
 
     def enter(module: nn.Module, inputs: Any) -> None:
-        stack.append((paths.get(id(module), ""), type(module).__name__))
+        mixer = MIXERS.of_module(type(module))
+        kind = mixer.kind if mixer else stack[-1].mixer if stack else ""
+        stack.append(_Owner(paths.get(id(module), ""), type(module).__name__, kind))
 
     def leave(module: nn.Module, inputs: Any, output: Any) -> None:
         stack.pop()

@@ -17,7 +17,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from evnas.errors import SpecError, nearest
-from evnas.space.mixers import HIDDEN_STATE_MIXERS, MIXERS, Mixer, MixerSpec, mixer_fields
+from evnas.mixers import MIXERS, MixerSpec
+from evnas.space.mixer_field import LookedUpByKind
 
 BlockKind = Literal["efficientvim", "vss", "vanilla_vss", "vssd", "evss", "inres"]
 StemKind = Literal["efficientvim", "vssd", "vssd_simple", "vmamba_v1", "vmamba_v2"]
@@ -42,7 +43,6 @@ __all__ = [
     "MIXERS",
     "ArchSpec",
     "HeadSpec",
-    "Mixer",
     "MixerSpec",
     "StageSpec",
     "StemSpec",
@@ -84,7 +84,7 @@ class StageSpec(_Frozen):
     dim: int = Field(ge=8, le=8192, multiple_of=8)
     """Channels C."""
     block: BlockKind
-    mixer: Annotated[Mixer, Field(discriminator="kind")] | None = None
+    mixer: Annotated[MixerSpec, LookedUpByKind] | None = None
     """The token mixer inside the block; `inres` has none."""
     mlp_ratio: float = Field(default=4.0, ge=0, le=16)
     """Hidden width of the block's FFN over C (of `inres`: its expansion); 0 leaves the FFN out."""
@@ -97,7 +97,7 @@ class StageSpec(_Frozen):
             self._set("mixer", None)
             return self
         if self.mixer is None:
-            raise ValueError(f"block {self.block} needs a mixer, one of {MIXERS}")
+            raise ValueError(f"block {self.block} needs a mixer, one of {MIXERS.names()}")
         if self.block == "vss" and self.mlp_ratio == 0:
             self._set("block", "vanilla_vss")
         if self.block == "vanilla_vss":
@@ -152,11 +152,11 @@ class ArchSpec(_Frozen):
             object.__setattr__(self, "norm", "ln")  # the two do not differ here
         if self.head.fusion == "hidden":
             for i, stage in enumerate(self.stages):
-                if stage.mixer is None or stage.mixer.kind not in HIDDEN_STATE_MIXERS:
+                if stage.mixer is None or not MIXERS.get(stage.mixer.kind).hidden_states:
                     has = "no mixer" if stage.mixer is None else stage.mixer.kind
                     raise ValueError(
                         "head.fusion: hidden needs a mixer with hidden states "
-                        f"({', '.join(HIDDEN_STATE_MIXERS)}) in every stage; "
+                        f"({', '.join(MIXERS.with_hidden_states())}) in every stage; "
                         f"stages[{i}] has {has}"
                     )
         return self
@@ -202,7 +202,7 @@ class ArchSpec(_Frozen):
 def first_fault(error: ValidationError, data: Any) -> SpecError:
     """The first complaint of pydantic in our words: path, what must hold, what was got."""
     fault = error.errors(include_url=False)[0]
-    loc = [part for part in fault["loc"] if part not in (*MIXERS, *_UNION_TAGS)]
+    loc = [part for part in fault["loc"] if part not in _UNION_TAGS]
     path = ""
     for part in loc:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
@@ -218,9 +218,6 @@ def _wording(fault: Any, loc: list[Any], data: Any) -> str:
         return f"unknown key{nearest(str(loc[-1]), known)} (known here: {', '.join(known)})"
     if kind == "missing":
         return "is missing"
-    if kind in ("union_tag_invalid", "union_tag_not_found"):
-        name = got.get("kind") if isinstance(got, Mapping) else got
-        return f"mixer kind must be one of {MIXERS}, got {name!r}{nearest(str(name), MIXERS)}"
     if kind == "literal_error":
         hint = nearest(str(got), re.findall("'([^']*)'", context["expected"]))
         return f"must be {context['expected']}, got {reprlib.repr(got)}{hint}"
@@ -259,5 +256,5 @@ def _fields_at(loc: list[Any], data: Any) -> list[str]:
         for part in loc:
             data = data[part]
         kind = data.get("kind") if isinstance(data, Mapping) else None
-        return list(mixer_fields(kind)) if kind in MIXERS else ["kind"]
+        return list(MIXERS.get(str(kind)).fields()) if kind in MIXERS else ["kind"]
     return list(StageSpec.model_fields)

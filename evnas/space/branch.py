@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from evnas.mixers import MIXERS
 from evnas.space import paths
 from evnas.space.domains import Value
-from evnas.space.mixers import MIXERS, mixer_fields
 from evnas.space.paths import Concrete
 from evnas.space.plain import Plain, copied, look, put
 
@@ -22,7 +22,7 @@ class Branch:
         kinds = places[0][-1] in ("mixer", "stem")
         for place in places:
             if place[-1] == "mixer" and look(self.raw, place) is None:
-                put(self.raw, place, dict(mixer_fields(MIXERS[0])))
+                put(self.raw, place, _first_mixer())
         if kinds and not sets_kind:
             self.fix("kind", label)
 
@@ -38,13 +38,18 @@ class Branch:
             where = _below(place, rel)
             mixer = where[: where.find(".mixer.") + len(".mixer")] if ".mixer." in where else ""
             if mixer and paths.get(self.raw, mixer) == [None]:  # the base has `inres` here
-                paths.assign(self.raw, mixer, mixer_fields(MIXERS[0]))
+                paths.assign(self.raw, mixer, _first_mixer())
             paths.assign(self.raw, where, value)
             self.fixed += [(found, value) for found in paths.resolve(self.raw, where)]
 
     def templates(self) -> tuple[Any, ...]:
         """What the branch puts at each place of the choice."""
         return tuple(copied(look(self.raw, place)) for place in self.places)
+
+
+def _first_mixer() -> dict[str, Any]:
+    """Any mixer, where the base has none and a branch changes one."""
+    return MIXERS.get(MIXERS.names()[0]).fields()
 
 
 def _below(place: Concrete, rel: str) -> str:

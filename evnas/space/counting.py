@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from evnas.errors import SpecError
+from evnas.mixers import MIXERS
 from evnas.space.arch import BLOCKS_WITHOUT_BATCH_NORM, ArchSpec, StageSpec
 from evnas.space.axes import COUNT, Axis
-from evnas.space.mixers import HIDDEN_STATE_MIXERS
 from evnas.space.paths import parse
 from evnas.space.plain import Plain, look
 from evnas.space.space import Point, SearchSpace
@@ -246,7 +246,7 @@ def _follows(last: Picks, picks: Picks) -> bool:
 
 
 def _rules(spec: StageSpec) -> Rules:
-    hidden = spec.mixer is not None and spec.mixer.kind in HIDDEN_STATE_MIXERS
+    hidden = spec.mixer is not None and MIXERS.get(spec.mixer.kind).hidden_states
     return hidden, spec.block in BLOCKS_WITHOUT_BATCH_NORM
 
 

@@ -11,10 +11,11 @@ import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from evnas.errors import SpecError, nearest
-from evnas.space.arch import ArchSpec, HeadSpec, Mixer, StageSpec, StemSpec
+from evnas.mixers import MIXERS
+from evnas.space.arch import ArchSpec, HeadSpec, StageSpec, StemSpec
 
 Names = Mapping[str, Any]
 """What the names of an expression stand for: fields of the plain architecture, and quantities."""
@@ -22,9 +23,7 @@ _Node = Callable[[Names], Any]
 
 _AT = re.compile(r"\b([A-Za-z_]\w*)@([\w.-]*\w)")
 _FIELDS = frozenset(
-    name
-    for spec in (ArchSpec, StageSpec, StemSpec, HeadSpec, *get_args(Mixer))
-    for name in spec.model_fields
+    name for spec in (ArchSpec, StageSpec, StemSpec, HeadSpec) for name in spec.model_fields
 )
 _OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
@@ -159,8 +158,9 @@ class _Reader:
         return lambda names: _walk(names[root], steps)
 
     def _known_field(self, name: str) -> str:
-        if name not in _FIELDS:
-            hint = nearest(name, _FIELDS)
+        known = _FIELDS.union(*(MIXERS.get(kind).fields() for kind in MIXERS))
+        if name not in known:
+            hint = nearest(name, known)
             raise SpecError(f"no field of an architecture is called {name!r}{hint}", self.text)
         return name
 

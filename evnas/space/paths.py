@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from evnas.errors import SpecError, nearest
+from evnas.mixers import MIXERS
 from evnas.space.arch import ArchSpec
-from evnas.space.mixers import MIXERS, mixer_fields
+from evnas.space.mixer_field import unknown_kind
 
 Concrete = tuple[str | int, ...]
 """A path without wildcards: ("stages", 1, "dim")."""
@@ -75,7 +76,7 @@ def _steps(
 
 def _known_keys(here: Mapping[str, Any]) -> list[str]:
     if here.get("kind") in MIXERS:
-        return list(mixer_fields(here["kind"]))
+        return list(MIXERS.get(here["kind"]).fields())
     return list(here)
 
 
@@ -137,10 +138,8 @@ def _set(data: dict[str, Any], place: Concrete, value: Any, path: str) -> None:
 
 def _switch_mixer(mixer: dict[str, Any], kind: Any, path: str) -> None:
     if kind not in MIXERS:
-        raise SpecError(
-            f"mixer kind must be one of {MIXERS}, got {kind!r}{nearest(str(kind), MIXERS)}", path
-        )
-    kept = {name: mixer.get(name, default) for name, default in mixer_fields(kind).items()}
+        raise SpecError(unknown_kind(kind), path)
+    kept = {name: mixer.get(name, default) for name, default in MIXERS.get(kind).fields().items()}
     mixer.clear()
     mixer.update(kept | {"kind": kind})
 

@@ -1,7 +1,6 @@
 """Each rule of deployment alone, in float64, on layers with weights away from their start."""
 
 import copy
-from collections.abc import Mapping
 from typing import TypeVar
 
 import pytest
@@ -18,21 +17,20 @@ from evnas.blocks.deployment.fused import (
     FusedLinear,
     runs_on_onednn,
 )
-from evnas.blocks.deployment.hsm import RowHsmSsd
 from evnas.blocks.deployment.layers import Blend, ChannelsLast, Sliced, TokenNorm
 from evnas.blocks.deployment.norms import merged_norm, norm_absorbed
-from evnas.blocks.deployment.rule import Rule, converter
-from evnas.blocks.deployment.rules import CHANNELS_LAST_RULES, RULES
+from evnas.blocks.deployment.rules import converter_for
 from evnas.blocks.downsample import DOWNSAMPLES
 from evnas.blocks.efficientvim import EfficientVimBlock
 from evnas.blocks.heads import FusionHead, PooledHead
 from evnas.blocks.layers import ConvNorm, Mlp, PixelLinear
-from evnas.blocks.mixers.hsm_ssd import HsmSsd
-from evnas.blocks.mixers.sa import SelfAttention
 from evnas.blocks.norms import BatchNorm2d, ChannelNorm, norms
 from evnas.blocks.squeeze_excite import NormedSqueezeExcite, SqueezeExcite
 from evnas.blocks.stems import STEMS
 from evnas.blocks.vssd import VssdBlock
+from evnas.mixers.hsm_ssd.deploy import RowHsmSsd
+from evnas.mixers.hsm_ssd.module import HsmSsd
+from evnas.mixers.sa.module import SelfAttention
 
 FLOAT32 = {"rtol": 1e-4, "atol": 1e-5}
 M = TypeVar("M", bound=nn.Module)
@@ -49,6 +47,11 @@ def settled(module: M) -> M:
             elif value.is_floating_point():
                 value.add_(torch.randn(value.shape, generator=generator, dtype=value.dtype) / 3)
     return module
+
+
+def inference_form(module: nn.Module, *, channels_last: bool) -> nn.Module:
+    """Of a copy: a rule uses its module up."""
+    return converter_for(module, channels_last=channels_last)(copy.deepcopy(module))
 
 
 def image(*shape: int) -> Tensor:
@@ -128,12 +131,12 @@ PARTS = {
 }
 
 
-@pytest.mark.parametrize("rules", [RULES, CHANNELS_LAST_RULES], ids=["any", "channels_last"])
+@pytest.mark.parametrize("channels_last", [False, True], ids=["any", "channels_last"])
 @pytest.mark.parametrize("part", PARTS)
-def test_parts(part: str, rules: Mapping[type[nn.Module], Rule]) -> None:
+def test_parts(part: str, channels_last: bool) -> None:
     module, x = settled(PARTS[part][0]), image(2, PARTS[part][1], 21, 16)
     want = module(x)
-    converted = converter(rules)(copy.deepcopy(module))  # a rule uses its module up
+    converted = inference_form(module, channels_last=channels_last)
     assert_close(converted(x), want)
     if part != "ConvNorm layer norm":
         assert not any(isinstance(m, nn.BatchNorm2d) for m in converted.modules())
@@ -146,7 +149,7 @@ def test_gates_and_identity_paths_of_the_efficientvim_block(norm: str) -> None:
     block = settled(EfficientVimBlock(8, mixer, mlp_ratio=2.0, norms=table))
     x = image(2, 8, 5, 4)
     want = block(x)
-    converted = converter(CHANNELS_LAST_RULES)(copy.deepcopy(block))
+    converted = inference_form(block, channels_last=True)
     for got, wanted in zip(converted(x), want, strict=True):
         assert_close(got, wanted)
     fused = sum(isinstance(m, FusedConv | FusedLinear) for m in converted.modules())
@@ -167,7 +170,7 @@ def test_gates_are_folded_where_their_inverse_is_tame(
         block.alpha[1, 3] = block.alpha[3, 2] = largest  # sigmoid(9) leaves x a share of 1e-4
     x = image(2, 8, 5, 4)
     want = block(x)[0]
-    converted = converter(CHANNELS_LAST_RULES)(copy.deepcopy(block))
+    converted = inference_form(block, channels_last=True)
     assert type(converted) is kind
     assert_close(converted(x)[0], want)
     single = converted.float()
@@ -202,7 +205,7 @@ def test_local_perception_units_take_their_identity_in() -> None:
     )
     x = image(2, 8, 5, 4)
     want, _ = block(x)
-    converted = converter(RULES)(copy.deepcopy(block))
+    converted = inference_form(block, channels_last=False)
     assert_close(converted(x)[0], want)
     assert_close(converted.lpu1(x), block.lpu1(x) + x)
 
@@ -213,7 +216,7 @@ def test_the_classifiers_of_a_fusion_head_become_one(norm: str, distillation: bo
     head = settled(FusionHead([8, 16], [16], 7, norms=norms(norm), distillation=distillation))
     states, maps = [image(2, 8, 5), image(2, 16, 3)], [image(2, 8, 4, 4), image(2, 16, 2, 2)]
     want = head(maps, states)
-    converted = converter(CHANNELS_LAST_RULES)(copy.deepcopy(head))
+    converted = inference_form(head, channels_last=True)
     assert_close(converted(maps, states), want)
     assert sum(isinstance(m, FusedLinear) for m in converted.modules()) == 1
 
@@ -223,7 +226,7 @@ def test_a_pooled_head_keeps_its_norm_in_the_classifier(distillation: bool) -> N
     head = settled(PooledHead(8, 5, norms=norms("ln"), distillation=distillation))
     maps = [image(2, 8, 3, 4)]
     want = head(maps, [None])
-    assert_close(converter(RULES)(copy.deepcopy(head))(maps, [None]), want)
+    assert_close(inference_form(head, channels_last=False)(maps, [None]), want)
 
 
 @pytest.mark.parametrize("score", ["per_state", "shared"])
@@ -298,3 +301,31 @@ def test_slices_are_the_whole(batch: int, monkeypatch: pytest.MonkeyPatch) -> No
     x = image(batch, 3, 6, 6)
     assert_close(Sliced(conv, 4)(x), torch.cat([conv(part) for part in x.split(1)]))
     assert max(seen[:-batch]) <= 2 and sum(seen[:-batch]) == batch
+
+
+def test_what_the_rules_do_not_know_is_kept_whole() -> None:
+    """A subclass with a forward of its own, a hook, and a forward set on an instance."""
+
+    class Doubled(Mlp):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    def odd(kind: str) -> nn.Module:
+        block = VssdBlock(
+            8, SelfAttention(8, heads=2, norms=norms("ln")), mlp_ratio=2, norms=norms("ln")
+        )
+        if kind == "subclass":
+            block.mlp.mlp = Doubled(8, 16)
+        elif kind == "hook":
+            block.lpu1.register_forward_hook(lambda module, inputs, y: 3 * y)
+        elif kind == "mixer's hook":
+            block.mixer.register_forward_pre_hook(lambda module, inputs: (5 * inputs[0],))
+        else:
+            block.lpu2.forward = lambda x: 7 * x
+        return settled(block)
+
+    for kind in ("subclass", "hook", "mixer's hook", "forward"):
+        block, x = odd(kind), image(2, 8, 5, 4)
+        for channels_last in (True, False):
+            got = inference_form(block, channels_last=channels_last)(x)[0]
+            assert_close(got, block(x)[0], msg=lambda m, kind=kind: f"{kind}: {m}")

@@ -1,15 +1,18 @@
 """Every mixer in every block, on any map: finite, shaped, and what float64 says it is."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from evnas.blocks.backbone import build_block
-from evnas.blocks.mixers import MIXERS
-from evnas.space import mixers as specs
+from evnas.blocks.backbone import build, build_block
+from evnas.blocks.deploy import deploy
+from evnas.commands.exporting import write_export
+from evnas.measure.flops import count, count_module
+from evnas.mixers import MIXERS
 from evnas.space.arch import BLOCKS, ArchSpec
 
 DIM = 16
@@ -28,6 +31,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "es2d step 3": {"kind": "es2d", "d_state": 1, "step": 3, "gate": False},
     "es2d step 1": {"kind": "es2d", "d_state": 2, "step": 1},
 }
+VARIANTS |= {
+    kind: {"kind": kind} for kind in MIXERS if all(v["kind"] != kind for v in VARIANTS.values())
+}
 WITH_MIXER = [b for b in BLOCKS if b != "inres"]
 CASES = [*((b, m) for b in WITH_MIXER for m in VARIANTS), ("inres", None)]
 # of the norm of each: values, gradients. bfloat16 has 8 bits of mantissa, and where it flips the
@@ -35,9 +41,13 @@ CASES = [*((b, m) for b in WITH_MIXER for m in VARIANTS), ("inres", None)]
 TOLERANCE = {torch.float32: (1e-5, 2e-5), torch.bfloat16: (2e-2, 0.2)}
 
 
-def test_the_tables_name_the_same_mixers() -> None:
-    assert tuple(MIXERS) == specs.MIXERS
-    assert {v["kind"] for v in VARIANTS.values()} == set(MIXERS)
+@pytest.mark.parametrize("kind", MIXERS)
+def test_it_is_what_its_registration_says(kind: str) -> None:
+    mixer = MIXERS.get(kind)
+    module = block_of("vss", next(n for n, v in VARIANTS.items() if v["kind"] == kind)).mixer
+    assert MIXERS.of_module(type(module)) is mixer
+    assert (module.hidden_width is not None) == mixer.hidden_states
+    assert mixer.fields()["kind"] == mixer.kind == kind
 
 
 def block_of(block: str, mixer: str | None, *, norm: str = "partial_ln") -> nn.Module:
@@ -99,3 +109,47 @@ def test_it_trains_on_any_map_with_any_norm(block: str, mixer: str | None, norm:
         y.square().sum().backward()
         assert y.isfinite().all()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in module.parameters())
+
+
+def arch_of(block: str, mixer: str | None) -> ArchSpec:
+    """Two stages of one such block each."""
+    stage = {"depth": 1, "dim": DIM, "block": block, "mixer": VARIANTS[mixer] if mixer else None}
+    return ArchSpec.from_dict(
+        {
+            "stem": {"kind": "vssd", "stride": 4},
+            "stages": [stage, stage],
+            "downsample": "vssd",
+            "norm": "partial_ln",
+            "num_classes": 5,
+        }
+    )
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
+@pytest.mark.parametrize(("block", "mixer"), CASES, ids=str)
+def test_its_deployed_form_agrees_in_float64(block: str, mixer: str | None, layout: str) -> None:
+    model = build(arch_of(block, mixer), seed=0).double().eval()
+    with torch.no_grad():
+        for name, value in [*model.named_parameters(), *model.named_buffers()]:
+            if value.is_floating_point() and not name.endswith("A"):
+                value.add_(torch.rand_like(value) / 5)
+        for shape in ((1, 3, 36, 20), (2, 3, 4, 4)):
+            x = torch.randn(shape, dtype=torch.float64)
+            torch.testing.assert_close(
+                deploy(model, layout=layout)(x), model(x), rtol=1e-9, atol=1e-9
+            )
+
+
+@pytest.mark.parametrize("mixer", VARIANTS)
+def test_it_is_counted_and_exported(mixer: str, tmp_path: Path) -> None:
+    arch = arch_of("vss", mixer)
+    model = build(arch, seed=0)
+    counted = count(arch, 64)
+    assert counted.params == sum(p.numel() for p in model.parameters())
+    assert counted.macs == count_module(model, 64).macs
+    assert all(price > 0 for price in counted.macs.values())
+    for form in ("plain", "deployed"):
+        for ending in ("pt2", "onnx"):
+            out = tmp_path / f"{form}.{ending}"
+            write_export(arch, out, weights=None, resolution=32, batch_size=1, form=form)
+            assert out.stat().st_size > 0

@@ -5,10 +5,10 @@ import timm
 import torch
 from reference_data import golden_arrays, golden_json, image, weights
 
-from evnas.blocks.mixers.es2d import Es2d
 from evnas.blocks.norms import norms
 from evnas.blocks.official import load_official, to_official
 from evnas.kernels import selective_scan
+from evnas.mixers.es2d.module import Es2d
 
 
 def test_selective_scan_agrees_with_the_released_one() -> None:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from evnas.blocks.deployment.fused import FusedLinear, as_map, pixels
-from evnas.blocks.deployment.hsm import RowHsmSsd
 from evnas.blocks.deployment.layers import blend
-from evnas.blocks.mixers import mix
+from evnas.blocks.deployment.rule import RowMixer
+from evnas.blocks.layers import mix
 
 
 class BlendedBlock(nn.Module):
@@ -62,7 +62,7 @@ class SummedBlock(nn.Module):
         *,
         local1: nn.Module,
         norm: nn.Module,
-        mixer: RowHsmSsd,
+        mixer: RowMixer,
         share: Tensor,
         local2: nn.Module,
         ffn: nn.Module,

@@ -4,8 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from evnas.blocks.deployment.fused import followed
+from evnas.blocks.deployment.fused import by_pixel, followed
 from evnas.blocks.norms import EPS
+from evnas.blocks.squeeze_excite import SqueezeExcite
 
 SLICE_ELEMENTS = 2**20
 """4 MiB of float32: what stays in a core's cache, and below what malloc gives back each time."""
@@ -23,7 +24,8 @@ class TokenNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Same shape, a position's channels side by side."""
         rows = x.permute(0, *range(2, x.ndim), 1)
-        y = F.layer_norm(rows, rows.shape[-1:], self.weight, self.bias, EPS)
+        width = int(rows.shape[-1])  # ONNX wants a constant, which slices before it would hide
+        y = F.layer_norm(rows, (width,), self.weight, self.bias, EPS)
         return y.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
@@ -93,3 +95,16 @@ class Sliced(nn.Module):
             whole = self.module(x)
             return whole
         return torch.cat([self.module(part) for part in x.chunk(slices)])
+
+
+class RowSqueezeExcite(nn.Module):
+    """Squeeze-and-excitation whose two layers are linear maps of (B, C)."""
+
+    def __init__(self, se: SqueezeExcite) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = by_pixel(se.fc1, "relu"), by_pixel(se.fc2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        gate = self.fc2(self.fc1(x.mean((2, 3))))
+        return x * torch.sigmoid(gate)[..., None, None]

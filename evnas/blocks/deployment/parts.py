@@ -12,15 +12,19 @@ from evnas.blocks.deployment.fold import (
     with_identity,
 )
 from evnas.blocks.deployment.fused import FusedConv, by_pixel
-from evnas.blocks.deployment.hsm import RowHsmSsd
 from evnas.blocks.deployment.layers import Blend, Sliced
 from evnas.blocks.deployment.norms import merged_norm, norm_absorbed
-from evnas.blocks.deployment.rule import Convert, convert_children, replace_child
+from evnas.blocks.deployment.rule import (
+    Convert,
+    RowMixer,
+    convert_children,
+    deployment_of,
+    is_plain,
+    replace_child,
+)
 from evnas.blocks.downsample import EfficientVimDownsample, PatchMerging, StridedConv
 from evnas.blocks.efficientvim import EfficientVimBlock
-from evnas.blocks.layers import ConvNorm, Mlp
-from evnas.blocks.mixers.hsm_ssd import HsmSsd
-from evnas.blocks.mixers.sa import SelfAttention
+from evnas.blocks.layers import ConvNorm, Mlp, PixelLinear
 from evnas.blocks.stems import EfficientVimStem, SimpleVssdStem
 from evnas.blocks.vss import MlpBranch, VssBlock
 from evnas.blocks.vssd import VssdBlock
@@ -29,12 +33,20 @@ LEAST_SHARE = 1e-2  # of x beside a gated branch, that a weight may be divided b
 
 
 def _absorb_mixer_norm(block: VssBlock | VssdBlock | EfficientVimBlock) -> None:
-    """The norm before a mixer goes into the linear map that the mixer begins with."""
-    mixer = block.mixer
-    name = {SelfAttention: "qkv", HsmSsd: ""}.get(type(mixer), "in_proj")
-    if name:  # HSM-SSD reads the normalized map twice
-        block.norm, entry = norm_absorbed(block.norm, getattr(mixer, name))
-        setattr(mixer, name, entry)
+    """The norm before a mixer goes into the linear map that the mixer begins with, if it has one
+    that nothing else of it stands beside."""
+    deployment = deployment_of(block.mixer)
+    if (
+        deployment is None
+        or not deployment.entry
+        or not is_plain(block.mixer, {type(block.mixer)})
+    ):
+        return
+    entry = block.mixer.get_submodule(deployment.entry)
+    if is_plain(entry, {nn.Conv2d, PixelLinear}):
+        assert isinstance(entry, nn.Conv2d)
+        block.norm, moved = norm_absorbed(block.norm, entry)
+        replace_child(block.mixer, deployment.entry, moved)
 
 
 def vss_block(module: nn.Module, convert: Convert) -> nn.Module:
@@ -60,13 +72,17 @@ def vssd_block(module: nn.Module, convert: Convert) -> nn.Module:
 def efficientvim_block(module: nn.Module, convert: Convert) -> nn.Module:
     """Depthwise branches take identity path and gate in; the other gates are one pass each."""
     assert isinstance(module, EfficientVimBlock)
-    a = torch.sigmoid(module.alpha.detach())  # (4, C)
     _absorb_mixer_norm(module)
+    return _blended_block(module, convert(module.mixer), convert)
+
+
+def _blended_block(module: EfficientVimBlock, mixer: nn.Module, convert: Convert) -> nn.Module:
+    a = torch.sigmoid(module.alpha.detach())  # (4, C)
     return BlendedBlock(
         local1=_blended(module.dwconv1, a[0], convert),
         local2=_blended(module.dwconv2, a[2], convert),
         norm=convert(module.norm),
-        mixer=convert(module.mixer),
+        mixer=mixer,
         ffn=Blend(convert(module.ffn), a[3]),
         share=a[1],
     )
@@ -78,14 +94,15 @@ def summed_efficientvim_block(module: nn.Module, convert: Convert) -> nn.Module:
     assert isinstance(module, EfficientVimBlock)
     a = torch.sigmoid(module.alpha.detach().double())  # (4, C)
     local2, fc1, fc2 = (merged_norm(conv) for conv in (module.dwconv2, *module.ffn))
-    foldable = isinstance(module.mixer, HsmSsd) and float(a[[1, 3]].max()) <= 1 - LEAST_SHARE
+    _absorb_mixer_norm(module)
+    mixer = convert(module.mixer)
+    foldable = isinstance(mixer, RowMixer) and float(a[[1, 3]].max()) <= 1 - LEAST_SHARE
     if not foldable or local2 is None or fc1 is None or fc2 is None:
-        return efficientvim_block(module, convert)
+        return _blended_block(module, mixer, convert)
+    assert isinstance(mixer, RowMixer)
     before, after = 1 - a[1], 1 - a[3]
     local2 = with_identity(scaled_after(local2, a[2]), 1 - a[2])
     local2 = scaled_after(depthwise_scaled_before(local2, before), after)
-    mixer = convert(module.mixer)
-    assert isinstance(mixer, RowHsmSsd)
     return SummedBlock(
         local1=_blended(module.dwconv1, a[0].to(module.alpha.dtype), convert),
         norm=convert(module.norm),

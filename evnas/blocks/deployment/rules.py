@@ -2,25 +2,44 @@
 
 from collections.abc import Mapping
 
-from torch import Tensor, nn
+from torch import nn
 
+from evnas.blocks.backbone import Backbone
 from evnas.blocks.deployment import heads, parts
 from evnas.blocks.deployment.fused import Act, FusedConv
-from evnas.blocks.deployment.hsm import RowHsmSsd, RowSqueezeExcite
-from evnas.blocks.deployment.layers import TokenNorm
+from evnas.blocks.deployment.layers import RowSqueezeExcite, TokenNorm
 from evnas.blocks.deployment.norms import merged_norm, norm_absorbed
-from evnas.blocks.deployment.rule import Convert, Rule, convert_children, replace_child
-from evnas.blocks.downsample import EfficientVimDownsample, PatchMerging, StridedConv
+from evnas.blocks.deployment.rule import (
+    Convert,
+    Rule,
+    convert_children,
+    converter,
+    deployments_in,
+    replace_child,
+)
+from evnas.blocks.downsample import (
+    EfficientVimDownsample,
+    PatchMerging,
+    SimpleVssdDownsample,
+    StridedConv,
+    VssdDownsample,
+)
 from evnas.blocks.efficientvim import EfficientVimBlock
-from evnas.blocks.heads import FusionHead, PooledHead
-from evnas.blocks.layers import ConvNorm, DropPath, Mlp, PixelLinear
-from evnas.blocks.mixers.es2d import Es2d
-from evnas.blocks.mixers.hsm_ssd import HsmSsd
-from evnas.blocks.mixers.selective import ScanParameters, SelectiveMixer
-from evnas.blocks.mixers.ss2d import Ss2d
-from evnas.blocks.norms import ChannelNorm
+from evnas.blocks.evss import EvssBlock
+from evnas.blocks.features import FeatureBackbone
+from evnas.blocks.heads import Classifier, FusionHead, PooledHead
+from evnas.blocks.inres import InResBlock
+from evnas.blocks.layers import ConvNorm, DropPath, GlobalPool, Mlp, PixelLinear, StatePool
+from evnas.blocks.norms import BatchNorm1d, BatchNorm2d, ChannelNorm
 from evnas.blocks.squeeze_excite import NormedSqueezeExcite, SqueezeExcite
-from evnas.blocks.stems import EfficientVimStem, SimpleVssdStem
+from evnas.blocks.stage import Stage
+from evnas.blocks.stems import (
+    EfficientVimStem,
+    OverlappingStem,
+    PatchStem,
+    SimpleVssdStem,
+    VssdStem,
+)
 from evnas.blocks.vss import MlpBranch, VssBlock
 from evnas.blocks.vssd import VssdBlock
 
@@ -33,7 +52,8 @@ FUSED_ACTIVATIONS: Mapping[type[nn.Module], Act] = {
 
 def _conv(module: nn.Module, convert: Convert) -> nn.Module:
     assert isinstance(module, nn.Conv2d)
-    return FusedConv(module)
+    is_ours = module.padding_mode == "zeros" and module.dilation == (1, 1)
+    return FusedConv(module) if is_ours and module.padding not in ("same", "valid") else module
 
 
 def _conv_norm(module: nn.Module, convert: Convert) -> nn.Module:
@@ -42,30 +62,6 @@ def _conv_norm(module: nn.Module, convert: Convert) -> nn.Module:
     if merged is None or act is None:
         return convert_children(module, convert)
     return FusedConv(merged, act)
-
-
-def _selective_mixer(module: nn.Module, convert: Convert) -> nn.Module:
-    assert isinstance(module, SelectiveMixer)
-    if not module.gate:  # a gate stands between the norm's shift and the projection
-        norm, out_proj = norm_absorbed(module.norm, module.out_proj)
-        replace_child(module, "norm", norm)
-        replace_child(module, "out_proj", out_proj)
-    return convert_children(module, convert)
-
-
-class FixedScanParameters(ScanParameters):
-    """The parameters of a scan with A at hand instead of its logarithm."""
-
-    def A(self) -> Tensor:
-        """Continuous decay, (K, D, N), negative."""
-        return self.A_log
-
-
-def _scan_parameters(module: nn.Module, convert: Convert) -> nn.Module:
-    assert isinstance(module, ScanParameters)
-    module.A_log = nn.Parameter(module.A().detach(), requires_grad=False)
-    module.__class__ = FixedScanParameters  # the same fields, another reading of one
-    return module
 
 
 def _channel_norm(module: nn.Module, convert: Convert) -> nn.Module:
@@ -87,11 +83,6 @@ def _normed_squeeze_excite(module: nn.Module, convert: Convert) -> nn.Module:
     return convert_children(module, convert)
 
 
-def _hsm_ssd(module: nn.Module, convert: Convert) -> nn.Module:
-    assert isinstance(module, HsmSsd)
-    return RowHsmSsd(module)
-
-
 def _drop_path(module: nn.Module, convert: Convert) -> nn.Module:
     return nn.Identity()
 
@@ -110,20 +101,61 @@ RULES: Mapping[type[nn.Module], Rule] = {
     StridedConv: parts.strided_conv,
     EfficientVimStem: parts.efficientvim_stem,
     SimpleVssdStem: parts.simple_vssd_stem,
-    Ss2d: _selective_mixer,
-    Es2d: _selective_mixer,
-    ScanParameters: _scan_parameters,
     SqueezeExcite: _squeeze_excite,
     NormedSqueezeExcite: _normed_squeeze_excite,
     DropPath: _drop_path,
     PooledHead: heads.pooled_head,
     FusionHead: heads.fusion_head,
+    # their forwards call their children, and read nothing else of them
+    **dict.fromkeys(
+        (
+            nn.Sequential,
+            nn.ModuleList,
+            Backbone,
+            FeatureBackbone,
+            Stage,
+            EvssBlock,
+            InResBlock,
+            VssdStem,
+            PatchStem,
+            OverlappingStem,
+            VssdDownsample,
+            SimpleVssdDownsample,
+        ),
+        convert_children,
+    ),
 }
 """In any layout."""
 CHANNELS_LAST_RULES: Mapping[type[nn.Module], Rule] = {
     **RULES,
     ChannelNorm: _channel_norm,
-    HsmSsd: _hsm_ssd,
     EfficientVimBlock: parts.summed_efficientvim_block,
 }
 """For maps in channels-last memory format, where a pixel's channels are a row."""
+LEAVES = frozenset(
+    {
+        nn.Identity,
+        nn.ReLU,
+        nn.GELU,
+        nn.SiLU,
+        nn.Sigmoid,
+        nn.Linear,
+        Classifier,
+        GlobalPool,
+        StatePool,
+        BatchNorm1d,
+        BatchNorm2d,
+        ChannelNorm,
+    }
+)
+"""Types that the rules read besides those which have one."""
+
+
+def converter_for(model: nn.Module, *, channels_last: bool) -> Convert:
+    """Convert by the rules above and those of the model's own mixers."""
+    rules = dict(CHANNELS_LAST_RULES if channels_last else RULES)
+    for deployment in deployments_in(model):
+        rules |= deployment.rules
+        if channels_last:
+            rules |= deployment.channels_last
+    return converter(rules, LEAVES)

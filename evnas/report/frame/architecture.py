@@ -7,7 +7,7 @@ architectures again would take minutes.
 from collections.abc import Mapping
 from typing import Any
 
-from evnas.space.mixers import MIXERS, mixer_fields
+from evnas.mixers import MIXERS
 
 _ALWAYS_TOLD = ("states", "heads", "d_state")
 
@@ -32,7 +32,7 @@ def _gathered(names: list[str]) -> str:
 
 def _telling(kind: str, knobs: Mapping[str, Any]) -> list[str]:
     """The knobs worth a place in a small picture: the size ones, and what is not as usual."""
-    usual = mixer_fields(kind) if kind in MIXERS else {}
+    usual = MIXERS.get(kind).fields() if kind in MIXERS else {}
     return [n for n, v in knobs.items() if n in _ALWAYS_TOLD or v != usual.get(n)]
 
 

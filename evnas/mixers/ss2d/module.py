@@ -4,9 +4,9 @@ from typing import Literal
 
 from torch import Tensor
 
-from evnas.blocks.mixers.selective import SelectiveMixer
 from evnas.blocks.norms import Norms
 from evnas.kernels import Impl, ss2d_scan
+from evnas.mixers.selective.module import SelectiveMixer
 
 
 class Ss2d(SelectiveMixer):

@@ -1,4 +1,4 @@
-"""HSM-SSD and squeeze-and-excitation for inference, with pixels as rows instead of columns."""
+"""HSM-SSD for inference, with pixels as rows instead of columns."""
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +12,11 @@ from evnas.blocks.deployment.fused import (
     pixels,
     runs_on_onednn,
 )
-from evnas.blocks.mixers.hsm_ssd import HsmSsd
-from evnas.blocks.squeeze_excite import SqueezeExcite
+from evnas.blocks.deployment.rule import Convert, Deployment, RowMixer, convert_children
+from evnas.mixers.hsm_ssd.module import HsmSsd
 
 
-class RowHsmSsd(nn.Module):
+class RowHsmSsd(RowMixer):
     """HSM-SSD on rows of channels: every projection is a linear map of pixels or states.
 
     A is gone: the softmax over L cancels it (see `evnas.kernels.hsm_ssd_compress`).
@@ -70,18 +70,17 @@ class RowHsmSsd(nn.Module):
         return h0.transpose(1, 2).flatten(2)
 
 
-class RowSqueezeExcite(nn.Module):
-    """Squeeze-and-excitation whose two layers are linear maps of (B, C)."""
-
-    def __init__(self, se: SqueezeExcite) -> None:
-        super().__init__()
-        self.fc1, self.fc2 = by_pixel(se.fc1, "relu"), by_pixel(se.fc2)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same shape."""
-        gate = self.fc2(self.fc1(x.mean((2, 3))))
-        return x * torch.sigmoid(gate)[..., None, None]
-
-
 def _mixing(weight: Tensor) -> FusedLinear:
     return FusedLinear(weight, weight.new_zeros(weight.shape[0]))
+
+
+def _as_rows(module: nn.Module, convert: Convert) -> nn.Module:
+    assert isinstance(module, HsmSsd)
+    return RowHsmSsd(module)
+
+
+DEPLOYMENT = Deployment(
+    rules={HsmSsd: convert_children},
+    channels_last={HsmSsd: _as_rows},
+    kept_precise={HsmSsd: ("A", "D")},
+)

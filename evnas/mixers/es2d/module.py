@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evnas.blocks.mixers.selective import SelectiveMixer
 from evnas.blocks.norms import Norms
 from evnas.kernels import Impl, selective_scan
+from evnas.mixers.selective.module import SelectiveMixer
 
 
 class Es2d(SelectiveMixer):

@@ -1,0 +1,1 @@
+"""ES2D, the mixer of EfficientVMamba."""

@@ -1,0 +1,1 @@
+"""HSM-SSD, the mixer of EfficientViM."""

@@ -1,0 +1,1 @@
+"""NC-SSD, the mixer of VSSD."""

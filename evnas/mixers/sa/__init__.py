@@ -1,0 +1,1 @@
+"""Softmax self-attention, the mixer of VSSD's last stage."""

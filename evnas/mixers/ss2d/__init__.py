@@ -1,0 +1,1 @@
+"""SS2D, the mixer of VMamba."""
