@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from evnas.commands.named import arch_named
 from evnas.commands.options import Device
 from evnas.commands.output import AsJson, emit
+from evnas.space.named import arch_of
 
 
 def bench(
@@ -32,6 +32,7 @@ def bench(
     json: AsJson = False,
 ) -> None:
     """Measure a model's throughput under the protocol of sweeps."""
+    model, other = _plain(arch), None if base is None else _plain(base)
     from evnas.search.bench import bench as measured
     from evnas.search.bench import bench_target
 
@@ -47,7 +48,7 @@ def bench(
             "budget_s": budget_s,
         }
     )
-    found = measured(_plain(arch), spec, base=None if base is None else _plain(base))
+    found = measured(model, spec, base=other)
     emit(found.to_dict(), found.text(), json)
 
 
@@ -55,4 +56,4 @@ def _plain(name: str) -> dict[str, object]:
     """An architecture as a record keeps it."""
     if name.startswith("timm:"):
         return {"timm": name.removeprefix("timm:")}
-    return arch_named(name).to_dict()
+    return arch_of(name).to_dict()

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from evnas.commands.output import AsJson, emit
+from evnas.space.catalog import entry
 
 
 def convert(
@@ -18,6 +19,7 @@ def convert(
     json: AsJson = False,
 ) -> None:
     """Turn released weights into ours, or ours into the release's names."""
+    entry(arch)
     from evnas.commands.exporting import convert_weights
 
     tensors = convert_weights(arch, source, output, to=to)

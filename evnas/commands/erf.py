@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from evnas.commands.output import AsJson, columns, emit
+from evnas.space.named import entry_of
 
 
 def erf(
@@ -29,6 +30,8 @@ def erf(
     json: AsJson = False,
 ) -> None:
     """Draw effective receptive fields side by side: what each pixel means to the centre."""
+    for name in names if study is None else ():
+        entry_of(name)
     import time
 
     from evnas.commands import fields

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from evnas.commands.named import ArchName, arch_named, catalogued
+from evnas.commands.named import ArchName, arch_and_side
 from evnas.commands.options import Resolution
 from evnas.commands.output import AsJson, emit
 
@@ -24,14 +24,14 @@ def export(
     json: AsJson = False,
 ) -> None:
     """Write a model as torch.export's .pt2 or as ONNX."""
+    spec, side = arch_and_side(arch, resolution)
     from evnas.commands.exporting import write_export
 
-    known = catalogued(arch)
     written = write_export(
-        arch_named(arch),
+        spec,
         output,
         weights=weights,
-        resolution=resolution or (known.resolution if known else 224),
+        resolution=side,
         batch_size=batch_size,
         form=form,
     )

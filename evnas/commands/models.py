@@ -7,13 +7,13 @@ from evnas.commands.output import AsJson, columns, emit
 
 def models(json: AsJson = False) -> None:
     """List the published architectures: parameters, FLOPs as their paper counts, top-1."""
-    from evnas.measure.flops import count
     from evnas.space.catalog import catalog
+    from evnas.space.catalog_counts import counted
     from evnas.space.published import published_top1
 
     data: list[dict[str, Any]] = []
     for known in catalog().values():
-        counts = count(known.arch, known.resolution)
+        counts = counted(known)
         data.append(
             {
                 "name": known.name,

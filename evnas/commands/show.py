@@ -1,16 +1,18 @@
 """`evnas show`: an architecture part by part."""
 
-from evnas.commands.named import ArchName, arch_named, catalogued
+from evnas.commands.named import ArchName, arch_and_side
 from evnas.commands.options import Resolution
 from evnas.commands.output import AsJson, columns, emit
+from evnas.commands.stages import stage_lines
+from evnas.space.named import entry_of
 
 
 def show(arch: ArchName, resolution: Resolution = None, json: AsJson = False) -> None:
     """Print an architecture part by part, with parameters and FLOPs."""
-    from evnas.measure.flops import count
+    spec, side = arch_and_side(arch, resolution)
+    from evnas.measure.flops import count  # after the name: torch takes seconds to load
 
-    spec, known = arch_named(arch), catalogued(arch)
-    side = resolution or (known.resolution if known else 224)
+    known = entry_of(arch)
     convention = known.family if known else "exact"
     counts = count(spec, side)
     rows = [
@@ -32,16 +34,6 @@ def show(arch: ArchName, resolution: Resolution = None, json: AsJson = False) ->
         "macs_exact": counts.macs["exact"],
         "macs": counts.macs[convention],
     }
-    lines = [f"{arch} ({spec.digest}) at {side}x{side}", *_stages(spec.to_dict())]
+    lines = [f"{arch} ({spec.digest}) at {side}x{side}", *stage_lines(spec.to_dict())]
     text = columns(head, [(row[0], *(f"{n:,}" for n in row[1:])) for row in (*rows, total)])
     emit(data, "\n".join([*lines, "", text]), json)
-
-
-def _stages(arch: dict[str, object]) -> list[str]:
-    from evnas.report.architecture import stages
-
-    head = ("stage", "depth", "dim", "block", "mixer", "its knobs", "mlp_ratio")
-    keys = ("depth", "dim", "block", "mixer", "knobs", "mlp_ratio")
-    rows = [[i, *(s[key] for key in keys)] for i, s in enumerate(stages(arch))]
-    ends = [f"{part}: {arch[part]}" for part in ("stem", "downsample", "norm", "head")]
-    return ["", columns(head, rows), *ends]

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from evnas.commands.named import ArchName, arch_named, catalogued
+from evnas.commands.named import ArchName, arch_and_side
 from evnas.commands.options import Device
 from evnas.commands.output import AsJson, emit
 
@@ -30,17 +30,17 @@ def train(
     json: AsJson = False,
 ) -> None:
     """Train an architecture by EfficientViM's recipe, or go on with a training."""
+    spec, side = arch_and_side(arch, resolution)
     from evnas.measure.target import Target
     from evnas.train.recipe import Recipe, Teacher, TrainConfig
     from evnas.train.training import train as trained
 
-    known = catalogued(arch)
     result = trained(
         TrainConfig(
-            arch=arch_named(arch),
+            arch=spec,
             data=data,
             output=output,
-            resolution=resolution or (known.resolution if known else 224),
+            resolution=side,
             recipe=Recipe(
                 epochs=epochs,
                 warmup_epochs=warmup_epochs,
