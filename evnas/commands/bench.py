@@ -6,7 +6,6 @@ import typer
 
 from evnas.commands.options import Device
 from evnas.commands.output import AsJson, emit
-from evnas.space.named import arch_of
 
 
 def bench(
@@ -32,28 +31,18 @@ def bench(
     json: AsJson = False,
 ) -> None:
     """Measure a model's throughput under the protocol of sweeps."""
-    model, other = _plain(arch), None if base is None else _plain(base)
-    from evnas.search.bench import bench as measured
-    from evnas.search.bench import bench_target
+    from evnas.api import bench as measured
 
-    spec = bench_target(
-        {
-            "device": device,
-            "runtime": runtime,
-            "resolution": resolution,
-            "batch_size": batch_size or "auto",
-            "precision": precision,
-            "form": form,
-            "mode": mode,
-            "budget_s": budget_s,
-        }
+    found = measured(
+        arch,
+        base=base,
+        device=device,
+        runtime=runtime,
+        resolution=resolution,
+        batch_size=batch_size or "auto",
+        precision=precision,
+        form=form,
+        mode=mode,
+        budget_s=budget_s,
     )
-    found = measured(model, spec, base=other)
     emit(found.to_dict(), found.text(), json)
-
-
-def _plain(name: str) -> dict[str, object]:
-    """An architecture as a record keeps it."""
-    if name.startswith("timm:"):
-        return {"timm": name.removeprefix("timm:")}
-    return arch_of(name).to_dict()

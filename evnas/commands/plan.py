@@ -19,9 +19,12 @@ def plan(
     from evnas.sweep import load_sweep
 
     loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
-    from evnas.search.forecast import forecast
+    from evnas.search.installed import must_be_installed
 
     try:
+        must_be_installed(loaded.spec.engine)
+        from evnas.search.forecast import forecast  # torch: seconds that a mistake does not wait
+
         expected = forecast(loaded, results=results)
     except SpecError as e:
         raise loaded.located.blame(e) from None

@@ -8,7 +8,6 @@ import typer
 
 from evnas.commands.options import Name, Overrides, Quick, Results, SweepFile
 from evnas.commands.output import AsJson, emit
-from evnas.errors import SpecError
 
 
 def sweep(
@@ -27,29 +26,21 @@ def sweep(
     from evnas.sweep import load_sweep
 
     loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
-    from evnas.search.runner import run_sweep
+    from evnas.running import run_and_write
 
     try:
-        folder = run_sweep(loaded, results=results, fresh=fresh, began=began)
-    except SpecError as e:
-        raise loaded.located.blame(e) from None  # what shows only on this machine, or in search
+        ran = run_and_write(loaded, results=results, fresh=fresh, began=began)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     from evnas.commands.fronts import front, front_text
-    from evnas.report.outcome import write_outcome
     from evnas.report.tables import as_data, as_text
-    from evnas.search.study import add_time
-    from evnas.store import Store
 
-    began = time.monotonic()
-    table = write_outcome(folder).table
-    with Store.append_to(folder / "study.db") as store:
-        spent = add_time(store, wall_s=time.monotonic() - began)
+    folder, table = ran.folder, ran.table
     data = {
         "study": str(folder),
         "table": None if table is None else as_data(table),
         "front": front(folder),
-        "time": spent.to_dict(),
+        "time": ran.spent.to_dict(),
     }
     shown = (front_text(folder) if table is None else as_text(table)) + "\n\n"
-    emit(data, f"{shown}{spent}\nreport: {folder / 'report.html'}", json)
+    emit(data, f"{shown}{ran.spent}\nreport: {folder / 'report.html'}", json)
