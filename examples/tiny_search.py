@@ -21,7 +21,7 @@ def main(results: str) -> None:
         results=results,
     )
     print(study)
-    print(study.frame[["label", "params_m", "macs_g"]].dropna().to_string(index=False))
+    print(study.frame[["label", "params_m", "macs_exact_g"]].dropna().to_string(index=False))
 
 
 if __name__ == "__main__":  # the workers import this file anew
