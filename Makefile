@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test bench-gpu
+.PHONY: sweep test fast fix bench-gpu
 
 sweep: .venv/installed
 	$(BIN)/evnas sweep sweeps/table_c.yaml
@@ -18,6 +18,21 @@ test: .venv/installed-test
 	DENO_NO_UPDATE_CHECK=1 $(BIN)/deno fmt --quiet --check
 	DENO_NO_UPDATE_CHECK=1 $(BIN)/deno lint --quiet
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+
+# Checks for while one works: no browser, no Ray, no training; `make test` has the last word.
+FAST := tests/space tests/sweep/test_sweep.py tests/blocks/test_manifests.py tests/test_pareto.py \
+	tests/test_record.py tests/test_store.py tests/test_cli_light.py
+
+fast: .venv/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 $(FAST)
+
+fix: .venv/installed-test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 bench-gpu: .venv/installed-test
 	$(BIN)/python benchmarks/gpu.py --seconds 14400

@@ -10,8 +10,49 @@ from typing import Annotated
 import typer
 
 from evnas import __version__
-from evnas.commands import looking, measuring, models, sweeping
+from evnas.commands import (
+    audit,
+    bench,
+    check,
+    convert,
+    dashboard,
+    diff,
+    doctor,
+    erf,
+    export,
+    models,
+    plan,
+    report,
+    schema,
+    show,
+    space,
+    sweep,
+    train,
+    verify,
+)
 from evnas.errors import EvnasError
+
+COMMANDS = (
+    sweep.sweep,
+    plan.plan,
+    check.check,
+    show.show,
+    diff.diff,
+    models.models,
+    export.export,
+    convert.convert,
+    bench.bench,
+    verify.verify,
+    train.train,
+    doctor.doctor,
+    report.report,
+    dashboard.dashboard,
+    audit.audit,
+    erf.erf,
+    space.space,
+    schema.schema,
+)
+"""In the order of `evnas --help`."""
 
 app = typer.Typer(
     name="evnas",
@@ -21,8 +62,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for room in (sweeping, models, measuring, looking):
-    room.register(app)
+for command in COMMANDS:
+    app.command()(command)
 
 
 def _version(asked: bool) -> None:

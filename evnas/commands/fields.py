@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from evnas.blocks.backbone import build
 from evnas.blocks.erf import effective_receptive_field, last_map_of
 from evnas.commands.exporting import load_weights
-from evnas.commands.named import arch_named, catalogued
+from evnas.commands.named import arch_and_side
 from evnas.errors import SpecError, nearest
 from evnas.proxy.augment import evaluation_batch
 from evnas.proxy.data import ProxyData
@@ -50,9 +50,7 @@ def subjects(
     found = []
     for name, file in zip(names, files, strict=True):
         if study is None:
-            known = catalogued(name)
-            side = resolution or (known.resolution if known else 224)
-            found.append(Subject(name, arch_named(name), side, file))
+            found.append(Subject(name, *arch_and_side(name, resolution), file))
         elif name not in rows:
             raise SpecError(f"{study}: has no row {name!r}{nearest(name, rows)}")
         else:

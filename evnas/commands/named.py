@@ -1,30 +1,25 @@
-"""An architecture named on the command line: of the catalogue, a YAML file, or a trial's own."""
+"""An architecture named on the command line: of the catalogue, or a YAML file."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from evnas.space.arch import ArchSpec
-from evnas.space.catalog import Entry, entry
-from evnas.space.located import read_arch
+from evnas.space.named import arch_of, entry_of
 
 ArchName = Annotated[
     str, typer.Argument(metavar="ARCH", help="A name of `evnas models`, or an arch's YAML file.")
 ]
 
 
-def arch_named(name: str) -> ArchSpec:
-    """The architecture that a name or a file means.
+def arch_and_side(name: str, resolution: int | None) -> tuple[ArchSpec, int]:
+    """The architecture of a name or file, and the side of its images in pixels.
+
+    Args:
+        resolution: as asked for; None for the published one, or 224 of a file.
 
     Raises:
         SpecError: neither the catalogue nor a file has it, or the file is wrong.
     """
-    if not name.endswith((".yaml", ".yml", ".json")):
-        return entry(name).arch
-    return read_arch(Path(name))
-
-
-def catalogued(name: str) -> Entry | None:
-    """Its entry, or None for a file."""
-    return None if name.endswith((".yaml", ".yml", ".json")) else entry(name)
+    known = entry_of(name)
+    return arch_of(name), resolution or (known.resolution if known else 224)

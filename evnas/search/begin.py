@@ -97,8 +97,10 @@ def checked(sweep: Sweep) -> list[str]:
     Raises:
         SpecError: with its place in the file, where a search could not be begun.
     """
+    ids = [spec.spelt_id() for spec in sweep.spec.targets]
     try:
-        ids = target_ids(sweep) if _names_matter(sweep) else ["auto"] * len(sweep.spec.targets)
+        if _machine_decides(sweep):
+            ids = target_ids(sweep)
         if sweep.spec.search is not None:
             must_begin(sweep, ids)
     except SpecError as e:
@@ -106,10 +108,19 @@ def checked(sweep: Sweep) -> list[str]:
     return one_and_the_same(ids)
 
 
-def _names_matter(sweep: Sweep) -> bool:
-    """A single target that nobody calls by name can be any machine's."""
-    search = sweep.spec.search
+def _machine_decides(sweep: Sweep) -> bool:
+    """Whether the file alone cannot tell which target a name means, or whether two are one.
+
+    That takes torch. Names such as `@cpu` are told by targets that spell their devices out.
+    """
+    targets, search = sweep.spec.targets, sweep.spec.search
+    if all(spec.is_settled for spec in targets):
+        return False
+    devices = [spec.device for spec in targets]
+    if "auto" in devices and len(set(devices)) > 1:
+        return True
     wanted = (
         [] if search is None else [*(o.metric for o in search.objectives), *search.constraints]
     )
-    return len(sweep.spec.targets) > 1 or any("@" in text for text in wanted)
+    named = any("@" in text for text in wanted)
+    return named and ("auto" in devices or any("-b" in text for text in wanted))

@@ -3,7 +3,6 @@
 Broken off at any moment, it goes on where it was: what the store holds is not done again.
 """
 
-import importlib.util
 import shutil
 import time
 from collections.abc import Callable
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import torch
 
-from evnas.errors import SpecError
 from evnas.measure.conditions import environment
 from evnas.phases.work import Event, Finished, Work
 from evnas.record import mixed_machines
@@ -22,6 +20,7 @@ from evnas.search.driver import Ask, Schedule, drive, expected
 from evnas.search.ending import write_end
 from evnas.search.engine import Engine
 from evnas.search.engine_local import LocalEngine
+from evnas.search.installed import must_be_installed
 from evnas.search.live import View, view_for
 from evnas.search.prepare import Prepared, prepared
 from evnas.search.study import add_time, open_study
@@ -37,11 +36,7 @@ EngineFor = Callable[[EngineSpec], Engine]
 def engine_for(spec: EngineSpec) -> Engine:
     """The engine that a sweep asks for."""
     if spec.kind == "ray":
-        missing = [n for n in ("ray", "pyarrow") if importlib.util.find_spec(n) is None]
-        if missing:
-            raise SpecError(
-                f"{missing[0]} is not installed: pip install 'evnas[ray]'", "engine.kind"
-            )
+        must_be_installed(spec)
         from evnas.search.tune.engine import TuneEngine  # ray is an extra
 
         return TuneEngine(address=spec.address, resources=spec.resources, timeout_s=spec.timeout_s)

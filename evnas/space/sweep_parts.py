@@ -119,7 +119,7 @@ class TargetSpec(SweepPart):
     @property
     def is_settled(self) -> bool:
         """Whether `spelt_id` is its id on every machine."""
-        return self.device != "auto" and isinstance(self.batch_size, int)
+        return self.device != "auto" and isinstance(self._spelt_batch, int)
 
     def spelt_id(self) -> str:
         """Its id as far as the file tells it, with `auto` for what a machine decides."""
@@ -127,11 +127,18 @@ class TargetSpec(SweepPart):
             device="cuda0" if self.device == "cuda" else self.device,
             runtime=self.runtime,
             resolution=self.side(),
-            batch_size=self.batch_size if isinstance(self.batch_size, int) else "auto",
+            batch_size=self._spelt_batch,
             precision=self.precision,
             form=self.form,
             mode=self.mode,
         )
+
+    @property
+    def _spelt_batch(self) -> int | Literal["auto"]:
+        """The batch, where the file settles it."""
+        kind = "cuda" if self.device.startswith("cuda") else self.device
+        batch = self.batch_size if kind == "auto" else self.batch_on(kind)
+        return batch if isinstance(batch, int) else "auto"
 
     def identity(self) -> dict[str, Any]:
         """Plain data, less the usual mode: studies from before there were modes go on."""

@@ -1,0 +1,27 @@
+"""`evnas convert`: weights under other names."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from evnas.commands.output import AsJson, emit
+from evnas.space.catalog import entry
+
+
+def convert(
+    arch: Annotated[str, typer.Argument(metavar="NAME", help="A name of `evnas models`.")],
+    source: Annotated[Path, typer.Argument(metavar="FROM", help="A state dict's file.")],
+    output: Annotated[Path, typer.Argument(metavar="TO", help="The file to write.")],
+    to: Annotated[
+        Literal["ours", "official"], typer.Option("--to", help="Whose names TO has.")
+    ] = "ours",
+    json: AsJson = False,
+) -> None:
+    """Turn released weights into ours, or ours into the release's names."""
+    entry(arch)
+    from evnas.commands.exporting import convert_weights
+
+    tensors = convert_weights(arch, source, output, to=to)
+    data = {"output": str(output), "tensors": tensors, "names": to}
+    emit(data, f"{output}: {tensors} tensors under {to} names", json)

@@ -1,0 +1,13 @@
+"""`evnas doctor`: what this machine has."""
+
+from evnas.commands.output import AsJson, emit, talk
+
+
+def doctor(json: AsJson = False) -> None:
+    """Say what is here: devices, versions, kernels and runtimes that run, data."""
+    from evnas.commands.checkup import checkup, checkup_text
+
+    found = checkup()
+    emit(found, checkup_text(found), json)
+    if found["advice"] and not json:
+        talk("\n".join(found["advice"]))

@@ -1,0 +1,57 @@
+"""`evnas erf`: effective receptive fields, side by side."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evnas.commands.output import AsJson, columns, emit
+from evnas.space.named import entry_of
+
+
+def erf(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Architectures; rows with --study.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The PNG.")] = Path("erf.png"),
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option("--weights", help="State dicts, in the order of the names."),
+    ] = None,
+    data: Annotated[
+        str, typer.Option("--data", help="A named set, or a folder of images.")
+    ] = "fashion-mnist-12k",
+    images: Annotated[int, typer.Option("--images", min=1, help="How many to average.")] = 16,
+    resolution: Annotated[int | None, typer.Option("--resolution", min=32)] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of weights that are not given.")] = 0,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="A study whose rows they are; keeps them there.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Draw effective receptive fields side by side: what each pixel means to the centre."""
+    for name in names if study is None else ():
+        entry_of(name)
+    import time
+
+    from evnas.commands import fields
+    from evnas.proxy.data import NAMED_SETS, load_data
+    from evnas.report.page.erf_picture import area_fraction, draw_fields
+
+    subjects = fields.subjects(names, weights or [], resolution, study)
+    source = data if data in NAMED_SETS else {"folder": data}
+    found, rows = {}, []
+    for subject in subjects:
+        began = time.perf_counter()
+        loaded = load_data(source, resolution=subject.resolution)
+        field = fields.field_of(subject, loaded, images, seed)
+        if study is not None:
+            fields.keep(study, subject, field, time.perf_counter() - began)
+        found[subject.name] = field
+        rows.append((subject.name, subject.resolution, area_fraction(field)))
+    draw_fields(found, output)
+    head = ("model", "resolution", "area over 5 % of the peak")
+    keys = ("name", "resolution", "erf_area_fraction")
+    listed = [dict(zip(keys, row, strict=True)) for row in rows]
+    text = columns(head, [(*row[:2], f"{row[2]:.3f}") for row in rows])
+    emit({"output": str(output), "fields": listed}, f"{text}\n{output}", json)

@@ -1,0 +1,38 @@
+"""`evnas export`: a model as a file for other programs."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from evnas.commands.named import ArchName, arch_and_side
+from evnas.commands.options import Resolution
+from evnas.commands.output import AsJson, emit
+
+
+def export(
+    arch: ArchName,
+    output: Annotated[Path, typer.Option("--output", "-o", help="FILE.pt2 or FILE.onnx.")],
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="A state dict of ours or of the release.")
+    ] = None,
+    resolution: Resolution = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 1,
+    form: Annotated[
+        Literal["plain", "deployed"], typer.Option("--form", help="deployed folds batch norms.")
+    ] = "deployed",
+    json: AsJson = False,
+) -> None:
+    """Write a model as torch.export's .pt2 or as ONNX."""
+    spec, side = arch_and_side(arch, resolution)
+    from evnas.commands.exporting import write_export
+
+    written = write_export(
+        spec,
+        output,
+        weights=weights,
+        resolution=side,
+        batch_size=batch_size,
+        form=form,
+    )
+    emit(written, f"{output}: {written['bytes']:,} bytes, {form}", json)

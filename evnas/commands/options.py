@@ -1,0 +1,20 @@
+"""Arguments and options that several commands take."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep's YAML.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change the sweep: proxy.epochs=4."),
+]
+Quick = Annotated[bool, typer.Option("--quick", help="A first look, as study NAME_quick.")]
+Name = Annotated[str | None, typer.Option("--name", help="Another name for the study.")]
+Results = Annotated[Path, typer.Option("--results", help="Where studies are kept.")]
+Study = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder under results/.")]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Resolution = Annotated[
+    int | None, typer.Option("--resolution", min=8, help="Side of the images in pixels.")
+]

@@ -1,0 +1,31 @@
+"""`evnas plan`: what a sweep would run, and for how long."""
+
+from pathlib import Path
+
+from evnas.commands.options import Name, Overrides, Quick, Results, SweepFile
+from evnas.commands.output import AsJson, emit
+from evnas.errors import SpecError
+
+
+def plan(
+    file: SweepFile,
+    overrides: Overrides = None,
+    quick: Quick = False,
+    name: Name = None,
+    results: Results = Path("results"),
+    json: AsJson = False,
+) -> None:
+    """Say what a sweep would run and how long it would take, from a quick calibration."""
+    from evnas.sweep import load_sweep
+
+    loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
+    from evnas.search.installed import must_be_installed
+
+    try:
+        must_be_installed(loaded.spec.engine)
+        from evnas.search.forecast import forecast  # torch: seconds that a mistake does not wait
+
+        expected = forecast(loaded, results=results)
+    except SpecError as e:
+        raise loaded.located.blame(e) from None
+    emit(expected.to_dict(), expected.text(), json)

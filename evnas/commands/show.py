@@ -1,0 +1,39 @@
+"""`evnas show`: an architecture part by part."""
+
+from evnas.commands.named import ArchName, arch_and_side
+from evnas.commands.options import Resolution
+from evnas.commands.output import AsJson, columns, emit
+from evnas.commands.stages import stage_lines
+from evnas.space.named import entry_of
+
+
+def show(arch: ArchName, resolution: Resolution = None, json: AsJson = False) -> None:
+    """Print an architecture part by part, with parameters and FLOPs."""
+    spec, side = arch_and_side(arch, resolution)
+    from evnas.measure.flops import count  # after the name: torch takes seconds to load
+
+    known = entry_of(arch)
+    convention = known.family if known else "exact"
+    counts = count(spec, side)
+    rows = [
+        (part.path, part.params, part.macs("exact"), part.macs(convention))
+        for part in counts.parts
+    ]
+    total = ("total", counts.params, counts.macs["exact"], counts.macs[convention])
+    head = ("part", "params", "MACs, exact", f"FLOPs as {convention} counts")
+    data = {
+        "name": arch,
+        "digest": spec.digest,
+        "resolution": side,
+        "convention": convention,
+        "arch": spec.to_dict(),
+        "parts": [
+            dict(zip(("path", "params", "macs_exact", "macs"), row, strict=True)) for row in rows
+        ],
+        "params": counts.params,
+        "macs_exact": counts.macs["exact"],
+        "macs": counts.macs[convention],
+    }
+    lines = [f"{arch} ({spec.digest}) at {side}x{side}", *stage_lines(spec.to_dict())]
+    text = columns(head, [(row[0], *(f"{n:,}" for n in row[1:])) for row in (*rows, total)])
+    emit(data, "\n".join([*lines, "", text]), json)

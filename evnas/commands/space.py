@@ -1,0 +1,32 @@
+"""`evnas space`: what a search space holds."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evnas.commands.output import AsJson, emit
+
+
+def space(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A search's YAML.")],
+    samples: Annotated[int, typer.Option("--samples", min=0)] = 10,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    json: AsJson = False,
+) -> None:
+    """Print a search space: axes, size, valid share, samples, where the catalogue lies."""
+    from evnas.errors import SpecError
+    from evnas.space.space import SearchSpace
+    from evnas.space.space_report import report_lines, space_report
+    from evnas.sweep import load_sweep
+
+    sweep = load_sweep(file)
+    if sweep.spec.search is None:
+        raise SpecError(f"{file}: must have a space; this is an ablation with rows")
+    from evnas.search.begin import checked
+
+    checked(sweep)
+    found = space_report(
+        SearchSpace.from_spec(sweep.spec.search.space, sweep.base), samples=samples, seed=seed
+    )
+    emit(found, "\n".join(report_lines(found)), json)

@@ -1,0 +1,46 @@
+"""`evnas sweep`: run a sweep, or go on with it."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evnas.commands.options import Name, Overrides, Quick, Results, SweepFile
+from evnas.commands.output import AsJson, emit
+
+
+def sweep(
+    file: SweepFile,
+    overrides: Overrides = None,
+    quick: Quick = False,
+    name: Name = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start over; the old study is kept aside.")
+    ] = False,
+    results: Results = Path("results"),
+    json: AsJson = False,
+) -> None:
+    """Run a sweep, or go on with it, and print its table beside the published one."""
+    began = time.monotonic()
+    from evnas.sweep import load_sweep
+
+    loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
+    from evnas.running import run_and_write
+
+    try:
+        ran = run_and_write(loaded, results=results, fresh=fresh, began=began)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+    from evnas.commands.fronts import front, front_text
+    from evnas.report.table.formats import as_data, as_text
+
+    folder, table = ran.folder, ran.table
+    data = {
+        "study": str(folder),
+        "table": None if table is None else as_data(table),
+        "front": front(folder),
+        "time": ran.spent.to_dict(),
+    }
+    shown = (front_text(folder) if table is None else as_text(table)) + "\n\n"
+    emit(data, f"{shown}{ran.spent}\nreport: {folder / 'report.html'}", json)

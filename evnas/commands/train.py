@@ -1,0 +1,60 @@
+"""`evnas train`: a whole training by EfficientViM's recipe."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from evnas.commands.named import ArchName, arch_and_side
+from evnas.commands.options import Device
+from evnas.commands.output import AsJson, emit
+
+
+def train(
+    arch: ArchName,
+    data: Annotated[Path, typer.Option("--data", help="A folder with train/ and val/.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Checkpoints and curve.")],
+    epochs: Annotated[int, typer.Option("--epochs", min=1)] = 300,
+    warmup_epochs: Annotated[int, typer.Option("--warmup-epochs", min=0)] = 20,
+    cooldown_epochs: Annotated[int, typer.Option("--cooldown-epochs", min=0)] = 10,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 256,
+    accumulate: Annotated[int, typer.Option("--accumulate", min=1)] = 8,
+    resolution: Annotated[int | None, typer.Option("--resolution", min=8)] = None,
+    precision: Annotated[Literal["float32", "bfloat16"], typer.Option("--precision")] = "float32",
+    teacher: Annotated[
+        Path | None, typer.Option("--teacher-weights", help="RegNetY-160's; for _dist models.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Image loaders.")] = 8,
+    device: Device = "auto",
+    json: AsJson = False,
+) -> None:
+    """Train an architecture by EfficientViM's recipe, or go on with a training."""
+    spec, side = arch_and_side(arch, resolution)
+    from evnas.measure.target import Target
+    from evnas.train.recipe import Recipe, Teacher, TrainConfig
+    from evnas.train.training import train as trained
+
+    result = trained(
+        TrainConfig(
+            arch=spec,
+            data=data,
+            output=output,
+            resolution=side,
+            recipe=Recipe(
+                epochs=epochs,
+                warmup_epochs=warmup_epochs,
+                cooldown_epochs=cooldown_epochs,
+                batch_size=batch_size,
+                accumulate=accumulate,
+                precision=precision,
+            ),
+            teacher=None if teacher is None else Teacher(weights=teacher),
+            seed=seed,
+            device=Target(device=device).resolved().device,
+            workers=workers,
+        )
+    )
+    best = result.best("top1_percent")
+    found = {"status": result.status, "epochs": result.epochs, "top1_percent": best}
+    emit(found | {"output": str(output)}, f"{result.status}, best top-1 {best} %: {output}", json)
