@@ -1,6 +1,7 @@
 """What must hold before a search begins; `check` and `space` ask it too, and load no torch for it
 unless a target's name depends on the machine."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,9 @@ from evnas.search.strategies.warm import warm_candidates
 from evnas.space.search_spec import SearchSpec
 from evnas.space.space import SearchSpace
 from evnas.sweep import Sweep
+
+_BATCH = re.compile(r"@([\w.]+-)*b\d")
+"""A target that is called by its batch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,4 +127,4 @@ def _machine_decides(sweep: Sweep) -> bool:
         [] if search is None else [*(o.metric for o in search.objectives), *search.constraints]
     )
     named = any("@" in text for text in wanted)
-    return named and ("auto" in devices or any("-b" in text for text in wanted))
+    return named and ("auto" in devices or any(_BATCH.search(text) for text in wanted))

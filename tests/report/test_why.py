@@ -7,8 +7,6 @@ from reader_of_pages import filtered
 
 from evnas.pareto import Estimate, probability_dominates
 from evnas.report.page.about import halving_rungs
-from evnas.search.strategies.build import halving_rungs as searched
-from evnas.space.search_spec import StrategySpec
 from evnas.space.sweep_parts import ProxySpec
 
 
@@ -80,11 +78,11 @@ def test_only_successive_halving_has_rungs(page: Page) -> None:
 
 @pytest.mark.parametrize("given", [(), (1600.0, 4000.0)])
 def test_rungs_are_those_that_the_search_climbs(given: tuple[float, ...]) -> None:
-    strategy = StrategySpec(kind="mo_asha", eta=2, rungs=given)
+    strategy = strategy_spec({"kind": "mo_asha", "eta": 2, "rungs": given})
     proxy = ProxySpec(epochs=4, images_per_epoch=1000, batch_size=64)
     sweep = {"strategy": strategy.model_dump(mode="json"), "proxy": proxy.model_dump(mode="json")}
     assert halving_rungs(sweep) == list(
-        searched(strategy, 0.0 if given else float(proxy.presentations))
+        strategy.rungs_of(0.0 if given else float(proxy.presentations))
     )
     assert halving_rungs(sweep | {"strategy": {"kind": "evolution"}}) == []
     assert halving_rungs({"strategy": "a later version's"}) == halving_rungs({}) == []

@@ -67,7 +67,7 @@ def test_two_targets_that_are_one_are_said(
     monkeypatch.setattr(sys, "argv", ["evnas", command, str(file)])
     with pytest.raises(SystemExit):
         cli.main()
-    assert capsys.readouterr().out.splitlines()[-1] == SAME
+    assert SAME in capsys.readouterr().out.splitlines()
     file.write_text(yaml.safe_dump(sweep | {"targets": [CPU, CPU | {"batch_size": 2}]}))
     with pytest.raises(SystemExit):
         cli.main()

@@ -184,6 +184,7 @@ def halving_rungs(sweep: Mapping[str, Any]) -> list[float]:
     try:
         strategy = strategy_spec(as_written_now(sweep.get("strategy") or {}))
         proxy = ProxySpec.model_validate(sweep.get("proxy") or {})
-        return list(strategy.rungs_of(float(proxy.presentations)))
+        given = strategy.rungs_of(0.0)  # shown as they are, whether or not they fit the proxy
+        return list(given if any(given) else strategy.rungs_of(float(proxy.presentations)))
     except ValueError:  # pydantic's and ours
         return []
