@@ -7,6 +7,7 @@ from reader_of_pages import filtered
 
 from evnas.pareto import Estimate, probability_dominates
 from evnas.report.page.about import halving_rungs
+from evnas.space.strategy_spec import strategy_spec
 from evnas.space.sweep_parts import ProxySpec
 
 
