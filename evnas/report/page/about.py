@@ -181,8 +181,9 @@ def halving_rungs(sweep: Mapping[str, Any]) -> list[float]:
     Of an older or newer sweep, or one of a strategy that is not installed, [] too: its records
     are still worth showing.
     """
+    raw = sweep.get("strategy")
     try:
-        strategy = strategy_spec(as_written_now(sweep.get("strategy") or {}))
+        strategy = strategy_spec(as_written_now(raw) if isinstance(raw, Mapping) else raw)
         proxy = ProxySpec.model_validate(sweep.get("proxy") or {})
         given = strategy.rungs_of(0.0)  # shown as they are, whether or not they fit the proxy
         return list(given if any(given) else strategy.rungs_of(float(proxy.presentations)))
