@@ -104,6 +104,10 @@ def strategy_spec(data: Any) -> StrategySpec:
 
 def _unknown(name: object) -> ValidationError:
     """A fault that pydantic places at `kind`."""
+    if name is None:
+        return ValidationError.from_exception_data(
+            "strategy", [InitErrorDetails(type="missing", loc=("kind",), input=None)]
+        )
     hint = f"; it is called {RENAMED[name]}" if name in RENAMED else nearest(str(name), STRATEGIES)
     reason = ValueError(f"must be one of {', '.join(STRATEGIES)}, got {name!r}{hint}")
     fault = InitErrorDetails(type="value_error", loc=("kind",), input=name, ctx={"error": reason})

@@ -138,6 +138,10 @@ IN_THE_FILE = {
         "7: strategy.kind: must be one of grid, random, one_at_a_time, tpe, nsga2, nsga3, gp, "
         "evolution, mo_asha, got 'evolutoin'; did you mean 'evolution'?",
     ),
+    "a strategy without a kind": (
+        SPACE + REST.replace("kind: random", "seed: 1"),
+        "7: strategy.kind: is missing",
+    ),
     "a strategy by its old name": (
         SPACE + REST.replace("random", "ablation"),
         "7: strategy.kind: must be one of grid, random, one_at_a_time, tpe, nsga2, nsga3, gp, "

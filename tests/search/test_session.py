@@ -5,16 +5,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from evnas.errors import SpecError
+from evnas.errors import SpecError, StoreError
 from evnas.phases.base import Need
 from evnas.phases.proxy import ProxyTask
 from evnas.phases.speed import SpeedTask
 from evnas.search.history import History
 from evnas.search.objectives import resolved_objectives
 from evnas.search.prepare import Prepared, prepared
+from evnas.search.study import open_study
 from evnas.space.candidate import Candidate
 from evnas.space.catalog import entry
 from evnas.space.paths import diff, edit
+from evnas.space.strategy_spec import ONCE_COMMON
+from evnas.store import Store
 from evnas.sweep import sweep_of
 
 
@@ -108,3 +111,18 @@ def test_an_objective_may_be_the_throughput_of_a_training():
             targets=[both, both | {"mode": "training"}],
             objectives={"params_m": "min", "latency_ms": "min"},
         )
+
+
+def test_a_study_from_when_strategies_shared_their_knobs_goes_on(tmp_path):
+    """Its identity holds every knob at its default, and a name that has changed."""
+    for kind, before in (("evolution", "evolution"), ("one_at_a_time", "ablation")):
+        sweep = session(strategy=kind).sweep
+        folder = tmp_path / kind
+        identity = sweep.identity() | {"strategy": {"kind": before, "seed": 0, **ONCE_COMMON}}
+        Store.create(
+            folder / "study.db", sweep=sweep.spec.to_dict(), environment={}, identity=identity
+        ).close()
+        open_study(sweep, folder, environment={}, fresh=False).close()
+        other = session(strategy={"kind": kind, "seed": 3}).sweep
+        with pytest.raises(StoreError, match=r"strategy\.seed: 0 -> 3"):
+            open_study(other, folder, environment={}, fresh=False)

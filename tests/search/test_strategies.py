@@ -22,13 +22,13 @@ from evnas.space.arch import ArchSpec
 from evnas.space.catalog import entry
 from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec
 from evnas.space.space import Point, SearchSpace
-from evnas.space.strategy_spec import strategy_spec
+from evnas.space.strategy_spec import StrategySpec, strategy_spec
 from evnas.store import Store
 from evnas.tables import STRATEGIES
 
 TARGET = "cpu-torch-224-b16-float32"
 FULL = 900.0
-KINDS = ["random", "grid", "one_at_a_time", "tpe", "nsga2", "nsga3", "gp", "evolution", "mo_asha"]
+KINDS = list(STRATEGIES)
 SPACE = SearchSpace.from_spec(
     SpaceSpec.model_validate(
         {
@@ -102,12 +102,15 @@ class Inline:
         pass
 
 
-def strategy(kind: str, space: SearchSpace, **knobs: object) -> Strategy:
-    """A strategy with those of the knobs that it has."""
+def spec_of(kind: str, **knobs: object) -> StrategySpec:
+    """A strategy's spec with those of the knobs that it has."""
     kept = {k: v for k, v in knobs.items() if k in STRATEGIES.get(kind).model_fields}
-    found: Strategy = strategy_spec({"kind": kind, **kept}).strategy(
-        space, warm=(), full_budget=FULL
-    )
+    return strategy_spec({"kind": kind, **kept})
+
+
+def strategy(kind: str, space: SearchSpace, **knobs: object) -> Strategy:
+    """The strategy of `spec_of`."""
+    found: Strategy = spec_of(kind, **knobs).strategy(space, warm=(), full_budget=FULL)
     return found
 
 
@@ -119,13 +122,15 @@ def searched(
     constraints: tuple[str, ...] = (),
     budget: BudgetSpec | None = None,
 ) -> tuple[Schedule, str]:
+    spec = spec_of(kind, startup=8, population=8, screen=8, replicates=3)
     search = Schedule(
         history=History(objectives=OBJECTIVES, full_budget=FULL).take_all(store.records()),
-        strategy=strategy(kind, SPACE, startup=8, population=8, screen=8),
+        strategy=spec.strategy(SPACE, warm=(), full_budget=FULL),
         constraints=resolved_constraints(constraints, [TARGET]),
         setting=PaperSetting((TARGET,)),
         budget=budget or BudgetSpec(trials=24),
-        first_budget=0.0 if kind == "mo_asha" else FULL,
+        first_budget=0.0 if spec.rungs_of(FULL) else FULL,
+        seeds=spec.seeds,
     )
     search.resume()
     return search, drive(search, store, engine, make_work=make_work)
