@@ -6,7 +6,7 @@ by entry points of the table's group (`evnas.mixers`), scripts by `add`.
 
 import functools
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
 
@@ -117,17 +117,11 @@ def additions() -> tuple[tuple[str, str, Any], ...]:
     )
 
 
-def adopt(added: tuple[tuple[str, str, Any], ...], tables: Callable[[], object]) -> None:
-    """Add in a worker what its driver had added.
-
-    Args:
-        tables: imports the modules that hold the tables, so that they exist.
-    """
-    if added:
-        tables()
+def adopt(added: tuple[tuple[str, str, Any], ...]) -> None:
+    """Add in a worker what its driver had added; kinds that the worker has no use for are left."""
     for kind, name, thing in added:
-        table = Registry._tables[kind]
-        if name not in table.added():  # a script that is imported anew adds it itself
+        table = Registry._tables.get(kind)
+        if table is not None and name not in table.added():
             table.add(name, thing)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import ray
 
 from evnas.phases.work import Work
+from evnas.registry import additions
 from evnas.search.tune.desk import Job
 from evnas.search.tune.trainable import Evaluate, Parcel
 
@@ -56,7 +57,7 @@ class Packer:
         job.node = _held_to(job.work.target)
         if job.node:
             bundle[job.node] = 1.0
-        return Parcel(job.work, bundle, self.evaluate)
+        return Parcel(job.work, bundle, self.evaluate, additions())
 
 
 def _held_to(target: str) -> str:

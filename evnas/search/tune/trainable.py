@@ -11,6 +11,7 @@ import ray
 from ray.tune import PlacementGroupFactory, Trainable
 
 from evnas.phases.work import Finished, Work
+from evnas.registry import adopt
 
 Evaluate = Callable[[Work], Finished]
 
@@ -24,6 +25,8 @@ class Parcel:
     """What the actor holds: `CPU`, `GPU` and resources of one's own."""
     evaluate: Evaluate | None
     """What is run; None is the evaluator of `evnas.search.evaluate`."""
+    added: tuple[tuple[str, str, Any], ...] = ()
+    """What the driver's script registered: an actor does not run the script."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Parcel":
         return self
@@ -57,6 +60,7 @@ class WorkTrainable(Trainable):
         started, clock = time.time(), time.perf_counter()
         work = self._parcel.work
         try:
+            adopt(self._parcel.added)
             finished = (self._parcel.evaluate or self._evaluated)(work)
         except Exception as e:  # as in `Evaluator.run`: our bug or theirs is a result
             text = "".join(traceback.format_exception(e))
