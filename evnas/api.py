@@ -89,7 +89,9 @@ def search(
         space: path -> domain, such as `{"stages[*].depth": {"each": [1, 2]}}`; or a whole space
             with `axes` and `set`, `require`, `mix`, `fragments`.
         objectives: two to four quantities and which way is better, such as
-            `{"params_m": "min", "macs_g": "min"}` (millions, giga multiply-adds).
+            `{"params_m": "min", "macs_g": "min"}` (millions, giga multiply-adds). A function of
+            an `ArchSpec`, or of the model where its parameter is annotated `torch.nn.Module`, is
+            a quantity of its own name; it is defined by `def` where workers can import it.
         budget: trials; or a mapping of `trials`, `minutes`, `device_minutes`, `patience`.
         base: the architecture that the space changes.
         strategy: its kind, or a mapping with its settings.
@@ -242,10 +244,12 @@ def _objective_name(objective: Objective) -> str:
     """The quantity that an objective means."""
     if isinstance(objective, str):
         return objective
-    raise SpecError(
-        f"an objective must be the name of a quantity such as 'params_m', got {objective!r}",
-        "objectives",
-    )
+    if not callable(objective):
+        reason = f"an objective must be a quantity's name or a function, got {objective!r}"
+        raise SpecError(reason, "objectives")
+    from evnas.phases.function import add_objective
+
+    return add_objective(objective)
 
 
 def _sweep_of(

@@ -4,8 +4,10 @@ A name means a place, `module:attribute`, that is imported on first use. Other p
 by entry points of the table's group (`evnas.mixers`), scripts by `add`.
 """
 
+import contextlib
 import functools
 import importlib
+import pickle
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -123,6 +125,22 @@ def adopt(added: tuple[tuple[str, str, Any], ...]) -> None:
         table = Registry._tables.get(kind)
         if table is not None and name not in table.added():
             table.add(name, thing)
+
+
+def pickled_additions() -> bytes:
+    """`additions` for a process of one's own: each pickled for itself, without what cannot be."""
+    found = []
+    for item in additions():
+        with contextlib.suppress(pickle.PicklingError, AttributeError, TypeError):
+            found.append(pickle.dumps(item))
+    return pickle.dumps(found)
+
+
+def adopt_pickled(added: bytes) -> None:
+    """`adopt` what `pickled_additions` made, as far as this process can import it."""
+    for item in pickle.loads(added):
+        with contextlib.suppress(pickle.UnpicklingError, AttributeError, ImportError):
+            adopt((pickle.loads(item),))
 
 
 @functools.cache

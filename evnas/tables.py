@@ -18,7 +18,7 @@ PHASES: "Registry[Phase]" = Registry(
         "proxy": "evnas.phases.proxy:PROXY",
     },
 )
-"""Name -> `evnas.phases.base.Phase`, in the order in which a candidate goes through them."""
+"""Name -> `evnas.phases.base.Phase`."""
 
 STRATEGIES: Registry[Any] = Registry(
     "strategy",
@@ -38,8 +38,13 @@ STRATEGIES: Registry[Any] = Registry(
 
 
 def phases() -> "tuple[Phase, ...]":
-    """All phases, in their order."""
-    return tuple(map(PHASES.get, PHASES))
+    """All phases, cheapest first: what breaks a constraint in one is spared the next."""
+    return tuple(sorted(map(PHASES.get, PHASES), key=lambda phase: phase.guess_s))
+
+
+def phase_order() -> list[str]:
+    """Names of `phases()`."""
+    return [phase.name for phase in phases()]
 
 
 def quantities() -> "dict[str, Quantity]":

@@ -139,14 +139,13 @@ class Workshop:
 class Phase(ABC):
     """One kind of evaluation: its tasks, its quantities, its words and what it costs.
 
-    The order of phases is that of `evnas.phases.PHASES`: cheapest first, since what breaks a
-    constraint in one is spared the next.
+    A candidate goes through them in the order of `evnas.tables.phases`.
     """
 
-    name: ClassVar[str]
-    quantities: ClassVar[tuple[Quantity, ...]]
-    guess_s: ClassVar[float]
-    """Seconds of one that nobody has seen yet."""
+    name: str
+    quantities: tuple[Quantity, ...]
+    guess_s: float
+    """Seconds of one that nobody has seen yet; phases are done in its order."""
     needs: ClassVar[str] = ""
     """What a sweep must have for it, as its key: `targets` or `proxy`; "" needs nothing."""
     by_digest: ClassVar[bool] = False

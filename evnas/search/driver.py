@@ -23,7 +23,7 @@ from evnas.space.candidate import Candidate
 from evnas.space.expressions import Expression
 from evnas.space.search_spec import BudgetSpec
 from evnas.store import Store
-from evnas.tables import PHASES
+from evnas.tables import PHASES, phase_order
 
 TICK_S = 0.25
 HOPELESS = 200
@@ -160,7 +160,7 @@ class Schedule:
         """The rows' work of the earliest phase that is not through, in the rows' order."""
         self.aim_at_all()
         waiting: list[tuple[int, int, int, Ask]] = []
-        order = list(PHASES)
+        order = phase_order()
         phases_under_way = [order.index(ask.phase) for ask in self.running.values()]
         taken = {self._key(a.candidate, a.phase, a.need) for a in self.running.values()}
         for row, at in enumerate(self.goals.values()):

@@ -14,6 +14,7 @@ from typing import Any
 
 from evnas.phases.work import Event, Finished, Progress, Work
 from evnas.record import Status
+from evnas.registry import pickled_additions
 from evnas.search.worker import work_until_told
 
 MOST_ATTEMPTS = 2
@@ -138,7 +139,7 @@ class LocalEngine:
         process = self._context.Process(
             target=work_until_told,
             args=(theirs,),
-            kwargs={"threads": self._threads},
+            kwargs={"threads": self._threads, "added": pickled_additions()},
             name=f"evnas-worker-{index}",
             daemon=True,
         )

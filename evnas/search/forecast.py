@@ -18,7 +18,7 @@ from evnas.search.prepare import Prepared, prepared
 from evnas.space.candidate import Candidate
 from evnas.store import Store
 from evnas.sweep import Sweep
-from evnas.tables import PHASES
+from evnas.tables import PHASES, phase_order
 
 AROUND_SPEED_S = 2.0
 """Building a model and finding its peak memory, beside the budget of its measurement."""
@@ -81,7 +81,7 @@ class Forecast:
     def text(self) -> str:
         """A line a phase, and the sum."""
         lines = []
-        for phase in PHASES:
+        for phase in phase_order():
             steps = [s for s in self.steps if s.phase == phase]
             if not steps:
                 continue
@@ -153,7 +153,7 @@ def _of_rows(run: Prepared, evaluator: Evaluator, path: Path) -> Forecast:
 def _place(work: Work) -> tuple[int, int, int]:
     """Where a piece of work comes: phases, then targets or seeds."""
     index = work.task.target_index if isinstance(work.task, SpeedTask) else 0
-    return list(PHASES).index(work.phase), index, work.seed
+    return phase_order().index(work.phase), index, work.seed
 
 
 def _of_search(run: Prepared, evaluator: Evaluator) -> Forecast:

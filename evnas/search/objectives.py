@@ -7,7 +7,7 @@ from dataclasses import replace
 from evnas.errors import SpecError, nearest
 from evnas.space.expressions import Expression, parse_expression
 from evnas.space.search_spec import ObjectiveSpec
-from evnas.tables import PHASES, found_by
+from evnas.tables import PHASES, found_by, phase_order
 
 
 def resolved(name: str, targets: Sequence[str]) -> str:
@@ -81,7 +81,7 @@ def resolved_constraints(texts: Sequence[str], targets: Sequence[str]) -> tuple[
         except SpecError as e:
             raise SpecError(f"{text!r}: {e.reason}", f"constraints[{i}]") from None
         found.append(read)
-    order = list(PHASES)
+    order = phase_order()
     return tuple(
         sorted(
             found, key=lambda e: max([1 + order.index(phase_of(q)) for q in e.quantities] or [0])

@@ -8,15 +8,20 @@ from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 
 from evnas.phases.work import Event, Progress, Work
+from evnas.registry import adopt_pickled
 
 PROGRESS_EVERY_S = 0.2
 
 
-def work_until_told(pipe: "Connection[Event | None, Work | None]", *, threads: int) -> None:
+def work_until_told(
+    pipe: "Connection[Event | None, Work | None]", *, threads: int, added: bytes
+) -> None:
     """Take work from the pipe and send back progress and results, until None comes.
 
     Args:
         threads: CPU threads for torch; 0 leaves torch's own choice.
+        added: pickled, what the driver's script registered; what cannot be had here is left, and
+            work that needs it is recorded as failed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
     threading.Thread(target=_die_with_driver, daemon=True).start()
@@ -30,6 +35,7 @@ def work_until_told(pipe: "Connection[Event | None, Work | None]", *, threads: i
     if threads:
         torch.set_num_threads(threads)
     evaluator = Evaluator()
+    adopt_pickled(added)
     pipe.send(None)  # ready
     while (work := pipe.recv()) is not None:
         pipe.send(evaluator.run(work, _Teller(pipe, work)))
