@@ -55,6 +55,8 @@ def start(sweep_file: Path, results: str, *more: str) -> subprocess.Popen[str]:
         text=True,
         cwd=sweep_file.parent,
         env=os.environ | {"PATH": ""},  # no browser to draw pictures with: they take seconds
+        # Ctrl-C must reach it, also where the tests themselves were started to ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
 
 
@@ -93,7 +95,7 @@ def test_killed_and_interrupted_it_ends_as_an_unbroken_one(sweep_file):
     until(interrupted, "proxy: top-1")
     interrupted.send_signal(signal.SIGINT)
     _, told = interrupted.communicate()
-    assert interrupted.returncode == 130
+    assert interrupted.returncode == 130, told
     assert "stopped; the same command goes on" in told
     assert "Traceback" not in told
 
