@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from evnas.arch.catalog import entry
+from evnas.arch.paths import edit
 from evnas.record import Measurement, Record, Status
 from evnas.report.frame.study_reader import StudyReader
-from evnas.space.catalog import entry
-from evnas.space.paths import edit
 from evnas.store import Store
 
 TARGETS = ("cpu-torch-224-b16-float32", "cuda0-torch-224-b256-float16")

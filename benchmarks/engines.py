@@ -15,14 +15,14 @@ from datetime import date
 from importlib.metadata import version
 from typing import Any
 
+from evnas.arch.catalog import entry
 from evnas.phases.count import CountTask
 from evnas.phases.work import Finished, Work
 from evnas.record import Interval, Measurement
 from evnas.search.driver import TICK_S
-from evnas.search.engine import Engine
+from evnas.search.engines.base import Engine
 from evnas.search.runner import engine_for
-from evnas.space.catalog import entry
-from evnas.space.sweep_parts import EngineSpec
+from evnas.sweep.parts import EngineSpec
 
 SPECS = {
     "local": EngineSpec(kind="local", workers=1),

@@ -10,6 +10,7 @@ from kernel_cases import cross_scan_around
 from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 
+from evnas.arch.catalog import entry
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
 from evnas.errors import MeasurementError
@@ -19,7 +20,6 @@ from evnas.measure.runtimes.onnx_runtime import onnx_runtime
 from evnas.measure.stopwatch import Call
 from evnas.measure.target import Target
 from evnas.mixers.ss2d import module as ss2d
-from evnas.space.catalog import entry
 
 
 @dataclass(frozen=True, slots=True)

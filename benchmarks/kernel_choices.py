@@ -1,4 +1,4 @@
-"""Which implementation `impl="auto"` takes: rows of `choices.json` as they are measured.
+"""Which implementation `impl="auto"` takes: rows of `autotune_table.json` as they are measured.
 
 On a CPU each shape is timed here by itself, ours against the reference in alternation, with the
 caches emptied before every call: so operators find them between the layers of a model, and there
@@ -17,7 +17,7 @@ import torch
 from kernel_cases import LOOPS, Case, cases, ours
 from torch import Tensor
 
-from evnas.kernels.choices import CHOICES_FILE, device_name
+from evnas.kernels.autotune_table import CHOICES_FILE, device_name
 from evnas.kernels.dispatch import implementation_in_use
 
 PASSES = ("forward", "forward+backward")

@@ -23,7 +23,7 @@ from sheet import FAILURES, OUT_OF_TIME, Sheet, alternated, arguments, parsed, s
 from torch import Tensor
 
 from evnas.kernels.dispatch import implementation_in_use, noted
-from evnas.measure.allocator import keep_freed_memory
+from evnas.measure.timing.allocator import keep_freed_memory
 
 
 def main() -> int:

@@ -22,9 +22,9 @@ from forms import FORMS, PEERS, TRAINING, Case, Form, Maker, made
 from processes import in_processes, told
 from sheet import FAILURES, OUT_OF_TIME, Sheet, alternated, arguments, parsed, sheet, why
 
-from evnas.measure.flops import count
-from evnas.measure.memory import peak_mib
-from evnas.space.catalog import entry
+from evnas.arch.catalog import entry
+from evnas.measure.counting.flops import count
+from evnas.measure.timing.memory import peak_mib
 
 GPU_BATCHES = {
     "efficientvim_m2": 256,

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.proxy.augment import training_batch
 from evnas.proxy.budget import Precision, ProxyBudget
@@ -25,8 +26,7 @@ from evnas.proxy.data import ProxyData, load_data
 from evnas.proxy.evaluation import autocast
 from evnas.proxy.schedule import adamw
 from evnas.proxy.seeding import seeded, stream
-from evnas.space.arch import ArchSpec
-from evnas.sweep import load_sweep
+from evnas.sweep.sweep import load_sweep
 
 STEPS = 2
 Setting = tuple[str, int, bool, bool]

@@ -27,8 +27,8 @@ import numpy as np
 from closed_form import accuracy, cost
 from search_runs import REDUCED, REFERENCE, SPACE, Run, search, space_of
 
-from evnas.pareto import front_mask, hypervolume
 from evnas.space.size import size_of
+from evnas.stats.pareto import front_mask, hypervolume
 
 RESULT = Path(__file__).parents[1] / "results/reference/search.json"
 SMALL_TRIALS = 60
@@ -171,7 +171,7 @@ def figures(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def rows_of(found: Mapping[str, Any]) -> list[str]:
-    """The table of docs/search.md, best first."""
+    """The table of docs/guide/search.md, best first."""
     ordered = sorted(found["table"].items(), key=lambda kv: -kv[1]["median_hypervolume"])
     rows = ["| strategy | seeds | evaluations | median hypervolume | lowest | highest |"]
     rows.append("|---|---|---|---|---|---|")

@@ -20,15 +20,15 @@ from typing import Any
 
 from search_runs import FULL, OBJECTIVES, SPACE, evaluate, space_of
 
+from evnas.arch.spec import ArchSpec
 from evnas.phases.base import Need
 from evnas.search.driver import Ask
-from evnas.search.history import History
+from evnas.search.state.history import History
 from evnas.search.strategies.first import After
-from evnas.space.arch import ArchSpec
-from evnas.space.candidate import Candidate
+from evnas.space.mutation import repair
 from evnas.space.space import SearchSpace
-from evnas.space.strategy_spec import strategy_spec
-from evnas.space.vary import repair
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.strategy_spec import strategy_spec
 
 KINDS = ("random", "evolution", "mo_asha", "tpe", "nsga2", "nsga3", "gp")
 STORED = 10_000

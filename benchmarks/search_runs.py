@@ -8,17 +8,18 @@ from typing import Any
 import numpy as np
 from closed_form import accuracy, cost, trained
 
-from evnas.pareto import hypervolume_curve
+from evnas.arch.catalog import entry
 from evnas.phases.base import Need, TimedOn
 from evnas.record import Measurement, Record
 from evnas.search.driver import Ask, Schedule
-from evnas.search.history import History
+from evnas.search.state.history import History
 from evnas.search.strategies.warm import seeds as seeds_of
-from evnas.space.candidate import Candidate
-from evnas.space.catalog import entry
-from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec
 from evnas.space.space import SearchSpace
-from evnas.space.strategy_spec import strategy_spec
+from evnas.space.spec import SpaceSpec
+from evnas.stats.pareto import hypervolume_curve
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.search_spec import BudgetSpec, ObjectiveSpec
+from evnas.sweep.strategy_spec import strategy_spec
 
 FULL = 9.0
 REFERENCE = (12.0, -70.0)

@@ -17,11 +17,11 @@ from ceilings import copy_bytes_s, matmul_flop_s
 from triton.errors import TritonError
 
 from evnas.errors import EvnasError
-from evnas.measure.allocator import keep_freed_memory
-from evnas.measure.conditions import cpu_facts, moment, torch_facts, versions
-from evnas.measure.protocol import Protocol, time_alternating
 from evnas.measure.stopwatch import CpuStopwatch, Stopwatch, stopwatch_for
-from evnas.measure.watch import watch_for
+from evnas.measure.timing.allocator import keep_freed_memory
+from evnas.measure.timing.conditions import cpu_facts, moment, torch_facts, versions
+from evnas.measure.timing.noise_monitor import noise_monitor_for
+from evnas.measure.timing.protocol import Protocol, time_alternating
 
 FAILURES = (EvnasError, RuntimeError, TritonError)
 """What a form or a peer that cannot run raises; memory that ran out is among them."""
@@ -159,7 +159,7 @@ def alternated(
         mine,
         images=images,
         stopwatch=stopwatch(args),
-        watch=watch_for(args.device),
+        watch=noise_monitor_for(args.device),
         protocol=Protocol(budget_s=args.budget_s),
     )
     line: dict[str, Any] = {}

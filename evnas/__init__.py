@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from evnas.api import count as count
     from evnas.api import run as run
     from evnas.api import search as search
+    from evnas.arch.spec import ArchSpec as ArchSpec
     from evnas.blocks.deploy import deploy as deploy
     from evnas.blocks.official import load_official as load_official
     from evnas.blocks.official import load_state as load_state
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
     from evnas.errors import EvnasError as EvnasError
     from evnas.report.notebook.study import Study as Study
     from evnas.report.notebook.study import load_study as load_study
-    from evnas.space.arch import ArchSpec as ArchSpec
-    from evnas.sweep import load_sweep as load_sweep
+    from evnas.sweep.sweep import load_sweep as load_sweep
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "ArchSpec": "evnas.space.arch",
+    "ArchSpec": "evnas.arch.spec",
     "EvnasError": "evnas.errors",
     "Study": "evnas.report.notebook.study",
     "bench": "evnas.api",
@@ -36,7 +36,7 @@ _PUBLIC = {
     "load_official": "evnas.blocks.official",
     "load_state": "evnas.blocks.official",
     "load_study": "evnas.report.notebook.study",
-    "load_sweep": "evnas.sweep",
+    "load_sweep": "evnas.sweep.sweep",
     "register_timm": "evnas.blocks.timm_models",
     "run": "evnas.api",
     "search": "evnas.api",

@@ -8,18 +8,18 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
-from evnas.space.arch import ArchSpec
-from evnas.space.named import Arch, arch_of
+from evnas.sweep.named import Arch, arch_of
 
 if TYPE_CHECKING:
     from torch import nn
 
     from evnas.kernels import Impl
-    from evnas.measure.flops import Count
+    from evnas.measure.counting.flops import Cost
     from evnas.report.notebook.study import Study
     from evnas.search.bench import Benched
-    from evnas.sweep import Sweep
+    from evnas.sweep.sweep import Sweep
 
 Goal = Literal["min", "max"]
 Objective = str | Callable[..., float]
@@ -179,7 +179,7 @@ def bench(
     return measured(model, target, base=other)
 
 
-def count(arch: Arch, resolution: int | tuple[int, int] = 224) -> "Count":
+def count(arch: Arch, resolution: int | tuple[int, int] = 224) -> "Cost":
     """Count parameters and multiply-adds of an architecture, without running it.
 
     Args:
@@ -192,7 +192,7 @@ def count(arch: Arch, resolution: int | tuple[int, int] = 224) -> "Count":
         SpecError: no such architecture.
     """
     spec = arch_of(arch)
-    from evnas.measure.flops import count as counted
+    from evnas.measure.counting.flops import count as counted
 
     return counted(spec, resolution)
 
@@ -255,7 +255,7 @@ def _objective_name(objective: Objective) -> str:
 def _sweep_of(
     sweep: "Sweep | str | Path | Mapping[str, Any]", *, quick: bool, name: str | None
 ) -> "Sweep":
-    from evnas.sweep import Sweep, load_sweep, quickened, sweep_of
+    from evnas.sweep.sweep import Sweep, load_sweep, quickened, sweep_of
 
     if isinstance(sweep, str | Path):
         return load_sweep(Path(sweep), quick=quick, name=name)

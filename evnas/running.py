@@ -9,8 +9,8 @@ from evnas.errors import SpecError
 
 if TYPE_CHECKING:
     from evnas.report.table.ablation import AblationTable
-    from evnas.search.study import Spent
-    from evnas.sweep import Sweep
+    from evnas.search.state.study import Spent
+    from evnas.sweep.sweep import Sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def run_and_write(sweep: "Sweep", *, results: Path, fresh: bool, began: float) -
     except SpecError as e:
         raise sweep.located.blame(e) from None
     from evnas.report.page.outputs import write_outputs
-    from evnas.search.study import add_time
+    from evnas.search.state.study import add_time
     from evnas.store import Store
 
     began = time.monotonic()

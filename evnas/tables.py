@@ -34,7 +34,7 @@ STRATEGIES: Registry[Any] = Registry(
         "mo_asha": "evnas.search.strategies.halving:HalvingSpec",
     },
 )
-"""Name -> subclass of `evnas.space.strategy_spec.StrategySpec`, which makes the strategy."""
+"""Name -> subclass of `evnas.sweep.strategy_spec.StrategySpec`, which makes the strategy."""
 
 
 def phases() -> "tuple[Phase, ...]":

@@ -1,7 +1,7 @@
 """Counts published architectures side by side, and says where two of them differ."""
 
 import evnas
-from evnas.space.paths import diff
+from evnas.arch.paths import diff
 
 NAMES = ("efficientvim_m1", "efficientvim_m2", "vssd_micro", "efficient_vmamba_tiny")
 

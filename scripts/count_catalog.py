@@ -1,4 +1,4 @@
-"""Writes evnas/space/catalog_counts.json: counts of every published architecture.
+"""Writes evnas/arch/catalog_counts.json: counts of every published architecture.
 
 To be run after a change of the catalogue or of a counting rule; a test recounts them all.
 """
@@ -6,9 +6,9 @@ To be run after a change of the catalogue or of a counting rule; a test recounts
 import json
 from typing import Any
 
-from evnas.measure.flops import count
-from evnas.space.catalog import catalog
-from evnas.space.catalog_counts import FILE
+from evnas.arch.catalog import catalog
+from evnas.arch.catalog_counts import FILE
+from evnas.measure.counting.flops import count
 
 
 def counts() -> dict[str, dict[str, Any]]:

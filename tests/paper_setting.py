@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evnas.arch.spec import ArchSpec
 from evnas.phases.base import Need, TimedOn
 from evnas.phases.work import Work
 from evnas.search.driver import Ask
-from evnas.space.arch import ArchSpec
-from evnas.space.candidate import Candidate
+from evnas.sweep.candidate import Candidate
 
 
 @dataclass(frozen=True)

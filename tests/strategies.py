@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from evnas import mixers as table
-from evnas.space.arch import BLOCKS, STEM_STRIDES, ArchSpec
+from evnas.arch.spec import BLOCKS, STEM_STRIDES, ArchSpec
 
 MIXERS = table.MIXERS.names()
 HIDDEN_STATE_MIXERS = table.MIXERS.with_hidden_states()

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 import evnas
-from evnas.space.catalog import entry
+from evnas.arch.catalog import entry
 
 ROOT = Path(__file__).parents[1]
 M1 = entry("efficientvim_m1").arch

@@ -156,7 +156,7 @@ def test_export_gives_the_same_logits(tmp_path):
 
 
 def shown_arch(name: str) -> dict[str, object]:
-    from evnas.space.catalog import entry
+    from evnas.arch.catalog import entry
 
     return entry(name).arch.to_dict()
 

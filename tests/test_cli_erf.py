@@ -4,9 +4,9 @@ import json
 import subprocess
 import sys
 
+from evnas.arch.catalog import entry
+from evnas.arch.paths import edit
 from evnas.record import Record
-from evnas.space.catalog import entry
-from evnas.space.paths import edit
 from evnas.store import Store
 
 TINY = edit(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from evnas.measure.flops import count
-from evnas.space.catalog import catalog
-from evnas.space.catalog_counts import counted
+from evnas.arch.catalog import catalog
+from evnas.arch.catalog_counts import counted
+from evnas.measure.counting.flops import count
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "timm", "pandas", "optuna", "scipy", "sklearn", "plotly", "numba", "ray")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 import evnas
+from evnas.arch.catalog import entry
 from evnas.phases.function import FunctionPhase, add_objective
 from evnas.phases.work import Work
 from evnas.search.evaluate import Evaluator, silent
-from evnas.space.catalog import entry
 from evnas.store import Store
 from evnas.tables import PHASES
 

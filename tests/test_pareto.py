@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from evnas import pareto
-from evnas.pareto import Estimate, Front, exact
+from evnas.stats import pareto
+from evnas.stats.pareto import Estimate, Front, exact
 
 POINTS = arrays(
     np.float64, st.tuples(st.integers(1, 12), st.integers(2, 3)), elements=st.integers(0, 5)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from evnas.arch.spec import ArchSpec, StageSpec
 from evnas.blocks.downsample import DOWNSAMPLES
 from evnas.blocks.efficientvim import EfficientVimBlock
 from evnas.blocks.evss import EvssBlock
@@ -24,7 +25,6 @@ from evnas.blocks.vssd import VssdBlock
 from evnas.kernels import Impl
 from evnas.mixers import MIXERS
 from evnas.mixers.mixer import place_of
-from evnas.space.arch import ArchSpec, StageSpec
 
 RESIDUAL_BLOCKS: dict[str, type[VssBlock] | type[VssdBlock] | type[EvssBlock]] = {
     "vss": VssBlock,

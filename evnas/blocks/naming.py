@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from evnas.arch.spec import ArchSpec, StageSpec
 from evnas.blocks.names import FAMILIES, FamilyNames, Row, View, map_vector, token_vector
 from evnas.errors import SpecError
-from evnas.space.arch import ArchSpec, StageSpec
 
 FAMILY_OF_BLOCK = {
     "efficientvim": "efficientvim",

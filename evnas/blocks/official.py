@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from evnas.arch.catalog import entry
+from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import Backbone, build
 from evnas.blocks.names import Shape
 from evnas.blocks.naming import official_keys
 from evnas.errors import DataError, SpecError
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import entry
 
 NESTS = ("model_ema", "state_dict_ema", "model", "state_dict")
 """Where checkpoints keep their state dict, tried in this order: EfficientViM's hold `model` and

@@ -5,9 +5,9 @@ from typing import Any
 
 from torch import nn
 
+from evnas.arch.catalog import Entry, catalog
+from evnas.arch.paths import edit
 from evnas.blocks.backbone import build
-from evnas.space.catalog import Entry, catalog
-from evnas.space.paths import edit
 
 PREFIX = "evnas_"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -2,15 +2,15 @@
 
 from typing import TYPE_CHECKING
 
+from evnas.arch.paths import diff
 from evnas.commands.options import Overrides, Quick, SweepFile
 from evnas.commands.output import AsJson, columns, emit
 from evnas.commands.stages import stage_lines
 from evnas.errors import SpecError
-from evnas.space.paths import diff
 
 if TYPE_CHECKING:
-    from evnas.space.candidate import Candidate
-    from evnas.sweep import Sweep
+    from evnas.sweep.candidate import Candidate
+    from evnas.sweep.sweep import Sweep
 
 
 def check(
@@ -20,11 +20,11 @@ def check(
     json: AsJson = False,
 ) -> None:
     """Validate a sweep file, and print the architecture of its base and of each row."""
-    from evnas.sweep import load_sweep
+    from evnas.sweep.sweep import load_sweep
 
     loaded = load_sweep(file, overrides=overrides or (), quick=quick)
-    from evnas.search.begin import checked
     from evnas.search.installed import must_be_installed
+    from evnas.search.preflight import checked
 
     try:
         must_be_installed(loaded.spec.engine)

@@ -13,7 +13,7 @@ from evnas.kernels.dispatch import (
     why_not_numba,
     why_not_triton,
 )
-from evnas.measure.conditions import environment
+from evnas.measure.timing.conditions import environment
 from evnas.proxy import fashion
 from evnas.report.page.pictures import browser
 

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from evnas.arch.catalog import entry
 from evnas.commands.output import AsJson, emit
-from evnas.space.catalog import entry
 
 
 def convert(

@@ -2,12 +2,12 @@
 
 from evnas.commands.named import ArchName
 from evnas.commands.output import AsJson, columns, emit
-from evnas.space.named import arch_of
+from evnas.sweep.named import arch_of
 
 
 def diff(left: ArchName, right: ArchName, json: AsJson = False) -> None:
     """Print where two architectures differ, path by path."""
-    from evnas.space.paths import diff as paths_that_differ
+    from evnas.arch.paths import diff as paths_that_differ
 
     found = paths_that_differ(arch_of(left), arch_of(right))
     data = [{"path": path, "left": a, "right": b} for path, a, b in found]

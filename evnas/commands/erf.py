@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from evnas.commands.output import AsJson, columns, emit
-from evnas.space.named import entry_of
+from evnas.sweep.named import entry_of
 
 
 def erf(

@@ -7,13 +7,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import Backbone, build
 from evnas.blocks.deploy import deploy
 from evnas.blocks.official import load_official, load_state, read_checkpoint, to_official
 from evnas.errors import DataError, SpecError
 from evnas.kernels import Impl
 from evnas.measure.runtimes.onnx_runtime import export as onnx_form
-from evnas.space.arch import ArchSpec
 
 
 def write_export(
@@ -68,7 +68,7 @@ def convert_weights(
     if to == "ours":
         tensors = load_official(name, source).state_dict()
     else:
-        from evnas.space.catalog import entry
+        from evnas.arch.catalog import entry
 
         model = build(entry(name).arch)
         load_weights(model, source)

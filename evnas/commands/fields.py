@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.blocks.erf import effective_receptive_field, last_map_of
 from evnas.commands.exporting import load_weights
@@ -18,7 +19,6 @@ from evnas.proxy.augment import evaluation_batch
 from evnas.proxy.data import ProxyData
 from evnas.record import Record
 from evnas.report.page.erf_picture import area_fraction, reduce_field
-from evnas.space.arch import ArchSpec
 from evnas.store import Store
 
 BATCH = 4

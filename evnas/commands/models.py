@@ -7,9 +7,9 @@ from evnas.commands.output import AsJson, columns, emit
 
 def models(json: AsJson = False) -> None:
     """List the published architectures: parameters, FLOPs as their paper counts, top-1."""
-    from evnas.space.catalog import catalog
-    from evnas.space.catalog_counts import counted
-    from evnas.space.published import published_top1
+    from evnas.arch.catalog import catalog
+    from evnas.arch.catalog_counts import counted
+    from evnas.papers.published import published_top1
 
     data: list[dict[str, Any]] = []
     for known in catalog().values():

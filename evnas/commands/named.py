@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from evnas.space.arch import ArchSpec
-from evnas.space.named import arch_of, entry_of
+from evnas.arch.spec import ArchSpec
+from evnas.sweep.named import arch_of, entry_of
 
 ArchName = Annotated[
     str, typer.Argument(metavar="ARCH", help="A name of `evnas models`, or an arch's YAML file.")

@@ -16,7 +16,7 @@ def plan(
     json: AsJson = False,
 ) -> None:
     """Say what a sweep would run and how long it would take, from a quick calibration."""
-    from evnas.sweep import load_sweep
+    from evnas.sweep.sweep import load_sweep
 
     loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
     from evnas.search.installed import must_be_installed

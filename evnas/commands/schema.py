@@ -7,6 +7,6 @@ from evnas.commands.output import as_json
 
 def schema() -> None:
     """Print the JSON schema of sweep files, for editors' completion."""
-    from evnas.sweep import sweep_schema
+    from evnas.sweep.sweep import sweep_schema
 
     typer.echo(as_json(sweep_schema()))

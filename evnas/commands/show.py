@@ -4,13 +4,13 @@ from evnas.commands.named import ArchName, arch_and_side
 from evnas.commands.options import Resolution
 from evnas.commands.output import AsJson, columns, emit
 from evnas.commands.stages import stage_lines
-from evnas.space.named import entry_of
+from evnas.sweep.named import entry_of
 
 
 def show(arch: ArchName, resolution: Resolution = None, json: AsJson = False) -> None:
     """Print an architecture part by part, with parameters and FLOPs."""
     spec, side = arch_and_side(arch, resolution)
-    from evnas.measure.flops import count  # after the name: torch takes seconds to load
+    from evnas.measure.counting.flops import count  # after the name: torch takes seconds to load
 
     known = entry_of(arch)
     convention = known.family if known else "exact"

@@ -17,13 +17,13 @@ def space(
     """Print a search space: axes, size, valid share, samples, where the catalogue lies."""
     from evnas.errors import SpecError
     from evnas.space.space import SearchSpace
-    from evnas.space.space_report import report_lines, space_report
-    from evnas.sweep import load_sweep
+    from evnas.space.summary import report_lines, space_report
+    from evnas.sweep.sweep import load_sweep
 
     sweep = load_sweep(file)
     if sweep.spec.search is None:
         raise SpecError(f"{file}: must have a space; this is an ablation with rows")
-    from evnas.search.begin import checked
+    from evnas.search.preflight import checked
 
     checked(sweep)
     found = space_report(

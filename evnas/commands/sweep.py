@@ -23,7 +23,7 @@ def sweep(
 ) -> None:
     """Run a sweep, or go on with it, and print its table beside the published one."""
     began = time.monotonic()
-    from evnas.sweep import load_sweep
+    from evnas.sweep.sweep import load_sweep
 
     loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
     from evnas.running import run_and_write

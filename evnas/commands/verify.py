@@ -16,8 +16,8 @@ def verify(
     json: AsJson = False,
 ) -> None:
     """Count every published figure we can express; exit 1 when a difference is unexplained."""
-    from evnas.measure.verify import verify as verified
-    from evnas.sweep import load_sweep
+    from evnas.measure.counting.verify import verify as verified
+    from evnas.sweep.sweep import load_sweep
 
     loaded = [load_sweep(path) for path in sorted(sweeps.glob("*.yaml"))]
     checks = verified([sweep for sweep in loaded if sweep.spec.published], peers=peers)

@@ -19,13 +19,13 @@ from typing import Literal, NamedTuple, get_args
 import torch
 
 from evnas.errors import KernelUnavailable
-from evnas.kernels.choices import (
+from evnas.kernels.autotune_table import (
     CHOICES_FILE,
-    Work,
+    CallShape,
     capability,
     device_name,
     fastest,
-    read_choices,
+    read_table,
 )
 from evnas.kernels.precision import widest
 
@@ -137,7 +137,7 @@ def choose(
     training = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     device = x.device.type
     whole = device in MEASURED_DEVICES and torch.is_autocast_enabled(device)
-    work = Work(x.numel(), states, training, whole)
+    work = CallShape(x.numel(), states, training, whole)
     question = Question(op_name, impl, widest(*tensors).dtype, work)
     if listening is not None:
         listening.append(question)
@@ -150,7 +150,7 @@ def resolve(op_name: str, impl: str, x: torch.Tensor) -> Chosen:
         require(op_name, impl, x)
         return "triton" if impl == "triton" else "numba" if impl == "numba" else "cpu"
     found = implementation_in_use(
-        op_name, x.device, x.dtype, work=Work(x.numel(), states=None, training=True)
+        op_name, x.device, x.dtype, work=CallShape(x.numel(), states=None, training=True)
     )
     return _first_that_runs(op_name, x.device, x.dtype) if found == "reference" else found
 
@@ -160,11 +160,12 @@ def implementation_in_use(
     device: torch.device | str,
     dtype: torch.dtype = torch.float32,
     *,
-    work: Work | None = None,
+    work: CallShape | None = None,
 ) -> Chosen:
     """The implementation that `impl="auto"` runs for such a call.
 
-    Of those that can run, the one that `choices.json` has as the fastest at the nearest measured
+    Of those that can run, the one that `autotune_table.json` has as the fastest at the nearest
+    measured
     shape; without `work`, and where nothing was measured, the first of Triton, numba and `cpu`.
 
     Raises:
@@ -185,7 +186,7 @@ def implementation_in_use(
 def implementations_by_shape(op_name: str, device: torch.device | str) -> str:
     """All that `impl="auto"` may run on a device in float32: `cpu+reference`."""
     found = {str(implementation_in_use(op_name, device))}
-    found |= read_choices(CHOICES_FILE).all_fastest(op_name, device_name(torch.device(device)))
+    found |= read_table(CHOICES_FILE).all_fastest(op_name, device_name(torch.device(device)))
     return "+".join(sorted(found))
 
 
@@ -203,7 +204,7 @@ class Question(NamedTuple):
     op_name: str
     impl: Impl
     dtype: torch.dtype
-    work: Work
+    work: CallShape
 
     def answer(self, device: torch.device) -> Impl:
         """The implementation that runs on the device."""

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import torch
 
 from evnas.errors import MeasurementError, nearest
-from evnas.space.sweep_parts import target_id, training_fault
+from evnas.sweep.parts import target_id, training_fault
 
 Runtime = Literal["torch", "compile", "cuda_graph", "onnx"]
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -71,7 +71,7 @@ class Target:
 
     @property
     def id(self) -> str:
-        """`evnas.space.sweep_parts.target_id` of its fields."""
+        """`evnas.sweep.parts.target_id` of its fields."""
         return target_id(
             device=self.device,
             runtime=self.runtime,

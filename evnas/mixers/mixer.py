@@ -30,7 +30,8 @@ class Mixer:
     """Place of its `evnas.blocks.deployment.rule.Deployment`. Without one the deployed model
     keeps the module just as it is."""
     prices: Any = None
-    """Place of a mapping, convention -> rules (`evnas.measure.pricing.Rule`): what the convention
+    """Place of a mapping, convention -> rules (`evnas.measure.counting.pricing.Rule`): what the
+    convention
     counts of operators within the mixer, where that is not what it counts anywhere."""
 
     @property

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from evnas.record import Record, Status
-from evnas.space.candidate import Candidate
+from evnas.sweep.candidate import Candidate
 
 if TYPE_CHECKING:
     from evnas.phases.work import Work

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from evnas.arch.spec import ArchSpec
 from evnas.phases.base import (
     Found,
     Goal,
@@ -17,8 +18,7 @@ from evnas.phases.base import (
 )
 from evnas.phases.work import Work
 from evnas.record import Record
-from evnas.space.arch import ArchSpec
-from evnas.space.candidate import Candidate
+from evnas.sweep.candidate import Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class Count(Phase):
 def _counts(arch: Any, resolution: int) -> Any:
     import torch  # with what counts, in the process that evaluates
 
-    from evnas.measure.flops import count, count_module
+    from evnas.measure.counting.flops import count, count_module
     from evnas.measure.models import model_for
 
     if "timm" not in arch:

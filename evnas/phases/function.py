@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from evnas.arch.spec import ArchSpec
 from evnas.errors import MeasurementError, SpecError
 from evnas.phases.base import (
     Found,
@@ -23,8 +24,7 @@ from evnas.phases.base import (
 )
 from evnas.phases.work import Work
 from evnas.record import Record
-from evnas.space.arch import ArchSpec
-from evnas.space.candidate import Candidate
+from evnas.sweep.candidate import Candidate
 from evnas.tables import PHASES, found_by
 
 

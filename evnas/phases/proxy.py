@@ -19,7 +19,7 @@ from evnas.phases.base import (
 )
 from evnas.phases.work import Work
 from evnas.record import Record
-from evnas.space.candidate import Candidate
+from evnas.sweep.candidate import Candidate
 
 BUDGET_FIELDS = (
     *("epochs", "images_per_epoch", "resolution", "batch_size", "lr", "precision"),
@@ -69,7 +69,7 @@ class Proxy(Phase):
 
     def evaluate(self, work: Work, workshop: Workshop, on_progress: OnProgress) -> Found:
         """`top1_percent`, `loss` and the curve; a loss that is not finite ends as `diverged`."""
-        from evnas.measure.lane import lane_for
+        from evnas.measure.timing.device_lock import device_lock_for
         from evnas.phases.speed import REFERENCE
         from evnas.proxy import budget as budgets
         from evnas.proxy.hooks import Hooks
@@ -84,7 +84,7 @@ class Proxy(Phase):
         proxy = task.proxy
         budget = budgets.ProxyBudget(**{n: proxy[n] for n in BUDGET_FIELDS if n in proxy})
 
-        def tell(at: budgets.Progress) -> None:
+        def tell(at: budgets.TrainingProgress) -> None:
             rate = f"{at.throughput_img_s:.0f} img/s"
             on_progress(at.step / at.total, f"loss {at.loss:.2f}, {rate}")
 
@@ -96,7 +96,7 @@ class Proxy(Phase):
             seed=work.seed,
             until_epoch=task.until_epoch,
             checkpoint=Path(task.checkpoint) if task.checkpoint else None,
-            hooks=Hooks(lane=lane_for(device).working, on_progress=tell),
+            hooks=Hooks(lane=device_lock_for(device).working, on_progress=tell),
         )
         here_s = time.perf_counter() - start  # the result's own counts earlier rungs too
         details = {

@@ -21,7 +21,7 @@ from evnas.phases.base import (
 from evnas.phases.proxy import device_of, loaded
 from evnas.phases.work import Work
 from evnas.record import Record
-from evnas.space.candidate import Candidate
+from evnas.sweep.candidate import Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +68,14 @@ class Score(Phase):
         Raises:
             MeasurementError: a score is not finite, or not defined for this model.
         """
-        from evnas.measure.lane import lane_for
+        from evnas.measure.timing.device_lock import device_lock_for
 
         task = work.task
         assert isinstance(task, ScoreTask)
         start = time.perf_counter()
         device = device_of(task.proxy)
         data = loaded(task.proxy, device, workshop)
-        with lane_for(device).working():
+        with device_lock_for(device).working():
             values = _scored(work, task, data)
         return Found(values=values, busy_s=time.perf_counter() - start)
 

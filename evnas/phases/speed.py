@@ -18,7 +18,7 @@ from evnas.phases.base import (
 )
 from evnas.phases.work import Work
 from evnas.record import Record
-from evnas.space.candidate import Candidate
+from evnas.sweep.candidate import Candidate
 
 REFERENCE = "reference model"
 """The workshop's slot for the prepared reference."""
@@ -80,10 +80,10 @@ class Speed(Phase):
 
     def evaluate(self, work: Work, workshop: Workshop, on_progress: OnProgress) -> Found:
         """Medians as values, raw samples as measurements, conditions among the details."""
-        from evnas.measure.machine import machine_here
-        from evnas.measure.protocol import Protocol
-        from evnas.measure.speed import measure_speed, prepare
         from evnas.measure.target import Target
+        from evnas.measure.timing.machine import machine_here
+        from evnas.measure.timing.protocol import Protocol
+        from evnas.measure.timing.speed import measure_speed, prepare
 
         task = work.task
         assert isinstance(task, SpeedTask)

@@ -6,7 +6,7 @@ A pure function of columns; it neither trains nor reads a store, and needs no to
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from evnas.space.ranks import Agreement, Column, kendall, kendall_gain
+from evnas.stats.rank_correlation import Agreement, Column, kendall, kendall_gain
 
 
 @dataclass(frozen=True, slots=True)

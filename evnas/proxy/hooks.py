@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
-from evnas.proxy.budget import CurvePoint, Progress
+from evnas.proxy.budget import CurvePoint, TrainingProgress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +14,7 @@ class Hooks:
 
     lane: Callable[[], AbstractContextManager[object]] = nullcontext
     """Entered for each chunk; what it waits is not counted as training."""
-    on_progress: Callable[[Progress], None] = lambda _: None
+    on_progress: Callable[[TrainingProgress], None] = lambda _: None
     on_point: Callable[[CurvePoint], None] = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
     """True ends the training as `pruned`."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from evnas.errors import DataError
 from evnas.proxy import checkpoint as checkpoints
 from evnas.proxy.augment import training_batch
-from evnas.proxy.budget import CurvePoint, Ending, Progress, ProxyBudget, ProxyResult
+from evnas.proxy.budget import CurvePoint, Ending, ProxyBudget, ProxyResult, TrainingProgress
 from evnas.proxy.data import ProxyData
 from evnas.proxy.evaluation import autocast, right_answers, to_hex
 from evnas.proxy.hooks import Hooks, WorkTime
@@ -196,7 +196,9 @@ class _Run:
         self.losses += losses
         rate = batches.numel() / max(self.training_time.seconds - before, 1e-9)
         self.hooks.on_progress(
-            Progress(step=self.steps, total=self.total, loss=losses[-1], throughput_img_s=rate)
+            TrainingProgress(
+                step=self.steps, total=self.total, loss=losses[-1], throughput_img_s=rate
+            )
         )
 
     def _step(self, indices: Tensor, views: torch.Generator) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from evnas.arch.spec import ArchSpec, first_fault
 from evnas.errors import MeasurementError
 from evnas.phases.count import CountTask
 from evnas.phases.speed import SpeedTask
@@ -13,9 +14,8 @@ from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.search.evaluate import Evaluator, silent
 from evnas.search.setting import settled
-from evnas.space.arch import ArchSpec, first_fault
-from evnas.space.candidate import Candidate
-from evnas.space.sweep_parts import TargetSpec
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.parts import TargetSpec
 
 
 @dataclass(frozen=True, slots=True)

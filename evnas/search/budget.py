@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from evnas.pareto import hypervolume
-from evnas.search.history import History
-from evnas.space.search_spec import BudgetSpec
+from evnas.search.state.history import History
+from evnas.stats.pareto import hypervolume
+from evnas.sweep.search_spec import BudgetSpec
 
 
 @dataclass(slots=True)

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from evnas.pareto import Front
+from evnas.arch.spec import ArchSpec
 from evnas.phases.base import Need
 from evnas.record import Record
 from evnas.search.driver import Ask
-from evnas.search.history import History
-from evnas.space.arch import ArchSpec
-from evnas.space.candidate import Candidate
+from evnas.search.state.history import History
+from evnas.stats.pareto import Front
+from evnas.sweep.candidate import Candidate
 from evnas.tables import phases
 
 

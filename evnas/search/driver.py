@@ -14,15 +14,15 @@ from evnas.phases.base import Goal, Need, Setting
 from evnas.phases.work import Event, Finished, Work
 from evnas.record import Record
 from evnas.search.budget import Meter
-from evnas.search.engine import Engine
-from evnas.search.history import History
+from evnas.search.engines.base import Engine
 from evnas.search.propose import Proposal, Strategy
 from evnas.search.setting import needs_of
-from evnas.search.trial import Trial
-from evnas.space.candidate import Candidate
+from evnas.search.state.history import History
+from evnas.search.state.trial import Trial
 from evnas.space.expressions import Expression
-from evnas.space.search_spec import BudgetSpec
 from evnas.store import Store
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.search_spec import BudgetSpec
 from evnas.tables import PHASES, phase_order
 
 TICK_S = 0.25

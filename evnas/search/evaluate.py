@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from evnas.errors import EvnasError
-from evnas.measure.protocol import OutOfMemory, is_out_of_memory
+from evnas.measure.timing.protocol import OutOfMemory, is_out_of_memory
 from evnas.phases.base import Found, OnProgress, Workshop
 from evnas.phases.work import Finished, Work
 from evnas.tables import PHASES

@@ -12,12 +12,12 @@ from evnas.phases.speed import SpeedTask
 from evnas.phases.work import Work
 from evnas.record import Record, mixed_machines
 from evnas.search.evaluate import Evaluator, silent
-from evnas.search.live import clock
-from evnas.search.machines import taken_elsewhere
 from evnas.search.prepare import Prepared, prepared
-from evnas.space.candidate import Candidate
+from evnas.search.state.machines import taken_elsewhere
+from evnas.search.terminal.view import clock
 from evnas.store import Store
-from evnas.sweep import Sweep
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.sweep import Sweep
 from evnas.tables import PHASES, phase_order
 
 AROUND_SPEED_S = 2.0

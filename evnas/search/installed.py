@@ -3,7 +3,7 @@
 import importlib.util
 
 from evnas.errors import SpecError
-from evnas.space.sweep_parts import EngineSpec
+from evnas.sweep.parts import EngineSpec
 
 
 def must_be_installed(engine: EngineSpec) -> None:

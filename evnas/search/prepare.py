@@ -7,19 +7,19 @@ from pathlib import Path
 from evnas.errors import SpecError, nearest
 from evnas.phases.base import Goal
 from evnas.record import Record
-from evnas.search.begin import must_begin, one_and_the_same, target_ids
 from evnas.search.driver import Schedule
-from evnas.search.history import History
-from evnas.search.machines import taken_elsewhere
-from evnas.search.objectives import resolved_constraints, resolved_objectives
+from evnas.search.preflight import must_begin, one_and_the_same, target_ids
 from evnas.search.setting import SweepSetting, missing, needs_of, reference_macs
+from evnas.search.state.history import History
+from evnas.search.state.machines import taken_elsewhere
+from evnas.search.state.objectives import resolved_constraints, resolved_objectives
 from evnas.search.strategies.rows import Rows, evaluated
 from evnas.search.strategies.warm import warm_candidates
-from evnas.space.candidate import Candidate
-from evnas.space.search_spec import SearchSpec
 from evnas.space.space import SearchSpace
 from evnas.store import Store
-from evnas.sweep import Sweep
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.search_spec import SearchSpec
+from evnas.sweep.sweep import Sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

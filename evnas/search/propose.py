@@ -5,10 +5,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from evnas.search.history import History
-from evnas.search.trial import Trial
-from evnas.space.arch import ArchSpec
-from evnas.space.candidate import Candidate
+from evnas.arch.spec import ArchSpec
+from evnas.search.state.history import History
+from evnas.search.state.trial import Trial
+from evnas.sweep.candidate import Candidate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

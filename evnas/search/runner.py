@@ -11,22 +11,22 @@ from pathlib import Path
 
 import torch
 
-from evnas.measure.conditions import environment
+from evnas.measure.timing.conditions import environment
 from evnas.phases.work import Event, Finished, Work
 from evnas.record import mixed_machines
-from evnas.search.board import Board, Row
 from evnas.search.confirm import Confirm
 from evnas.search.driver import Ask, Schedule, drive, expected
-from evnas.search.ending import write_end
-from evnas.search.engine import Engine
-from evnas.search.engine_local import LocalEngine
+from evnas.search.engines.base import Engine
+from evnas.search.engines.local import LocalEngine
 from evnas.search.installed import must_be_installed
-from evnas.search.live import View, view_for
 from evnas.search.prepare import Prepared, prepared
-from evnas.search.study import add_time, open_study
-from evnas.space.sweep_parts import EngineSpec
+from evnas.search.results.ending import write_end
+from evnas.search.state.study import add_time, open_study
+from evnas.search.terminal.progress_state import ProgressRow, ProgressState
+from evnas.search.terminal.view import View, view_for
 from evnas.store import Store
-from evnas.sweep import Sweep
+from evnas.sweep.parts import EngineSpec
+from evnas.sweep.sweep import Sweep
 
 SHOWN_ROWS = 12
 """Of a search: those on the front, and the newest."""
@@ -37,7 +37,7 @@ def engine_for(spec: EngineSpec) -> Engine:
     """The engine that a sweep asks for."""
     if spec.kind == "ray":
         must_be_installed(spec)
-        from evnas.search.tune.engine import TuneEngine  # ray is an extra
+        from evnas.search.engines.tune.engine import TuneEngine  # ray is an extra
 
         return TuneEngine(address=spec.address, resources=spec.resources, timeout_s=spec.timeout_s)
     gpus = torch.cuda.device_count()
@@ -93,15 +93,15 @@ class Run:
     ready: Prepared
     store: Store
     engine: Engine
-    view_of: Callable[[Board], View] = view_for
+    view_of: Callable[[ProgressState], View] = view_for
     busy_s: float = 0.0
     """Seconds that measured or trained."""
     schedule: Schedule = field(init=False)
-    board: Board = field(init=False)
+    board: ProgressState = field(init=False)
     view: View = field(init=False)
 
     def __post_init__(self) -> None:
-        self.board = Board({row.label: Row() for row in self.ready.rows})
+        self.board = ProgressState({row.label: ProgressRow() for row in self.ready.rows})
         self.view = self.view_of(self.board)
 
     def to_its_end(self) -> None:
@@ -157,7 +157,7 @@ class Run:
     def _show(self, work: Work) -> None:
         """Keep the board small: the front and what is under way."""
         history = self.schedule.history
-        self.board.rows.setdefault(work.label, Row())
+        self.board.rows.setdefault(work.label, ProgressRow())
         for label in list(self.board.rows)[:-SHOWN_ROWS]:
             if label not in history.front.labels and label not in self.board.now:
                 del self.board.rows[label]

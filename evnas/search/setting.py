@@ -15,9 +15,9 @@ from evnas.phases.base import Setting as Asked
 from evnas.phases.count import CountTask
 from evnas.phases.work import Work
 from evnas.search.evaluate import Evaluator, silent
-from evnas.space.candidate import Candidate
-from evnas.space.sweep_parts import TargetSpec
-from evnas.sweep import Sweep
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.parts import TargetSpec
+from evnas.sweep.sweep import Sweep
 from evnas.tables import PHASES, phases
 
 

@@ -1,0 +1,1 @@
+"""What may vary in an architecture, how many that makes, and moves among them."""

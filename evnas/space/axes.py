@@ -4,13 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from evnas.arch import paths
+from evnas.arch.paths import Concrete
+from evnas.arch.plain import Plain, copied, has
 from evnas.errors import SpecError, nearest
-from evnas.space import paths
 from evnas.space.branch import Branch
 from evnas.space.domains import Domain, Value, category, float_range, int_range
-from evnas.space.paths import Concrete
-from evnas.space.plain import Plain, copied, has
-from evnas.space.search_spec import (
+from evnas.space.spec import (
     ChoiceDomain,
     DecreasingDomain,
     DomainSpec,

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from evnas.arch import paths
+from evnas.arch.paths import Concrete
+from evnas.arch.plain import Plain, copied, look, put
 from evnas.mixers import MIXERS
-from evnas.space import paths
 from evnas.space.domains import Value
-from evnas.space.paths import Concrete
-from evnas.space.plain import Plain, copied, look, put
 
 
 class Branch:

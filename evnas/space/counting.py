@@ -15,14 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evnas.arch.paths import parse
+from evnas.arch.plain import Plain, look
+from evnas.arch.spec import BLOCKS_WITHOUT_BATCH_NORM, ArchSpec, StageSpec
 from evnas.errors import SpecError
 from evnas.mixers import MIXERS
-from evnas.space.arch import BLOCKS_WITHOUT_BATCH_NORM, ArchSpec, StageSpec
 from evnas.space.axes import COUNT, Axis
-from evnas.space.paths import parse
-from evnas.space.plain import Plain, look
 from evnas.space.space import Point, SearchSpace
-from evnas.space.writing import Writer
+from evnas.space.writer import Writer
 
 MOST_PARTS = 300_000
 """Points of all stages together, about 5 s; combinations of groups, as many again."""
@@ -39,27 +39,27 @@ Rules = tuple[bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class SpaceCount:
     """Distinct valid architectures, and the valid points that mean them."""
 
     distinct: int
     points: int
 
-    def __add__(self, other: "Count") -> "Count":
-        return Count(self.distinct + other.distinct, self.points + other.points)
+    def __add__(self, other: "SpaceCount") -> "SpaceCount":
+        return SpaceCount(self.distinct + other.distinct, self.points + other.points)
 
-    def __mul__(self, other: "Count") -> "Count":
-        return Count(self.distinct * other.distinct, self.points * other.points)
+    def __mul__(self, other: "SpaceCount") -> "SpaceCount":
+        return SpaceCount(self.distinct * other.distinct, self.points * other.points)
 
 
-NONE, ONE = Count(0, 0), Count(1, 1)
+NONE, ONE = SpaceCount(0, 0), SpaceCount(1, 1)
 
 
 @dataclass(slots=True)
-class Stage:
+class StageCount:
     """The architectures of one stage by ties, rules and picks, with one of each to show."""
 
-    groups: dict[Ties, dict[Rules, dict[Picks, Count]]]
+    groups: dict[Ties, dict[Rules, dict[Picks, SpaceCount]]]
     plain: dict[Ties, Plain]
     spec: dict[Rules, StageSpec]
     picks: set[Picks]
@@ -70,7 +70,7 @@ class _Tangled(Exception):
     """The space does not come apart in the way that this module knows."""
 
 
-def count_exactly(space: SearchSpace) -> Count | None:
+def count_exactly(space: SearchSpace) -> SpaceCount | None:
     """The count; None where the space is too large even so, or does not come apart."""
     try:
         return _Counter(space).total()
@@ -89,7 +89,7 @@ class _Counter:
         self.lists = list(dict.fromkeys(a.order for a in self.inner if a.order))
         self.writer = Writer(space.plain({}), space.axes)
 
-    def total(self) -> Count:
+    def total(self) -> SpaceCount:
         outer = list(itertools.islice(_points(self.outer, {}), MOST_OUTER + 1))
         if len(outer) > MOST_OUTER or any(a.order for a in self.outer):
             raise _Tangled
@@ -103,7 +103,7 @@ class _Counter:
                 raise _Tangled
         return found
 
-    def _stages(self, outer: Point) -> list[Stage]:
+    def _stages(self, outer: Point) -> list[StageCount]:
         count = len(self.writer.plain(outer)["stages"])
         axes = [[a for a in self.inner if a.stage == i] for i in range(count)]
         groups = math.prod(len(a.domain) for a in self.inner if self._is_read(a))
@@ -118,9 +118,9 @@ class _Counter:
     def _is_read(self, axis: Axis) -> bool:
         return any(place[2 : 2 + len(t)] == t for place in axis.places for t in self.tails)
 
-    def _stage(self, i: int, axes: Sequence[Axis], outer: Point) -> Stage:
+    def _stage(self, i: int, axes: Sequence[Axis], outer: Point) -> StageCount:
         writer = Writer(self.writer.plain({k: v for k, v in outer.items() if k != COUNT}), axes)
-        kept = Stage({}, {}, {}, set(), set())
+        kept = StageCount({}, {}, {}, set(), set())
         ties_of: dict[StageSpec, tuple[Ties, Picks]] = {}
         ordered = {a.order: a for a in axes if a.order}
         for point in _points(axes, outer):
@@ -137,14 +137,14 @@ class _Counter:
                 raise _Tangled  # an ordered value that the canonical form forgets
             rules = _rules(spec)
             group = kept.groups.setdefault(ties, {}).setdefault(rules, {})
-            group[picks] = group.get(picks, NONE) + Count(spec not in kept.all, 1)
+            group[picks] = group.get(picks, NONE) + SpaceCount(spec not in kept.all, 1)
             kept.all.add(spec)
             kept.picks.add(picks)
             kept.plain.setdefault(ties, plain)
             kept.spec.setdefault(rules, spec)
         return kept
 
-    def _joined(self, stages: Sequence[Stage], outer: Point) -> Count:
+    def _joined(self, stages: Sequence[StageCount], outer: Point) -> SpaceCount:
         if not all(stage.groups for stage in stages):
             return NONE
         around = self._around(stages, outer)
@@ -162,12 +162,12 @@ class _Counter:
         return found
 
     def _around(
-        self, stages: Sequence[Stage], outer: Point
-    ) -> dict[str, tuple[Plain, dict[tuple[Rules, ...], Count]]]:
+        self, stages: Sequence[StageCount], outer: Point
+    ) -> dict[str, tuple[Plain, dict[tuple[Rules, ...], SpaceCount]]]:
         """What stands around the stages, by what conditions read of it: one of each, and how
         many there are beside stages of which rules."""
         base = {k: v for k, v in outer.items() if k == COUNT}
-        found: dict[str, tuple[Plain, dict[tuple[Rules, ...], Count]]] = {}
+        found: dict[str, tuple[Plain, dict[tuple[Rules, ...], SpaceCount]]] = {}
         held: set[tuple[Any, ...]] = set()
         beside = list(itertools.product(*(stage.spec for stage in stages)))
         points = list(itertools.islice(_points(self.around, base), MOST_PARTS))
@@ -185,7 +185,7 @@ class _Counter:
             read = repr([look(plain, head) for head in self.heads])
             counts = found.setdefault(read, (plain, {}))[1]
             new = (rules, repr(plain))
-            counts[rules] = counts.get(rules, NONE) + Count(new not in held, 1)
+            counts[rules] = counts.get(rules, NONE) + SpaceCount(new not in held, 1)
             held.add(new)
         return found
 
@@ -197,9 +197,9 @@ Kinds = tuple[tuple[Ties, Rules], ...]
 class _Chain:
     """Counts of stages of given groups whose ordered lists are in order."""
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
+    def __init__(self, stages: Sequence[StageCount]) -> None:
         self._stages = stages
-        self._reached: dict[Kinds, dict[Picks, Count]] = {}
+        self._reached: dict[Kinds, dict[Picks, SpaceCount]] = {}
 
     @property
     def cost(self) -> int:
@@ -210,11 +210,11 @@ class _Chain:
         pairs = zip(before[1:], itertools.pairwise(picks), strict=True)
         return math.prod(kinds) * picks[-1] + sum(n * a * b for n, (a, b) in pairs)
 
-    def count(self, kinds: Kinds) -> Count:
+    def count(self, kinds: Kinds) -> SpaceCount:
         """Of whole architectures."""
         return sum(self._ends(kinds).values(), start=NONE)
 
-    def _ends(self, kinds: Kinds) -> dict[Picks, Count]:
+    def _ends(self, kinds: Kinds) -> dict[Picks, SpaceCount]:
         """Counts of the first stages, by the picks of the last of them."""
         ties, rules = kinds[-1]
         here = self._stages[len(kinds) - 1].groups[ties].get(rules, {})
@@ -223,7 +223,7 @@ class _Chain:
         reached = self._reach(kinds[:-1])
         return {picks: count * reached[picks] for picks, count in here.items()}
 
-    def _reach(self, kinds: Kinds) -> dict[Picks, Count]:
+    def _reach(self, kinds: Kinds) -> dict[Picks, SpaceCount]:
         """Counts of the first stages that the next may follow, by the next one's picks."""
         if kinds not in self._reached:
             ends = self._ends(kinds)

@@ -1,7 +1,7 @@
 """Conditions over an architecture's fields: `stages[1].dim >= stages[0].dim`, `params_m <= 12`.
 
 A small language on Python's grammar: comparisons, arithmetic, and/or/not, min, max, sum, len, abs;
-paths as in `evnas.space.paths`, where `stages[*].dim` is a list; names of measured or counted
+paths as in `evnas.arch.paths`, where `stages[*].dim` is a list; names of measured or counted
 quantities, `latency_ms@gpu` for one target. A field that an architecture lacks (the states of a
 scan) is unknown, as in Kleene's logic, and a condition that stays unknown holds.
 """
@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evnas.arch.spec import ArchSpec, HeadSpec, StageSpec, StemSpec
 from evnas.errors import SpecError, nearest
 from evnas.mixers import MIXERS
-from evnas.space.arch import ArchSpec, HeadSpec, StageSpec, StemSpec
 
 Names = Mapping[str, Any]
 """What the names of an expression stand for: fields of the plain architecture, and quantities."""

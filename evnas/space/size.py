@@ -10,7 +10,7 @@ import random
 from collections import defaultdict
 from dataclasses import dataclass
 
-from evnas.space.arch import ArchSpec
+from evnas.arch.spec import ArchSpec
 from evnas.space.axes import COUNT, Axis
 from evnas.space.counting import count_exactly
 from evnas.space.space import Point, SearchSpace

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
-from evnas.space.arch import ArchSpec
 
 Precision = Literal["float32", "bfloat16"]
 

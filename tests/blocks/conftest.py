@@ -6,11 +6,11 @@ from collections.abc import Callable
 import pytest
 from reference_data import VARIANTS, weights
 
+from evnas.arch.catalog import entry
+from evnas.arch.paths import edit
+from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import Backbone, build
 from evnas.blocks.official import load_state
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import entry
-from evnas.space.paths import edit
 
 
 @pytest.fixture(scope="session")

@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given, settings
 from strategies import archs, mutated
 
+from evnas.arch.catalog import catalog
+from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.errors import SpecError
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import catalog
 
 SLOW = settings(deadline=None, max_examples=40)
 

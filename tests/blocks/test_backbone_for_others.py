@@ -8,11 +8,11 @@ import torch
 from timm.data import resolve_model_data_config
 
 import evnas
+from evnas.arch.catalog import catalog, entry
+from evnas.arch.paths import edit
 from evnas.blocks.backbone import Backbone, build, drop_path_rates
 from evnas.blocks.features import FeatureBackbone
 from evnas.blocks.layers import DropPath
-from evnas.space.catalog import catalog, entry
-from evnas.space.paths import edit
 
 ONE_A_FAMILY = [
     "efficientvim_m1",

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from evnas.arch.catalog import catalog
+from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
 from evnas.kernels import dispatch
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import catalog
 
 FAMILIES = ["efficientvim_m1", "vssd_micro", "vmamba_tiny_s1l8", "efficient_vmamba_tiny"]
 FORMS = ["plain", "deployed"]

@@ -10,10 +10,10 @@ from strategies import archs
 from torch import Tensor, nn
 
 import evnas
+from evnas.arch.catalog import catalog
+from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import Deployed, deploy
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import catalog
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 LAYOUTS = ("channels_last", "contiguous")

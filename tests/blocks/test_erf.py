@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from evnas.arch.catalog import entry
 from evnas.blocks.backbone import build
 from evnas.blocks.erf import effective_receptive_field, last_map_of
-from evnas.space.catalog import entry
 
 
 def test_a_convolution_sees_its_kernel() -> None:

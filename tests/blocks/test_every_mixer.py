@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from evnas.arch.spec import BLOCKS, ArchSpec
 from evnas.blocks.backbone import build, build_block
 from evnas.blocks.deploy import deploy
 from evnas.commands.exporting import write_export
-from evnas.measure.flops import count, count_module
+from evnas.measure.counting.flops import count, count_module
 from evnas.mixers import MIXERS
-from evnas.space.arch import BLOCKS, ArchSpec
 
 DIM = 16
 MAPS = [(7, 5), (14, 14), (1, 1)]

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from evnas.arch.catalog import entry
+from evnas.arch.paths import edit
 from evnas.blocks.backbone import build
 from evnas.blocks.heads import Classifier
 from evnas.blocks.layers import PixelLinear
-from evnas.space.catalog import entry
-from evnas.space.paths import edit
 
 
 def fresh(name: str) -> nn.Module:

@@ -7,11 +7,11 @@ import pytest
 import torch
 from reference_data import VARIANTS, manifest, manifests
 
+from evnas.arch.catalog import catalog, entry
+from evnas.arch.paths import edit
+from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.blocks.official import to_official
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import catalog, entry
-from evnas.space.paths import edit
 
 # one architecture under another release's spelling: its keys stand in another order
 REORDERED = ("abl_vanilla_as_v05_ln2d",)

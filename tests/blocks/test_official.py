@@ -13,11 +13,11 @@ import torch
 from reference_data import weights
 
 import evnas
+from evnas.arch.catalog import entry
+from evnas.arch.paths import edit
 from evnas.blocks.backbone import build
 from evnas.blocks.official import load_official, load_state, read_checkpoint, to_official
 from evnas.errors import DataError, SpecError
-from evnas.space.catalog import entry
-from evnas.space.paths import edit
 
 ONE_A_FAMILY = ["efficientvim_m1_dist", "vssd_micro", "vmamba_tiny_s1l8", "efficient_vmamba_tiny"]
 

@@ -7,9 +7,9 @@ import torch
 
 from evnas import kernels
 from evnas.kernels import dispatch
-from evnas.kernels.choices import Work, device_name, read_choices
-from evnas.measure.implementations import implementations
+from evnas.kernels.autotune_table import CallShape, device_name, read_table
 from evnas.measure.target import Target
+from evnas.measure.timing.implementations import implementations
 
 CPU = torch.device("cpu")
 BOTH = "forward+backward"
@@ -36,7 +36,7 @@ def choose(tmp_path, monkeypatch):
         path = tmp_path / f"{len(list(tmp_path.iterdir()))}.json"
         path.write_text(json.dumps(rows))
         monkeypatch.setattr(dispatch, "CHOICES_FILE", path)
-        return read_choices(path)
+        return read_table(path)
 
     return write
 
@@ -60,7 +60,7 @@ def test_a_shape_takes_the_choice_of_the_nearest_one(choose):
     )
 
     def fastest(elements, states, dtype=torch.float32, training=False):
-        work = Work(elements, states, training)
+        work = CallShape(elements, states, training)
         return choices.fastest("channel_layer_norm", device_name(CPU), dtype, work)
 
     assert [fastest(n, 1) for n in (1, 64, 200, 300, 1e6)] == ["reference"] * 3 + ["cpu"] * 2
@@ -68,7 +68,9 @@ def test_a_shape_takes_the_choice_of_the_nearest_one(choose):
     assert fastest(64, 1, torch.float16) == "cpu"
     assert fastest(64, 1, torch.bfloat16) is None
     assert fastest(64, 1, training=True) is None
-    assert choices.fastest("nc_ssd", device_name(CPU), torch.float32, Work(64, 1, False)) is None
+    assert (
+        choices.fastest("nc_ssd", device_name(CPU), torch.float32, CallShape(64, 1, False)) is None
+    )
 
 
 def test_auto_runs_the_reference_where_it_was_faster(choose):
@@ -143,6 +145,6 @@ def test_all_that_may_run_on_a_device_are_told_apart(choose):
 
 
 def test_shipped_choices_can_be_read():
-    for (op, *_), rows in read_choices(dispatch.CHOICES_FILE).rows.items():
+    for (op, *_), rows in read_table(dispatch.CHOICES_FILE).rows.items():
         assert op in dispatch.OPERATORS
         assert {fastest for *_, fastest in rows} <= {"reference", "cpu", "numba", "triton"}

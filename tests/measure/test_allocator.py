@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import resource
 import torch
-from evnas.measure.allocator import keep_freed_memory
+from evnas.measure.timing.allocator import keep_freed_memory
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

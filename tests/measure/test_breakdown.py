@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from evnas.arch.catalog import entry
 from evnas.blocks.backbone import build
 from evnas.kernels import dispatch, implementation_in_use
-from evnas.measure.breakdown import REST, breakdown, kind_of, part_modules
-from evnas.measure.implementations import implementations
-from evnas.measure.profiling import profiled, self_times_ns
-from evnas.space.catalog import entry
+from evnas.measure.timing.breakdown import REST, breakdown, kind_of, part_modules
+from evnas.measure.timing.implementations import implementations
+from evnas.measure.timing.profiling import profiled, self_times_ns
 
 
 @pytest.fixture(scope="module")

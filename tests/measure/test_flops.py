@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from evnas.arch.catalog import catalog, entry
+from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.errors import MeasurementError
-from evnas.measure.conventions import CONVENTIONS, PAPER_CONVENTIONS
-from evnas.measure.flops import count, count_module
-from evnas.measure.shapes import quick_result
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import catalog, entry
+from evnas.measure.counting.conventions import CONVENTIONS, PAPER_CONVENTIONS
+from evnas.measure.counting.flops import count, count_module
+from evnas.measure.counting.shapes import quick_result
 
 COUNTED = json.loads((Path(__file__).parents[1] / "data" / "fvcore_counts.json").read_text())
 """What fvcore 0.1.5 counts on the released code of each paper, batch 1."""
@@ -150,7 +150,7 @@ def test_a_part_counted_before_is_not_counted_again(monkeypatch):
     count(arch)
     deeper = arch.to_dict()
     deeper["stages"][1]["depth"] = 7
-    monkeypatch.setattr("evnas.measure.parts.record_forward", None)
+    monkeypatch.setattr("evnas.measure.counting.parts.record_forward", None)
     counted = count(ArchSpec.from_dict(deeper))
     assert [part.path for part in counted.parts][:4] == [
         "stem", "stages[0].blocks[0]", "stages[0].blocks[1]", "stages[0].downsample",

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from evnas.errors import MeasurementError
-from evnas.measure.lane import Lane, runtime_folder
+from evnas.measure.timing.device_lock import DeviceLock, runtime_folder
 
 HOLD = """
 import sys
 from pathlib import Path
-from evnas.measure.lane import Lane
-with getattr(Lane("cpu", Path(sys.argv[2])), sys.argv[1])():
+from evnas.measure.timing.device_lock import DeviceLock
+with getattr(DeviceLock("cpu", Path(sys.argv[2])), sys.argv[1])():
     print("held", flush=True)
     sys.stdin.readline()
 print("left", flush=True)
@@ -54,7 +54,7 @@ def holders():
         holder.kill()
 
 
-def free(lane: Lane, kind: str) -> bool:
+def free(lane: DeviceLock, kind: str) -> bool:
     try:
         with getattr(lane, kind)(timeout_s=0.0):
             return True
@@ -63,7 +63,7 @@ def free(lane: Lane, kind: str) -> bool:
 
 
 def test_a_measurement_is_alone_and_training_is_not(tmp_path, holders):
-    lane = Lane("cpu", tmp_path)
+    lane = DeviceLock("cpu", tmp_path)
     training = Holder("working", tmp_path)
     holders.append(training)
     training.wait_until("held")
@@ -76,13 +76,13 @@ def test_a_measurement_is_alone_and_training_is_not(tmp_path, holders):
     measuring.wait_until("held")
     assert not free(lane, "working")
     assert not free(lane, "measuring")
-    assert free(Lane("gpu-1", tmp_path), "measuring"), "another device is another lane"
+    assert free(DeviceLock("gpu-1", tmp_path), "measuring"), "another device is another lane"
     measuring.leave()
     assert free(lane, "measuring")
 
 
 def test_a_killed_holder_leaves_the_lane(tmp_path, holders):
-    lane = Lane("cpu", tmp_path)
+    lane = DeviceLock("cpu", tmp_path)
     measuring = Holder("measuring", tmp_path)
     holders.append(measuring)
     measuring.wait_until("held")
@@ -95,7 +95,7 @@ def test_a_killed_holder_leaves_the_lane(tmp_path, holders):
 
 def test_a_waiting_measurement_lets_no_new_work_start(tmp_path):
     """Else a stream of short trainings would keep a measurement waiting for ever."""
-    lane = Lane("cpu", tmp_path)
+    lane = DeviceLock("cpu", tmp_path)
     measured = threading.Event()
 
     def measure() -> None:
@@ -114,7 +114,7 @@ def test_a_waiting_measurement_lets_no_new_work_start(tmp_path):
 
 
 def test_waiting_in_vain_says_for_what(tmp_path):
-    lane = Lane("cpu", tmp_path)
+    lane = DeviceLock("cpu", tmp_path)
     with (
         lane.working(),
         pytest.raises(MeasurementError, match="evnas work held cpu for more than 0 s"),

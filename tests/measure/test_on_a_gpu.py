@@ -10,13 +10,14 @@ import torch
 from torch import nn
 
 from evnas.kernels import dispatch, nc_ssd
-from evnas.kernels.choices import Work
-from evnas.measure import lane, memory, speed, stopwatch
-from evnas.measure.conditions import gpu_state
-from evnas.measure.implementations import implementations
+from evnas.kernels.autotune_table import CallShape
+from evnas.measure import stopwatch
 from evnas.measure.runtimes.cuda_graph import cuda_graph
 from evnas.measure.target import Target
-from evnas.measure.watch import GpuWatch, watch_for
+from evnas.measure.timing import device_lock, memory, speed
+from evnas.measure.timing.conditions import gpu_state
+from evnas.measure.timing.implementations import implementations
+from evnas.measure.timing.noise_monitor import GpuNoiseMonitor, noise_monitor_for
 
 UUID = "GPU-01234567-89ab-cdef-0123-456789abcdef"
 
@@ -116,7 +117,7 @@ def test_the_peak_of_a_graph_is_of_the_forward_that_it_replays(monkeypatch):
     seen = []
     monkeypatch.setattr(speed, "peak_mib", lambda call, model, images: seen.append(call()) or 1.0)
     target = Target(device="cuda:0", runtime="cuda_graph", batch_size=1)
-    subject = speed.Subject(nn.Identity(), torch.ones(1), lambda: "replayed", target)
+    subject = speed.TimedModel(nn.Identity(), torch.ones(1), lambda: "replayed", target)
     assert speed._peak(subject) == 1.0
     assert torch.equal(seen[0], torch.ones(1))
 
@@ -129,8 +130,8 @@ def properties(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_card_has_one_lane_and_its_own_watch(monkeypatch, tmp_path):
     properties(monkeypatch)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert lane.lane_for("cuda:0").device_id == UUID.replace("GPU", "gpu")
-    assert watch_for("cuda:0") == GpuWatch(UUID)
+    assert device_lock.device_lock_for("cuda:0").device_id == UUID.replace("GPU", "gpu")
+    assert noise_monitor_for("cuda:0") == GpuNoiseMonitor(UUID)
 
 
 def nvml(monkeypatch: pytest.MonkeyPatch, *, processes: int, throttle: int) -> None:
@@ -163,7 +164,7 @@ def nvml(monkeypatch: pytest.MonkeyPatch, *, processes: int, throttle: int) -> N
 )
 def test_a_round_on_a_gpu_is_spoiled_by_others_and_by_heat(monkeypatch, processes, throttle, why):
     nvml(monkeypatch, processes=1, throttle=0)
-    watch = GpuWatch(UUID)
+    watch = GpuNoiseMonitor(UUID)
     before = watch.read()
     nvml(monkeypatch, processes=processes, throttle=throttle)
     assert watch.spoiled(before, watch.read()) == why
@@ -189,7 +190,7 @@ def test_without_nvml_nvidia_smi_tells(monkeypatch, tmp_path, field):
 
 
 def test_the_record_says_which_implementations_ran_at_which_sizes(monkeypatch):
-    def chosen(name: str, device: object, dtype: torch.dtype, *, work: Work) -> str:
+    def chosen(name: str, device: object, dtype: torch.dtype, *, work: CallShape) -> str:
         return "triton" if work.elements >= 2 * 8 * 9 else "cpu"
 
     class Mixers(nn.Module):

@@ -6,8 +6,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from evnas import kernels
 from evnas.kernels import flops
-from evnas.measure.operators import is_free, known
-from evnas.measure.tape import record_forward
+from evnas.measure.counting.op_trace import record_forward
+from evnas.measure.counting.operators import is_free, known
 
 
 def scan_inputs(*leading: int, K: int, C: int, N: int, sizes: tuple[int, ...]):

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 import pytest
 
 from evnas.errors import MeasurementError
-from evnas.measure.protocol import (
+from evnas.measure.stopwatch import CpuStopwatch
+from evnas.measure.timing.protocol import (
     OutOfMemory,
     Protocol,
     guarded,
@@ -14,7 +15,6 @@ from evnas.measure.protocol import (
     time_forward,
     warm_up,
 )
-from evnas.measure.stopwatch import CpuStopwatch
 
 
 class Clock:

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from evnas.arch.catalog import entry
+from evnas.arch.spec import ArchSpec
 from evnas.errors import MeasurementError, SpecError
-from evnas.measure.implementations import implementations
-from evnas.measure.lane import Lane
-from evnas.measure.protocol import OutOfMemory, Protocol
-from evnas.measure.speed import Subject, measure_speed, prepare
 from evnas.measure.target import Target
+from evnas.measure.timing.device_lock import DeviceLock
+from evnas.measure.timing.implementations import implementations
+from evnas.measure.timing.protocol import OutOfMemory, Protocol
+from evnas.measure.timing.speed import TimedModel, measure_speed, prepare
 from evnas.search.bench import bench, bench_target
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import entry
 
 QUICK = Protocol(budget_s=0.2, most_rounds=3)
 
@@ -89,18 +89,18 @@ def test_a_step_is_timed_in_alternation_with_its_base(tmp_path):
     base, candidate = prepare(model(), target()), prepare(model(), target())
     order: list[str] = []
 
-    def noting(name: str, subject: Subject) -> Subject:
+    def noting(name: str, subject: TimedModel) -> TimedModel:
         def call() -> object:
             order.append(name)
             return subject.call()
 
-        return Subject(subject.model, subject.images, call, subject.target)
+        return TimedModel(subject.model, subject.images, call, subject.target)
 
     speed = measure_speed(
         noting("candidate", candidate),
         noting("base", base),
         protocol=Protocol(budget_s=0.2, most_rounds=1, least_sample_s=1e-9),
-        lane=Lane("cpu", tmp_path),
+        lane=DeviceLock("cpu", tmp_path),
     )
     peak = ["candidate"]
     assert order[-5:] == ["base", "candidate", "candidate", "base", *peak]
@@ -112,7 +112,7 @@ def test_a_step_is_timed_in_alternation_with_its_base(tmp_path):
 def test_the_peak_of_a_step_holds_what_its_backward_needs(tmp_path):
     forward, step = (
         measure_speed(
-            prepare(model(), target(mode=mode)), protocol=QUICK, lane=Lane("cpu", tmp_path)
+            prepare(model(), target(mode=mode)), protocol=QUICK, lane=DeviceLock("cpu", tmp_path)
         )
         for mode in ("inference", "training")
     )
@@ -128,7 +128,7 @@ def test_memory_that_runs_out_in_the_backward_is_a_result(tmp_path):
 
     next(subject.model.parameters()).register_hook(refuse)
     with pytest.raises(OutOfMemory):
-        measure_speed(subject, protocol=QUICK, lane=Lane("cpu", tmp_path))
+        measure_speed(subject, protocol=QUICK, lane=DeviceLock("cpu", tmp_path))
 
 
 def test_one_image_is_too_few_for_a_batch_norm():

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from evnas.measure.verify import Check, verify
-from evnas.space.known_differences import known_differences
-from evnas.space.published import published_row
-from evnas.sweep import load_sweep, sweep_of
+from evnas.measure.counting.verify import Check, verify
+from evnas.papers.known_differences import known_differences
+from evnas.papers.published import published_row
+from evnas.sweep.sweep import load_sweep, sweep_of
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 

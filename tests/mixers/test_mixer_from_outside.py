@@ -13,16 +13,16 @@ TRIAL = """
 import sys
 from pathlib import Path
 
-from evnas.space.arch import ArchSpec
-import evnas.sweep
+from evnas.arch.spec import ArchSpec
+import evnas.sweep.sweep
 assert "torch" not in sys.modules and "evnas_example_plugins.mixer" not in sys.modules
 {registration}
 import torch, yaml
 from evnas import build, deploy
 from evnas.commands.exporting import write_export
-from evnas.measure.flops import count
+from evnas.measure.counting.flops import count
 
-sweep = evnas.sweep.load_sweep(Path("sweep.yaml"))
+sweep = evnas.sweep.sweep.load_sweep(Path("sweep.yaml"))
 text = '''
 stem: {{}}
 stages:

@@ -17,10 +17,10 @@ from pathlib import Path
 import torch
 from evnas.commands.exporting import write_export
 from evnas.errors import SpecError
-from evnas.measure.flops import count
+from evnas.measure.counting.flops import count
 from evnas.search.runner import run_sweep
 from evnas.store import Store
-from evnas.sweep import load_sweep
+from evnas.sweep.sweep import load_sweep
 assert {place!r} in __import__("evnas").__file__
 {example}
 model.eval()

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from evnas.arch.catalog import entry
 from evnas.blocks.backbone import build
 from evnas.errors import SpecError
 from evnas.proxy.budget import ProxyBudget
 from evnas.proxy.schedule import chunks, decay_groups, epoch_order, learning_rate
-from evnas.space.catalog import entry
 
 
 def test_the_rate_rises_then_falls():

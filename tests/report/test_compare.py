@@ -5,9 +5,9 @@ import json
 
 from playwright.sync_api import Page, expect
 
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import catalog
-from evnas.space.paths import diff
+from evnas.arch.catalog import catalog
+from evnas.arch.paths import diff
+from evnas.arch.spec import ArchSpec
 
 
 def test_two_trials_are_compared_in_the_path_language(page: Page) -> None:

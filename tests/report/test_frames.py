@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from evnas.pareto import from_seeds
 from evnas.record import Measurement, Record
 from evnas.report.frame.objectives import Constraint, Objective, find_constraints, find_objectives
 from evnas.report.frame.slim_records import BATCH, read_slim_records
 from evnas.report.frame.trial_frame import TrialFrame
 from evnas.report.query.front import collect_points, find_front
-from evnas.search.trial import Trial
+from evnas.search.state.trial import Trial
+from evnas.stats.pareto import from_seeds
 from evnas.store import Store
-from evnas.sweep import sweep_of
+from evnas.sweep.sweep import sweep_of
 
 ARCH: dict[str, Any] = {"stages": []}
 

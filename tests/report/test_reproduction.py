@@ -10,10 +10,10 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from reader_of_pages import saved, serious
 
+from evnas.papers.published import published_table
 from evnas.record import Measurement, Record
-from evnas.space.published import published_table
 from evnas.store import Store
-from evnas.sweep import load_sweep
+from evnas.sweep.sweep import load_sweep
 
 SWEEP = load_sweep(Path(__file__).parents[2] / "sweeps" / "table_c.yaml")
 PRINTED = published_table("EfficientViM", "C")

@@ -9,7 +9,7 @@ import yaml
 from playwright.sync_api import Page, expect
 from reader_of_pages import filtered, rows, saved
 
-from evnas.space.arch import ArchSpec
+from evnas.arch.spec import ArchSpec
 
 
 def test_the_table_filters_and_says_what_it_cannot_read(page: Page) -> None:

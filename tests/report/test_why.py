@@ -5,10 +5,10 @@ import pytest
 from playwright.sync_api import Page, expect
 from reader_of_pages import filtered
 
-from evnas.pareto import Estimate, probability_dominates
 from evnas.report.page.about import halving_rungs
-from evnas.space.strategy_spec import strategy_spec
-from evnas.space.sweep_parts import ProxySpec
+from evnas.stats.pareto import Estimate, probability_dominates
+from evnas.sweep.parts import ProxySpec
+from evnas.sweep.strategy_spec import strategy_spec
 
 
 def test_the_page_s_probabilities_are_the_library_s(page: Page) -> None:

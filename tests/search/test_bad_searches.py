@@ -12,12 +12,12 @@ import pytest
 from evnas import cli
 from evnas.phases.work import Event, Work
 from evnas.search.evaluate import Evaluator
-from evnas.search.history import History
 from evnas.search.prepare import prepared
 from evnas.search.runner import run_sweep
-from evnas.space.sweep_parts import EngineSpec
+from evnas.search.state.history import History
 from evnas.store import Store
-from evnas.sweep import load_sweep
+from evnas.sweep.parts import EngineSpec
+from evnas.sweep.sweep import load_sweep
 
 SPACE = """\
 name: bad
@@ -272,8 +272,8 @@ def test_a_target_of_elsewhere_may_be_named(command, capsys, monkeypatch):
 def test_check_loads_no_torch_for_settled_targets() -> None:
     Path("good.yaml").write_text(SPACE + AT_CPU.replace("macs_g", "latency_ms@cpu") + WARM)
     code = (
-        "import sys; from pathlib import Path; from evnas.sweep import load_sweep;"
-        "from evnas.search.begin import checked; checked(load_sweep(Path('good.yaml')));"
+        "import sys; from pathlib import Path; from evnas.sweep.sweep import load_sweep;"
+        "from evnas.search.preflight import checked; checked(load_sweep(Path('good.yaml')));"
         "print(sorted({'torch', 'optuna'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

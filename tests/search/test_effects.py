@@ -3,9 +3,9 @@
 import pytest
 
 from evnas.record import Record
-from evnas.search.effects import effects, holm, told
-from evnas.search.history import History
-from evnas.space.search_spec import ObjectiveSpec
+from evnas.search.results.effects import effect_lines, effects, holm
+from evnas.search.state.history import History
+from evnas.sweep.search_spec import ObjectiveSpec
 
 
 def history(rows: dict[str, list[float]]) -> History:
@@ -58,7 +58,7 @@ def test_a_real_effect_is_told_from_noise() -> None:
 def test_few_pairs_take_the_paired_t() -> None:
     found = effects(history({"base": [1.0, 2.0, 3.0], "row": [2.0, 3.1, 3.9]}), "top1_percent")
     assert found[0].test == "paired t"
-    (line,) = told(found, "top1_percent")
+    (line,) = effect_lines(found, "top1_percent")
     assert line.startswith("row: top1_percent +1 over 3 paired seeds, p = ")
     assert found[0].p_value == pytest.approx(0.0033, abs=0.0005)  # t = 17.3, 2 degrees
 

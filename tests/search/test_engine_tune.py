@@ -16,24 +16,25 @@ from tiny_search import TRIALS as TINY
 from tiny_search import killed_after, outcomes, records, tiny_search, write
 from tiny_search import start as started
 
+from evnas.arch.catalog import entry
 from evnas.errors import SpecError
 from evnas.phases.base import Task
 from evnas.phases.speed import SpeedTask
 from evnas.phases.work import Finished, Work
 from evnas.record import Record
 from evnas.search.driver import Ask, MakeWork, Schedule, drive
-from evnas.search.engine import Engine
-from evnas.search.history import History
-from evnas.search.objectives import resolved_objectives
+from evnas.search.engines.base import Engine
+from evnas.search.engines.tune.control import RETRIES
+from evnas.search.engines.tune.engine import TuneEngine
 from evnas.search.runner import run_sweep
-from evnas.search.tune.control import RETRIES
-from evnas.search.tune.engine import TuneEngine
-from evnas.space.catalog import entry
-from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec
+from evnas.search.state.history import History
+from evnas.search.state.objectives import resolved_objectives
 from evnas.space.space import SearchSpace
-from evnas.space.strategy_spec import strategy_spec
+from evnas.space.spec import SpaceSpec
 from evnas.store import Store
-from evnas.sweep import load_sweep
+from evnas.sweep.search_spec import BudgetSpec, ObjectiveSpec
+from evnas.sweep.strategy_spec import strategy_spec
+from evnas.sweep.sweep import load_sweep
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # Ray's own deprecations and unclosed sockets

@@ -8,25 +8,25 @@ import pytest
 from paper_setting import PaperSetting, asking, make_work
 from tiny_search import tiny_search
 
+from evnas.arch.catalog import entry
+from evnas.arch.paths import edit
+from evnas.arch.spec import ArchSpec
 from evnas.phases.count import CountTask
 from evnas.phases.speed import SpeedTask
 from evnas.phases.work import Event, Finished, Work
 from evnas.record import Machine, Measurement, Record, mixed_machines
-from evnas.search import machines
 from evnas.search.confirm import Confirm
 from evnas.search.driver import Ask, Schedule, drive
 from evnas.search.evaluate import Evaluator
 from evnas.search.forecast import _about_machines
-from evnas.search.history import History
-from evnas.search.machines import machine_here, taken_elsewhere
-from evnas.search.outcome import reasons
 from evnas.search.propose import Proposal, Strategy
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import entry
-from evnas.space.paths import edit
-from evnas.space.search_spec import BudgetSpec, ObjectiveSpec
+from evnas.search.results.front_files import reasons
+from evnas.search.state import machines
+from evnas.search.state.history import History
+from evnas.search.state.machines import machine_here, taken_elsewhere
 from evnas.store import Store
-from evnas.sweep import sweep_of
+from evnas.sweep.search_spec import BudgetSpec, ObjectiveSpec
+from evnas.sweep.sweep import sweep_of
 
 TARGET = "cpu-torch-32-b1-float32"
 A, B, LIKE_A = Machine("a", "quick, 2 cores"), Machine("b", "slow, 2 cores"), Machine(

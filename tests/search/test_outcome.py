@@ -7,19 +7,20 @@ import pytest
 import yaml
 from paper_setting import asking, make_work
 
+from evnas.arch.catalog import entry
+from evnas.arch.paths import edit
+from evnas.arch.spec import ArchSpec
 from evnas.phases.work import Event, Finished, Work
 from evnas.record import Measurement, Record
 from evnas.search.confirm import Confirm, final_front
 from evnas.search.driver import Ask, drive
-from evnas.search.history import History
-from evnas.search.outcome import write_front
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import entry
-from evnas.space.paths import edit
-from evnas.space.search_spec import ObjectiveSpec, SpaceSpec
+from evnas.search.results.front_files import write_front
+from evnas.search.state.history import History
 from evnas.space.space import SearchSpace
+from evnas.space.spec import SpaceSpec
 from evnas.store import Store
-from evnas.sweep import load_sweep, sweep_of
+from evnas.sweep.search_spec import ObjectiveSpec
+from evnas.sweep.sweep import load_sweep, sweep_of
 
 M1 = entry("m1").arch
 SPACE = SearchSpace.from_spec(SpaceSpec.model_validate({"axes": {"stages[0].depth": [1, 2]}}), M1)

@@ -12,16 +12,16 @@ from evnas import cli
 from evnas.measure.target import Target
 from evnas.phases.work import Event, Finished, Work
 from evnas.search import forecast as forecasts
-from evnas.search.board import Board
 from evnas.search.evaluate import Evaluator
 from evnas.search.forecast import forecast
-from evnas.search.live import PlainView
-from evnas.search.objectives import resolved
 from evnas.search.prepare import prepared
 from evnas.search.runner import Run
-from evnas.space.sweep_parts import TargetSpec
+from evnas.search.state.objectives import resolved
+from evnas.search.terminal.progress_state import ProgressState
+from evnas.search.terminal.view import PlainView
 from evnas.store import Store
-from evnas.sweep import sweep_of
+from evnas.sweep.parts import TargetSpec
+from evnas.sweep.sweep import sweep_of
 
 CPU = {"device": "cpu", "batch_size": 1, "resolution": 32}
 TWICE = {"targets": [CPU, {"batch_size": 8} | CPU | {"budget_s": 2.0}]}
@@ -99,7 +99,7 @@ class Deaf:
 
 class Listening(PlainView):
     def __init__(self) -> None:
-        super().__init__(Board({}), sys.stderr)
+        super().__init__(ProgressState({}), sys.stderr)
         self.said: list[str] = []
 
     def say(self, text: str) -> None:

@@ -9,11 +9,11 @@ from evnas.errors import MeasurementError, StoreError
 from evnas.phases.speed import SpeedTask
 from evnas.phases.work import Event, Finished, Progress, Work
 from evnas.record import Status
-from evnas.search.live import PlainView
 from evnas.search.prepare import prepared
 from evnas.search.runner import Run
-from evnas.search.study import open_study
-from evnas.sweep import Sweep, sweep_of
+from evnas.search.state.study import open_study
+from evnas.search.terminal.view import PlainView
+from evnas.sweep.sweep import Sweep, sweep_of
 
 FOUND = {
     "count": {"params": 1e6, "macs_exact": 1e8, "macs": 1.1e8},

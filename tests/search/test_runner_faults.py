@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from evnas.arch.catalog import entry
 from evnas.record import Record
-from evnas.space.catalog import entry
 from evnas.store import Store
 
 

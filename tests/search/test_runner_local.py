@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import pytest
 
+from evnas.arch.catalog import entry
+from evnas.arch.spec import ArchSpec
 from evnas.phases.count import CountTask
 from evnas.phases.proxy import ProxyTask
 from evnas.phases.work import Finished, Progress, Work
 from evnas.record import Record
-from evnas.search.engine_local import LocalEngine
+from evnas.search.engines.local import LocalEngine
 from evnas.search.evaluate import Evaluator
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import entry
-from evnas.space.sweep_parts import ProxySpec
+from evnas.sweep.parts import ProxySpec
 
 PROXY = ProxySpec(
     resolution=32,

@@ -13,8 +13,8 @@ from evnas.phases.work import Event, Work
 from evnas.search.evaluate import Evaluator
 from evnas.search.prepare import prepared
 from evnas.search.runner import run_sweep
-from evnas.space.sweep_parts import EngineSpec
-from evnas.sweep import sweep_of
+from evnas.sweep.parts import EngineSpec
+from evnas.sweep.sweep import sweep_of
 
 
 class Here:

@@ -9,10 +9,10 @@ import pytest
 from tiny_search import TRIALS, killed_after, outcomes, records, start, tiny_search, write
 
 from evnas.phases.work import Event, Progress
-from evnas.search.engine_local import LocalEngine
+from evnas.search.engines.local import LocalEngine
 from evnas.search.runner import run_sweep
-from evnas.space.sweep_parts import EngineSpec
-from evnas.sweep import load_sweep
+from evnas.sweep.parts import EngineSpec
+from evnas.sweep.sweep import load_sweep
 
 
 class Mortal(LocalEngine):

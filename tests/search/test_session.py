@@ -5,20 +5,20 @@ from pathlib import Path
 import pytest
 import yaml
 
+from evnas.arch.catalog import entry
+from evnas.arch.paths import diff, edit
 from evnas.errors import SpecError, StoreError
 from evnas.phases.base import Need
 from evnas.phases.proxy import ProxyTask
 from evnas.phases.speed import SpeedTask
-from evnas.search.history import History
-from evnas.search.objectives import resolved_objectives
 from evnas.search.prepare import Prepared, prepared
-from evnas.search.study import open_study
-from evnas.space.candidate import Candidate
-from evnas.space.catalog import entry
-from evnas.space.paths import diff, edit
-from evnas.space.strategy_spec import ONCE_COMMON
+from evnas.search.state.history import History
+from evnas.search.state.objectives import resolved_objectives
+from evnas.search.state.study import open_study
 from evnas.store import Store
-from evnas.sweep import sweep_of
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.strategy_spec import ONCE_COMMON
+from evnas.sweep.sweep import sweep_of
 
 
 def session(**changes: object) -> Prepared:

@@ -9,21 +9,22 @@ import pytest
 import torch
 from paper_setting import PaperSetting, make_work
 
+from evnas.arch.catalog import entry
+from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
 from evnas.phases.work import Event, Finished, Work
 from evnas.record import Measurement, Record
 from evnas.search.driver import Schedule, drive
-from evnas.search.history import History
-from evnas.search.objectives import resolved_constraints, resolved_objectives
 from evnas.search.propose import Strategy
-from evnas.search.strategies.importances import importances
+from evnas.search.results.importances import importances
+from evnas.search.state.history import History
+from evnas.search.state.objectives import resolved_constraints, resolved_objectives
 from evnas.search.strategies.optuna_ask import OptunaAsk
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import entry
-from evnas.space.search_spec import BudgetSpec, ObjectiveSpec, SpaceSpec
 from evnas.space.space import Point, SearchSpace
-from evnas.space.strategy_spec import StrategySpec, strategy_spec
+from evnas.space.spec import SpaceSpec
 from evnas.store import Store
+from evnas.sweep.search_spec import BudgetSpec, ObjectiveSpec
+from evnas.sweep.strategy_spec import StrategySpec, strategy_spec
 from evnas.tables import STRATEGIES
 
 TARGET = "cpu-torch-224-b16-float32"

@@ -3,9 +3,9 @@
 import pytest
 
 from evnas.phases.work import Finished, Work
-from evnas.search.tune.cluster import room
-from evnas.search.tune.desk import Closed, Desk
-from evnas.search.tune.idle import PATIENCE_S, IdleActors
+from evnas.search.engines.tune.cluster import room
+from evnas.search.engines.tune.idle_actors import PATIENCE_S, IdleActors
+from evnas.search.engines.tune.mailbox import Closed, Mailbox
 
 
 def work(label: str) -> Work:
@@ -52,7 +52,7 @@ def test_no_idle_actor_is_trusted_once_a_worker_was_lost():
 
 
 def test_the_driver_hears_one_end_of_each_job():
-    desk = Desk()
+    desk = Mailbox()
     desk.submit(work("A"))
     desk.submit(work("B"))
     job = desk.next_job(patient=True)
@@ -65,7 +65,7 @@ def test_the_driver_hears_one_end_of_each_job():
 
 
 def test_an_engine_that_breaks_or_is_closed_ends_the_waiting():
-    desk = Desk()
+    desk = Mailbox()
     assert desk.next_job(patient=False) is None
     desk.close()
     with pytest.raises(Closed):

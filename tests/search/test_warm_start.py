@@ -10,18 +10,19 @@ from typing import Any
 import pytest
 import yaml
 
+from evnas.arch.catalog import entry
 from evnas.errors import SpecError
 from evnas.phases.work import Event, Work
 from evnas.record import Record
 from evnas.search.evaluate import Evaluator
 from evnas.search.runner import run_sweep
 from evnas.search.strategies.warm import warm_candidates
-from evnas.space.catalog import entry
-from evnas.space.search_spec import SpaceSpec, WarmStart
 from evnas.space.space import SearchSpace
-from evnas.space.sweep_parts import EngineSpec
+from evnas.space.spec import SpaceSpec
 from evnas.store import Store
-from evnas.sweep import sweep_of
+from evnas.sweep.parts import EngineSpec
+from evnas.sweep.search_spec import WarmStart
+from evnas.sweep.sweep import sweep_of
 
 M1 = entry("efficientvim_m1").arch
 AXES: dict[str, Any] = {"stages[*].depth": {"each": [1, 2, 3]}, "stages[0].dim": [64, 128]}

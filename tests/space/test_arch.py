@@ -4,10 +4,10 @@ import copy
 
 import pytest
 
+from evnas.arch.catalog import catalog, entry
+from evnas.arch.paths import edit
+from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import catalog, entry
-from evnas.space.paths import edit
 
 M2 = entry("efficientvim_m2").arch
 VMAMBA = entry("vmamba_tiny_s1l8").arch

@@ -2,9 +2,9 @@
 
 import pytest
 
+from evnas.arch.catalog import entry
 from evnas.errors import SpecError
-from evnas.space.candidate import candidate_of
-from evnas.space.catalog import entry
+from evnas.sweep.candidate import candidate_of
 
 M1, M2 = entry("m1").arch, entry("m2").arch
 

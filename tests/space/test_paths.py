@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evnas.arch.catalog import catalog, entry
+from evnas.arch.paths import diff, edit, get
 from evnas.errors import SpecError
-from evnas.space.catalog import catalog, entry
-from evnas.space.paths import diff, edit, get
 
 M2 = entry("efficientvim_m2").arch
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from evnas.arch.catalog import catalog
 from evnas.errors import SpecError
-from evnas.space.catalog import catalog
-from evnas.space.published import (
+from evnas.papers.published import (
     prints_as,
     published_row,
     published_rows,

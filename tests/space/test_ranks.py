@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from evnas.space import ranks
-from evnas.space.ranks import kendall, kendall_gain, paired_difference_percent
+from evnas.stats import rank_correlation
+from evnas.stats.rank_correlation import kendall, kendall_gain, paired_difference_percent
 
 small = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=3, max_size=25)
 
@@ -32,9 +32,9 @@ def test_ties_by_hand():
 
 def test_perfect_order_has_no_spread():
     found = kendall([1.0, 2.0, 3.0, 4.0], [10.0, 20.0, 30.0, 40.0])
-    assert found == ranks.Agreement(1.0, 1.0, 1.0, 4)
+    assert found == rank_correlation.Agreement(1.0, 1.0, 1.0, 4)
     upside_down = kendall([1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0])
-    assert upside_down == ranks.Agreement(-1.0, -1.0, -1.0, 4)
+    assert upside_down == rank_correlation.Agreement(-1.0, -1.0, -1.0, 4)
 
 
 @settings(deadline=None)  # the machine may be busy
@@ -42,7 +42,9 @@ def test_perfect_order_has_no_spread():
 def test_the_quadratic_form_is_scipys_tau_b(pairs):
     x, y = (np.array(column, dtype=float) for column in zip(*pairs, strict=True))
     weights = np.random.default_rng(1).multinomial(len(x), np.full(len(x), 1 / len(x)), size=3)
-    for drawn, got in zip(weights, ranks._tau_b(weights.astype(float), x, y), strict=True):
+    for drawn, got in zip(
+        weights, rank_correlation._tau_b(weights.astype(float), x, y), strict=True
+    ):
         picks = np.repeat(np.arange(len(x)), drawn)
         want = stats.kendalltau(x[picks], y[picks]).statistic
         assert got == pytest.approx(want, nan_ok=True)
@@ -108,7 +110,7 @@ def test_the_gain_of_a_better_predictor():
     assert gain.tau == pytest.approx(1 - rivals.tau)
     assert gain.low > 0
     same = kendall_gain(rival, rival, truth)
-    assert same == ranks.Agreement(0.0, 0.0, 0.0, 12)
+    assert same == rank_correlation.Agreement(0.0, 0.0, 0.0, 12)
     assert kendall_gain([1.0, None, 2.0], [1.0, 2.0, 3.0], [1.0, 2.0, 3.0]) is None
 
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evnas.arch.catalog import catalog, entry
+from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import catalog, entry
-from evnas.space.search_spec import SpaceSpec
+from evnas.space.mutation import crossover, mutate, repair
 from evnas.space.size import count_points, draw_evenly, size_of
 from evnas.space.space import SearchSpace
-from evnas.space.vary import crossover, mutate, repair
+from evnas.space.spec import SpaceSpec
 
 MIXERS = {
     "choice": {

@@ -2,8 +2,8 @@
 
 import pytest
 
+from evnas.arch.catalog import entry
 from evnas.errors import SpecError
-from evnas.space.catalog import entry
 from evnas.space.expressions import parse_expression
 
 M1 = entry("m1").arch.to_dict()

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from evnas.space.search_spec import SearchSpec, WarmStart
-from evnas.sweep import load_sweep, sweep_schema
+from evnas.sweep.search_spec import SearchSpec, WarmStart
+from evnas.sweep.sweep import load_sweep, sweep_schema
 
 ROOT = Path(__file__).parents[2]
 GOOD = {

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import entry
-from evnas.space.counting import Count, count_exactly
-from evnas.space.search_spec import SpaceSpec
+from evnas.arch.catalog import entry
+from evnas.arch.spec import ArchSpec
+from evnas.space.counting import SpaceCount, count_exactly
 from evnas.space.size import count_points, size_of
 from evnas.space.space import SearchSpace
-from evnas.sweep import load_sweep
+from evnas.space.spec import SpaceSpec
+from evnas.sweep.sweep import load_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 
@@ -70,10 +70,10 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
     return space_of(axes, draw(st.lists(st.sampled_from(REQUIRE), max_size=2, unique=True)))
 
 
-def walked(space: SearchSpace) -> Count:
+def walked(space: SearchSpace) -> SpaceCount:
     found = [space.check(point) for point in space.points()]
     valid = [arch for arch in found if isinstance(arch, ArchSpec)]
-    return Count(len({arch.digest for arch in valid}), len(valid))
+    return SpaceCount(len({arch.digest for arch in valid}), len(valid))
 
 
 @settings(max_examples=40, deadline=None)

@@ -15,8 +15,11 @@ import yaml
 from PIL import Image
 from torch import nn
 
+from evnas.arch.paths import assign
+from evnas.arch.spec import ArchSpec
 from evnas.measure.models import model_for
 from evnas.measure.target import MODES
+from evnas.papers.published import published_table
 from evnas.phases.base import Goal
 from evnas.phases.work import Event, Work
 from evnas.report.table.ablation import AblationTable
@@ -27,11 +30,8 @@ from evnas.search.evaluate import Evaluator
 from evnas.search.prepare import prepared
 from evnas.search.setting import missing
 from evnas.search.strategies.rows import evaluated
-from evnas.space.arch import ArchSpec
-from evnas.space.paths import assign
-from evnas.space.published import published_table
 from evnas.store import Store
-from evnas.sweep import Sweep, load_sweep
+from evnas.sweep.sweep import Sweep, load_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 FILES = [path for path in sorted(SWEEPS.glob("*.yaml")) if not path.stem.startswith("search")]

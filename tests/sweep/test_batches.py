@@ -9,7 +9,7 @@ from evnas.record import Measurement, Record
 from evnas.report.table.ablation import build_ablation_table
 from evnas.search.setting import SweepSetting
 from evnas.search.strategies.rows import evaluated
-from evnas.sweep import Sweep, load_sweep
+from evnas.sweep.sweep import Sweep, load_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 VSSD, VMAMBA = SWEEPS / "vssd_table_1.yaml", SWEEPS / "vmamba_table_9.yaml"

@@ -3,7 +3,7 @@
 import pytest
 
 from evnas.errors import SpecError
-from evnas.space.located import parse_yaml, read_yaml
+from evnas.sweep.yaml_lines import parse_yaml, read_yaml
 
 TEXT = """\
 name: x

@@ -9,8 +9,8 @@ from evnas.phases.base import TimedOn
 from evnas.search.prepare import prepared
 from evnas.search.setting import SweepSetting, missing
 from evnas.search.strategies.rows import evaluated
-from evnas.space.candidate import Candidate
-from evnas.sweep import Sweep, load_sweep
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.sweep import Sweep, load_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 FILES = sorted(SWEEPS.glob("*.yaml"))

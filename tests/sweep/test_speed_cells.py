@@ -11,7 +11,7 @@ import pytest
 from evnas.record import Measurement, Record
 from evnas.report.table.ablation import AblationTable, build_ablation_table
 from evnas.report.table.formats import as_csv, as_latex, as_markdown, as_text
-from evnas.sweep import Sweep, load_sweep, sweep_of
+from evnas.sweep.sweep import Sweep, load_sweep, sweep_of
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 

@@ -6,8 +6,8 @@ import pytest
 
 from evnas.errors import SpecError
 from evnas.measure import target
-from evnas.space.sweep_parts import TargetSpec
-from evnas.sweep import differences, load_sweep, sweep_of
+from evnas.sweep.parts import TargetSpec
+from evnas.sweep.sweep import differences, load_sweep, sweep_of
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 HEAD = "name: x\nbase: efficientvim_m2\n"

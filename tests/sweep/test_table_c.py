@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from evnas.measure.flops import count
-from evnas.space.published import prints_as, published_table
-from evnas.sweep import load_sweep
+from evnas.measure.counting.flops import count
+from evnas.papers.published import prints_as, published_table
+from evnas.sweep.sweep import load_sweep
 
 SWEEP = load_sweep(Path(__file__).parents[2] / "sweeps" / "table_c.yaml")
 

@@ -12,7 +12,7 @@ import pytest
 from evnas.record import Measurement, Record
 from evnas.report.table.ablation import AblationTable, build_ablation_table
 from evnas.report.table.formats import as_csv, as_data, as_latex, as_markdown, as_text
-from evnas.sweep import load_sweep
+from evnas.sweep.sweep import load_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 SWEEP = load_sweep(SWEEPS / "table_c.yaml")

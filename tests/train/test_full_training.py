@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.errors import DataError, SpecError
-from evnas.space.arch import ArchSpec
 from evnas.train import training
 from evnas.train.losses import distillation_loss, mesa_loss
 from evnas.train.recipe import Recipe, Teacher, TrainConfig

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from evnas.measure.pricing import Rule, by, einsum_projection
+from evnas.measure.counting.pricing import Rule, by, einsum_projection
 
 PRICES: Mapping[str, tuple[Rule, ...]] = {
     "efficientvmamba": (by("Es2d", einsum_projection),),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from evnas.measure.pricing import Rule, layer_norm
+from evnas.measure.counting.pricing import Rule, layer_norm
 
 PRICES: Mapping[str, tuple[Rule, ...]] = {
     # its own code calls torch's layer norm, which fvcore sees

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from evnas.measure.pricing import Rule, by, einsum_projection
+from evnas.measure.counting.pricing import Rule, by, einsum_projection
 
 PRICES: Mapping[str, tuple[Rule, ...]] = {
     "vmamba_v0": (by("Ss2d", einsum_projection),),

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from evnas.record import Interval, Record
-from evnas.space.ranks import paired_difference_percent
+from evnas.stats.rank_correlation import paired_difference_percent
 
 Z95 = 1.959964
 

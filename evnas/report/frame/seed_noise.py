@@ -2,7 +2,8 @@
 
 A trial with two seeds says little of its own spread (Student's interval over them is 13 times
 their standard error), so a search pools the spread over all trials that have several, and
-dominance by probability is reckoned with it (`evnas.search.outcome`). The page draws the same.
+dominance by probability is reckoned with it (`evnas.search.results.front_files`). The page draws
+the same.
 """
 
 import functools
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from evnas.pareto import from_seeds
+from evnas.stats.pareto import from_seeds
 
 POOLED = ("top1_percent",)
 """Quantities whose spread a search pools."""

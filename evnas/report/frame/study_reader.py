@@ -17,7 +17,7 @@ from evnas.report.frame.slim_records import read_slim_records
 from evnas.report.frame.snapshot import Snapshot, take_snapshot
 from evnas.report.frame.trial_frame import TrialFrame
 from evnas.store import Store
-from evnas.sweep import sweep_of
+from evnas.sweep.sweep import sweep_of
 
 LARGE = 15_000
 """Trials up to which a page is sent the whole study."""

@@ -9,13 +9,13 @@ import yaml
 
 import evnas
 from evnas.errors import SpecError
+from evnas.papers.published import published_table
 from evnas.report.frame.columns import describe_column
 from evnas.report.frame.objectives import find_constraints, find_objectives
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.query.front import collect_points
-from evnas.space.published import published_table
-from evnas.space.strategy_spec import as_written_now, strategy_spec
-from evnas.space.sweep_parts import ProxySpec
+from evnas.sweep.parts import ProxySpec
+from evnas.sweep.strategy_spec import as_written_now, strategy_spec
 
 
 def describe_study(reader: StudyReader) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from evnas.report.frame.study_reader import StudyReader
 from evnas.report.table.ablation import AblationTable, build_ablation_table
 from evnas.report.table.cells import Cell
 from evnas.report.table.rows import TableColumn
-from evnas.sweep import sweep_of
+from evnas.sweep.sweep import sweep_of
 
 _FIGURES = {
     "params_m": "Parameters, M",

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from evnas.pareto import front_mask
 from evnas.report.frame.columns import describe_column
 from evnas.report.frame.objectives import Objective
 from evnas.report.frame.snapshot import Rows, Snapshot
+from evnas.stats.pareto import front_mask
 
 SURE = 0.95
 TWO_Z95 = 3.919927969080108

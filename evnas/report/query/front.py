@@ -1,13 +1,14 @@
-"""The front of a frame by its objectives: a thin turn from rows and columns to `evnas.pareto`."""
+"""The front of a frame by its objectives: a thin turn from rows and columns to
+`evnas.stats.pareto`."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from evnas.pareto import front_mask, hypervolume
 from evnas.report.frame.objectives import Objective
 from evnas.report.frame.trial_frame import TrialFrame
+from evnas.stats.pareto import front_mask, hypervolume
 
 Points = NDArray[np.float64]
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from evnas.papers.known_differences import known_reason
+from evnas.papers.published import PublishedRow, published_table
 from evnas.record import Record, mixed_machines
 from evnas.report.table.cells import data_name
 from evnas.report.table.proxy_cells import at_chance
@@ -10,10 +12,8 @@ from evnas.report.table.rankings import Ranking, compare_rankings
 from evnas.report.table.row_records import RowRecords
 from evnas.report.table.rows import TableColumn, TableRow, fill_cells, list_columns
 from evnas.report.table.speed_cells import LEAST_ROUNDS
-from evnas.space.candidate import Candidate
-from evnas.space.known_differences import known_reason
-from evnas.space.published import PublishedRow, published_table
-from evnas.sweep import Sweep
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.sweep import Sweep
 
 MOST_NAMED = 8
 """Rows that a note above the table names."""

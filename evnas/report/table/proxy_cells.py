@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
+from evnas.papers.published import PublishedRow
 from evnas.record import Interval, Record
 from evnas.report.frame.accuracy import mean_top1, top1_difference
 from evnas.report.table.cells import Cell, data_name, interval_cell, parse_number
 from evnas.report.table.row_records import RowRecords, ending_status
 from evnas.report.table.verdicts import Verdict, against_reference, not_comparable
-from evnas.space.candidate import Candidate
-from evnas.space.published import PublishedRow
-from evnas.space.sweep_parts import ProxySpec
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.parts import ProxySpec
 
 
 def proxy_cells(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from evnas.report.table.cells import parse_number
 from evnas.report.table.rows import TableColumn, TableRow
-from evnas.space.ranks import Agreement, kendall
-from evnas.sweep import Sweep
+from evnas.stats.rank_correlation import Agreement, kendall
+from evnas.sweep.sweep import Sweep
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from evnas.record import Measurement, Record
-from evnas.space.candidate import Candidate
-from evnas.sweep import Sweep
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.sweep import Sweep
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from evnas.papers.published import LATENCIES, PublishedRow
 from evnas.report.table.cells import Cell, parse_number, print_only
 from evnas.report.table.proxy_cells import proxy_cells
 from evnas.report.table.row_records import RowRecords, ending_status
@@ -16,9 +17,8 @@ from evnas.report.table.speed_cells import (
     throughput_ratio,
 )
 from evnas.report.table.verdicts import Verdict, as_printed
-from evnas.space.candidate import Candidate
-from evnas.space.published import LATENCIES, PublishedRow
-from evnas.sweep import Sweep
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.sweep import Sweep
 
 
 @dataclass(frozen=True, slots=True)

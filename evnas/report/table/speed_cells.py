@@ -7,13 +7,13 @@ under one protocol, is.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from evnas.papers.published import LATENCIES, PublishedRow
 from evnas.record import Interval, Record
 from evnas.report.table.cells import Cell, interval_cell
 from evnas.report.table.row_records import RowRecords, ending_status
 from evnas.report.table.verdicts import Verdict, against_reference, not_comparable, printed_ratio
-from evnas.space.candidate import Candidate
-from evnas.space.published import LATENCIES, PublishedRow
-from evnas.space.sweep_parts import TargetSpec
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.parts import TargetSpec
 
 LEAST_ROUNDS = 5
 """Below, an interval says nothing and no verdict is given on a ratio."""

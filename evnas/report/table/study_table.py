@@ -7,7 +7,7 @@ from evnas.errors import StoreError
 from evnas.report.table.ablation import AblationTable, build_ablation_table
 from evnas.report.table.cells import parse_number
 from evnas.store import Store
-from evnas.sweep import sweep_of
+from evnas.sweep.sweep import sweep_of
 
 RowValues = list[float | None]
 

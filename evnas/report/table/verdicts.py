@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from evnas.papers.published import prints_as
 from evnas.record import Interval
-from evnas.space.published import prints_as
 
 VerdictKind = Literal["matches", "same direction", "differs", "not comparable", ""]
 """`matches`: it prints the same, or the printed ratio or difference lies in our interval, as far

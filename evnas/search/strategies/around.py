@@ -7,14 +7,14 @@ from typing import Literal
 
 from pydantic import Field
 
+from evnas.arch.catalog import entry
+from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
-from evnas.search.history import History
 from evnas.search.propose import Proposal, Strategy
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import entry
-from evnas.space.located import LocatedError, read_arch
+from evnas.search.state.history import History
 from evnas.space.space import Point, SearchSpace
-from evnas.space.strategy_spec import StrategySpec
+from evnas.sweep.strategy_spec import StrategySpec
+from evnas.sweep.yaml_lines import LocatedError, read_arch
 
 
 class OneAtATimeSpec(StrategySpec):

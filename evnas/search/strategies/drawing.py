@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from evnas.search.history import History
+from evnas.arch.spec import ArchSpec
 from evnas.search.propose import Proposal, Strategy, generator
+from evnas.search.state.history import History
 from evnas.search.strategies.first import after
-from evnas.space.arch import ArchSpec
 from evnas.space.space import Point, SearchSpace
-from evnas.space.strategy_spec import StrategySpec
+from evnas.sweep.strategy_spec import StrategySpec
 
 MOST_TRIES = 300
 

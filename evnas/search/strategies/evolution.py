@@ -14,20 +14,20 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
-from evnas.pareto import Points, crowding, ranks
-from evnas.search.history import History
+from evnas.arch.spec import ArchSpec
 from evnas.search.propose import Proposal, Strategy, generator
+from evnas.search.state.history import History
+from evnas.search.state.trial import Trial
+from evnas.search.strategies.acquisition import Acquisition
 from evnas.search.strategies.drawing import fresh_sample
 from evnas.search.strategies.features import Features
 from evnas.search.strategies.first import after
-from evnas.search.strategies.promise import Promise
 from evnas.search.strategies.surrogate import MOST, Array, Surrogate, fit
 from evnas.search.strategies.warm import seeds
-from evnas.search.trial import Trial
-from evnas.space.arch import ArchSpec
+from evnas.space.mutation import crossover, mutate
 from evnas.space.space import Point, SearchSpace
-from evnas.space.strategy_spec import StrategySpec
-from evnas.space.vary import crossover, mutate
+from evnas.stats.pareto import Points, crowding, ranks
+from evnas.sweep.strategy_spec import StrategySpec
 
 NEWCOMERS = 0.05
 """Share of proposals that stay random, so that no branch dies out for good."""
@@ -128,7 +128,7 @@ class Evolution(Strategy):
         """The most promising of `screen` children that nobody has proposed."""
         parents = [self._parent(t) for t in self._parents(history)]
         taken = taken | {p.digest for p in parents}
-        judge = Promise(models, history.front.points, rng.getrandbits(64))
+        judge = Acquisition(models, history.front.points, rng.getrandbits(64))
         born: dict[str, _Child] = {}
         for _ in range(GENERATIONS):
             breeders = _best(born, BREEDERS) or parents  # nobody new is born in a small space

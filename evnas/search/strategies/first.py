@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evnas.search.history import History
+from evnas.arch.spec import ArchSpec
 from evnas.search.propose import Proposal, Strategy
-from evnas.space.arch import ArchSpec
+from evnas.search.state.history import History
 
 
 def after(

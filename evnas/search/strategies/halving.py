@@ -12,19 +12,19 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
-from evnas.pareto import Points
-from evnas.search.history import History
-from evnas.search.objectives import phase_of
 from evnas.search.propose import Proposal, Strategy, generator
+from evnas.search.state.history import History
+from evnas.search.state.objectives import phase_of
+from evnas.search.state.trial import Trial
 from evnas.search.strategies.drawing import fresh_sample
 from evnas.search.strategies.evolution import BreedingSpec, Evolution, best_first
 from evnas.search.strategies.first import after
 from evnas.search.strategies.surrogate import MOST, Array, Surrogate, fit
 from evnas.search.strategies.warm import seeds
-from evnas.search.trial import Trial
-from evnas.space.arch import ArchSpec
 from evnas.space.space import SearchSpace
+from evnas.stats.pareto import Points
 
 WINDOW = 400
 """The newest trials, among which a rung is sorted: older ones had their chance."""

@@ -14,12 +14,17 @@ from typing import Any
 
 import optuna
 
-from evnas.search.history import History
 from evnas.search.propose import Proposal, Strategy, generator
+from evnas.search.state.history import History
 from evnas.search.strategies.drawing import fresh_sample
-from evnas.search.strategies.optuna_study import Distributions, frozen_trial, new_study, told_of
+from evnas.search.strategies.optuna_study import (
+    Distributions,
+    frozen_trial,
+    new_study,
+    samples_for_sampler,
+)
+from evnas.space.mutation import repair
 from evnas.space.space import Point, SearchSpace
-from evnas.space.vary import repair
 
 GENETIC = {"nsga2": "NSGAIISampler", "nsga3": "NSGAIIISampler"}
 MOST_ASKS = 8
@@ -102,7 +107,7 @@ class OptunaAsk(Strategy):
             return list(range(count))
         block = count // BLOCK * BLOCK
         if self._chosen[0] != block:
-            chosen = told_of(history.points()[:block], MOST_TOLD - BLOCK)
+            chosen = samples_for_sampler(history.points()[:block], MOST_TOLD - BLOCK)
             self._chosen = (block, chosen)
         return [*self._chosen[1], *range(block, count)]
 

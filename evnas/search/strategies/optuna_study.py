@@ -5,11 +5,11 @@ from typing import Any
 
 import optuna
 
-from evnas.pareto import Points
+from evnas.arch.spec import ArchSpec
 from evnas.search.strategies.evolution import best_first
-from evnas.space.arch import ArchSpec
 from evnas.space.axes import Axis
 from evnas.space.space import Point, SearchSpace
+from evnas.stats.pareto import Points
 
 Distributions = dict[str, optuna.distributions.BaseDistribution]
 
@@ -39,7 +39,7 @@ def frozen_trial(
     )
 
 
-def told_of(vectors: Points, most: int) -> list[int]:
+def samples_for_sampler(vectors: Points, most: int) -> list[int]:
     """Up to `most` rows, in order: a quarter the best by front and crowding, the rest spread
     evenly over the whole search."""
     count = len(vectors)

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evnas.search.history import History
 from evnas.search.propose import Proposal, Strategy
-from evnas.space.candidate import Candidate
-from evnas.sweep import Sweep
+from evnas.search.state.history import History
+from evnas.sweep.candidate import Candidate
+from evnas.sweep.sweep import Sweep
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from evnas.arch.spec import ArchSpec
 from evnas.search.propose import Strategy
 from evnas.search.strategies.first import after
-from evnas.space.arch import ArchSpec
 from evnas.space.space import SearchSpace
-from evnas.space.strategy_spec import StrategySpec
+from evnas.sweep.strategy_spec import StrategySpec
 
 
 class SamplerSpec(StrategySpec):

@@ -7,17 +7,17 @@ from typing import Any
 
 import yaml
 
+from evnas.arch.catalog import catalog
+from evnas.arch.paths import edit
+from evnas.arch.spec import ArchSpec
 from evnas.errors import EvnasError, SpecError
-from evnas.pareto import ranks
 from evnas.record import Record
-from evnas.search.history import History
-from evnas.search.objectives import resolved_objectives
-from evnas.space.arch import ArchSpec
-from evnas.space.catalog import catalog
-from evnas.space.paths import edit
-from evnas.space.search_spec import ObjectiveSpec, WarmStart
+from evnas.search.state.history import History
+from evnas.search.state.objectives import resolved_objectives
 from evnas.space.space import SearchSpace
+from evnas.stats.pareto import ranks
 from evnas.store import Store
+from evnas.sweep.search_spec import ObjectiveSpec, WarmStart
 
 Origins = list[tuple[str, ArchSpec]]
 

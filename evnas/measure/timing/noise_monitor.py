@@ -1,0 +1,127 @@
+"""Whether a round was quiet: foreign load, stolen time, throttling, seen from outside.
+
+A watch looks before and after a round, and names what spoiled it.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from evnas.measure.timing.conditions import cpu_mhz, gpu_state
+
+Reading = Mapping[str, float]
+
+LARGEST_FOREIGN_SHARE = 0.10
+"""Of the machine's CPU time, that others may take during a round."""
+LARGEST_CLOCK_CHANGE = 0.10
+BENIGN_THROTTLES = 0x1 | 0x2 | 0x4
+"""NVML: idle, application clocks and the power cap that a card always runs under."""
+
+
+class NoiseMonitor(Protocol):
+    """Two readings around a round, and what their difference says."""
+
+    def read(self) -> Reading:
+        """The counters now."""
+        ...
+
+    def spoiled(self, before: Reading, after: Reading) -> str:
+        """Why the round between the readings is not quiet; "" when it is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CpuNoiseMonitor:
+    """CPU time of others, from /proc/stat less this process's own, and the cgroup's throttle."""
+
+    def read(self) -> Reading:
+        """Busy, stolen, own and total CPU seconds; throttled periods; clock in MHz."""
+        own = os.times()
+        busy, stolen, total = _machine_seconds()
+        return {
+            "busy": busy,
+            "stolen": stolen,
+            "total": total,
+            "own": own.user + own.system + own.children_user + own.children_system,
+            "throttled": _throttled_periods(),
+            "mhz": cpu_mhz() or 0.0,
+        }
+
+    def spoiled(self, before: Reading, after: Reading) -> str:
+        """Foreign load, stolen time, a throttled cgroup or a moved clock."""
+        spent = {key: after[key] - before[key] for key in before}
+        # jiffies are 10 ms: below a tenth of a second the shares are mostly rounding
+        if spent["total"] > 0.1:
+            foreign = (spent["busy"] - spent["own"]) / spent["total"]
+            if foreign > LARGEST_FOREIGN_SHARE:
+                return f"foreign load of {foreign:.0%} of the CPU"
+            stolen = spent["stolen"] / spent["total"]
+            if stolen > LARGEST_FOREIGN_SHARE:
+                return f"{stolen:.0%} of the CPU stolen by the hypervisor"
+        if spent["throttled"] > 0:
+            return "the CPU quota throttled this process"
+        return _clock_change(before["mhz"], after["mhz"])
+
+
+@dataclass(frozen=True, slots=True)
+class GpuNoiseMonitor:
+    """Foreign processes and throttle reasons of one GPU.
+
+    Its clock is no sign: both readings find the GPU at rest, where the clock falls and rises by
+    its own. Samples of a round that a clock did move apart show by their spread.
+    """
+
+    uuid: str
+
+    def read(self) -> Reading:
+        """Processes on the GPU, ours included, and the throttle mask."""
+        processes, throttle = gpu_state(self.uuid)
+        return {"processes": processes, "throttle": throttle}
+
+    def spoiled(self, before: Reading, after: Reading) -> str:
+        """A foreign process, or thermal or hardware throttling."""
+        # by number, not by process id: inside a container the driver shows other ids than ours
+        foreign = max(before["processes"], after["processes"]) - 1
+        if foreign > 0:
+            return f"{foreign:.0f} foreign processes on the GPU"
+        mask = (int(before["throttle"]) | int(after["throttle"])) & ~BENIGN_THROTTLES
+        return f"the GPU throttled (reasons {mask:#x})" if mask else ""
+
+
+def noise_monitor_for(device: torch.device | str) -> NoiseMonitor:
+    """The watch of a torch device."""
+    device = torch.device(device)
+    if device.type == "cpu":
+        return CpuNoiseMonitor()
+    return GpuNoiseMonitor(f"GPU-{torch.cuda.get_device_properties(device).uuid}")
+
+
+def _clock_change(before: float, after: float) -> str:
+    if before and after and abs(after - before) > LARGEST_CLOCK_CHANGE * before:
+        return f"the clock moved from {before:.0f} to {after:.0f} MHz"
+    return ""
+
+
+def _machine_seconds() -> tuple[float, float, float]:
+    """Busy, stolen and total seconds of all cores since boot; zeros without /proc/stat."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0, 0.0, 0.0
+    fields = [int(field) for field in stat.read_text().split("\n", 1)[0].split()[1:9]]
+    user, nice, system, idle, iowait, irq, softirq, stolen = fields
+    tick = os.sysconf("SC_CLK_TCK")
+    busy = user + nice + system + irq + softirq
+    return busy / tick, stolen / tick, (busy + idle + iowait + stolen) / tick
+
+
+def _throttled_periods() -> float:
+    """Periods in which this process's cgroup (version 2) ran into its CPU quota."""
+    stat = Path("/sys/fs/cgroup/cpu.stat")
+    if not stat.exists():
+        return 0.0
+    fields = dict(line.split() for line in stat.read_text().splitlines())
+    return float(fields.get("nr_throttled", 0))

@@ -1,0 +1,296 @@
+"""The measuring protocol: warm up until settled, then rounds, every sample kept.
+
+A *call* is one forward of a batch, or one training step on it: forward, loss, backward. A
+*sample* is the mean time of as many calls in a row as make it longer than `least_sample_s`. A
+*round* is one sample alone, or four in the order base, candidate, candidate, base, so that a
+drift of the machine cancels out of the ratio. A spoiled round is taken again, and what it found
+is kept in the conditions.
+"""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from evnas.errors import MeasurementError
+from evnas.measure.stopwatch import Call, Stopwatch
+from evnas.measure.timing.noise_monitor import NoiseMonitor
+from evnas.record import Measurement
+
+T = TypeVar("T")
+
+
+class OutOfMemory(MeasurementError):
+    """The forward does not fit into the device's memory: a result (`oom`), not a failure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protocol:
+    """How long and how often. The defaults give a row of an ablation about ten seconds."""
+
+    budget_s: float = 8.0
+    """Wall time of warm-up and rounds together, without what a very first call takes longer than
+    the later ones, since it may compile; one round is taken even where it exceeds it."""
+    warmup_fraction: float = 0.25
+    """Of the budget, that the warm-up may take at most."""
+    settled_fraction: float = 0.03
+    """The warm-up ends when the medians of two windows in a row differ by no more."""
+    window: int = 3
+    """Samples a window of the warm-up."""
+    least_sample_s: float = 0.02
+    """Shorter calls are timed several in a row."""
+    most_rounds: int = 30
+    retakes_fraction: float = 0.5
+    """Of the budget, that spoiled rounds may take; after that they are kept, with a warning."""
+    spread_fraction: float = 0.30
+    """Two samples of one forward in one round that differ by more spoil it."""
+
+    def __post_init__(self) -> None:
+        if self.budget_s <= 0:
+            raise MeasurementError(f"budget_s must be above 0, got {self.budget_s}")
+        if self.most_rounds < 1 or self.window < 1:
+            raise MeasurementError(
+                "most_rounds and window must be at least 1, "
+                f"got {self.most_rounds} and {self.window}"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """How a warm-up went."""
+
+    calls: int
+    seconds: float
+    settled: bool
+    call_s: float
+    """The last window's median time of one call."""
+    compile_s: float = 0.0
+    """Of `seconds`, what the very first call took beyond `call_s`."""
+
+
+@dataclass(slots=True)
+class Rounds:
+    """Samples in seconds a call, a list a forward, and what spoiled rounds were taken again."""
+
+    samples: list[tuple[float, ...]] = field(default_factory=list)
+    retaken: list[dict[str, Any]] = field(default_factory=list)
+    kept_spoiled: list[str] = field(default_factory=list)
+
+
+def time_forward(
+    call: Call,
+    *,
+    images: int,
+    stopwatch: Stopwatch,
+    watch: NoiseMonitor,
+    protocol: Protocol | None = None,
+) -> dict[str, Measurement]:
+    """Time one forward alone.
+
+    Args:
+        call: one forward of a batch of `images`.
+        images: the batch size.
+        stopwatch: times calls on the forward's device.
+        watch: tells whether a round was quiet.
+
+    Returns:
+        `latency_ms` (of the batch) and `throughput_img_s`, a sample a round.
+
+    Raises:
+        OutOfMemory: the forward does not fit.
+    """
+    protocol = protocol or Protocol()
+    start = stopwatch.now()
+    warm = warm_up(call, stopwatch, protocol)
+    timed = [(call, _repeats(warm, protocol))]
+    taken = _take_rounds(timed, (0,), stopwatch, watch, protocol, start=start + warm.compile_s)
+    conditions = _conditions([warm], taken, images, stopwatch.now() - start)
+    return _speed([round_[0] for round_ in taken.samples], images, conditions)
+
+
+def time_alternating(
+    base: Call,
+    candidate: Call,
+    *,
+    images: int,
+    stopwatch: Stopwatch,
+    watch: NoiseMonitor,
+    protocol: Protocol | None = None,
+) -> dict[str, Measurement]:
+    """Time a candidate in alternation with the base: base, candidate, candidate, base.
+
+    Args:
+        base: one forward of the base, a batch of `images`.
+        candidate: one forward of the candidate, the same batch.
+
+    Returns:
+        `latency_ms` and `throughput_img_s` of the candidate (two samples a round),
+        `base_latency_ms` of the base, and `throughput_ratio`, one sample a round: the
+        candidate's throughput over the base's in that round. Its bootstrap interval resamples
+        rounds, so both sides of a ratio always come from the same moment.
+
+    Raises:
+        OutOfMemory: a forward does not fit.
+    """
+    protocol = protocol or Protocol()
+    start = stopwatch.now()
+    warms = [warm_up(call, stopwatch, protocol, share=0.5) for call in (base, candidate)]
+    timed = [
+        (call, _repeats(warm, protocol))
+        for call, warm in zip((base, candidate), warms, strict=True)
+    ]
+    since = start + sum(warm.compile_s for warm in warms)
+    taken = _take_rounds(timed, (0, 1, 1, 0), stopwatch, watch, protocol, start=since)
+    conditions = _conditions(warms[1:], taken, images, stopwatch.now() - start)
+    mine = [sample for round_ in taken.samples for sample in round_[1:3]]
+    bases = [sample for round_ in taken.samples for sample in (round_[0], round_[3])]
+    ratios = tuple((a1 + a2) / (c1 + c2) for a1, c1, c2, a2 in taken.samples)
+    return {
+        **_speed(mine, images, conditions),
+        "base_latency_ms": Measurement("base_latency_ms", _ms(bases), conditions),
+        "throughput_ratio": Measurement("throughput_ratio", ratios, conditions),
+    }
+
+
+def warm_up(call: Call, stopwatch: Stopwatch, protocol: Protocol, *, share: float = 1.0) -> WarmUp:
+    """Call until two windows in a row agree, or `share` of the warm-up's time is over; twice at
+    least, since the first call may compile."""
+    limit = share * protocol.warmup_fraction * protocol.budget_s
+    start = stopwatch.now()
+    times: list[float] = []
+    while True:
+        times.append(guarded(lambda: stopwatch.time(call, 1)))
+        settled = _settled(times, protocol)
+        spent = stopwatch.now() - start
+        if len(times) > 1 and (settled or spent >= limit):
+            last = statistics.median(times[1:][-protocol.window :])
+            compiling = max(0.0, times[0] - last)
+            return WarmUp(len(times), spent, settled, last, compile_s=compiling)
+
+
+def guarded(run: Callable[[], T]) -> T:
+    """Run, with torch's out-of-memory errors turned into `OutOfMemory`."""
+    try:
+        return run()
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            reason = (str(error) or "the allocation failed").splitlines()[0]
+            raise OutOfMemory(f"out of memory: {reason}") from error
+        raise
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on a GPU or on the CPU."""
+    # the CPU allocator raises a plain RuntimeError, known by its text alone
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
+
+
+def _settled(times: Sequence[float], protocol: Protocol) -> bool:
+    window = protocol.window
+    if len(times) < 2 * window + 1:  # the very first call builds and caches: never counted
+        return False
+    last = statistics.median(times[-window:])
+    before = statistics.median(times[-2 * window : -window])
+    return abs(last - before) <= protocol.settled_fraction * before
+
+
+def _repeats(warm: WarmUp, protocol: Protocol) -> int:
+    if warm.call_s <= 0:
+        return 1
+    return max(1, round(protocol.least_sample_s / warm.call_s + 0.5))
+
+
+def _take_rounds(
+    timed: Sequence[tuple[Call, int]],
+    order: Sequence[int],
+    stopwatch: Stopwatch,
+    watch: NoiseMonitor,
+    protocol: Protocol,
+    *,
+    start: float,
+) -> Rounds:
+    """Rounds until the budget or their number is used up; at least one is kept."""
+    taken = Rounds()
+    lost = 0.0
+    while not taken.samples or (
+        len(taken.samples) < protocol.most_rounds
+        and stopwatch.now() - start < protocol.budget_s + lost
+    ):
+        began = stopwatch.now()
+        samples, why = _one_round(timed, order, stopwatch, watch, protocol)
+        seconds = stopwatch.now() - began
+        if why and lost + seconds <= protocol.retakes_fraction * protocol.budget_s:
+            lost += seconds
+            taken.retaken.append({"why": why, "samples_ms": [round(1e3 * s, 4) for s in samples]})
+            continue
+        if why:
+            taken.kept_spoiled.append(why)
+        taken.samples.append(samples)
+    return taken
+
+
+def _one_round(
+    timed: Sequence[tuple[Call, int]],
+    order: Sequence[int],
+    stopwatch: Stopwatch,
+    watch: NoiseMonitor,
+    protocol: Protocol,
+) -> tuple[tuple[float, ...], str]:
+    before = watch.read()
+    samples = tuple(_sample(timed[who], stopwatch) for who in order)
+    why = watch.spoiled(before, watch.read())
+    return samples, why or _spread(samples, order, protocol.spread_fraction)
+
+
+def _sample(timed: tuple[Call, int], stopwatch: Stopwatch) -> float:
+    call, repeats = timed
+    return guarded(lambda: stopwatch.time(call, repeats)) / repeats
+
+
+def _spread(samples: Sequence[float], order: Sequence[int], limit: float) -> str:
+    for who in set(order):
+        same = [sample for sample, index in zip(samples, order, strict=True) if index == who]
+        spread = (max(same) - min(same)) / min(same) if min(same) > 0 else 0.0
+        if spread > limit:
+            return f"samples of one forward {spread:.0%} apart in one round"
+    return ""
+
+
+def _conditions(
+    warms: Sequence[WarmUp], taken: Rounds, images: int, seconds: float
+) -> dict[str, Any]:
+    settled = all(warm.settled for warm in warms)
+    warnings = [] if settled else ["the warm-up did not settle within its time"]
+    if taken.kept_spoiled:
+        reasons = sorted(set(taken.kept_spoiled))
+        warnings.append(
+            f"{len(taken.kept_spoiled)} of {len(taken.samples)} rounds kept although spoiled: "
+            + "; ".join(reasons)
+        )
+    return {
+        "batch_size": images,
+        "rounds": len(taken.samples),
+        "retaken": taken.retaken,
+        "warmup_calls": sum(warm.calls for warm in warms),
+        "warmup_settled": settled,
+        "seconds": round(seconds, 3),
+        "warnings": warnings,
+    }
+
+
+def _speed(
+    samples_s: Sequence[float], images: int, conditions: dict[str, Any]
+) -> dict[str, Measurement]:
+    rates = tuple(images / sample for sample in samples_s)
+    return {
+        "latency_ms": Measurement("latency_ms", _ms(samples_s), conditions),
+        "throughput_img_s": Measurement("throughput_img_s", rates, conditions),
+    }
+
+
+def _ms(samples_s: Sequence[float]) -> tuple[float, ...]:
+    return tuple(1e3 * sample for sample in samples_s)

@@ -1,0 +1,162 @@
+"""One speed measurement from a model and a target: prepare, take the lane, time, weigh."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from evnas.errors import MeasurementError
+from evnas.measure.runtimes import call_for
+from evnas.measure.runtimes.torch_eager import eager
+from evnas.measure.stopwatch import Call, stopwatch_for
+from evnas.measure.target import Target
+from evnas.measure.timing.allocator import keep_freed_memory
+from evnas.measure.timing.breakdown import Breakdown, breakdown
+from evnas.measure.timing.conditions import moment
+from evnas.measure.timing.device_lock import DeviceLock, device_lock_for
+from evnas.measure.timing.implementations import implementations
+from evnas.measure.timing.memory import METHODS, peak_mib
+from evnas.measure.timing.noise_monitor import noise_monitor_for
+from evnas.measure.timing.protocol import Protocol, guarded, time_alternating, time_forward
+from evnas.record import Measurement
+
+
+@dataclass(frozen=True, slots=True)
+class TimedModel:
+    """A model ready to be timed on a target whose device and batch are settled."""
+
+    model: nn.Module
+    images: torch.Tensor
+    """(B, 3, S, S) of standard normal values, drawn with a fixed seed."""
+    call: Call
+    target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """What one measurement found."""
+
+    measurements: Mapping[str, Measurement]
+    """`latency_ms`, `throughput_img_s`; in alternation also `base_latency_ms` and
+    `throughput_ratio`."""
+    peak_mib: float | None
+    """None where the runtime keeps its memory to itself."""
+    conditions: Mapping[str, Any]
+    implementations: Mapping[str, str]
+    """State-space operator -> the implementation of it that ran."""
+    breakdown: Breakdown | None
+    """Where a forward's time goes; None where the runtime does not run the model part by part,
+    and in training."""
+
+
+def prepare(model: nn.Module, target: Target) -> TimedModel:
+    """Move a model to the target's device and build the call that runs it there.
+
+    Args:
+        model: takes (B, 3, S, S); put into the mode of the target here, eval or train. Its form
+            (plain or deployed) has to be the target's already.
+        target: resolved, with an integer batch size (`Target.resolved`, `Target.with_batch`).
+
+    Raises:
+        OutOfMemory: the model or its input does not fit.
+        MeasurementError: the runtime cannot run here, or not this model.
+    """
+    if target.batch_size == "auto" or target.device == "auto":
+        raise MeasurementError(
+            "the target's device and batch must be settled before measuring, got "
+            f"device {target.device!r} and batch_size {target.batch_size!r}"
+        )
+    batch = target.batch_size
+
+    def build() -> TimedModel:
+        device = torch.device(target.device)
+        placed = model.train(target.mode == "training").to(device)
+        generator = torch.Generator().manual_seed(0)
+        shape = (batch, 3, target.resolution, target.resolution)
+        images = torch.randn(shape, generator=generator).to(device)
+        call = call_for(placed, images, target)
+        if device.type == "cuda":
+            call()  # compiles kernels for these shapes, minutes that no warm-up has
+        return TimedModel(placed, images, call, target)
+
+    return guarded(build)
+
+
+def measure_speed(
+    candidate: TimedModel,
+    base: TimedModel | None = None,
+    *,
+    protocol: Protocol | None = None,
+    lane: DeviceLock | None = None,
+    lane_timeout_s: float = float("inf"),
+) -> Speed:
+    """Time a candidate, alone or in alternation with the base, with the device to ourselves.
+
+    Args:
+        candidate: from `prepare`.
+        base: from `prepare`, on the same target; None times the candidate alone.
+        lane: the device's own, unless given.
+        lane_timeout_s: how long to wait for other work of ours to make way.
+
+    Raises:
+        OutOfMemory: a call does not fit.
+        MeasurementError: the lane stayed taken, or the two targets differ.
+    """
+    target = candidate.target
+    if base is not None and base.target != target:
+        raise MeasurementError(
+            f"base and candidate must share a target, got {base.target.id} and {target.id}"
+        )
+    lane = lane or device_lock_for(target.device)
+    memory = keep_freed_memory()
+    with lane.measuring(lane_timeout_s):
+        before = moment()
+        measurements = _timed(candidate, base, protocol)
+        peak = _peak(candidate)
+        ran = implementations(candidate.model, candidate.images, target)
+        split = None
+        if target.runtime == "torch" and target.mode == "inference":
+            split = breakdown(candidate.call, candidate.model, target.device)
+    conditions = {
+        **measurements["latency_ms"].conditions,
+        "target": target.id,
+        "torch_threads": torch.get_num_threads(),
+        "host_memory": memory,
+        "implementations": ran,
+        "before": before,
+        "after": moment(),
+        "peak_mib_method": METHODS[target.device_type] if peak is not None else "not measured",
+    }
+    return Speed(measurements, peak, conditions, ran, split)
+
+
+def _timed(
+    candidate: TimedModel, base: TimedModel | None, protocol: Protocol | None
+) -> dict[str, Measurement]:
+    device = candidate.target.device
+    images = len(candidate.images)
+    stopwatch, watch = stopwatch_for(device), noise_monitor_for(device)
+    if base is None:
+        return time_forward(
+            candidate.call, images=images, stopwatch=stopwatch, watch=watch, protocol=protocol
+        )
+    return time_alternating(
+        base.call,
+        candidate.call,
+        images=images,
+        stopwatch=stopwatch,
+        watch=watch,
+        protocol=protocol,
+    )
+
+
+def _peak(subject: TimedModel) -> float | None:
+    """Of a CUDA graph that of the forward it captured: a replay allocates nothing."""
+    target, call = subject.target, subject.call
+    if target.runtime == "onnx":
+        return None
+    if target.runtime == "cuda_graph":
+        call = eager(subject.model, subject.images, target)
+    return guarded(lambda: peak_mib(call, subject.model, subject.images))

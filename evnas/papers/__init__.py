@@ -1,0 +1,1 @@
+"""The papers' printed tables, and why some figures of them cannot be counted again."""

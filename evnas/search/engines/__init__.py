@@ -1,0 +1,1 @@
+"""Who does the work: worker processes of this machine, or Ray Tune."""

@@ -1,0 +1,64 @@
+"""A worker process: keeps torch loaded, does one piece of work at a time, dies with its driver."""
+
+import os
+import signal
+import threading
+import time
+from multiprocessing import connection, parent_process
+from multiprocessing.connection import Connection
+
+from evnas.phases.work import Event, Progress, Work
+from evnas.registry import adopt_pickled
+
+PROGRESS_EVERY_S = 0.2
+
+
+def serve_work(
+    pipe: "Connection[Event | None, Work | None]", *, threads: int, added: bytes
+) -> None:
+    """Take work from the pipe and send back progress and results, until None comes.
+
+    Args:
+        threads: CPU threads for torch; 0 leaves torch's own choice.
+        added: pickled, what the driver's script registered; what cannot be had here is left, and
+            work that needs it is recorded as failed.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    threading.Thread(target=_die_with_driver, daemon=True).start()
+    import torch  # here, so that the driver does not wait for it
+
+    from evnas.measure.timing.allocator import keep_freed_memory
+    from evnas.search.evaluate import Evaluator
+
+    keep_freed_memory()  # trainings too would pay for the same pages again and again
+
+    if threads:
+        torch.set_num_threads(threads)
+    evaluator = Evaluator()
+    adopt_pickled(added)
+    pipe.send(None)  # ready
+    while (work := pipe.recv()) is not None:
+        pipe.send(evaluator.run(work, _Teller(pipe, work)))
+
+
+class _Teller:
+    """Sends progress, but not every step of it."""
+
+    def __init__(self, pipe: "Connection[Event | None, Work | None]", work: Work) -> None:
+        self._pipe = pipe
+        self._work = work
+        self._next = 0.0
+
+    def __call__(self, fraction: float, text: str) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + PROGRESS_EVERY_S
+            self._pipe.send(Progress(self._work, fraction, text))
+
+
+def _die_with_driver() -> None:
+    """A driver that was killed can tell nobody: its end is seen here."""
+    driver = parent_process()
+    assert driver is not None
+    connection.wait([driver.sentinel])
+    os._exit(1)

@@ -1,0 +1,130 @@
+"""What must hold before a search begins; `check` and `space` ask it too, and load no torch for it
+unless a target's name depends on the machine."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evnas.errors import SpecError
+from evnas.search.state.objectives import phase_of, resolved_constraints, resolved_objectives
+from evnas.search.strategies.warm import warm_candidates
+from evnas.space.space import SearchSpace
+from evnas.sweep.search_spec import SearchSpec
+from evnas.sweep.sweep import Sweep
+
+_BATCH = re.compile(r"@([\w.]+-)*b\d")
+"""A target that is called by its batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a search has to do beside counting and timing."""
+
+    trains: bool
+    scores: tuple[str, ...]
+    """Training-free scores that an objective or constraint names."""
+
+
+def must_begin(sweep: Sweep, ids: Sequence[str]) -> Needs:
+    """A search whose file is sound can be begun.
+
+    Args:
+        ids: of its targets.
+
+    Raises:
+        SpecError: an objective or constraint names no target of these, a warm start holds nothing
+            for the space, or the strategy lacks what it starts from.
+    """
+    spec = sweep.spec.search
+    assert spec is not None
+    needs = needs_of(spec, ids)
+    asked = spec.strategy
+    if spec.warm_start and asked.own_rows:
+        raise SpecError(f"{asked.kind} proposes its own rows and no others", "warm_start")
+    proxy = sweep.spec.proxy
+    full = float(proxy.presentations) if proxy is not None and needs.trains else 0.0
+    if asked.needs_training and not full:
+        raise SpecError(f"{asked.kind} needs an objective that training gives", "strategy")
+    if proxy is not None:
+        _must_be_whole_epochs(asked.rungs_of(full), full / proxy.epochs)
+    space = SearchSpace.from_spec(spec.space, sweep.base)
+    warm = warm_candidates(spec.warm_start, space)
+    asked.strategy(space, warm=warm, full_budget=full)
+    return needs
+
+
+def needs_of(spec: SearchSpec, ids: Sequence[str]) -> Needs:
+    """What objectives and constraints ask for. Raises SpecError where one names no target."""
+    names = [o.metric for o in resolved_objectives(spec.objectives, ids)]
+    names += [q for c in resolved_constraints(spec.constraints, ids) for q in c.quantities]
+    return Needs(
+        trains=any(phase_of(name) == "proxy" for name in names),
+        scores=tuple(sorted({name for name in names if phase_of(name) == "score"})),
+    )
+
+
+def _must_be_whole_epochs(budgets: Sequence[float], images_per_epoch: float) -> None:
+    broken = [b for b in budgets if b < images_per_epoch or b % images_per_epoch]
+    if broken:
+        raise SpecError(
+            f"a rung must be whole epochs of {images_per_epoch:g} image presentations, got "
+            f"{broken[0]:g}; nine proxy.epochs give rungs of 1, 3 and 9",
+            "strategy.rungs",
+        )
+
+
+def target_ids(sweep: Sweep) -> list[str]:
+    """The targets' ids on this machine, as far as it has their devices."""
+    if all(spec.is_settled for spec in sweep.spec.targets):
+        return [spec.spelt_id() for spec in sweep.spec.targets]
+    from evnas.search.setting import ids_here  # torch knows what `auto` means here
+
+    return ids_here(sweep)
+
+
+def one_and_the_same(ids: Sequence[str]) -> list[str]:
+    """A sentence for each id that several targets have."""
+    found = []
+    for name in dict.fromkeys(ids):
+        places = [f"targets[{i}]" for i, other in enumerate(ids) if other == name]
+        if len(places) > 1:
+            found.append(
+                f"{' and '.join(places)} are one target here, {name}: it is timed once, with the "
+                f"budget_s of {places[0]}"
+            )
+    return found
+
+
+def checked(sweep: Sweep) -> list[str]:
+    """What `check` says beyond the file's own soundness: sentences about its targets.
+
+    Raises:
+        SpecError: with its place in the file, where a search could not be begun.
+    """
+    ids = [spec.spelt_id() for spec in sweep.spec.targets]
+    try:
+        if _machine_decides(sweep):
+            ids = target_ids(sweep)
+        if sweep.spec.search is not None:
+            must_begin(sweep, ids)
+    except SpecError as e:
+        raise sweep.located.blame(e) from None
+    return one_and_the_same(ids)
+
+
+def _machine_decides(sweep: Sweep) -> bool:
+    """Whether the file alone cannot tell which target a name means, or whether two are one.
+
+    That takes torch. Names such as `@cpu` are told by targets that spell their devices out.
+    """
+    targets, search = sweep.spec.targets, sweep.spec.search
+    if all(spec.is_settled for spec in targets):
+        return False
+    devices = [spec.device for spec in targets]
+    if "auto" in devices and len(set(devices)) > 1:
+        return True
+    wanted = (
+        [] if search is None else [*(o.metric for o in search.objectives), *search.constraints]
+    )
+    named = any("@" in text for text in wanted)
+    return named and ("auto" in devices or any(_BATCH.search(text) for text in wanted))

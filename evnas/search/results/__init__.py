@@ -1,0 +1,1 @@
+"""What a search leaves beside its records."""

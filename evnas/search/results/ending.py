@@ -1,0 +1,41 @@
+"""What a search leaves beside its records: its front, its axes' weights, an ablation's effects."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from evnas.search.results.effects import effect_lines, effects
+from evnas.search.results.front_files import write_front
+from evnas.search.results.importances import importances
+from evnas.search.state.history import History
+from evnas.search.state.objectives import phase_of
+from evnas.space.space import SearchSpace
+from evnas.store import Store
+from evnas.sweep.sweep import Sweep
+
+
+def write_end(sweep: Sweep, space: SearchSpace, history: History, *, store: Store) -> list[str]:
+    """Write `front/` and, of an ablation, `effects.json`, beside the store; what to tell of it."""
+    folder = store.path.parent
+    assert sweep.spec.search is not None
+    around = sweep.spec.search.strategy.own_rows
+    lines = _write_effects(history, folder) if around else []
+    if weights := importances(space, history):
+        store.note("importance", weights)
+    write_front(
+        history,
+        folder / "front",
+        space=space,
+        sweep=sweep,
+        records=(record for _, record in store.records()),
+    )
+    return lines
+
+
+def _write_effects(history: History, folder: Path) -> list[str]:
+    """`effects.json` of a one-at-a-time ablation: what each change does to what training gives."""
+    trained = [o.metric for o in history.objectives if phase_of(o.metric) == "proxy"]
+    found = {metric: effects(history, metric) for metric in trained}
+    data = {metric: [asdict(e) for e in each] for metric, each in found.items()}
+    (folder / "effects.json").write_text(json.dumps(data, indent=1) + "\n")
+    return [line for metric, each in found.items() for line in effect_lines(each, metric)]

@@ -1,0 +1,40 @@
+"""What is said before a study's speeds are taken on another machine."""
+
+from collections.abc import Iterable
+
+import torch
+
+from evnas.measure.timing.machine import machine_here
+from evnas.record import Machine, Record
+
+
+def taken_elsewhere(records: Iterable[Record], *, searching: bool) -> list[str]:
+    """A sentence for each target that this machine has and another one has timed so far.
+
+    Args:
+        searching: whether what is timed here would be given up where the two are unlike.
+    """
+    before: dict[str, Machine] = {}
+    for record in records:
+        if record.phase == "speed" and record.status == "complete" and record.machine:
+            before.setdefault(record.target, record.machine)
+    found = []
+    for target, there in before.items():
+        here = machine_here(_device(target)) if _is_here(_device(target)) else there
+        if here != there:
+            end = "absolute speeds of the two do not compare"
+            if searching and not here.is_like(there):
+                end = "what is timed here will be given up; go on there, or pass --fresh"
+            found.append(f"{target} was timed on {there} so far and this is {here}: {end}")
+    return found
+
+
+def _device(target: str) -> str:
+    """`cuda0-torch-...` -> `cuda:0`."""
+    name = target.partition("-")[0]
+    return name if name == "cpu" else f"cuda:{name.removeprefix('cuda')}"
+
+
+def _is_here(device: str) -> bool:
+    wanted = torch.device(device)
+    return wanted.type == "cpu" or (wanted.index or 0) < torch.cuda.device_count()

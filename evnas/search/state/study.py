@@ -1,0 +1,110 @@
+"""A study's folder: opened, continued, refused or set aside; the files beside its store."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from evnas.errors import StoreError
+from evnas.store import Store
+from evnas.sweep.strategy_spec import as_written_now
+from evnas.sweep.sweep import Sweep, differences, write_resolved
+
+SHOWN_DIFFERENCES = 6
+
+
+def open_study(
+    sweep: Sweep, folder: Path, *, environment: Mapping[str, Any], fresh: bool
+) -> Store:
+    """The writer of the study in `folder`: a new one, or the old one of the same sweep.
+
+    Raises:
+        StoreError: the folder is not writable, another process writes the study, or it is of a
+            sweep that differs.
+    """
+    path = folder / "study.db"
+    must_be_writable(folder)
+    if fresh and path.exists():
+        _set_aside(folder)
+        must_be_writable(folder)
+    if path.exists():
+        return _continued(sweep, path)
+    store = Store.create(
+        path, sweep=sweep.spec.to_dict(), environment=environment, identity=sweep.identity()
+    )
+    write_resolved(sweep.spec, folder / "sweep.resolved.yaml")
+    (folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
+    return store
+
+
+def must_be_writable(folder: Path) -> None:
+    """Make the folder. Raises StoreError when it cannot be made or written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as e:
+        raise StoreError(
+            f"{folder}: must be a folder that can be written, got: {e.strerror}; "
+            "--results names another"
+        ) from e
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Where a study's time went, over all its runs."""
+
+    wall_s: float = 0.0
+    busy_s: float = 0.0
+    """Of it, measuring and training; several workers may add up to more."""
+
+    @property
+    def idle_fraction(self) -> float:
+        """The share that neither measured nor trained."""
+        return max(0.0, 1.0 - self.busy_s / self.wall_s) if self.wall_s else 0.0
+
+    def __str__(self) -> str:
+        share = 100 * self.idle_fraction
+        return f"{self.wall_s:.0f} s, of which {share:.1f} % neither measured nor trained"
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain data."""
+        return asdict(self) | {"idle_fraction": self.idle_fraction}
+
+
+def add_time(store: Store, *, wall_s: float, busy_s: float = 0.0) -> Spent:
+    """Add to a study's time, and return all of it."""
+    old = Spent(**(store.meta("time") or {}))
+    new = Spent(old.wall_s + wall_s, old.busy_s + busy_s)
+    store.note("time", asdict(new))
+    return new
+
+
+def _continued(sweep: Sweep, path: Path) -> Store:
+    store = Store.append_to(path)
+    changes = differences(_identity_now(store), json.loads(json.dumps(sweep.identity())))
+    if changes:
+        store.close()
+        more = len(changes) - SHOWN_DIFFERENCES
+        shown = "; ".join(changes[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+        raise StoreError(
+            f"{path}: holds another sweep of this name ({shown}); --fresh starts over and keeps "
+            "the old study aside, --name NAME starts another study"
+        )
+    return store
+
+
+def _identity_now(store: Store) -> dict[str, Any]:
+    """What an older study is of, as it is written now."""
+    identity: dict[str, Any] = store.meta("identity")
+    strategy = identity.get("strategy")
+    return identity | {"strategy": as_written_now(strategy)} if strategy else identity
+
+
+def _set_aside(folder: Path) -> None:
+    with Store.append_to(folder / "study.db"):  # refuses while another process writes it
+        stamp = time.strftime("%Y-%m-%dT%H%M%S")
+        folder.rename(folder.with_name(f"{folder.name}.{stamp}"))

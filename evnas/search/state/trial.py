@@ -1,0 +1,114 @@
+"""One trial of a search, distilled from its records: what is known, and what is believed."""
+
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from evnas.record import Record, Status
+from evnas.search.state.objectives import phase_of
+from evnas.stats.pareto import Estimate, exact, from_samples, from_seeds
+from evnas.sweep.search_spec import ObjectiveSpec
+from evnas.tables import PHASES
+
+
+@dataclass(slots=True, kw_only=True)
+class Trial:
+    """What the records of one label say."""
+
+    label: str
+    digest: str
+    arch: Mapping[str, Any]
+    origin: str
+    counts: dict[str, float] = field(default_factory=dict)
+    speed: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Target -> quantity -> value: medians of `samples`, and what else the latest one found."""
+    samples: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """`latency_ms@TARGET` -> raw samples of all measurements."""
+    trained: dict[float, dict[int, dict[str, float]]] = field(default_factory=dict)
+    """Budget -> seed -> quantity -> value."""
+    done: set[tuple[str, int, float, str]] = field(default_factory=set)
+    """(phase, seed, budget, target) of its records, however they ended."""
+    ended: Status | None = None
+    """What ended it before its goal: `infeasible`, `oom`, `diverged`, ..."""
+    reason: str = ""
+    seconds: float = 0.0
+
+    @property
+    def number(self) -> int:
+        """Its place in the order of proposals."""
+        return int(self.label)
+
+    @property
+    def budget(self) -> float:
+        """The largest training that came to an end, in image presentations; 0 for none."""
+        return max(self.trained, default=0.0)
+
+    def take(self, record: Record) -> None:
+        """Add a record of this label."""
+        self.done.add((record.phase, record.seed, record.budget, record.target))
+        self.seconds += record.seconds
+        if record.status != "complete" and record.seed == 0:
+            self.ended, self.reason = record.status, record.error
+        if record.status not in ("complete", "infeasible"):
+            return
+        if record.phase == "speed":
+            found = self.speed.setdefault(record.target, {})
+            found |= record.values
+            for name, measured in record.measurements.items():
+                key = f"{name}@{record.target}"
+                self.samples[key] = self.samples.get(key, ()) + tuple(measured.samples)
+                found[name] = statistics.median(self.samples[key])
+        elif record.phase == "proxy":
+            self.trained.setdefault(record.budget, {})[record.seed] = dict(record.values)
+        else:
+            self.counts |= record.values
+            for quantity in PHASES.get(record.phase).quantities:
+                if quantity.source in self.counts:
+                    self.counts[quantity.name] = self.counts[quantity.source] * quantity.factor
+
+    def value(self, name: str) -> float | None:
+        """A quantity by its resolved name; of trainings, the longest, its mean over seeds."""
+        phase = phase_of(name)
+        if phase == "speed":
+            metric, _, target = name.partition("@")
+            return self.speed.get(target, {}).get(metric)
+        if phase == "proxy":
+            seeds = self.trained.get(self.budget, {})
+            found = [v[name] for v in seeds.values() if name in v]
+            return sum(found) / len(found) if found else None
+        return self.counts.get(name)
+
+    def quantities(self) -> dict[str, float]:
+        """All known quantities, speeds as `latency_ms@TARGET`."""
+        known = dict(self.counts)
+        for target, values in self.speed.items():
+            known |= {f"{metric}@{target}": value for metric, value in values.items()}
+        for name in next(iter(self.trained.get(self.budget, {}).values()), {}):
+            value = self.value(name) if name in ("top1_percent", "loss") else None
+            if value is not None:
+                known[name] = value
+        return known
+
+    def estimate(self, name: str, spread: float) -> Estimate | None:
+        """What is believed of a quantity; `spread` is the noise between training seeds."""
+        value = self.value(name)
+        if value is None or math.isnan(value):
+            return None
+        if name in self.samples and len(self.samples[name]) > 1:
+            return from_samples(self.samples[name])
+        if phase_of(name) == "proxy":
+            seeds = [v[name] for v in self.trained[self.budget].values() if name in v]
+            return from_seeds(seeds, spread=spread)
+        return exact(value)
+
+    def vector(self, objectives: tuple[ObjectiveSpec, ...]) -> tuple[float, ...] | None:
+        """Objectives to be minimised, maximised ones negated; None while one is not known."""
+        found = []
+        for objective in objectives:
+            value = self.value(objective.metric)
+            if value is None or not math.isfinite(value):
+                return None
+            found.append(-value if objective.goal == "max" else value)
+        return tuple(found)

@@ -1,0 +1,118 @@
+"""What a person who watches a sweep wants to know, as plain state; drawn elsewhere."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from evnas.phases.work import Event, Finished, Progress, Work
+from evnas.record import Record
+from evnas.tables import PHASES
+
+
+@dataclass(slots=True)
+class ProgressRow:
+    """One row's figures so far; nan-free text, "" where nothing is known."""
+
+    params_m: str = ""
+    flops_m: str = ""
+    throughput_img_s: str = ""
+    ratio: str = ""
+    top1: str = ""
+
+
+@dataclass(slots=True)
+class ProgressState:
+    """The state of a running sweep."""
+
+    rows: dict[str, ProgressRow]
+    waiting: dict[str, int] = field(default_factory=dict)
+    """Pieces of work not yet ended, by phase, those of later phases included."""
+    total: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    now: dict[str, Progress] = field(default_factory=dict)
+    """What each row under way says of itself."""
+    began: dict[str, float] = field(default_factory=dict)
+
+    def expect(self, phase: str, total: int, done: int) -> None:
+        """A phase has `total` pieces of work, of which `done` stood before."""
+        self.total[phase], self.waiting[phase] = total, total - done
+
+    def start(self, work: Work, now: float) -> None:
+        """A piece of work has begun."""
+        self.now[work.label] = Progress(work, 0.0)
+        self.began[work.label] = now
+
+    def take(self, event: Event) -> None:
+        """Something happened."""
+        if isinstance(event, Progress):
+            self.now[event.work.label] = event
+            return
+        self.now.pop(event.work.label, None)
+        phase = event.record.phase
+        self.waiting[phase] -= 1
+        self.seconds.setdefault(phase, []).append(event.record.seconds)
+        self.show([event.record])
+
+    def show(self, records: Iterable[Record]) -> None:
+        """Put the figures of records into their rows."""
+        for record in records:
+            row = self.rows.get(record.label)
+            if row is not None:
+                _fill(row, record)
+
+    def left_s(self, now: float) -> float:
+        """Seconds until all is done, from what the phases took so far."""
+        left = 0.0
+        for phase, waiting in self.waiting.items():
+            left += waiting * self._typical_s(phase, now)
+        for label, progress in self.now.items():
+            spent = now - self.began[label]
+            left -= min(spent, self._typical_s(progress.work.phase, now))
+        return max(0.0, left)
+
+    def done_fraction(self, now: float) -> float:
+        """Share of the whole time that is over, by the same estimate."""
+        spent = sum(sum(seconds) for seconds in self.seconds.values())
+        spent += sum(now - self.began[label] for label in self.now)
+        left = self.left_s(now)
+        return spent / (spent + left) if spent + left > 0 else 1.0
+
+    def _typical_s(self, phase: str, now: float) -> float:
+        seen = self.seconds.get(phase)
+        if seen:
+            return sum(seen) / len(seen)
+        for label, progress in self.now.items():
+            if progress.work.phase == phase and progress.fraction > 0.02:
+                return (now - self.began[label]) / progress.fraction
+        return PHASES.get(phase).guess_s
+
+
+def _fill(row: ProgressRow, record: Record) -> None:
+    if record.status != "complete":
+        if record.phase == "proxy":
+            row.top1 = record.status
+        elif record.phase == "speed":
+            row.throughput_img_s = record.status
+        else:
+            row.params_m = record.status
+        return
+    values = record.values
+    if record.phase == "count":
+        row.params_m = f"{values['params'] / 1e6:.1f}"
+        row.flops_m = f"{values.get('macs', values['macs_exact']) / 1e6:.0f}"
+    elif record.phase == "speed":
+        row.throughput_img_s = f"{values['throughput_img_s']:.1f}"
+        ratio = record.measurements.get("throughput_ratio")
+        row.ratio = f"{ratio.median:.3f}" if ratio else "1"
+    elif record.phase == "proxy":
+        row.top1 = f"{values['top1_percent']:.1f}"
+
+
+def sentence_of(event: Finished) -> str:
+    """One plain line about a result."""
+    record = event.record
+    head = f"{record.label} {record.phase}"
+    if record.status != "complete":
+        reason = record.error.strip().splitlines()[-1] if record.error.strip() else ""
+        return f"{head}: {record.status}{f' ({reason})' if reason else ''}, {record.seconds:.1f} s"
+    words = PHASES.get(record.phase).words(record)
+    return f"{head}: {words}, {record.seconds:.1f} s"

@@ -1,0 +1,1 @@
+"""Fronts and dominance under uncertainty, and agreement of rankings."""

@@ -1,0 +1,87 @@
+"""What `--quick` makes of a sweep: the same rows and targets, each as cheap as still tells.
+
+Rows, published figures and counts stay; what is timed and trained becomes smaller.
+"""
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from evnas.sweep.strategy_spec import strategy_spec
+
+SPEED_S = 1.0
+"""Warm-up and rounds of one row."""
+SCALE = 0.5
+"""Of the side of every image that is timed, or less:"""
+SIDE = 256
+"""the largest one. Smaller ones shrink with it, so that resolutions keep their order."""
+WIDTH = 0.25
+IMAGES = 640
+"""Image presentations of one training."""
+BATCH = 16
+"""Of a training, at most: the few steps then suffice for the statistics of batch norms, without
+which held-out images are guessed at chance."""
+HELD_OUT, CURVE = 500, 200
+"""Images behind its top-1, and behind the curve's other points."""
+TRIALS = 8
+MINUTES = 3.0
+SEEDS = 2
+"""Of a confirmation."""
+
+
+def quick_form(sweep: Mapping[str, Any]) -> dict[str, Any]:
+    """A resolved sweep cut down to a first look, under the name `<name>_quick`.
+
+    Batches become `auto`, which bounds what one forward costs on any device. What the file says
+    under `quick` comes on top and is not applied here.
+    """
+    raw = copy.deepcopy(dict(sweep))
+    raw["title"] = f"{raw['title'] or raw['name']} (a first look by --quick)"
+    raw["name"] += "_quick"
+    raw["seeds"] = raw["seeds"][:1]
+    scale = _scale(raw)
+    for target in raw["targets"]:
+        target["budget_s"] = min(SPEED_S, target["budget_s"])
+        target["batch_size"] = "auto"
+        target["resolution_scale"] *= scale
+    if raw["proxy"] is not None:
+        raw["proxy"] = _short(raw["proxy"], epochs=_epochs(raw))
+    if raw.get("budget") is not None:
+        _end_soon(raw)
+    return raw
+
+
+def _scale(raw: Mapping[str, Any]) -> float:
+    rows = [row for row in raw.get("rows", {}).values() if row]
+    sides = [row["resolution"] for row in rows if "resolution" in row]
+    sides += [target["resolution"] for target in raw["targets"]]
+    return min(SCALE, SIDE / max(sides, default=SIDE))
+
+
+def _epochs(raw: Mapping[str, Any]) -> int:
+    """One, or all where the rungs of successive halving are made of them."""
+    search = raw.get("strategy") is not None
+    rungs = strategy_spec(raw["strategy"]).rungs_of(0.0) if search else ()
+    return int(raw["proxy"]["epochs"]) if rungs else 1
+
+
+def _short(proxy: Mapping[str, Any], *, epochs: int) -> dict[str, Any]:
+    batch = min(BATCH, proxy["batch_size"])
+    least = batch * proxy["points_per_epoch"]
+    images = min(proxy["images_per_epoch"], max(least, IMAGES // epochs))
+    return dict(proxy) | {
+        "width": min(WIDTH, proxy["width"]),
+        "batch_size": batch,
+        "epochs": epochs,
+        "images_per_epoch": images,
+        "held_out_images": min(HELD_OUT, proxy["held_out_images"]),
+        "curve_images": min(CURVE, proxy["curve_images"]),
+    }
+
+
+def _end_soon(raw: dict[str, Any]) -> None:
+    budget = raw["budget"]
+    budget["trials"] = min(TRIALS, budget["trials"] or TRIALS)
+    budget["minutes"] = min(MINUTES, budget["minutes"] or MINUTES)
+    if raw["confirm"] is not None:
+        raw["confirm"]["seeds"] = min(SEEDS, raw["confirm"]["seeds"])

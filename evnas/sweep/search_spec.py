@@ -1,0 +1,135 @@
+"""The search part of a sweep's YAML: space, strategy, objectives, constraints, budget, confirm."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializeAsAny,
+    field_validator,
+    model_validator,
+)
+
+from evnas.errors import SpecError, nearest
+from evnas.space.expressions import parse_expression
+from evnas.space.spec import (
+    ChoiceDomain,
+    DecreasingDomain,
+    EachDomain,
+    IncreasingDomain,
+    SharedDomain,
+    SpaceSpec,
+    _Spec,
+)
+from evnas.sweep.strategy_spec import StrategySpec, strategy_spec
+from evnas.tables import found_by
+
+Goal = Literal["max", "min"]
+
+
+for _model in (EachDomain, SharedDomain, IncreasingDomain, DecreasingDomain, ChoiceDomain):
+    _model.model_rebuild()
+
+
+class ObjectiveSpec(_Spec):
+    """One thing to maximise or minimise."""
+
+    metric: str
+    """`throughput_img_s`, `latency_ms`, `peak_mib`, `top1_percent`, `params_m`, `macs_g`, or any
+    name that a record's values or measurements carry; `NAME@TARGET` takes one target."""
+    goal: Goal
+
+    @field_validator("metric")
+    @classmethod
+    def _is_measured(cls, name: str) -> str:
+        metric = name.partition("@")[0]
+        known = found_by()
+        if metric not in known:
+            raise ValueError(f"nothing measures {metric!r}{nearest(metric, known)}")
+        return name
+
+
+class BudgetSpec(_Spec):
+    """When to stop; whichever comes first. At least one must be given."""
+
+    trials: int | None = Field(default=None, ge=1)
+    minutes: float | None = Field(default=None, gt=0)
+    """Wall-clock, over all runs of the study."""
+    device_minutes: float | None = Field(default=None, gt=0)
+    """Sum of what phases took."""
+    patience: int | None = Field(default=None, ge=1)
+    """Trials without a gain of hypervolume."""
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if all(x is None for x in (self.trials, self.minutes, self.device_minutes, self.patience)):
+            raise ValueError("budget needs one of trials, minutes, device_minutes, patience")
+        return self
+
+
+class ConfirmSpec(_Spec):
+    """The final front, measured and trained again before it is printed."""
+
+    seeds: int = Field(default=3, ge=1)
+    """Seeds in all, that of the search included."""
+
+
+class WarmStart(_Spec):
+    """Candidates to begin with; exactly one of the three."""
+
+    published: bool = False
+    """Every catalogue entry that lies in the space."""
+    study: str = ""
+    """The study.db of an earlier search: its complete trials, best fronts first."""
+    csv: str = ""
+    """A CSV whose columns are paths (`stages[0].dim`), each row a change to the base."""
+    most: int = Field(default=20, ge=1)
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum((self.published, bool(self.study), bool(self.csv))) != 1:
+            raise ValueError("a warm start must name one of published, study, csv")
+        return self
+
+
+def _condition(text: str) -> str:
+    try:
+        parse_expression(text, list(found_by()))
+    except SpecError as e:
+        raise ValueError(f"{text!r}: {e.reason}") from None
+    return text
+
+
+class SearchSpec(_Spec):
+    """All of the search part, as a sweep mounts it."""
+
+    space: SpaceSpec
+    strategy: Annotated[SerializeAsAny[StrategySpec], BeforeValidator(strategy_spec)]
+    """A kind of `evnas.tables.STRATEGIES`; its name alone is short for `{kind: NAME}`."""
+    objectives: tuple[ObjectiveSpec, ...] = Field(min_length=2, max_length=4)
+    constraints: tuple[Annotated[str, AfterValidator(_condition)], ...] = ()
+    budget: BudgetSpec
+    confirm: ConfirmSpec | None = None
+    warm_start: tuple[WarmStart, ...] = ()
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _short_objectives(cls, value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return [{"metric": metric, "goal": goal} for metric, goal in value.items()]
+        return value
+
+    @field_validator("objectives")
+    @classmethod
+    def _differ(cls, value: tuple[ObjectiveSpec, ...]) -> tuple[ObjectiveSpec, ...]:
+        names = [o.metric for o in value]
+        if len(set(names)) != len(names):
+            raise ValueError(f"objectives must differ, got {names}")
+        return value
+
+
+def search_schema() -> dict[str, Any]:
+    """The JSON schema of the search part, for editors."""
+    return SearchSpec.model_json_schema()

@@ -1,0 +1,174 @@
+"""YAML with a line number for every node, so that a complaint says where its cause stands.
+
+Stricter than plain YAML: a key twice in one mapping is refused, keys are always text.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from evnas.arch.paths import Concrete, spell
+from evnas.arch.spec import ArchSpec
+from evnas.errors import SpecError
+
+
+class LocatedError(SpecError):
+    """A SpecError that knows its place: `sweeps/x.yaml:12: rows.I: ...`."""
+
+    def __init__(self, error: SpecError, where: str) -> None:
+        super().__init__(error.reason, error.path)
+        self.where = where
+        self.args = (f"{where}: {error}",)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A mapping read from YAML, and the line of each of its nodes."""
+
+    source: str
+    """The file's name as the user gave it."""
+    data: dict[str, Any]
+    lines: Mapping[str, int] = field(default_factory=dict)
+    """Spelt path (`rows.I`, `seeds[0]`) -> line, from 1; a key's line, an item's line."""
+
+    def line(self, path: str) -> int:
+        """The line of `path`, or of the nearest thing around it that the file spells out."""
+        while path:
+            if path in self.lines:
+                return self.lines[path]
+            path = _shorter(path)
+        return 1
+
+    def blame(self, error: SpecError) -> LocatedError:
+        """`error`, whose path lies in this file, with file and line before it."""
+        if isinstance(error, LocatedError):
+            return error
+        return LocatedError(error, f"{self.source}:{self.line(error.path)}")
+
+
+def read_yaml(path: Path) -> Located:
+    """Read a file that must hold one mapping.
+
+    Raises:
+        SpecError: no such file, or not text.
+        LocatedError: not YAML, empty, no mapping, or a key that stands twice.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as e:
+        raise SpecError(f"{path}: must be YAML in UTF-8, got other bytes ({e.reason})") from e
+    except OSError as e:
+        raise SpecError(f"{path}: must be a readable YAML file ({e.strerror})") from e
+    return parse_yaml(text, source=str(path))
+
+
+def parse_yaml(text: str, *, source: str) -> Located:
+    """`read_yaml` of text that is here already; `source` names it in complaints."""
+    if yaml.SafeLoader.NON_PRINTABLE.search(text):
+        raise LocatedError(SpecError("must be YAML, got control characters"), f"{source}:1")
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            reason = "is empty; it must hold a mapping, as sweeps/table_c.yaml does"
+            raise LocatedError(SpecError(reason), f"{source}:1")
+        reading = _Reading(source, loader)
+        data = reading.value(node, ())
+    except yaml.MarkedYAMLError as e:
+        line = e.problem_mark.line + 1 if e.problem_mark else 1
+        raise LocatedError(SpecError(f"must be YAML: {e.problem}"), f"{source}:{line}") from e
+    finally:
+        loader.dispose()
+    if not isinstance(data, dict):
+        line = node.start_mark.line + 1
+        raise LocatedError(
+            SpecError(f"must be a mapping of keys to values, got {data!r:.60}"),
+            f"{source}:{line}",
+        )
+    return Located(source, data, reading.lines)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML without timestamps: what a sweep holds is JSON."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in pairs if tag != "tag:yaml.org,2002:timestamp"]
+    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+# YAML 1.1 reads 1e-3 as text; everybody means the number
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(?:\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
+@dataclass(slots=True)
+class _Reading:
+    """Turns nodes into plain data, noting lines on the way."""
+
+    source: str
+    loader: _Loader
+    lines: dict[str, int] = field(default_factory=dict)
+    open: list[int] = field(default_factory=list)
+    """Nodes that are being read: one that holds itself is refused."""
+
+    def value(self, node: yaml.Node, place: Concrete) -> Any:
+        self.lines.setdefault(spell(place), node.start_mark.line + 1)
+        if isinstance(node, yaml.ScalarNode):
+            return self.loader.construct_object(node)
+        if id(node) in self.open:
+            self._refuse("must not hold itself", node, place)
+        self.open.append(id(node))
+        if isinstance(node, yaml.MappingNode):
+            read: Any = self._mapping(node, place)
+        elif isinstance(node, yaml.SequenceNode):
+            read = [self.value(item, (*place, i)) for i, item in enumerate(node.value)]
+        self.open.pop()
+        return read
+
+    def _mapping(self, node: yaml.MappingNode, place: Concrete) -> dict[str, Any]:
+        first_at: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self._refuse("a key must be text", key, place)
+            name, line = key.value, key.start_mark.line + 1
+            if name in first_at:
+                self._refuse(
+                    f"this key stands twice, first in line {first_at[name]}", key, (*place, name)
+                )
+            first_at[name] = line
+        self.loader.flatten_mapping(node)  # `<<: *fragment` mixes a fragment in; own keys win
+        data = {}
+        for i, (key, child) in enumerate(node.value):
+            here = (*place, key.value)
+            self.lines[spell(here)] = first_at.get(key.value, node.start_mark.line + 1)
+            # objectives are a list, also where the file spells them as a mapping
+            self.lines.setdefault(spell((*place, i)), self.lines[spell(here)])
+            data[key.value] = self.value(child, here)
+        return data
+
+    def _refuse(self, reason: str, node: yaml.Node, place: Concrete) -> None:
+        where = f"{self.source}:{node.start_mark.line + 1}"
+        raise LocatedError(SpecError(reason, spell(place)), where)
+
+
+def _shorter(path: str) -> str:
+    """`a.b[1]` -> `a.b` -> `a` -> ""."""
+    return path[: max(path.rfind("."), path.rfind("["), 0)]
+
+
+def read_arch(path: Path) -> ArchSpec:
+    """The architecture that a YAML or JSON file spells out.
+
+    Raises:
+        LocatedError: with file and line, when it cannot be.
+    """
+    located = read_yaml(path)
+    try:
+        return ArchSpec.from_dict(located.data)
+    except SpecError as e:
+        raise located.blame(e) from None
