@@ -5,7 +5,7 @@
 For each operator of `kernel_cases.py`, forward and backward: registers a thread, bytes that a
 thread spills, warps, shared memory, the instructions of a warp, of which special functions,
 shuffles and accesses of shared memory, and how long compiling took. Where none of them is in a
-loop, what the launch issues follows, and is reckoned, not measured: instructions in all, for 32
+loop, what the launch issues follows, and is estimated, not measured: instructions in all, for 32
 steps of a scan, and the time that all schedulers of an H200 would take to issue them. Exits 1
 where one spills.
 """
@@ -67,7 +67,7 @@ class Compiled:
         programs = REGISTERS // (self.registers * 32 * self.warps)
         return min(64, programs * self.warps)
 
-    def reckoned(self, case: Case) -> str:
+    def estimated(self, case: Case) -> str:
         """What the launch issues, in words."""
         if self.issued.loops:
             return f"{self.issued.loops} loops"
@@ -197,7 +197,7 @@ def main() -> int:
     driver.set_active(NoDevice(args.capability))
     spilling = 0
     for case, pass_, kernel in _all(args):
-        print(f"{case.id:68} {pass_:8} {kernel} {kernel.reckoned(case)}", flush=True)
+        print(f"{case.id:68} {pass_:8} {kernel} {kernel.estimated(case)}", flush=True)
         spilling += kernel.spilled_bytes > 0
     print(f"{spilling} configurations spill")
     return int(spilling > 0)

@@ -128,7 +128,7 @@ def arguments(description: str | None) -> argparse.ArgumentParser:
         choices=("kept", "default"),
         default="kept",
         help="kept: freed memory stays with the process, as evnas measures; default: as in any "
-        "other program, where large maps are fetched from the system anew",
+        "other program, where large maps are fetched from the system again",
     )
     parser.add_argument("--out", type=Path, default=Path("results/reference"))
     parser.add_argument("--suffix", default="", help="added to the name of the JSON file")

@@ -35,7 +35,7 @@ def run(
 ) -> "Study":
     """Run a sweep, or go on with it, and write its page: `evnas sweep`.
 
-    Work is done in processes of its own that import the calling script anew, so a script keeps
+    Work is done in processes of its own that import the calling script again, so a script keeps
     this call under `if __name__ == "__main__":`.
 
     Args:

@@ -33,7 +33,7 @@ def filtered(page: Page, line: str) -> int:
 
 
 def on_front(page: Page) -> list[str]:
-    """Labels of the front, by the page's own reckoning."""
+    """Labels of the front, as the page itself computes it."""
     found: list[str] = page.evaluate(
         """() => {
             const axes = EV.axes([EV.xKey(), EV.yKey()]);

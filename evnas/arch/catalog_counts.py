@@ -28,7 +28,7 @@ def counted(known: Entry) -> Counted:
     """The counts of an entry of the catalogue, at its published resolution.
 
     Raises:
-        KeyError: the file is older than the entry; `scripts/count_catalog.py` writes it anew.
+        KeyError: the file is older than the entry; `scripts/count_catalog.py` writes it again.
     """
     row = _rows()[known.arch.digest][str(known.resolution)]
     return Counted(row["params"], row["macs"])

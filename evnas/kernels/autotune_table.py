@@ -20,7 +20,7 @@ CHOICES_FILE = Path(__file__).with_name("autotune_table.json")
 CPU_FACTS = Path("/proc/cpuinfo")
 
 
-class CallShape(NamedTuple):  # made anew in every call, which a dataclass makes slower
+class CallShape(NamedTuple):  # made again in every call, which a dataclass makes slower
     """One call of an operator, as far as measurements tell calls apart."""
 
     elements: int
@@ -78,7 +78,7 @@ def read_table(path: Path) -> Choices:
 def fastest(
     path: Path, op_name: str, *, device: torch.device, dtype: torch.dtype, work: CallShape
 ) -> str | None:
-    """What the file says of one call on this machine; kept, as a model asks anew each forward."""
+    """What the file says of one call on this machine; kept, as a model asks again each forward."""
     return read_table(path).fastest(op_name, device_name(device), dtype, work)
 
 

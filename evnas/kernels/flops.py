@@ -3,7 +3,7 @@
 Multiply-adds (MACs) of contractions alone, as torch counts its own: a scan step is three a state
 (the input dt B x into the state, the decayed state, the read-out C h) and one a channel for the
 skip D. Norms, gates, activations, sums and exponentials count nothing. A backward is twice its
-forward, two products for each one, and the states that a scan works out anew. What papers printed
+forward, two products for each one, and the states that a scan computes again. What papers printed
 follows conventions of their own (`evnas.measure.counting.conventions`).
 
 Importing this module registers the counts, times two, with torch's FlopCounterMode.

@@ -125,7 +125,7 @@ class Workshop:
     _kept: dict[str, tuple[str, Any]] = field(default_factory=dict)
 
     def kept(self, slot: str, key: str, make: Callable[[], Any]) -> Any:
-        """What `slot` holds for `key`; made anew where it holds another, which goes first."""
+        """What `slot` holds for `key`; made again where it holds another, which goes first."""
         if self._kept.get(slot, ("", None))[0] != key:
             self._kept.pop(slot, None)
             self._kept[slot] = (key, make())

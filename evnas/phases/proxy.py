@@ -96,7 +96,7 @@ class Proxy(Phase):
             seed=work.seed,
             until_epoch=task.until_epoch,
             checkpoint=Path(task.checkpoint) if task.checkpoint else None,
-            hooks=Hooks(lane=device_lock_for(device).working, on_progress=tell),
+            hooks=Hooks(device_lock=device_lock_for(device).working, on_progress=tell),
         )
         here_s = time.perf_counter() - start  # the result's own counts earlier rungs too
         details = {

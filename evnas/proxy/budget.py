@@ -107,7 +107,7 @@ class CurvePoint:
     held_out_images: int
     """How many held-out images stand behind `top1_percent`."""
     seconds: float
-    """Training and evaluation so far, waiting for the lane not counted."""
+    """Training and evaluation so far, waiting for the lock not counted."""
 
     def to_dict(self) -> dict[str, float]:
         """Plain data, for `Record.curve`."""
@@ -136,7 +136,7 @@ class ProxyResult:
     steps: int
     images: int
     seconds: float
-    """Training and evaluation, waiting for the lane not counted."""
+    """Training and evaluation, waiting for the lock not counted."""
     train_seconds: float
     """Of these, training alone."""
     error: str = ""

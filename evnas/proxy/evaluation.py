@@ -20,18 +20,18 @@ def right_answers(
     images: int,
     resolution: int,
     precision: Precision = "float32",
-    lane: Callable[[], AbstractContextManager[object]],
+    device_lock: Callable[[], AbstractContextManager[object]],
 ) -> Tensor | None:
     """Whether each of the first `images` held-out images is named right: (images,) bool, CPU.
 
-    None when a logit is not finite. The model is left in evaluation mode; `lane` is entered for
-    one batch at a time.
+    None when a logit is not finite. The model is left in evaluation mode; `device_lock` is
+    entered for one batch at a time.
     """
     model.eval()
     right: list[Tensor] = []
     for start in range(0, images, EVALUATION_BATCH):
         stop = min(start + EVALUATION_BATCH, images)
-        with lane(), torch.inference_mode():
+        with device_lock(), torch.inference_mode():
             batch = evaluation_batch(data, start, stop, resolution=resolution)
             with autocast(batch.device, precision):
                 logits = model(batch)

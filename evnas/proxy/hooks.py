@@ -12,7 +12,7 @@ from evnas.proxy.budget import CurvePoint, TrainingProgress
 class Hooks:
     """Callables around the chunks (a few steps, or one batch of evaluation) of a training."""
 
-    lane: Callable[[], AbstractContextManager[object]] = nullcontext
+    device_lock: Callable[[], AbstractContextManager[object]] = nullcontext
     """Entered for each chunk; what it waits is not counted as training."""
     on_progress: Callable[[TrainingProgress], None] = lambda _: None
     on_point: Callable[[CurvePoint], None] = lambda _: None
@@ -22,7 +22,7 @@ class Hooks:
 
 
 class WorkTime:
-    """Enters the lane and adds up the seconds spent inside."""
+    """Takes the lock and adds up the seconds spent inside."""
 
     def __init__(self, hooks: Hooks) -> None:
         self._hooks = hooks
@@ -30,7 +30,7 @@ class WorkTime:
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        with self._hooks.lane():
+        with self._hooks.device_lock():
             start = self._hooks.clock()
             yield
             self.seconds += self._hooks.clock() - start

@@ -24,7 +24,7 @@ from evnas.proxy.schedule import adamw, chunks, epoch_order, learning_rate
 from evnas.proxy.seeding import seeded, stream
 
 CHUNK_STEPS = 4
-"""Steps between two looks at the lane, the clock and the hooks."""
+"""Steps between two looks at the lock, the clock and the hooks."""
 
 
 def train(
@@ -233,7 +233,7 @@ class _Run:
             images=images,
             resolution=self.budget.resolution,
             precision=self.budget.precision,
-            lane=self.evaluation_time,
+            device_lock=self.evaluation_time,
         )
         if right is None:
             raise _Ended("diverged", f"a logit was not finite after step {self.steps}")

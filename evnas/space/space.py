@@ -149,7 +149,7 @@ class SearchSpace:
         return point
 
     def put_in_order(self, point: Point, rng: random.Random | None = None) -> None:
-        """Sort increasing and decreasing lists in place; with `rng`, draw them evenly anew."""
+        """Sort increasing and decreasing lists in place; with `rng`, draw them evenly."""
         for axes in self._ordered.values():
             live = [axis for axis in axes if axis.key in point]
             if rng is None:
@@ -286,7 +286,7 @@ class SearchSpace:
     def _spellings(self, raw: Plain, point: Point, at: int) -> Iterator[Point]:
         """Points that could mean `raw`, the likeliest first.
 
-        A field that the canonical form has dropped, or spelt anew, leaves its axis open.
+        A field that the canonical form has dropped, or spelt otherwise, leaves its axis open.
         """
         while at < len(self.axes):
             axis = self.axes[at]

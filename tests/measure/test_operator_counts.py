@@ -1,4 +1,4 @@
-"""One count of our operators: the tape's, torch's own counter's, and by hand are the same."""
+"""One count of our operators: the trace's, torch's own counter's, and by hand are the same."""
 
 import pytest
 import torch

@@ -34,7 +34,7 @@ def target(**changes: object) -> Target:
 @pytest.mark.parametrize("runtime", ["torch", "onnx"])
 def test_a_forward_is_timed_alone(runtime, tmp_path):
     subject = prepare(model(), target(runtime=runtime))
-    speed = measure_speed(subject, protocol=QUICK, lane=DeviceLock("cpu", tmp_path))
+    speed = measure_speed(subject, protocol=QUICK, device_lock=DeviceLock("cpu", tmp_path))
     assert all(sample > 0 for sample in speed.measurements["latency_ms"].samples)
     latency, rate = (speed.measurements[k].samples for k in ("latency_ms", "throughput_img_s"))
     assert rate == pytest.approx([2000.0 / ms for ms in latency])
@@ -45,7 +45,7 @@ def test_a_forward_is_timed_alone(runtime, tmp_path):
 
 def test_a_forward_is_timed_in_alternation_with_its_base(tmp_path):
     base, wide = (prepare(model(width), target()) for width in (4, 64))
-    speed = measure_speed(wide, base, protocol=QUICK, lane=DeviceLock("cpu", tmp_path))
+    speed = measure_speed(wide, base, protocol=QUICK, device_lock=DeviceLock("cpu", tmp_path))
     found = {name: m.samples for name, m in speed.measurements.items()}
     mine, theirs = found["latency_ms"], found["base_latency_ms"]
     assert (
@@ -56,7 +56,7 @@ def test_a_forward_is_timed_in_alternation_with_its_base(tmp_path):
     )
     with pytest.raises(MeasurementError, match="must share a target"):
         measure_speed(
-            prepare(model(), target(batch_size=1)), base, lane=DeviceLock("cpu", tmp_path)
+            prepare(model(), target(batch_size=1)), base, device_lock=DeviceLock("cpu", tmp_path)
         )
 
 
@@ -141,10 +141,10 @@ def test_the_environment_names_machine_and_versions_but_no_paths():
 
 
 def test_only_an_eager_forward_is_split_by_part(tmp_path):
-    lane = DeviceLock("cpu", tmp_path)
-    speed = measure_speed(prepare(model(), target()), protocol=QUICK, lane=lane)
+    device_lock = DeviceLock("cpu", tmp_path)
+    speed = measure_speed(prepare(model(), target()), protocol=QUICK, device_lock=device_lock)
     assert speed.breakdown is not None
     assert sum(speed.breakdown.parts_ms.values()) == pytest.approx(speed.breakdown.latency_ms)
     assert sum(speed.breakdown.operators_fraction.values()) == pytest.approx(1)
     exported = prepare(model(), target(runtime="onnx"))
-    assert measure_speed(exported, protocol=QUICK, lane=lane).breakdown is None
+    assert measure_speed(exported, protocol=QUICK, device_lock=device_lock).breakdown is None

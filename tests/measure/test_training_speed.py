@@ -100,7 +100,7 @@ def test_a_step_is_timed_in_alternation_with_its_base(tmp_path):
         noting("candidate", candidate),
         noting("base", base),
         protocol=Protocol(budget_s=0.2, most_rounds=1, least_sample_s=1e-9),
-        lane=DeviceLock("cpu", tmp_path),
+        device_lock=DeviceLock("cpu", tmp_path),
     )
     peak = ["candidate"]
     assert order[-5:] == ["base", "candidate", "candidate", "base", *peak]
@@ -112,7 +112,9 @@ def test_a_step_is_timed_in_alternation_with_its_base(tmp_path):
 def test_the_peak_of_a_step_holds_what_its_backward_needs(tmp_path):
     forward, step = (
         measure_speed(
-            prepare(model(), target(mode=mode)), protocol=QUICK, lane=DeviceLock("cpu", tmp_path)
+            prepare(model(), target(mode=mode)),
+            protocol=QUICK,
+            device_lock=DeviceLock("cpu", tmp_path),
         )
         for mode in ("inference", "training")
     )
@@ -128,7 +130,7 @@ def test_memory_that_runs_out_in_the_backward_is_a_result(tmp_path):
 
     next(subject.model.parameters()).register_hook(refuse)
     with pytest.raises(OutOfMemory):
-        measure_speed(subject, protocol=QUICK, lane=DeviceLock("cpu", tmp_path))
+        measure_speed(subject, protocol=QUICK, device_lock=DeviceLock("cpu", tmp_path))
 
 
 def test_one_image_is_too_few_for_a_batch_norm():

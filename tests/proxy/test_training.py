@@ -165,13 +165,13 @@ def test_the_limit_ends_as_timeout_and_does_not_count_the_lane(data, budget, mak
         return now[0]
 
     @contextmanager
-    def waiting_lane():
+    def waiting_lock():
         now[0] += 1000.0
         yield
 
     limited = dataclasses.replace(budget, limit_s=2.5)
     result = train(
-        fresh(make_net), data, limited, hooks=Hooks(clock=clock, lane=waiting_lane)
+        fresh(make_net), data, limited, hooks=Hooks(clock=clock, device_lock=waiting_lock)
     )  # a chunk and an evaluation batch take a second each
     assert result.status == "timeout"
     assert result.seconds == 4.0  # the limit is looked at before a chunk, points are finished
@@ -198,12 +198,12 @@ def test_no_chunk_is_longer_than_the_lane_allows(data, budget, make_net):
     entered = [0]
 
     @contextmanager
-    def lane():
+    def device_lock():
         entered[0] += 1
         yield
 
     one_point = dataclasses.replace(budget, points_per_epoch=1, epochs=1)
-    train(fresh(make_net), data, one_point, hooks=Hooks(lane=lane))
+    train(fresh(make_net), data, one_point, hooks=Hooks(device_lock=device_lock))
     assert entered[0] == 2 + 1  # six steps in runs of four, one evaluation batch
 
 

@@ -231,7 +231,7 @@ def watched(chromium: Browser) -> Iterator[Watched]:
 
 @pytest.fixture(scope="session")
 def shared(chromium: Browser, served: Served) -> Iterator[tuple[Watched, Page]]:
-    """One page that stays open: loading the charting library anew takes seconds a test."""
+    """One page that stays open: loading the charting library again takes seconds a test."""
     pages = Watched(chromium)
     yield pages, pages.open(f"{served.url}/#study=made")
     pages.close()

@@ -1,4 +1,4 @@
-"""A study too large to send whole: what the server reckons is what the page would."""
+"""A study too large to send whole: what the server computes is what the page would."""
 
 from collections.abc import Iterator
 from dataclasses import replace

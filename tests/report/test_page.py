@@ -70,7 +70,7 @@ def test_front_table_and_compare_need_no_pointer(page: Page) -> None:
     chosen = page.input_value("#axis-y")
     page.keyboard.press("ArrowDown")
     expect(page.locator("#axis-y")).not_to_have_value(chosen)
-    expect(page.locator("#axis-y")).to_be_focused()  # built anew, and the focus stayed
+    expect(page.locator("#axis-y")).to_be_focused()  # built again, and the focus stayed
     tab_to(page, "#axis-lx")
     page.keyboard.press("Space")
     expect(page.locator("#axis-lx")).to_be_checked()

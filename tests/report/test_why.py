@@ -1,4 +1,4 @@
-"""Why a trial stands where it does, as the page says it and as the library reckons it."""
+"""Why a trial stands where it does, as the page says it and as the library computes it."""
 
 import numpy as np
 import pytest

@@ -52,24 +52,24 @@ def test_no_idle_actor_is_trusted_once_a_worker_was_lost():
 
 
 def test_the_driver_hears_one_end_of_each_job():
-    desk = Mailbox()
-    desk.submit(work("A"))
-    desk.submit(work("B"))
-    job = desk.next_job(patient=True)
+    mailbox = Mailbox()
+    mailbox.submit(work("A"))
+    mailbox.submit(work("B"))
+    job = mailbox.next_job(patient=True)
     assert job is not None and job.work.label == "A"
-    desk.take_back(job)
-    assert desk.next_job(patient=True) is job  # before B
-    desk.give_up(job, "timeout", "too long")
-    desk.end(job, Finished(job.work, job.work.record("complete", started=0.0, seconds=0.0)))
-    assert [e.record.status for e in desk.wait(0.0) if isinstance(e, Finished)] == ["timeout"]
+    mailbox.take_back(job)
+    assert mailbox.next_job(patient=True) is job  # before B
+    mailbox.give_up(job, "timeout", "too long")
+    mailbox.end(job, Finished(job.work, job.work.record("complete", started=0.0, seconds=0.0)))
+    assert [e.record.status for e in mailbox.wait(0.0) if isinstance(e, Finished)] == ["timeout"]
 
 
 def test_an_engine_that_breaks_or_is_closed_ends_the_waiting():
-    desk = Mailbox()
-    assert desk.next_job(patient=False) is None
-    desk.close()
+    mailbox = Mailbox()
+    assert mailbox.next_job(patient=False) is None
+    mailbox.close()
     with pytest.raises(Closed):
-        desk.next_job(patient=True)
-    desk.broke(ZeroDivisionError("in Tune"))
+        mailbox.next_job(patient=True)
+    mailbox.broke(ZeroDivisionError("in Tune"))
     with pytest.raises(RuntimeError, match="Ray Tune ended by itself"):
-        desk.wait(0.0)
+        mailbox.wait(0.0)

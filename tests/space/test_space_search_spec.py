@@ -56,7 +56,7 @@ def test_a_warm_start_names_one_source() -> None:
 
 def test_the_schema_file_is_current() -> None:
     kept = json.loads((ROOT / "space.schema.json").read_text())
-    assert kept == sweep_schema(), "write it anew: evnas schema > space.schema.json"
+    assert kept == sweep_schema(), "write it again: evnas schema > space.schema.json"
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu", "two_targets", "placement"])

@@ -1,4 +1,4 @@
-"""How each paper counted: pure functions from a tape to a count, one convention a paper.
+"""How each paper counted: pure functions from a trace to a count, one convention a paper.
 
 All four printed what fvcore counts, in multiply-adds, on their own code at batch 1: contractions
 as they are, batch norms 2 and layer norms 5 an element, average pools 1 an element, the selective
@@ -47,10 +47,10 @@ class Convention:
                 return price
         return macs(operation.op, operation.arguments, operation.outputs)
 
-    def by_operator(self, tape: Iterable[TracedOp]) -> dict[str, int]:
+    def by_operator(self, trace: Iterable[TracedOp]) -> dict[str, int]:
         """Operator -> what its calls count together; operators that count nothing left out."""
         found: dict[str, int] = {}
-        for operation in tape:
+        for operation in trace:
             price = self.price(operation)
             if price:
                 found[operation.op] = found.get(operation.op, 0) + price

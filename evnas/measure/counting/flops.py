@@ -84,11 +84,11 @@ def count_module(model: nn.Module, resolution: int | tuple[int, int] = 224) -> C
         MeasurementError: an operator has no formula.
     """
     hollow = copy.deepcopy(model).to("meta")
-    tape, _ = record_forward(hollow, torch.empty(_images(resolution), device="meta"))
+    trace, _ = record_forward(hollow, torch.empty(_images(resolution), device="meta"))
     seen: set[int] = set()  # parameters that two children share count once
     parts = []
     for name, module in [*hollow.named_children(), ("", hollow)]:
-        own = [operation for operation in tape if operation.path.partition(".")[0] == name]
+        own = [operation for operation in trace if operation.path.partition(".")[0] == name]
         fresh = {id(p): p.numel() for p in module.parameters() if id(p) not in seen}
         seen.update(fresh)
         parts.append(Part(name, sum(fresh.values()), prices(own)))

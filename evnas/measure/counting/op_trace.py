@@ -1,4 +1,4 @@
-"""A tape: every operator that one forward calls, with shapes and the modules that own it.
+"""A trace: every operator that one forward calls, with shapes and the modules that own it.
 
 The forward runs on the meta device, so nothing is computed. It runs in inference mode, where
 torch hands over whole operators (`linear`, `matmul`, `scaled_dot_product_attention`) instead of
@@ -62,7 +62,7 @@ def record_forward(model: nn.Module, *inputs: Any) -> tuple[list[TracedOp], Any]
         inputs: what its forward takes, tensors on the meta device.
 
     Returns:
-        The tape, and what the forward returned.
+        The trace, and what the forward returned.
 
     Raises:
         MeasurementError: an operator has no formula, is not known to be free, and cannot be

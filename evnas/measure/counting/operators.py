@@ -19,7 +19,7 @@ Formula = Callable[[Arguments, tuple[tuple[int, ...], ...]], int]
 
 
 def known(op: str) -> bool:
-    """Whether calls of `op` go on the tape: it has a formula, or a convention may price it."""
+    """Whether calls of `op` are traced: it has a formula, or a convention may price it."""
     return op in MACS or op in PRICED_BY_PAPERS
 
 
@@ -29,7 +29,7 @@ def is_free(op: str) -> bool:
 
 
 def is_view(func: torch._ops.OpOverload) -> bool:
-    """Whether an overload only looks at its input anew, or works element by element."""
+    """Whether an overload only gives its input another shape, or works element by element."""
     return bool(func.is_view) or torch.Tag.pointwise in func.tags
 
 

@@ -81,17 +81,17 @@ def head_part(
     return _counted("head", module, inputs, hidden)
 
 
-def prices(tape: Sequence[TracedOp]) -> dict[str, dict[str, int]]:
+def prices(trace: Sequence[TracedOp]) -> dict[str, dict[str, int]]:
     """Convention -> operator -> count."""
-    return {name: convention.by_operator(tape) for name, convention in CONVENTIONS.items()}
+    return {name: convention.by_operator(trace) for name, convention in CONVENTIONS.items()}
 
 
 def _counted(path: str, module: nn.Module, *inputs: Any) -> Part:
-    tape, output = record_forward(module, *inputs)
+    trace, output = record_forward(module, *inputs)
     outputs = output if isinstance(output, (tuple, list)) else (output,)
     shapes = tuple(tuple(t.shape) for t in outputs if t is not None)
     params = sum(p.numel() for p in module.parameters())
-    return Part(path, params, prices(tape), shapes)
+    return Part(path, params, prices(trace), shapes)
 
 
 def _arch(

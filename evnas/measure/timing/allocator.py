@@ -1,7 +1,7 @@
 """Whether the C library gives freed memory back to the system, which decides what a forward costs.
 
 By default glibc returns the top of its heap whenever more than a threshold of it is free, so that
-each forward may pay for its large maps anew, page by page, or not, depending on what the process
+each forward may pay for its large maps again, page by page, or not, depending on what the process
 happened to allocate before. The same forward then differs by a third between two processes.
 """
 

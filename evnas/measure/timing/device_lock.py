@@ -1,4 +1,4 @@
-"""The quiet lane: at most one measurement on a device at a time, and nothing else of ours.
+"""The lock of a device: at most one measurement on a device at a time, and nothing else of ours.
 
 Two lock files a device, taken with flock(2), which the kernel drops when a process dies:
 
@@ -7,8 +7,8 @@ Two lock files a device, taken with flock(2), which the kernel drops when a proc
   waits and measures, so that no new work starts before it: a measurement waits for the chunks
   under way and for no more.
 
-Work takes the lane for one chunk at a time (a few training steps), so a measurement waits for
-a chunk, not for a training. The lane lies between processes of one user on one machine;
+Work takes the lock for one chunk at a time (a few training steps), so a measurement waits for
+a chunk, not for a training. The lock lies between processes of one user on one machine;
 other users and other containers are seen by the protocol instead, as foreign load.
 """
 
@@ -28,10 +28,10 @@ POLL_S = 0.01
 
 @dataclass(frozen=True, slots=True)
 class DeviceLock:
-    """The lane of one device; `folder` holds its two lock files."""
+    """The lock of one device; `folder` holds its two lock files."""
 
     device_id: str
-    """`cpu`, or `gpu-UUID`, so that one card is one lane under any CUDA_VISIBLE_DEVICES."""
+    """`cpu`, or `gpu-UUID`, so that one card has one lock under any CUDA_VISIBLE_DEVICES."""
     folder: Path = field(default_factory=lambda: runtime_folder())
 
     @contextmanager
@@ -66,8 +66,8 @@ class DeviceLock:
 
 
 def device_lock_for(device: str) -> DeviceLock:
-    """The lane of a torch device, such as `cpu` or `cuda:0`."""
-    import torch  # late: waiting in a lane needs no torch
+    """The lock of a torch device, such as `cpu` or `cuda:0`."""
+    import torch  # late: waiting for a lock needs no torch
 
     if torch.device(device).type == "cpu":
         return DeviceLock("cpu")
@@ -104,7 +104,7 @@ def _deadline(timeout_s: float, device_id: str) -> Callable[[], None]:
 
 @contextmanager
 def _locked(path: Path, mode: int, give_up: Callable[[], None]) -> Iterator[None]:
-    # opened anew each time: flock belongs to the open file, so threads exclude each other too
+    # opened again each time: flock belongs to the open file, so threads exclude each other too
     with path.open("a") as file:
         while True:
             try:

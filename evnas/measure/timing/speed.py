@@ -1,4 +1,4 @@
-"""One speed measurement from a model and a target: prepare, take the lane, time, weigh."""
+"""One speed measurement from a model and a target: prepare, lock the device, time, weigh."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -89,29 +89,29 @@ def measure_speed(
     base: TimedModel | None = None,
     *,
     protocol: Protocol | None = None,
-    lane: DeviceLock | None = None,
-    lane_timeout_s: float = float("inf"),
+    device_lock: DeviceLock | None = None,
+    device_lock_timeout_s: float = float("inf"),
 ) -> Speed:
     """Time a candidate, alone or in alternation with the base, with the device to ourselves.
 
     Args:
         candidate: from `prepare`.
         base: from `prepare`, on the same target; None times the candidate alone.
-        lane: the device's own, unless given.
-        lane_timeout_s: how long to wait for other work of ours to make way.
+        device_lock: the device's own, unless given.
+        device_lock_timeout_s: how long to wait for other work of ours to make way.
 
     Raises:
         OutOfMemory: a call does not fit.
-        MeasurementError: the lane stayed taken, or the two targets differ.
+        MeasurementError: the lock stayed taken, or the two targets differ.
     """
     target = candidate.target
     if base is not None and base.target != target:
         raise MeasurementError(
             f"base and candidate must share a target, got {base.target.id} and {target.id}"
         )
-    lane = lane or device_lock_for(target.device)
+    device_lock = device_lock or device_lock_for(target.device)
     memory = keep_freed_memory()
-    with lane.measuring(lane_timeout_s):
+    with device_lock.measuring(device_lock_timeout_s):
         before = moment()
         measurements = _timed(candidate, base, protocol)
         peak = _peak(candidate)

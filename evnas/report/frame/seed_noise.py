@@ -2,7 +2,7 @@
 
 A trial with two seeds says little of its own spread (Student's interval over them is 13 times
 their standard error), so a search pools the spread over all trials that have several, and
-dominance by probability is reckoned with it (`evnas.search.results.front_files`). The page draws
+dominance by probability is computed with it (`evnas.search.results.front_files`). The page draws
 the same.
 """
 

@@ -1,4 +1,4 @@
-"""A frame's columns as arrays, taken at one moment: what is reckoned with while records come."""
+"""A frame's columns as arrays, taken at one moment: what is computed with while records come."""
 
 import math
 from collections.abc import Sequence

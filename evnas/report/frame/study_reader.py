@@ -86,7 +86,7 @@ class StudyReader:
         return behind or busy
 
     def columns(self) -> Snapshot:
-        """The frame as arrays: taken anew only when there are new records."""
+        """The frame as arrays: taken again only when there are new records."""
         self._asked = time.monotonic()
         with self.lock:
             if self._columns is None or self._columns.last_id != self.frame.last_id:

@@ -1,6 +1,6 @@
 """Who stands where on some axes: the front, what ties with it, the cloud, what ended early.
 
-For studies too large to send whole; the page reckons the same from its own columns
+For studies too large to send whole; the page computes the same from its own columns
 (static/js/front_data.js, pareto.js), and a test holds the two together.
 """
 

@@ -1,7 +1,7 @@
 """What the page shows of a large study: some marks whole, the cloud as counts, a table page.
 
-A study of some ten thousand trials is sent whole and the page reckons by itself; beyond that the
-server reckons, for the axes, filter, zoom and sorting asked for.
+A study of some ten thousand trials is sent whole and the page computes by itself; beyond that the
+server computes, for the axes, filter, zoom and sorting asked for.
 """
 
 from collections import OrderedDict
@@ -162,7 +162,7 @@ class GroupCache:
     def of(
         self, reader: StudyReader, columns: Snapshot, wish: ViewRequest
     ) -> tuple[Rows, str, DominanceGroups]:
-        """Reckoned, or as reckoned before."""
+        """Computed, or as computed before."""
         key = (reader.folder, id(reader), columns.last_id, wish.axes, wish.filter)
         found = self._found.get(key)
         if found is None:

@@ -74,7 +74,7 @@ class Studies:
         return row | {"hypervolume": history["hypervolume"][-1] if history else None}
 
     def _history(self, name: str, reader: StudyReader) -> dict[str, Any] | None:
-        """The front's history, reckoned again only when there are new records."""
+        """The front's history, computed again only when there are new records."""
         with reader.lock:
             state = (id(reader), reader.frame.last_id)
             if name not in self._histories or self._histories[name][0] != state:

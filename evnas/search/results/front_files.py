@@ -58,7 +58,7 @@ def write_front(
     sweep: Sweep,
     records: Iterable[Record],
 ) -> None:
-    """Write `folder` anew: what is known of each member, and how to take it again.
+    """Write `folder` from nothing: what is known of each member, and how to take it again.
 
     A member 35 has `35.yaml`, `35.arch.yaml` and, where it was trained, `35.curves.csv`.
     `again.yaml` is a sweep of all members beside the base; `front.json` holds all members, and of

@@ -31,7 +31,7 @@ MOST_ASKS = 8
 MOST_TOLD = 320
 """Trials that `tpe` and `gp` are told of: both look at each again for every axis they propose."""
 BLOCK = 64
-"""Which ones is chosen anew after so many."""
+"""Which ones is chosen again after so many."""
 
 
 @dataclass(slots=True, kw_only=True)

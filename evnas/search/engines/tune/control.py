@@ -32,7 +32,7 @@ Pack = Callable[[Job], Parcel]
 class Jobs:
     """Jobs that have a trial, and what ends them."""
 
-    desk: Mailbox
+    mailbox: Mailbox
     open: dict[str, Job] = field(default_factory=dict)
     """By the trial's id."""
     idle: IdleActors = field(default_factory=IdleActors)
@@ -45,9 +45,9 @@ class Jobs:
             why = _last_line(job.trial.error_file)
             if job.failures > RETRIES:
                 text = f"its worker was lost {job.failures} times: {why}"
-                self.desk.give_up(job, "lost", text)
+                self.mailbox.give_up(job, "lost", text)
             else:
-                self.desk.again(job, f"its worker was lost: {why}")
+                self.mailbox.again(job, f"its worker was lost: {why}")
         job.began = None
 
 
@@ -64,7 +64,7 @@ class WorkSearcher(Searcher):
 
         With nothing running it waits here: Tune itself would look again only after a second.
         """
-        job = self._jobs.desk.next_job(patient=not self._jobs.open)
+        job = self._jobs.mailbox.next_job(patient=not self._jobs.open)
         if job is None:
             return None
         self._jobs.open[trial_id] = job
@@ -95,7 +95,7 @@ class Listener(TrialProgressCallback):
     ) -> None:
         """The end of its work, taken out of what Tune keeps."""
         result.pop("config", None)
-        self._jobs.desk.end(self._jobs.open[trial.trial_id], result.pop("finished"))
+        self._jobs.mailbox.end(self._jobs.open[trial.trial_id], result.pop("finished"))
 
     def on_trial_complete(
         self, iteration: int, trials: list[Any], trial: Any, **info: Any
@@ -114,7 +114,7 @@ class Listener(TrialProgressCallback):
             self._jobs.lost(job)
         self._forget(trial)
         if not job.over:
-            self._jobs.desk.take_back(job)
+            self._jobs.mailbox.take_back(job)
 
     def _forget(self, trial: Any) -> None:
         del self._jobs.open[trial.trial_id]
@@ -144,7 +144,7 @@ class Keeper(FIFOScheduler):
             Closed: the engine was closed; Tune cleans up and ends.
         """
         jobs = list(self._jobs.open.values())
-        if self._jobs.desk.closing:
+        if self._jobs.mailbox.closing:
             for job in jobs:
                 _kill(job)
             raise Closed
@@ -161,17 +161,17 @@ class Keeper(FIFOScheduler):
         late = job.began is not None and time.monotonic() - job.began > self._timeout_s
         if late and not job.over:
             error = f"took more than engine.timeout_s, {self._timeout_s:g} s"
-            self._jobs.desk.give_up(job, "timeout", error)
+            self._jobs.mailbox.give_up(job, "timeout", error)
             _kill(job)
 
     def _free_stranded(self, tune_controller: Any, jobs: list[Job]) -> None:
-        """Start anew what waits for a node that is gone: Ray would keep it waiting for ever."""
+        """Start again what waits for a node that is gone: Ray would keep it waiting for ever."""
         waiting = [job for job in jobs if job.node and job.trial.status == "PENDING"]
         here = ray.cluster_resources().keys() if waiting else set()  # type: ignore[no-untyped-call] # Ray has none
         for job in waiting:
             if job.node not in here and not job.over:
                 ray_internals.take_away(tune_controller, job.trial)
-                self._jobs.desk.take_back(job)
+                self._jobs.mailbox.take_back(job)
 
 
 def _kill(job: Job) -> None:

@@ -99,7 +99,7 @@ class Mailbox:
         self._again.append(job)
 
     def again(self, job: Job, why: str) -> None:
-        """Tune: tell the driver that a job starts anew."""
+        """Tune: tell the driver that a job starts again."""
         self._events.put(Progress(job.work, 0.0, f"again: {why}"))
 
     def end(self, job: Job, finished: Finished) -> None:

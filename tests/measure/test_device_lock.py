@@ -1,4 +1,4 @@
-"""The quiet lane between real processes, one of them killed."""
+"""The lock of a device between real processes, one of them killed."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ print("left", flush=True)
 
 
 class Holder:
-    """Another process that holds the lane until it is told to leave, or killed."""
+    """Another process that holds the lock until it is asked to leave, or killed."""
 
     def __init__(self, kind: str, folder: Path) -> None:
         self.process = subprocess.Popen(
@@ -54,74 +54,74 @@ def holders():
         holder.kill()
 
 
-def free(lane: DeviceLock, kind: str) -> bool:
+def free(device_lock: DeviceLock, kind: str) -> bool:
     try:
-        with getattr(lane, kind)(timeout_s=0.0):
+        with getattr(device_lock, kind)(timeout_s=0.0):
             return True
     except MeasurementError:
         return False
 
 
 def test_a_measurement_is_alone_and_training_is_not(tmp_path, holders):
-    lane = DeviceLock("cpu", tmp_path)
+    device_lock = DeviceLock("cpu", tmp_path)
     training = Holder("working", tmp_path)
     holders.append(training)
     training.wait_until("held")
-    assert free(lane, "working")
-    assert not free(lane, "measuring")
+    assert free(device_lock, "working")
+    assert not free(device_lock, "measuring")
     training.leave()
 
     measuring = Holder("measuring", tmp_path)
     holders.append(measuring)
     measuring.wait_until("held")
-    assert not free(lane, "working")
-    assert not free(lane, "measuring")
-    assert free(DeviceLock("gpu-1", tmp_path), "measuring"), "another device is another lane"
+    assert not free(device_lock, "working")
+    assert not free(device_lock, "measuring")
+    assert free(DeviceLock("gpu-1", tmp_path), "measuring"), "another device has another lock"
     measuring.leave()
-    assert free(lane, "measuring")
+    assert free(device_lock, "measuring")
 
 
 def test_a_killed_holder_leaves_the_lane(tmp_path, holders):
-    lane = DeviceLock("cpu", tmp_path)
+    device_lock = DeviceLock("cpu", tmp_path)
     measuring = Holder("measuring", tmp_path)
     holders.append(measuring)
     measuring.wait_until("held")
-    assert not free(lane, "working")
+    assert not free(device_lock, "working")
     measuring.kill()
     assert measuring.process.returncode != 0
-    with lane.measuring(timeout_s=60.0):
+    with device_lock.measuring(timeout_s=60.0):
         pass
 
 
 def test_a_waiting_measurement_lets_no_new_work_start(tmp_path):
     """Else a stream of short trainings would keep a measurement waiting for ever."""
-    lane = DeviceLock("cpu", tmp_path)
+    device_lock = DeviceLock("cpu", tmp_path)
     measured = threading.Event()
 
     def measure() -> None:
-        with lane.measuring(timeout_s=60.0):
+        with device_lock.measuring(timeout_s=60.0):
             measured.set()
 
-    with lane.working():
+    with device_lock.working():
         waiting = threading.Thread(target=measure)
         waiting.start()
-        while free(lane, "working"):  # until the other thread has taken its turn
+        while free(device_lock, "working"):  # until the other thread has taken its turn
             pass
         assert not measured.is_set(), "it must wait for the chunk under way"
     waiting.join(60)
     assert measured.is_set()
-    assert free(lane, "working")
+    assert free(device_lock, "working")
 
 
 def test_waiting_in_vain_says_for_what(tmp_path):
-    lane = DeviceLock("cpu", tmp_path)
+    device_lock = DeviceLock("cpu", tmp_path)
     with (
-        lane.working(),
+        device_lock.working(),
         pytest.raises(MeasurementError, match="evnas work held cpu for more than 0 s"),
-        lane.measuring(timeout_s=0.0),
+        device_lock.measuring(timeout_s=0.0),
     ):
         pass
-    assert free(lane, "measuring")
+    assert free(device_lock, "measuring")
 
 
 def test_the_folder_is_the_users_own(tmp_path, monkeypatch):
