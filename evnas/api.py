@@ -134,7 +134,7 @@ def bench(
     *,
     base: Arch | None = None,
     device: str = "auto",
-    runtime: Literal["torch", "compile", "cuda_graph", "onnx"] = "torch",
+    runtime: str = "torch",
     resolution: int = 224,
     batch_size: int | Literal["auto"] = "auto",
     precision: Literal["float32", "bfloat16", "float16"] = "float32",

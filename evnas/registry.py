@@ -64,6 +64,8 @@ class Registry(Generic[T]):
         Raises:
             PluginError: the name is taken by another thing.
         """
+        if not name.isidentifier():  # names stand in paths, targets' ids and expressions
+            raise PluginError(f"{self.kind} must be named by letters, digits and _, got {name!r}")
         if name in self._builtin or name in self._entry_points():
             raise PluginError(f"{self.kind} {name!r} exists already; choose another name")
         known = self._added.get(name)

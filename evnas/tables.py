@@ -1,4 +1,4 @@
-"""The tables of what can be added, a line each: phases and strategies."""
+"""The tables of what can be added, a line each: phases, strategies, runtimes and scores."""
 
 import functools
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from evnas.registry import Registry
 
 if TYPE_CHECKING:
     from evnas.phases.base import Phase, Quantity
+    from evnas.runtime import Runtime
 
 PHASES: "Registry[Phase]" = Registry(
     "phase",
@@ -37,6 +38,32 @@ STRATEGIES: Registry[Any] = Registry(
 """Name -> subclass of `evnas.sweep.strategy_spec.StrategySpec`, which makes the strategy."""
 
 
+RUNTIMES: "Registry[Runtime]" = Registry(
+    "runtime",
+    {
+        "torch": "evnas.runtime:TORCH",
+        "compile": "evnas.runtime:COMPILE",
+        "cuda_graph": "evnas.runtime:CUDA_GRAPH",
+        "onnx": "evnas.runtime:ONNX",
+    },
+)
+"""Name -> `evnas.runtime.Runtime`. A name stands in a target's id: letters, digits and `_`."""
+
+SCORES: Registry[Any] = Registry(
+    "score",
+    {
+        "params": "evnas.proxy.scores:params",
+        "synflow": "evnas.proxy.scores:synflow",
+        "naswot": "evnas.proxy.scores:naswot",
+        "jacob_cov": "evnas.proxy.scores:jacob_cov",
+        "grad_norm": "evnas.proxy.scores:grad_norm",
+    },
+)
+"""Name -> function of (model, images (B, 3, H, W) normalised float32, labels (B,) int64) that
+gives a float, higher meaning better, and leaves the model as it was. All but `params`, which is
+counted, are objectives."""
+
+
 def phases() -> "tuple[Phase, ...]":
     """All phases, cheapest first: what breaks a constraint in one is spared the next."""
     return tuple(sorted(map(PHASES.get, PHASES), key=lambda phase: phase.guess_s))
@@ -54,10 +81,10 @@ def quantities() -> "dict[str, Quantity]":
 
 def found_by() -> Mapping[str, str]:
     """Quantity -> name of the phase that finds it."""
-    return _found_by(PHASES.names())
+    return _found_by(PHASES.names(), SCORES.names())
 
 
 @functools.cache
-def _found_by(names: tuple[str, ...]) -> Mapping[str, str]:
+def _found_by(names: tuple[str, ...], scores: tuple[str, ...]) -> Mapping[str, str]:
     """Cached by what is registered: searches ask for each value of each trial."""
     return {q.name: name for name in names for q in PHASES.get(name).quantities}

@@ -1,4 +1,4 @@
-"""The pages on strategies and phases, run as scripts to their end, and run again."""
+"""The pages on what can be added, run as scripts to their end, and run again."""
 
 import os
 import re
@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from evnas.record import Record
 from evnas.store import Store
 
 PAGES = Path(__file__).parents[1] / "docs" / "extending"
-STUDIES = {"strategy": "widest", "phase": "shallow"}
+STUDIES = {"strategy": "widest", "phase": "shallow", "runtime": "formats", "score": "spread"}
+TRIALS = {"strategy": 4, "phase": 4, "runtime": 2, "score": 4}
 
 
 @pytest.mark.parametrize("page", STUDIES)
@@ -28,16 +30,38 @@ def test_the_page_runs_to_its_end(page: str, tmp_path: Path) -> None:
             text=True,
         )
         assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith("4 trials\n")
+        assert done.stdout.endswith(f"{TRIALS[page]} trials\n")
     with Store.read(tmp_path / "results" / STUDIES[page] / "study.db") as store:
         records = [record for _, record in store.records()]
-    if page == "strategy":
-        assert {r.origin for r in records} == {"widest"} and len(records) == 4
-        return
+    assert len({r.label for r in records}) == TRIALS[page]
+    CHECKS[page](records)
+
+
+def _strategy(records: list[Record]) -> None:
+    assert {r.origin for r in records} == {"widest"}
+
+
+def _phase(records: list[Record]) -> None:
     found = [r for r in records if r.phase == "depth"]
-    assert len(found) == 4 and all(r.values["blocks"] >= 3 for r in found)
-    kept = {r.status for r in found if r.values["blocks"] <= 8}
-    assert kept <= {"complete"}
+    assert len(found) == 4
+    for record in found:
+        kept = record.values["blocks"] <= 8
+        assert record.status == ("complete" if kept else "infeasible")
+
+
+def _runtime(records: list[Record]) -> None:
+    mine = [r for r in records if r.target == "cpu-channels_last-64-b2-float32"]
+    assert [r.status for r in mine] == ["complete"] * 2
+    assert "throughput_ratio" in mine[1].measurements
+
+
+def _score(records: list[Record]) -> None:
+    found = [r for r in records if r.phase == "score"]
+    assert [r.status for r in found] == ["complete"] * 4
+    assert all(r.values["logit_spread"] > 0 for r in found)
+
+
+CHECKS = {"strategy": _strategy, "phase": _phase, "runtime": _runtime, "score": _score}
 
 
 def test_a_script_s_phase_reaches_the_actors_of_ray(tmp_path: Path) -> None:

@@ -29,6 +29,11 @@ def test_a_name_is_taken_once(table: Registry[object]) -> None:
             table.add(name, object())
 
 
+def test_a_name_can_stand_in_a_path(table: Registry[object]) -> None:
+    with pytest.raises(PluginError, match="must be named by letters, digits and _, got 'a-b'"):
+        table.add("a-b", 1)
+
+
 def test_a_worker_adopts_what_its_driver_added(table: Registry[object]) -> None:
     table.add("mine", 7)
     sent = tuple(item for item in additions() if item[0] == "test thing")

@@ -6,6 +6,7 @@ import typer
 
 from evnas.commands.options import Device
 from evnas.commands.output import AsJson, emit
+from evnas.tables import RUNTIMES
 
 
 def bench(
@@ -15,7 +16,7 @@ def bench(
     ] = None,
     device: Device = "auto",
     runtime: Annotated[
-        Literal["torch", "compile", "cuda_graph", "onnx"], typer.Option("--runtime")
+        str, typer.Option("--runtime", help=f"One of {', '.join(RUNTIMES)}.")
     ] = "torch",
     resolution: Annotated[int, typer.Option("--resolution", min=8)] = 224,
     batch_size: Annotated[int | None, typer.Option("--batch-size", min=1)] = None,

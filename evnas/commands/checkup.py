@@ -16,6 +16,8 @@ from evnas.kernels.dispatch import (
 from evnas.measure.timing.conditions import environment
 from evnas.proxy import fashion
 from evnas.report.page.pictures import browser
+from evnas.runtime import Runtime
+from evnas.tables import RUNTIMES
 
 
 def checkup() -> dict[str, Any]:
@@ -59,13 +61,16 @@ def checkup_text(found: dict[str, Any]) -> str:
 
 
 def _runtimes() -> dict[str, str]:
-    here = {"torch": "yes", "compile": "yes"}
-    compiler = importlib.util.find_spec("triton") is not None or not torch.cuda.is_available()
-    here["compile"] = "yes" if compiler else "no: triton is not installed"
-    here["cuda_graph"] = "yes" if torch.cuda.is_available() else "no: no CUDA device"
-    onnx = [name for name in ("onnx", "onnxruntime") if importlib.util.find_spec(name) is None]
-    here["onnx"] = f"no: {' and '.join(onnx)} not installed" if onnx else "yes"
-    return here
+    here = {name: _why_not(RUNTIMES.get(name)) for name in RUNTIMES}
+    if torch.cuda.is_available() and importlib.util.find_spec("triton") is None:
+        here["compile"] = "triton is not installed"
+    return {name: f"no: {reason}" if reason else "yes" for name, reason in here.items()}
+
+
+def _why_not(runtime: Runtime) -> str:
+    if runtime.needs_cuda and not torch.cuda.is_available():
+        return "no CUDA device"
+    return f"{' and '.join(runtime.missing)} not installed" if runtime.missing else ""
 
 
 def _data() -> dict[str, str]:
@@ -87,8 +92,10 @@ def _advice(found: dict[str, Any]) -> list[str]:
     reason = why_not_numba(torch.device("cpu"), torch.float32)
     if reason is not None:
         advice.append(f"scans on the CPU run in plain torch, several times slower: {reason}")
-    if found["runtimes"]["onnx"] != "yes":
-        advice.append("pip install 'evnas[onnx]' adds the ONNX runtime")
+    for name in RUNTIMES:
+        runtime = RUNTIMES.get(name)
+        if runtime.missing and runtime.extra:
+            advice.append(f"pip install 'evnas[{runtime.extra}]' adds the runtime {name}")
     if not found["browser"]:
         advice.append("with Chromium installed, reports also write PNG and SVG figures")
     return advice

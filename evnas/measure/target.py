@@ -7,13 +7,12 @@ import torch
 
 from evnas.errors import MeasurementError, nearest
 from evnas.sweep.parts import target_id, training_fault
+from evnas.tables import RUNTIMES
 
-Runtime = Literal["torch", "compile", "cuda_graph", "onnx"]
 Precision = Literal["float32", "bfloat16", "float16"]
 Form = Literal["plain", "deployed"]
 Mode = Literal["inference", "training"]
 
-RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 FORMS: tuple[Form, ...] = get_args(Form)
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -40,7 +39,8 @@ class Target:
 
     device: str = "auto"
     """`auto` (the first CUDA device, else the CPU), `cpu`, `cuda` or `cuda:N`."""
-    runtime: Runtime = "torch"
+    runtime: str = "torch"
+    """A name of `evnas.tables.RUNTIMES`."""
     resolution: int = 224
     """Side of the square input, in pixels."""
     batch_size: int | Literal["auto"] = "auto"
@@ -53,7 +53,7 @@ class Target:
     """What one call is: a forward, or in `training` a forward, loss and backward."""
 
     def __post_init__(self) -> None:
-        _one_of("runtime", self.runtime, RUNTIMES)
+        _one_of("runtime", self.runtime, RUNTIMES.names())
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("form", self.form, FORMS)
         _one_of("mode", self.mode, MODES)
@@ -66,8 +66,9 @@ class Target:
             raise MeasurementError(
                 f"batch_size must be 'auto' or at least 1, got {self.batch_size!r}"
             )
-        if self.runtime == "cuda_graph" and self.device == "cpu":
-            raise MeasurementError("runtime 'cuda_graph' needs a CUDA device, got device 'cpu'")
+        if RUNTIMES.get(self.runtime).needs_cuda and self.device == "cpu":
+            reason = f"runtime {self.runtime!r} needs a CUDA device, got device 'cpu'"
+            raise MeasurementError(reason)
 
     @property
     def id(self) -> str:

@@ -22,6 +22,14 @@ from evnas.phases.proxy import device_of, loaded
 from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate
+from evnas.tables import SCORES
+
+HEADINGS = {
+    "synflow": "SynFlow",
+    "naswot": "NASWOT",
+    "jacob_cov": "Jacobian covariance",
+    "grad_norm": "gradient norm",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +39,7 @@ class ScoreTask(Task):
     proxy: Mapping[str, Any]
     """`ProxySpec` as plain data: the model's width, and its images."""
     scores: tuple[str, ...]
-    """Of `evnas.proxy.scores.SCORES`."""
+    """Of `evnas.tables.SCORES`."""
 
     @property
     def device(self) -> str:
@@ -45,12 +53,11 @@ class Score(Phase):
     name = "score"
     guess_s = 5.0
     needs = "proxy"
-    quantities = (
-        Quantity("synflow", "SynFlow"),
-        Quantity("naswot", "NASWOT"),
-        Quantity("jacob_cov", "Jacobian covariance"),
-        Quantity("grad_norm", "gradient norm"),
-    )
+
+    @property
+    def quantities(self) -> tuple[Quantity, ...]:  # type: ignore[override] # they grow with a table
+        """A quantity a score; `params` is counted."""
+        return tuple(Quantity(n, HEADINGS.get(n, n), "", "max") for n in SCORES if n != "params")
 
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:
         """Once, where an objective or constraint names a score."""
@@ -93,7 +100,6 @@ def _scored(work: Work, task: ScoreTask, data: Any) -> dict[str, float]:
 
     from evnas.measure.models import proxy_model
     from evnas.proxy.augment import training_batch
-    from evnas.proxy.scores import SCORES
     from evnas.proxy.seeding import seeded
 
     proxy = task.proxy
@@ -106,7 +112,7 @@ def _scored(work: Work, task: ScoreTask, data: Any) -> dict[str, float]:
     found = {}
     for name in task.scores:
         try:
-            found[name] = SCORES[name](model, images, labels)
+            found[name] = float(SCORES.get(name)(model, images, labels))
         except ValueError as e:  # such as naswot's, of a model without activations
             raise MeasurementError(str(e)) from None
         if not math.isfinite(found[name]):

@@ -19,6 +19,7 @@ from evnas.phases.base import (
 from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate
+from evnas.tables import RUNTIMES
 
 REFERENCE = "reference model"
 """The workshop's slot for the prepared reference."""
@@ -136,7 +137,8 @@ def _model_on(arch: Mapping[str, Any], target: Any) -> Any:
     from evnas.measure.models import model_for
     from evnas.proxy.seeding import seeded
 
-    impl: Any = "reference" if target.runtime == "onnx" else "auto"
+    own = RUNTIMES.get(target.runtime).own_operators
+    impl: Any = "auto" if own else "reference"
     with seeded(0, "speed"):
         model = model_for(arch, resolution=target.resolution, impl=impl).eval()
     if target.form == "plain":

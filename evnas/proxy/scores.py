@@ -6,14 +6,15 @@ ranks better than counting FLOPs is what `evnas.proxy.audit` asks.
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from evnas.tables import SCORES
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.GELU)
 
@@ -116,18 +117,6 @@ def grad_norm(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     return float(sum(g.double().norm().item() for _, g in gradients))
 
 
-Score = Callable[[nn.Module, Tensor, Tensor], float]
-SCORES: Mapping[str, Score] = MappingProxyType(
-    {
-        "params": params,
-        "synflow": synflow,
-        "naswot": naswot,
-        "jacob_cov": jacob_cov,
-        "grad_norm": grad_norm,
-    }
-)
-
-
 def training_free_scores(model: nn.Module, images: Tensor, labels: Tensor) -> dict[str, float]:
     """Every score of an untrained model that comes out finite.
 
@@ -137,7 +126,7 @@ def training_free_scores(model: nn.Module, images: Tensor, labels: Tensor) -> di
         images: (B, 3, H, W) float32, normalised, B >= 2.
         labels: (B,) int64.
     """
-    found = {name: score(model, images, labels) for name, score in SCORES.items()}
+    found = {name: SCORES.get(name)(model, images, labels) for name in SCORES}
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 

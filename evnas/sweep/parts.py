@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from evnas.arch.catalog import Family
-from evnas.errors import SpecError
+from evnas.errors import SpecError, nearest
 from evnas.papers.published import published_table
+from evnas.tables import RUNTIMES
 
 CONVENTIONS: Mapping[str, Family] = {
     "EfficientViM": "efficientvim",
@@ -19,7 +20,6 @@ CONVENTIONS: Mapping[str, Family] = {
 Batch = Annotated[int, Field(ge=1)] | Literal["auto", "printed"]
 """Images at once; `printed` is what the published row was measured at, and `auto` where it says
 nothing."""
-TRAINING_RUNTIMES = ("torch", "compile")
 DATA_SETS = ("fashion-mnist-12k", "fashion-mnist")
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -52,12 +52,29 @@ class PublishedSpec(SweepPart):
         return self
 
 
+def _known_runtime(name: str) -> str:
+    if name not in RUNTIMES:
+        known = ", ".join(RUNTIMES)
+        raise ValueError(f"must be one of {known}, got {name!r}{nearest(name, RUNTIMES)}")
+    return name
+
+
+def _name_runtimes(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(RUNTIMES)
+
+
+RuntimeName = Annotated[
+    str, AfterValidator(_known_runtime), Field(json_schema_extra=_name_runtimes)
+]
+"""A name of `evnas.tables.RUNTIMES`."""
+
+
 def training_fault(*, runtime: str, form: str) -> str:
     """Why no training step can be timed on such a target; "" where one can."""
     if form != "plain":
         return f"mode training needs form plain, since a folded batch norm is gone; got {form}"
-    if runtime not in TRAINING_RUNTIMES:
-        known = " or ".join(TRAINING_RUNTIMES)
+    if not RUNTIMES.get(runtime).trains:
+        known = " or ".join(name for name in RUNTIMES if RUNTIMES.get(name).trains)
         return f"mode training needs runtime {known}, which run a backward; got {runtime}"
     return ""
 
@@ -85,7 +102,7 @@ class TargetSpec(SweepPart):
     """What throughput is measured on; `evnas.measure.target` says what each field means."""
 
     device: str = Field(default="auto", pattern=_DEVICE)
-    runtime: Literal["torch", "compile", "cuda_graph", "onnx"] = "torch"
+    runtime: RuntimeName = "torch"
     resolution: int = Field(default=224, ge=8, le=8192)
     resolution_scale: float = Field(default=1.0, gt=0, le=1)
     """Rows are timed at this share of their side, in whole multiples of 32; counts are not."""

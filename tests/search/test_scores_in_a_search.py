@@ -15,6 +15,7 @@ from evnas.search.prepare import prepared
 from evnas.search.runner import run_sweep
 from evnas.sweep.parts import EngineSpec
 from evnas.sweep.sweep import sweep_of
+from evnas.tables import SCORES
 
 
 class Here:
@@ -75,7 +76,7 @@ def test_a_score_as_constraint_screens_before_training(tmp_path: Path) -> None:
 def test_a_score_that_is_not_finite_is_a_result(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evnas.proxy.scores.SCORES", {"naswot": lambda *_: -math.inf})
+    monkeypatch.setitem(SCORES._loaded, "naswot", lambda *_: -math.inf)
     run(tmp_path, {"objectives": {"params_m": "min", "naswot": "max"}})
     ends = [(r.status, r.error) for r in records(tmp_path) if r.phase == "score"]
     assert ends == [("failed", "naswot of this candidate is -inf")] * 4
