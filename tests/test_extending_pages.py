@@ -64,21 +64,6 @@ def _score(records: list[Record]) -> None:
 CHECKS = {"strategy": _strategy, "phase": _phase, "runtime": _runtime, "score": _score}
 
 
-def test_a_script_s_phase_reaches_the_actors_of_ray(tmp_path: Path) -> None:
-    """They do not run the script; an actor that lacks the phase records that it failed."""
-    (code,) = re.findall(r"```python\n(.*?)```", (PAGES / "phase.md").read_text(), re.S)
-    script = tmp_path / "mine.py"
-    script.write_text(code.replace('"targets": [],', '"targets": [], "engine": {"kind": "ray"},'))
-    env = os.environ | {"OMP_NUM_THREADS": "1", "RAY_DISABLE_MEMORY_MONITOR": "1"}
-    done = subprocess.run(
-        [sys.executable, str(script)], cwd=tmp_path, env=env, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    with Store.read(tmp_path / "results" / "shallow" / "study.db") as store:
-        found = [r for _, r in store.records() if r.phase == "depth"]
-    assert len(found) == 4 and {r.status for r in found} <= {"complete", "infeasible"}
-
-
 def test_a_study_opens_without_the_phase_and_the_strategy_that_made_it(tmp_path: Path) -> None:
     """What the page's script made is read by a process that never saw the script."""
     for page, name in STUDIES.items():

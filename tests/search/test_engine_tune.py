@@ -2,7 +2,10 @@
 
 import math
 import os
+import re
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -297,3 +300,17 @@ def test_either_engine_goes_on_with_what_the_other_began(cluster, first, unbroke
     gone_on_with(file, tmp_path, second)
     assert records(tmp_path)[: len(kept)] == kept
     assert outcomes(tmp_path) == outcomes(unbroken)
+
+
+def test_what_a_script_adds_reaches_the_actors(cluster, tmp_path):
+    """They do not run the script; one that lacked the phase would record that it failed."""
+    page = Path(__file__).parents[2] / "docs" / "extending" / "phase.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    engine = f'"targets": [], "engine": {{"kind": "ray", "address": "{cluster.address}"}},'
+    (tmp_path / "mine.py").write_text(code.replace('"targets": [],', engine))
+    command = [sys.executable, "mine.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with Store.read(tmp_path / "results" / "shallow" / "study.db") as store:
+        found = [(r.status, r.error) for _, r in store.records() if r.phase == "depth"]
+    assert len(found) == 4 and {status for status, _ in found} <= {"complete", "infeasible"}, found
