@@ -20,7 +20,7 @@ test: .venv/installed-test
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 # Checks for while one works: no browser, no Ray, no training; `make test` has the last word.
-FAST := tests/space tests/sweep/test_sweep.py tests/blocks/test_manifests.py tests/test_pareto.py \
+FAST := tests/arch tests/papers tests/space tests/sweep/test_sweep.py tests/blocks/test_manifests.py tests/test_pareto.py \
 	tests/test_record.py tests/test_store.py tests/test_cli_light.py
 
 fast: .venv/installed-test
