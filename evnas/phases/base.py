@@ -21,7 +21,7 @@ class Quantity:
     name: str
     """With its unit in it, as records, objectives and constraints spell it."""
     heading: str
-    """As tables and the page have it."""
+    """As the page has it."""
     unit: str = ""
     goal: Literal["max", "min", ""] = ""
     """Which way is better, where one is."""

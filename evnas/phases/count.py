@@ -37,8 +37,8 @@ class Count(Phase):
     name = "count"
     guess_s = 0.3
     quantities = (
-        Quantity("params", "parameters", "", "min"),
-        Quantity("params_m", "parameters", "M", "min", source="params", factor=1e-6),
+        Quantity("params", "Parameters", "", "min"),
+        Quantity("params_m", "Parameters", "M", "min", source="params", factor=1e-6),
         Quantity("macs_exact", "FLOPs, exact", "", "min"),
         Quantity("macs_g", "FLOPs, exact", "G", "min", source="macs_exact", factor=1e-9),
         Quantity("macs", "FLOPs", "", "min"),

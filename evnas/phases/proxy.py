@@ -52,8 +52,8 @@ class Proxy(Phase):
     needs = "proxy"
     by_digest = True
     quantities = (
-        Quantity("top1_percent", "top-1", "%", "max"),
-        Quantity("loss", "training loss", "", "min"),
+        Quantity("top1_percent", "Top-1 (proxy)", "%", "max"),
+        Quantity("loss", "Loss (proxy)", "", "min"),
     )
 
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:

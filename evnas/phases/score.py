@@ -24,13 +24,6 @@ from evnas.record import Record
 from evnas.sweep.candidate import Candidate
 from evnas.tables import SCORES
 
-HEADINGS = {
-    "synflow": "SynFlow",
-    "naswot": "NASWOT",
-    "jacob_cov": "Jacobian covariance",
-    "grad_norm": "gradient norm",
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreTask(Task):
@@ -57,7 +50,8 @@ class Score(Phase):
     @property
     def quantities(self) -> tuple[Quantity, ...]:  # type: ignore[override] # they grow with a table
         """A quantity a score; `params` is counted."""
-        return tuple(Quantity(n, HEADINGS.get(n, n), "", "max") for n in SCORES if n != "params")
+        names = [name for name in SCORES if name != "params"]
+        return tuple(Quantity(n, n.replace("_", " ").capitalize()) for n in names)
 
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:
         """Once, where an objective or constraint names a score."""

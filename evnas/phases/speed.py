@@ -57,10 +57,10 @@ class Speed(Phase):
     guess_s = 10.0
     needs = "targets"
     quantities = (
-        Quantity("throughput_img_s", "throughput", "images/s", "max"),
-        Quantity("latency_ms", "latency", "ms", "min"),
-        Quantity("peak_mib", "peak memory", "MiB", "min"),
-        Quantity("throughput_ratio", "throughput over the reference's", "", "max"),
+        Quantity("throughput_img_s", "Throughput", "images/s", "max"),
+        Quantity("latency_ms", "Latency of a batch", "ms", "min"),
+        Quantity("peak_mib", "Peak memory", "MiB", "min"),
+        Quantity("throughput_ratio", "Throughput, ratio to base", "", "max"),
     )
 
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:

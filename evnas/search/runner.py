@@ -51,7 +51,7 @@ def run_sweep(
     results: Path,
     fresh: bool,
     began: float,
-    engine_for: EngineFor | None = None,
+    make_engine: EngineFor | None = None,
 ) -> Path:
     """Run what is left of a sweep.
 
@@ -59,7 +59,7 @@ def run_sweep(
         results: studies' folder; the sweep's own is made inside.
         fresh: keep the old study aside and start over.
         began: `time.monotonic()` when the command started.
-        engine_for: makes the engine that the sweep asks for, in place of this file's.
+        make_engine: makes the engine that the sweep asks for, in place of `engine_for`.
 
     Returns:
         The study's folder; a search's has `front/` inside.
@@ -72,7 +72,7 @@ def run_sweep(
     folder = results / sweep.spec.name
     ready = prepared(sweep, checkpoints=folder / "checkpoints")
     with open_study(sweep, folder, environment=environment(), fresh=fresh) as store:
-        engine = (engine_for or globals()["engine_for"])(sweep.spec.engine)
+        engine = (make_engine or engine_for)(sweep.spec.engine)
         run = Run(ready=ready, store=store, engine=engine)
         try:
             run.to_its_end()

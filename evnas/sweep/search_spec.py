@@ -128,8 +128,3 @@ class SearchSpec(_Spec):
         if len(set(names)) != len(names):
             raise ValueError(f"objectives must differ, got {names}")
         return value
-
-
-def search_schema() -> dict[str, Any]:
-    """The JSON schema of the search part, for editors."""
-    return SearchSpec.model_json_schema()

@@ -358,7 +358,7 @@ def test_what_breaks_a_constraint_with_its_last_phase_is_on_no_front() -> None:
     Path("bad.yaml").write_text(SPACE + REST + "constraints:\n  - macs_g <= 0.0001\n")
     sweep = load_sweep(Path("bad.yaml"))
     folder = run_sweep(
-        sweep, results=Path("results"), fresh=False, began=time.monotonic(), engine_for=Here
+        sweep, results=Path("results"), fresh=False, began=time.monotonic(), make_engine=Here
     )
     with Store.read(folder / "study.db") as store:
         assert {record.status for _, record in store.records()} == {"infeasible"}

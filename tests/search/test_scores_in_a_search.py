@@ -42,7 +42,7 @@ def run(results: Path, changes: dict[str, Any]) -> None:
         return Here()
 
     sweep = sweep_of(tiny_search() | {"budget": {"trials": 4}, "strategy": "random"} | changes)
-    run_sweep(sweep, results=results, fresh=False, began=time.monotonic(), engine_for=engine_for)
+    run_sweep(sweep, results=results, fresh=False, began=time.monotonic(), make_engine=engine_for)
 
 
 def test_a_score_as_objective_trains_nothing(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def run_here(file: Path, results: Path, *, deaths: int = 0) -> Path:
         return engine
 
     sweep = load_sweep(file)
-    run_sweep(sweep, results=results, fresh=False, began=time.monotonic(), engine_for=engine_for)
+    run_sweep(sweep, results=results, fresh=False, began=time.monotonic(), make_engine=engine_for)
     assert engine.deaths == 0
     return results
 

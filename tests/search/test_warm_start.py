@@ -66,7 +66,7 @@ def searched(results: Path, search: dict[str, Any]) -> list[Record]:
 
     folder = run_sweep(
         sweep_of(search), results=results, fresh=False, began=time.monotonic(),
-        engine_for=engine_for,
+        make_engine=engine_for,
     )  # fmt: skip
     with Store.read(folder / "study.db") as store:
         return [record for _, record in store.records()]

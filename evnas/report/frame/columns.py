@@ -7,25 +7,20 @@ where it was taken on a target; `:low` and `:high` behind that name the bounds o
 from dataclasses import dataclass
 from typing import Literal
 
+from evnas.tables import quantities
+
 Better = Literal["more", "less", ""]
 
-_KNOWN: dict[str, tuple[str, str, Better]] = {
-    "params_m": ("Parameters", "M", "less"),
+_BESIDE: dict[str, tuple[str, str, Better]] = {
     "macs_exact_g": ("MACs, exact", "G", "less"),
     "macs_g": ("MACs", "G", "less"),
-    "throughput_img_s": ("Throughput", "images/s", "more"),
-    "throughput_ratio": ("Throughput, ratio to base", "", "more"),
-    "latency_ms": ("Latency of a batch", "ms", "less"),
     "base_latency_ms": ("Latency of the base", "ms", ""),
     "train_throughput_img_s": ("Training throughput", "images/s", "more"),
     "train_throughput_ratio": ("Training throughput, ratio to base", "", "more"),
     "train_images": ("Images trained on", "", ""),
     "train_seconds": ("Time trained", "s", ""),
     "held_out_images": ("Held-out images", "", ""),
-    "peak_mib": ("Peak memory", "MiB", "less"),
-    "top1_percent": ("Top-1 (proxy)", "%", "more"),
     "top5_percent": ("Top-5 (proxy)", "%", "more"),
-    "loss": ("Loss (proxy)", "", "less"),
     "seeds": ("Seeds", "", ""),
     "budget": ("Budget", "image presentations", ""),
     "seconds": ("Device time", "s", "less"),
@@ -33,6 +28,8 @@ _KNOWN: dict[str, tuple[str, str, Better]] = {
     "depth": ("Blocks", "", ""),
     "number": ("Order", "", ""),
 }
+"""What records and frames hold beside the quantities of phases."""
+_BETTER: dict[str, Better] = {"max": "more", "min": "less", "": ""}
 SCALES: dict[str, tuple[str, float]] = {
     "params": ("params_m", 1e-6),
     "macs": ("macs_g", 1e-9),
@@ -55,8 +52,11 @@ class Column:
 def describe_column(key: str) -> Column:
     """The column of a key; a name nobody knows is shown as it stands, without a direction."""
     name, _, target = key.partition("@")
-    if name in _KNOWN:
-        label, unit, better = _KNOWN[name]
+    found = quantities().get(name)
+    if name in _BESIDE:
+        label, unit, better = _BESIDE[name]
+    elif found is not None:
+        label, unit, better = found.heading, found.unit, _BETTER[found.goal]
     else:
         label, unit, better = _guessed(name)
     return Column(key, label, unit, target, better)

@@ -100,10 +100,6 @@ class History:
         """A known candidate begins to train for `budget` image presentations."""
         self.promised[label] = budget
 
-    def abandon(self, digest: str) -> None:
-        """A candidate was given up before it left a record."""
-        self.digests.discard(digest)
-
     def is_complete(self, trial: Trial) -> bool:
         """Whether a trial's objectives are all known at the full budget."""
         return trial.label in self._complete_labels
