@@ -39,11 +39,16 @@ class Registry(Generic[T]):
         self._builtin = dict(builtin)
         self._loaded: dict[str, T] = {}
         self._added: dict[str, T] = {}
+        self._names: tuple[str, ...] | None = None
+        """Kept until a name is added: searches ask with every value of every trial."""
         Registry._tables[kind] = self
 
     def names(self) -> tuple[str, ...]:
         """All names; nothing is imported for it."""
-        return tuple(dict.fromkeys([*self._builtin, *self._entry_points(), *self._added]))
+        if self._names is None:
+            every = [*self._builtin, *self._entry_points(), *self._added]
+            self._names = tuple(dict.fromkeys(every))
+        return self._names
 
     def get(self, name: str) -> T:
         """What a name means.
@@ -52,11 +57,12 @@ class Registry(Generic[T]):
             SpecError: nobody registered it.
             PluginError: another package registered it, and its import fails.
         """
-        if name in self._added:
-            return self._added[name]
-        if name not in self._loaded:
-            self._loaded[name] = self._load(name)
-        return self._loaded[name]
+        found = self._loaded.get(name)
+        if found is None:
+            found = self._added.get(name)
+        if found is None:
+            found = self._loaded[name] = self._load(name)
+        return found
 
     def add(self, name: str, thing: T) -> T:
         """Register a thing of one's own; workers of a sweep that is begun later have it too.
@@ -72,6 +78,7 @@ class Registry(Generic[T]):
         if known is not None and not _is_same(known, thing):
             raise PluginError(f"{self.kind} {name!r} was added before; choose another name")
         self._added[name] = thing
+        self._names = None
         return thing
 
     def added(self) -> dict[str, T]:
@@ -79,7 +86,7 @@ class Registry(Generic[T]):
         return dict(self._added)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names()
+        return name in self._loaded or name in self._builtin or name in self.names()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())

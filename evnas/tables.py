@@ -66,7 +66,7 @@ counted, are objectives."""
 
 def phases() -> "tuple[Phase, ...]":
     """All phases, cheapest first: what breaks a constraint in one is spared the next."""
-    return tuple(sorted(map(PHASES.get, PHASES), key=lambda phase: phase.guess_s))
+    return _phases(PHASES.names())
 
 
 def phase_order() -> list[str]:
@@ -82,6 +82,12 @@ def quantities() -> "dict[str, Quantity]":
 def found_by() -> Mapping[str, str]:
     """Quantity -> name of the phase that finds it."""
     return _found_by(PHASES.names(), SCORES.names())
+
+
+@functools.cache
+def _phases(names: tuple[str, ...]) -> "tuple[Phase, ...]":
+    """Cached by what is registered: a driver asks for it with each piece of work."""
+    return tuple(sorted(map(PHASES.get, names), key=lambda phase: phase.guess_s))
 
 
 @functools.cache

@@ -43,15 +43,18 @@ def unknown_kind(kind: object) -> str:
 
 
 def _validated(value: Any) -> MixerSpec:
+    # by the spec's own validator, and a dict first: a search does this for each of its draws
+    if isinstance(value, dict | Mapping):
+        kind = value.get("kind")
+        if not isinstance(kind, str) or kind not in MIXERS:
+            raise ValueError(unknown_kind(kind))
+        spec: MixerSpec = MIXERS.get(kind).spec.__pydantic_validator__.validate_python(value)
+        return spec
     if isinstance(value, MixerSpec):
         return value
-    if not isinstance(value, Mapping):
-        raise PydanticKnownError("model_attributes_type")
-    kind = value.get("kind")
-    if not isinstance(kind, str) or kind not in MIXERS:
-        raise ValueError(unknown_kind(kind))
-    return MIXERS.get(kind).spec.model_validate(value)
+    raise PydanticKnownError("model_attributes_type")
 
 
 def _plain(spec: MixerSpec, info: core_schema.SerializationInfo) -> dict[str, Any]:
-    return spec.model_dump(mode=info.mode)
+    raw: dict[str, Any] = spec.__pydantic_serializer__.to_python(spec, mode=info.mode)
+    return raw

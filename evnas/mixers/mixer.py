@@ -51,14 +51,9 @@ class MixerRegistry(Registry[Mixer]):
     def __init__(self, builtin: Mapping[str, str]) -> None:
         super().__init__("mixer", builtin)
 
-    def get(self, name: str) -> Mixer:
-        """The mixer of a kind.
-
-        Raises:
-            SpecError: nobody registered it.
-            PluginError: another package registered it, and what it registered is no such mixer.
-        """
-        mixer = super().get(name)
+    def _load(self, name: str) -> Mixer:
+        """Refuse what another package registered and is no mixer of that kind."""
+        mixer = super()._load(name)
         _refuse_misnamed(name, mixer)
         return mixer
 

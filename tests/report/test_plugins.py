@@ -96,6 +96,7 @@ def test_the_page_about_panels_runs_to_its_end(
     results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(PANELS, "_added", {})
+    monkeypatch.setattr(PANELS, "_names", None)
     monkeypatch.chdir(tmp_path)
     files = re.findall(
         r"In `(\w+\.\w+)`:\n\n```(?:python|js)\n(.*?)```", DOCUMENT.read_text(), re.S
@@ -147,6 +148,7 @@ def test_a_panel_whose_data_fails_is_named(results: Path, monkeypatch: pytest.Mo
             raise KeyError("x")
 
     monkeypatch.setattr(PANELS, "_added", {"broken": Broken()})
+    monkeypatch.setattr(PANELS, "_names", None)
     reader = StudyReader(results / "made")
     with pytest.raises(
         PluginError, match="panel 'broken': its data of study made failed, KeyError"
