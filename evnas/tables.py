@@ -52,11 +52,17 @@ RUNTIMES: "Registry[Runtime]" = Registry(
 SCORES: Registry[Any] = Registry(
     "score",
     {
-        "params": "evnas.proxy.scores:params",
-        "synflow": "evnas.proxy.scores:synflow",
-        "naswot": "evnas.proxy.scores:naswot",
-        "jacob_cov": "evnas.proxy.scores:jacob_cov",
-        "grad_norm": "evnas.proxy.scores:grad_norm",
+        "params": "evnas.proxy.scores.gradients:params",
+        "synflow": "evnas.proxy.scores.gradients:synflow",
+        "naswot": "evnas.proxy.scores.activations:naswot",
+        "zen": "evnas.proxy.scores.activations:zen",
+        "jacob_cov": "evnas.proxy.scores.gradients:jacob_cov",
+        "grad_norm": "evnas.proxy.scores.gradients:grad_norm",
+        "snip": "evnas.proxy.scores.gradients:snip",
+        "zico": "evnas.proxy.scores.gradients:zico",
+        "reach": "evnas.proxy.scores.mixing:reach",
+        "effective_rank": "evnas.proxy.scores.mixing:effective_rank",
+        "mixing_entropy": "evnas.proxy.scores.mixing:mixing_entropy",
     },
 )
 """Name -> function of (model, images (B, 3, H, W) normalised float32, labels (B,) int64) that

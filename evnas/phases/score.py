@@ -1,6 +1,5 @@
 """`score`: training-free scores, on the images and in the form that the proxy trains."""
 
-import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -94,6 +93,7 @@ def _scored(work: Work, task: ScoreTask, data: Any) -> dict[str, float]:
 
     from evnas.measure.models import proxy_model
     from evnas.proxy.augment import training_batch
+    from evnas.proxy.scores.scored import scored
     from evnas.proxy.seeding import seeded
 
     proxy = task.proxy
@@ -103,15 +103,10 @@ def _scored(work: Work, task: ScoreTask, data: Any) -> dict[str, float]:
     indices = torch.arange(min(proxy["batch_size"], len(data.train)))
     views = torch.Generator().manual_seed(work.seed)
     images, labels = training_batch(data, indices, resolution=proxy["resolution"], generator=views)
-    found = {}
-    for name in task.scores:
-        try:
-            found[name] = float(SCORES.get(name)(model, images, labels))
-        except ValueError as e:  # such as naswot's, of a model without activations
-            raise MeasurementError(str(e)) from None
-        if not math.isfinite(found[name]):
-            raise MeasurementError(f"{name} of this candidate is {found[name]}")
-    return found
+    found = scored(task.scores, model, images, labels, seed=work.seed)
+    if found.reasons:
+        raise MeasurementError("; ".join(found.reasons.values()))
+    return found.values
 
 
 SCORE = Score()
