@@ -38,7 +38,7 @@ class Mixing:
 
     path: str
     entropy: float
-    """Of one output token's gradient over the L input tokens, over log L: 0 copies, 1 averages."""
+    """Of an output token's gradient over the L input tokens, over log L: 0 copies, 1 averages."""
     log_rank: float
     """Natural logarithm of the effective rank of the output tokens."""
 
@@ -87,9 +87,10 @@ def _mixes(conv: nn.Conv2d) -> bool:
 def mixing(model: nn.Module, images: Tensor) -> list[Mixing]:
     """Entropy and effective rank of each mixer of a model.
 
-    The random output token and the random signs over channels of each mixer come from torch's
-    global generator on the CPU, and are the same for all images: seed it for the same figures.
-    The model is run in training mode, and is left as it was.
+    Each image has an output token and signs over channels of its own, drawn from torch's global
+    generator on the CPU: seed it for the same figures. They go to the images in the order of
+    their sums, so that the order they come in does not matter. The model is run in training mode,
+    and is left as it was.
 
     Args:
         images: (B, 3, H, W) float, normalised.
@@ -101,6 +102,7 @@ def mixing(model: nn.Module, images: Tensor) -> list[Mixing]:
     eigenvalues of the tokens' covariance; the entropy is defined here.
     """
     mixers = token_mixers(model)
+    images = images[images.flatten(1).double().sum(1).argsort()]
     inputs: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {}
     handles = [
         m.watched.register_forward_pre_hook(_keep(inputs, m.path), with_kwargs=True)
@@ -132,9 +134,10 @@ def _measured(
         y = y[0] if isinstance(y, tuple) else y
         outputs = _tokens(mixer, y, count)
         length, channels = outputs.shape[1:]
-        token = int(torch.randint(length, ()))
-        signs = (torch.randint(2, (channels,)) * 2 - 1).to(outputs)
-        (gradient,) = torch.autograd.grad((outputs[:, token] @ signs).sum(), x)
+        tokens = torch.randint(length, (count,))
+        signs = (torch.randint(2, (count, channels)) * 2 - 1).to(outputs)
+        looked_at = outputs[torch.arange(count), tokens.to(outputs.device)]
+        (gradient,) = torch.autograd.grad((looked_at * signs).sum(), x)
     return Mixing(
         mixer.path,
         entropy_over_tokens(_tokens(mixer, gradient, count)),
