@@ -12,7 +12,7 @@ from evnas.phases.speed import SpeedTask
 from evnas.phases.work import Work
 from evnas.record import Record, mixed_machines
 from evnas.search.evaluate import Evaluator, silent
-from evnas.search.prepare import PreparedAblation, PreparedSearch, prepared
+from evnas.search.prepare import Prepared, PreparedAblation, PreparedSearch, prepared
 from evnas.search.terminal.view import clock
 from evnas.store import Store
 from evnas.sweep.candidate import Candidate
@@ -113,9 +113,7 @@ def forecast(sweep: Sweep, *, results: Path) -> Forecast:
         found = _of_rows(run, evaluator, path)
     else:
         found = _of_search(run, evaluator)
-    records = _records(path)
-    about = [*mixed_machines(records), *run.about_machines(records)]
-    return replace(found, notes=[*run.notes(), *about])
+    return replace(found, notes=[*run.notes(), *_about_machines(run, path)])
 
 
 def _of_rows(run: PreparedAblation, evaluator: Evaluator, path: Path) -> Forecast:
@@ -228,6 +226,12 @@ def _trial_training(evaluator: Evaluator, work: Work) -> float:
 def _trial_scoring(evaluator: Evaluator, work: Work) -> float:
     """Seconds of the second scoring of the base: the first loads the data too."""
     return [evaluator.run(work, silent).record.seconds for _ in range(2)][-1]
+
+
+def _about_machines(run: Prepared, path: Path) -> list[str]:
+    """Sentences about speeds in the store that are of several machines, or of another."""
+    records = _records(path)
+    return mixed_machines(records) + run.about_machines(records)
 
 
 def _records(path: Path) -> list[Record]:
