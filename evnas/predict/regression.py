@@ -7,6 +7,7 @@ what makes intervals right for a recipe that nobody has seen, and what cancels b
 architectures that are trained alike.
 """
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -45,9 +46,12 @@ class Sizes:
 
     def function(self, a: Array, b: Array) -> Array:
         """Covariance (n, m) of the function at inputs (n, d) and (m, d), its mean included."""
-        apart: Array = ((a[:, None] - b[None]) ** 2).sum(-1) / self.length**2
-        smooth = self.smooth**2 * np.exp(-apart / 2)
-        return np.asarray(smooth + self.linear**2 * (a @ b.T) + _MEAN_VARIANCE)
+        return self.function_of(_squares(a, b), a @ b.T)
+
+    def function_of(self, squares: Array, products: Array) -> Array:
+        """The same from squared distances and scalar products, (n, m) each."""
+        smooth = self.smooth**2 * np.exp(squares / (-2 * self.length**2))
+        return np.asarray(smooth + self.linear**2 * products + _MEAN_VARIANCE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +85,9 @@ class Regression:
         self._recipes = np.asarray(recipes, dtype=object)
         self._known = (top1_percent - self._mean) / self._spread
         self.sizes = self._fitted()
-        self._factor = self._factored(self.sizes)
+        same = self._recipes[:, None] == self._recipes[None]
+        within = self.sizes.function(self._inputs, self._inputs)
+        self._factor = _factored(self.sizes, within, same)
         self._weights = cho_solve(self._factor, self._known)
 
     @property
@@ -119,40 +125,25 @@ class Regression:
             draws=draws * self._spread + self._mean,
         )
 
-    def apart(self, inputs: Array) -> Array:
-        """(n,): distance of each to the nearest known one, in standard deviations of inputs."""
-        return np.asarray(_distances(self._standard(inputs), self._inputs).min(1))
-
-    def spacing(self) -> float:
-        """The largest distance of a known one to its nearest neighbour."""
-        apart = _distances(self._inputs, self._inputs)
-        np.fill_diagonal(apart, np.inf)
-        return float(apart.min(1).max())
-
     def _standard(self, inputs: Array) -> Array:
         return np.asarray((inputs - self._centre) / self._scale)
 
     def _covariance(self, at: Array, recipes: NDArray[np.object_]) -> Array:
         """(n, known), the noise left out."""
         same = recipes[:, None] == self._recipes[None]
-        return self.sizes.function(at, self._inputs) + self.sizes.level**2 * same
-
-    def _factored(self, sizes: Sizes) -> tuple[Array, bool]:
-        same = self._recipes[:, None] == self._recipes[None]
-        noise = sizes.noise**2 * np.eye(len(self._known))
-        within = sizes.function(self._inputs, self._inputs) + sizes.level**2 * same + noise
-        factor: tuple[Array, bool] = cho_factor(within, lower=True)
-        return factor
+        return np.asarray(self.sizes.function(at, self._inputs) + self.sizes.level**2 * same)
 
     def _fitted(self) -> Sizes:
+        squares, products = _squares(self._inputs, self._inputs), self._inputs @ self._inputs.T
+        same = self._recipes[:, None] == self._recipes[None]
         medians = np.log(list(_PRIOR_MEDIANS.values()))
 
         def cost(logs: Array) -> float:
-            factor = self._factored(Sizes.of_logs(logs.tolist()))
+            sizes = Sizes.of_logs(logs.tolist())
+            factor = _factored(sizes, sizes.function_of(squares, products), same)
             fit = 0.5 * self._known @ cho_solve(factor, self._known)
-            return float(
-                fit + np.log(np.diag(factor[0])).sum() + 0.5 * ((logs - medians) ** 2).sum()
-            )
+            prior = 0.5 * ((logs - medians) ** 2).sum()
+            return float(fit + np.log(np.diag(factor[0])).sum() + prior)
 
         found = minimize(cost, medians, method="L-BFGS-B", bounds=[(-5.0, 2.0)] * len(medians))
         return Sizes.of_logs(found.x.tolist())
@@ -160,17 +151,22 @@ class Regression:
     def _draws(
         self, at: Array, recipes: Sequence[str], names: Sequence[str], to_known: Array
     ) -> Array:
-        """Draws of the prior, the same for all calls, corrected by what is known."""
-        rng = np.random.default_rng(0)
-        prior = _PriorDraws(self.sizes, at.shape[1], rng)
-        noise = self.sizes.noise * rng.standard_normal((len(self._known), WORLDS))
-        known = prior.function(self._inputs) + prior.levels(self._recipes) + noise
+        """(n, WORLDS) draws of the prior, the same for all calls, corrected by what is known."""
+        prior, correction = self._prior
         own = np.stack([_noise_of(name) for name in names or map(str, range(len(at)))])
-        new = prior.function(at) + prior.levels(recipes) + self.sizes.noise * own
-        short = self._known[:, None] - known
-        draws = new + to_known @ cho_solve(self._factor, short)
+        draws = prior.function(at) + prior.levels(recipes) + self.sizes.noise * own
+        draws = draws + to_known @ correction
         middle = to_known @ self._weights  # which so few draws would miss by a little
         return np.asarray(draws + (middle - draws.mean(1))[:, None])
+
+    @functools.cached_property
+    def _prior(self) -> "tuple[_PriorDraws, Array]":
+        """Draws of function and levels, and what corrects them, (known, WORLDS)."""
+        rng = np.random.default_rng(0)
+        prior = _PriorDraws(self.sizes, self._inputs.shape[1], rng)
+        noise = self.sizes.noise * rng.standard_normal((len(self._known), WORLDS))
+        known = prior.function(self._inputs) + prior.levels(self._recipes) + noise
+        return prior, np.asarray(cho_solve(self._factor, self._known[:, None] - known))
 
 
 class _PriorDraws:
@@ -201,5 +197,13 @@ def _noise_of(name: str) -> Array:
     return np.random.default_rng(seed).standard_normal(WORLDS)
 
 
-def _distances(a: Array, b: Array) -> Array:
-    return np.asarray(np.sqrt(((a[:, None] - b[None]) ** 2).sum(-1)))
+def _squares(a: Array, b: Array) -> Array:
+    """Squared distances, (n, m)."""
+    return np.asarray(((a[:, None] - b[None]) ** 2).sum(-1))
+
+
+def _factored(sizes: Sizes, within: Array, same: NDArray[np.bool_]) -> tuple[Array, bool]:
+    """Cholesky factor of the covariance of what is known, noise included."""
+    noise = sizes.noise**2 * np.eye(len(within))
+    factor: tuple[Array, bool] = cho_factor(within + sizes.level**2 * same + noise, lower=True)
+    return factor

@@ -11,10 +11,10 @@ from evnas.arch.catalog import entry
 from evnas.measure.models import peer
 from evnas.proxy.scores import activations, gradients
 from evnas.proxy.scores.mixing import (
+    REACH,
     entropy_over_tokens,
     log_effective_rank,
     mixing,
-    reach,
     token_mixers,
 )
 from evnas.proxy.seeding import seeded
@@ -70,7 +70,7 @@ def test_an_identity_does_not_mix_and_a_mean_mixes_all(mixer, entropy):
     assert found.entropy == pytest.approx(entropy, abs=1e-6)
     if entropy == 0:
         assert found.log_rank > 0.5
-        assert reach(OneMixer(mixer), images(), torch.zeros(4)) == 0.0
+        assert REACH(OneMixer(mixer), images(), torch.zeros(4)) == 0.0
     else:
         assert found.log_rank == pytest.approx(0, abs=1e-6)
 
@@ -82,12 +82,12 @@ def test_the_order_of_images_does_not_matter_and_the_model_stays(name):
     before = {key: value.clone() for key, value in model.state_dict().items()}
     x, labels = images(8, 64), torch.arange(8)
     turned = torch.tensor([3, 0, 7, 1, 2, 6, 5, 4])
-    for score in (reach, activations.naswot, activations.zen, gradients.snip, gradients.zico):
+    for score in (REACH, activations.naswot, activations.zen, gradients.snip, gradients.zico):
         with seeded(0, "score"):
             one = score(model, x, labels)
         with seeded(0, "score"):
             other = score(model, x[turned], labels[turned])
-        assert other == pytest.approx(one, rel=2e-3), score.__name__
+        assert other == pytest.approx(one, rel=2e-3), str(score)
     assert not model.training
     assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
     assert all(p.grad is None for p in model.parameters())
@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_number():
     found = []
     for seed in (0, 0, 1):
         with seeded(seed, "score"):
-            found.append(reach(model, images(4, 64), torch.zeros(4)))
+            found.append(REACH(model, images(4, 64), torch.zeros(4)))
     assert found[0] == found[1] != found[2]
 
 

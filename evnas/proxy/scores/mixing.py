@@ -41,6 +41,8 @@ class Mixing:
     """Of an output token's gradient over the L input tokens, over log L: 0 copies, 1 averages."""
     log_rank: float
     """Natural logarithm of the effective rank of the output tokens."""
+    log_gain: float
+    """Natural logarithm of the outputs' standard deviation over the inputs'."""
 
 
 def token_mixers(model: nn.Module) -> list[TokenMixer]:
@@ -142,7 +144,13 @@ def _measured(
         mixer.path,
         entropy_over_tokens(_tokens(mixer, gradient, count)),
         log_effective_rank(outputs.detach()),
+        _log_gain(outputs.detach(), x.detach()),
     )
+
+
+def _log_gain(outputs: Tensor, inputs: Tensor) -> float:
+    spreads = [max(t.double().std().item(), 1e-12) for t in (outputs, inputs)]
+    return math.log(spreads[0] / spreads[1])
 
 
 def _tokens(mixer: TokenMixer, x: Tensor, count: int) -> Tensor:
@@ -193,27 +201,32 @@ def log_effective_rank(tokens: Tensor) -> float:
     return float(torch.special.entr(shares).sum(-1).mean())
 
 
-def reach(model: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Sum over mixers of mixing entropy times log effective rank; random draws as in `mixing`.
+@dataclass(frozen=True, slots=True)
+class MixerScore:
+    """A score that is made from the mixings of a model; random draws as in `mixing`."""
 
-    Raises:
-        ValueError: the model has no mixer.
-    """
-    return math.fsum(m.entropy * m.log_rank for m in _some(mixing(model, images)))
+    of: Callable[[list[Mixing]], float]
+    """Of at least one."""
 
-
-def effective_rank(model: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Sum over mixers of the log effective rank. Raises ValueError where there is none."""
-    return math.fsum(m.log_rank for m in _some(mixing(model, images)))
+    def __call__(self, model: nn.Module, images: Tensor, labels: Tensor) -> float:
+        """The score of a model. Raises ValueError where it has no mixer."""
+        return self.of(at_least_one(mixing(model, images)))
 
 
-def mixing_entropy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
-    """Mean over mixers of the mixing entropy. Raises ValueError where there is none."""
-    found = _some(mixing(model, images))
-    return math.fsum(m.entropy for m in found) / len(found)
-
-
-def _some(found: list[Mixing]) -> list[Mixing]:
+def at_least_one(found: list[Mixing]) -> list[Mixing]:
+    """The same. Raises ValueError where there is none."""
     if not found:
         raise ValueError("a score of mixers needs a model with one, this has none")
     return found
+
+
+REACH = MixerScore(lambda found: math.fsum(m.entropy * m.log_rank for m in found))
+"""Sum over mixers of mixing entropy times log effective rank."""
+EFFECTIVE_RANK = MixerScore(lambda found: math.fsum(m.log_rank for m in found))
+"""Sum over mixers of the log effective rank."""
+MIXING_ENTROPY = MixerScore(lambda found: math.fsum(m.entropy for m in found) / len(found))
+"""Mean over mixers of the mixing entropy."""
+MIXER_GAIN = MixerScore(lambda found: math.fsum(m.log_gain for m in found) / len(found))
+"""Mean over mixers of the log gain."""
+MIXERS = MixerScore(lambda found: float(len(found)))
+"""How many there are."""

@@ -1,11 +1,13 @@
 """Several scores of one model, and why one has no value."""
 
+import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from evnas.proxy.scores.mixing import MixerScore, Mixing, at_least_one, mixing
 from evnas.proxy.seeding import seeded
 from evnas.tables import SCORES
 
@@ -33,10 +35,15 @@ def scored(
     """
     values: dict[str, float] = {}
     reasons: dict[str, str] = {}
+    mixings = functools.cache(lambda: at_least_one(_mixings(model, images, seed)))
     for name in names:
+        score = SCORES.get(name)
         try:
-            with seeded(seed, "score", name):
-                value = float(SCORES.get(name)(model, images, labels))
+            if isinstance(score, MixerScore):  # one walk through the mixers serves them all
+                value = score.of(mixings())
+            else:
+                with seeded(seed, "score", name):
+                    value = float(score(model, images, labels))
         except ValueError as e:  # such as naswot's, of a model without activations
             reasons[name] = str(e)
             continue
@@ -45,3 +52,8 @@ def scored(
         else:
             reasons[name] = f"{name} is {value}"
     return Scored(values, reasons)
+
+
+def _mixings(model: nn.Module, images: Tensor, seed: int) -> list[Mixing]:
+    with seeded(seed, "score", "mixers"):
+        return mixing(model, images)
