@@ -36,7 +36,6 @@ def load_table(folder: Path) -> AblationTable | None:
 class RankedRows:
     """What a study has to order its rows by, and the printed top-1."""
 
-    paper: str
     columns: Mapping[str, RowValues]
     """Name -> a value a row; `FLOPs`, `params`, and what the study trained or predicted."""
     truth: RowValues
@@ -57,22 +56,30 @@ def load_ranked_rows(folder: Path) -> RankedRows:
         StoreError: no study is there, or it is none of that kind.
     """
     table = load_table(folder)
-    known = {c.key for c in table.columns} if table is not None else set()
-    trained = known & {"top1_difference", "predicted_top1_percent"}
-    if table is None or not trained:
+    found = None if table is None else ranked_rows(table)
+    if found is None:
         raise StoreError(
-            f"{folder}: must be an ablation with proxy or predict and a published table"
+            f"{folder}: must be an ablation with proxy or predict, beside a published table with "
+            "top-1 in it"
         )
+    return found
+
+
+def ranked_rows(table: AblationTable) -> RankedRows | None:
+    """The same of a table; None where nothing in it orders rows by accuracy, or in print."""
+    known = {c.key for c in table.columns}
+    if not known & {"top1_difference", "predicted_top1_percent"}:
+        return None
     accuracy = "top1_percent" if "top1_percent" in known else "predicted_top1_percent"
     truth = [parse_number(line.cells[accuracy].published) for line in table.lines]
     if all(value is None for value in truth):
-        raise StoreError(f"{folder}: must stand beside a published table with top-1 in it")
+        return None
     columns = {
         name: [line.cells[key].value for line in table.lines]
         for key, name in _RANKERS.items()
         if key in known
     }
-    return RankedRows(paper=table.title, columns=columns, truth=truth)
+    return RankedRows(columns=columns, truth=truth)
 
 
 def pooled_ladder(folders: Sequence[Path]) -> tuple[LadderLine, ...]:
@@ -81,14 +88,21 @@ def pooled_ladder(folders: Sequence[Path]) -> tuple[LadderLine, ...]:
     Raises:
         StoreError: as `load_ranked_rows`.
     """
-    studies = [load_ranked_rows(folder) for folder in folders]
-    names = [name for name in _RANKERS.values() if any(name in s.columns for s in studies)]
+    studies = {folder.name: load_ranked_rows(folder) for folder in folders}
+    return ladder_of(studies)
+
+
+def ladder_of(studies: Mapping[str, RankedRows]) -> tuple[LadderLine, ...]:
+    """The ladder over the rows of all studies, by name."""
+    names = [
+        name for name in _RANKERS.values() if any(name in s.columns for s in studies.values())
+    ]
     columns: dict[str, list[float | None]] = {name: [] for name in names}
     truth: list[float | None] = []
     groups: list[str] = []
-    for study, folder in zip(studies, folders, strict=True):
+    for study_name, study in studies.items():
         truth += study.truth
-        groups += [folder.name] * len(study.truth)
+        groups += [study_name] * len(study.truth)
         for name in names:
             columns[name] += study.columns.get(name, [None] * len(study.truth))
     size = [
