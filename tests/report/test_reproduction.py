@@ -134,7 +134,8 @@ def test_the_audit_says_what_orders_rows_as_print_does(ablation: Page) -> None:
     expect(ablation.locator("#figure-audit-overall .main-svg").first).to_be_visible()
     rows = ablation.get_by_role("region", name="Audit, overall").locator("tbody tr")
     told = {
-        line.locator("th").inner_text(): line.locator("td").all_inner_texts() for line in rows.all()
+        line.locator("th").inner_text(): line.locator("td").all_inner_texts()
+        for line in rows.all()
     }
     assert {"FLOPs", "params", "params x FLOPs", "proxy top-1"} == set(told)
     assert told["FLOPs"][-1] == "baseline"
