@@ -133,10 +133,9 @@ def test_the_audit_says_what_orders_rows_as_print_does(ablation: Page) -> None:
     ablation.evaluate("EV.choose({ view: 'audit', filter: null })")
     expect(ablation.locator("#figure-audit-overall .main-svg").first).to_be_visible()
     rows = ablation.get_by_role("region", name="Audit, overall").locator("tbody tr")
-    told = {
-        line.locator("th").inner_text(): line.locator("td").all_inner_texts()
-        for line in rows.all()
-    }
+    told = {}
+    for line in rows.all():
+        told[line.locator("th").inner_text()] = line.locator("td").all_inner_texts()
     assert {"FLOPs", "params", "params x FLOPs", "proxy top-1"} == set(told)
     assert told["FLOPs"][-1] == "baseline"
     tau, low, high, n, pairs, verdict = told["proxy top-1"]
