@@ -116,7 +116,7 @@ class Registry(Generic[T]):
         return loaded
 
     def _entry_points(self) -> Mapping[str, EntryPoint]:
-        return _points(self.group)
+        return points_of(self.group)
 
 
 def additions() -> tuple[tuple[str, str, Any], ...]:
@@ -153,7 +153,8 @@ def adopt_pickled(added: bytes) -> None:
 
 
 @functools.cache
-def _points(group: str) -> Mapping[str, EntryPoint]:
+def points_of(group: str) -> Mapping[str, EntryPoint]:
+    """Name -> entry point of all installed packages, looked up once."""
     return {point.name: point for point in sorted(entry_points(group=group))}
 
 

@@ -1,16 +1,38 @@
-"""The tables of what can be added, a line each: phases, strategies, runtimes and scores."""
+"""The tables of what can be added, a line each, but for mixers, which have a room of their own."""
 
 import functools
+import inspect
 from collections.abc import Mapping
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
-from evnas.registry import Registry
+from evnas.registry import PluginError, Registry, points_of
 
 if TYPE_CHECKING:
     from evnas.phases.base import Phase, Quantity
     from evnas.runtime import Runtime
 
-PHASES: "Registry[Phase]" = Registry(
+
+class PhaseRegistry(Registry["Phase"]):
+    """The phases; functions of the entry points' group `evnas.objectives` are phases too."""
+
+    def _entry_points(self) -> Mapping[str, EntryPoint]:
+        return {**points_of("evnas.objectives"), **super()._entry_points()}
+
+    def _load(self, name: str) -> "Phase":
+        found: Any = super()._load(name)
+        if inspect.isfunction(found):
+            from evnas.phases.function import FunctionPhase
+
+            found = FunctionPhase(found)
+        if getattr(found, "name", None) != name:
+            got = getattr(found, "name", found)
+            raise PluginError(f"phase {name!r} is called {got!r}; the two must be equal")
+        phase: Phase = found
+        return phase
+
+
+PHASES = PhaseRegistry(
     "phase",
     {
         "count": "evnas.phases.count:COUNT",
@@ -62,6 +84,16 @@ SCORES: Registry[Any] = Registry(
 """Name -> function of (model, images (B, 3, H, W) normalised float32, labels (B,) int64) that
 gives a float, higher meaning better, and leaves the model as it was. All but `params`, which is
 counted, are objectives."""
+
+DATASETS: Registry[Any] = Registry(
+    "dataset",
+    {
+        "fashion-mnist-12k": "evnas.proxy.fashion:small_set",
+        "fashion-mnist": "evnas.proxy.fashion:whole_set",
+    },
+)
+"""Name -> function that gives its `evnas.proxy.arrays.ImageArrays`, of the side in pixels that
+images need at most: trainings see them a little smaller."""
 
 
 def phases() -> "tuple[Phase, ...]":

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from evnas.arch.catalog import Family
 from evnas.errors import SpecError, nearest
 from evnas.papers.published import published_table
-from evnas.tables import RUNTIMES
+from evnas.tables import DATASETS, RUNTIMES
 
 CONVENTIONS: Mapping[str, Family] = {
     "EfficientViM": "efficientvim",
@@ -20,7 +20,6 @@ CONVENTIONS: Mapping[str, Family] = {
 Batch = Annotated[int, Field(ge=1)] | Literal["auto", "printed"]
 """Images at once; `printed` is what the published row was measured at, and `auto` where it says
 nothing."""
-DATA_SETS = ("fashion-mnist-12k", "fashion-mnist")
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 PATTERNS = {
@@ -175,10 +174,23 @@ class FolderData(SweepPart):
     folder: str
 
 
+def known_data() -> str:
+    """What a proxy's data may be."""
+    return f"must be one of {', '.join(DATASETS)} or {{folder: PATH}}"
+
+
+def _name_data(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(DATASETS)
+
+
+DataName = Annotated[str, Field(json_schema_extra=_name_data)]
+"""A name of `evnas.tables.DATASETS`; whether it is there is asked with that of a folder."""
+
+
 class ProxySpec(SweepPart):
     """A short training on real images, the same for every row."""
 
-    data: str | FolderData = "fashion-mnist-12k"
+    data: DataName | FolderData = "fashion-mnist-12k"
     resolution: int = Field(default=56, ge=8, le=1024)
     stem_stride: int = Field(default=4, ge=1, le=16)
     """The stem's total stride here: 4 at 56x56 gives stages the maps of 16 at 224x224."""
