@@ -15,6 +15,8 @@ from typing import Any, Generic, TypeVar
 from evnas.errors import EvnasError, SpecError, nearest
 
 T = TypeVar("T")
+_SortedOut = tuple[tuple[str, ...], dict[str, T], dict[str, "PluginError"]]
+"""Names, those that can be loaded, those that cannot."""
 
 
 class PluginError(EvnasError):
@@ -39,6 +41,8 @@ class Registry(Generic[T]):
         self._builtin = dict(builtin)
         self._loaded: dict[str, T] = {}
         self._added: dict[str, T] = {}
+        self._found: _SortedOut[T] | None = None
+        """Kept for its names: counting asks which mixer a module is of."""
         self._names: tuple[str, ...] | None = None
         """Kept until a name is added: searches ask with every value of every trial."""
         Registry._tables[kind] = self
@@ -63,6 +67,26 @@ class Registry(Generic[T]):
         if found is None:
             found = self._loaded[name] = self._load(name)
         return found
+
+    def usable(self) -> Mapping[str, T]:
+        """Name -> thing of all that can be loaded; one that cannot is not tried again."""
+        return self._sorted_out()[1]
+
+    def broken(self) -> Mapping[str, PluginError]:
+        """Name -> what is wrong with it, of those that `usable` leaves out."""
+        return self._sorted_out()[2]
+
+    def _sorted_out(self) -> "_SortedOut[T]":
+        names = self.names()
+        if self._found is None or self._found[0] is not names:
+            usable, broken = {}, {}
+            for name in names:
+                try:
+                    usable[name] = self.get(name)
+                except PluginError as e:
+                    broken[name] = e
+            self._found = names, usable, broken
+        return self._found
 
     def add(self, name: str, thing: T) -> T:
         """Register a thing of one's own; workers of a sweep that is begun later have it too.

@@ -107,8 +107,9 @@ def phase_order() -> list[str]:
 
 
 def quantities() -> "dict[str, Quantity]":
-    """Name -> quantity of all that a search may want or limit."""
-    return {q.name: q for phase in phases() for q in phase.quantities}
+    """Name -> quantity of all that records may hold, as far as its phase can be loaded: a study
+    opens whatever has become of another package."""
+    return {q.name: q for phase in PHASES.usable().values() for q in phase.quantities}
 
 
 def found_by() -> Mapping[str, str]:

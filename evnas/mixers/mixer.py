@@ -1,6 +1,5 @@
 """What is registered of a mixer, and the table of them. Nothing here imports torch."""
 
-import functools
 import importlib
 import sys
 from collections.abc import Mapping
@@ -68,11 +67,11 @@ class MixerRegistry(Registry[Mixer]):
 
     def with_hidden_states(self) -> tuple[str, ...]:
         """Kinds that compress the tokens into states, (B, C, N)."""
-        return tuple(mixer.kind for mixer in _usable(self) if mixer.hidden_states)
+        return tuple(mixer.kind for mixer in self.usable().values() if mixer.hidden_states)
 
     def of_module(self, module: type[Any]) -> Mixer | None:
         """The mixer whose module is exactly this class; None where none is."""
-        return next((m for m in _usable(self) if _imported(m.module) is module), None)
+        return next((m for m in self.usable().values() if _imported(m.module) is module), None)
 
 
 def place_of(place: Any) -> Any:
@@ -103,19 +102,3 @@ def _refuse_misnamed(name: str, mixer: object) -> None:
         raise PluginError(f"mixer {name!r} must be an evnas.mixers.Mixer, got {mixer!r}")
     if mixer.kind != name:
         raise PluginError(f"mixer {name!r} has the kind {mixer.kind!r}; the two must be equal")
-
-
-def _usable(table: MixerRegistry) -> tuple[Mixer, ...]:
-    """Those that can be loaded: of the others there is no module, and no architecture."""
-    return _loaded(table, table.names())
-
-
-@functools.lru_cache(maxsize=8)  # a package that fails to load is not tried at every question
-def _loaded(table: MixerRegistry, names: tuple[str, ...]) -> tuple[Mixer, ...]:
-    found = []
-    for name in names:
-        try:
-            found.append(table.get(name))
-        except PluginError:
-            continue
-    return tuple(found)

@@ -10,6 +10,7 @@ import yaml
 import evnas
 from evnas.errors import SpecError
 from evnas.papers.published import published_table
+from evnas.registry import PluginError
 from evnas.report.frame.columns import describe_column
 from evnas.report.frame.objectives import find_constraints, find_objectives
 from evnas.report.frame.study_reader import StudyReader
@@ -187,5 +188,5 @@ def halving_rungs(sweep: Mapping[str, Any]) -> list[float]:
         proxy = ProxySpec.model_validate(sweep.get("proxy") or {})
         given = strategy.rungs_of(0.0)  # shown as they are, whether or not they fit the proxy
         return list(given if any(given) else strategy.rungs_of(float(proxy.presentations)))
-    except ValueError:  # pydantic's and ours
+    except (ValueError, PluginError):  # pydantic's and ours
         return []
