@@ -120,8 +120,7 @@ class Registry(Generic[T]):
 
     def _load(self, name: str) -> T:
         if name in self._builtin:
-            module, _, attribute = self._builtin[name].partition(":")
-            thing: T = getattr(importlib.import_module(module), attribute)
+            thing: T = imported(self._builtin[name])
             return thing
         point = self._entry_points().get(name)
         if point is None:
@@ -174,6 +173,12 @@ def adopt_pickled(added: bytes) -> None:
     for item in pickle.loads(added):
         with contextlib.suppress(pickle.UnpicklingError, AttributeError, ImportError):
             adopt((pickle.loads(item),))
+
+
+def imported(place: str) -> Any:
+    """What stands at a place, `module:attribute`."""
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
 
 
 @functools.cache

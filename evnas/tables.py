@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
-from evnas.registry import PluginError, Registry, points_of
+from evnas.registry import PluginError, Registry, imported, points_of
 
 if TYPE_CHECKING:
     from evnas.phases.base import Phase, Quantity
@@ -22,9 +22,7 @@ class PhaseRegistry(Registry["Phase"]):
     def _load(self, name: str) -> "Phase":
         found: Any = super()._load(name)
         if inspect.isfunction(found):
-            from evnas.phases.function import FunctionPhase
-
-            found = FunctionPhase(found)
+            found = imported("evnas.phases.function:FunctionPhase")(found)
         if getattr(found, "name", None) != name:
             got = getattr(found, "name", found)
             raise PluginError(f"phase {name!r} is called {got!r}; the two must be equal")
