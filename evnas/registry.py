@@ -8,6 +8,7 @@ import contextlib
 import functools
 import importlib
 import pickle
+import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -140,6 +141,36 @@ class Registry(Generic[T]):
 
     def _entry_points(self) -> Mapping[str, EntryPoint]:
         return points_of(self.group)
+
+
+class ModuleRegistry(Registry[T]):
+    """A table of things whose `module` is a class, or the place of one."""
+
+    def of_module(self, module: type[Any]) -> T | None:
+        """The thing whose module is exactly this class; None where none is."""
+        return next((x for x in self.usable().values() if _made(x) is module), None)
+
+
+def place_of(place: Any) -> Any:
+    """What stands at a place, imported if need be; what is no place is returned.
+
+    Raises:
+        PluginError: the module cannot be imported, or has no such attribute.
+    """
+    if not isinstance(place, str):
+        return place
+    try:
+        return imported(place)
+    except (ImportError, AttributeError) as e:
+        raise PluginError(f"{place!r} cannot be loaded: {e}") from e
+
+
+def _made(thing: Any) -> Any:
+    """The class of a thing's module, if it is imported; else nobody has made one of it."""
+    if not isinstance(thing.module, str):
+        return thing.module
+    module, _, attribute = thing.module.partition(":")
+    return getattr(sys.modules.get(module), attribute, None)
 
 
 def additions() -> tuple[tuple[str, str, Any], ...]:

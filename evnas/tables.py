@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
-from evnas.registry import PluginError, Registry, imported, points_of
+from evnas.registry import ModuleRegistry, PluginError, Registry, imported, points_of
 
 if TYPE_CHECKING:
+    from evnas.arch.block import Block
     from evnas.phases.base import Phase, Quantity
     from evnas.runtime import Runtime
 
@@ -40,6 +41,19 @@ PHASES = PhaseRegistry(
     },
 )
 """Name -> `evnas.phases.base.Phase`."""
+
+BLOCKS: "ModuleRegistry[Block]" = ModuleRegistry(
+    "block",
+    {
+        "efficientvim": "evnas.arch.block:EFFICIENTVIM",
+        "vss": "evnas.arch.block:VSS",
+        "vanilla_vss": "evnas.arch.block:VANILLA_VSS",
+        "vssd": "evnas.arch.block:VSSD",
+        "evss": "evnas.arch.block:EVSS",
+        "inres": "evnas.arch.block:INRES",
+    },
+)
+"""Name -> `evnas.arch.block.Block`."""
 
 STRATEGIES: Registry[Any] = Registry(
     "strategy",

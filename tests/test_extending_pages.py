@@ -18,8 +18,9 @@ STUDIES = {
     "runtime": "formats",
     "score": "spread",
     "dataset": "bright",
+    "block": "sandwiches",
 }
-TRIALS = {"strategy": 4, "phase": 4, "runtime": 2, "score": 4, "dataset": 2}
+TRIALS = {"strategy": 4, "phase": 4, "runtime": 2, "score": 4, "dataset": 2, "block": 2}
 
 
 @pytest.mark.parametrize("page", STUDIES)
@@ -67,6 +68,12 @@ def _score(records: list[Record]) -> None:
     assert all(r.values["logit_spread"] > 0 for r in found)
 
 
+def _block(records: list[Record]) -> None:
+    blocks = {r.label: {stage["block"] for stage in r.arch["stages"]} for r in records}
+    assert blocks["sandwich"] == {"sandwich"}
+    assert {r.status for r in records} == {"complete"}
+
+
 def _dataset(records: list[Record]) -> None:
     found = [r for r in records if r.phase == "proxy"]
     assert [(r.status, r.details["classes"]) for r in found] == [("complete", 2)] * 2
@@ -75,6 +82,7 @@ def _dataset(records: list[Record]) -> None:
 CHECKS = {
     **{"strategy": _strategy, "phase": _phase, "runtime": _runtime, "score": _score},
     "dataset": _dataset,
+    "block": _block,
 }
 
 

@@ -18,7 +18,7 @@ SWEEP = {
     "name": "outside",
     "base": "efficientvim_m1",
     "space": {
-        "set": {"stages[*].dim": 16, "stages[*].depth": 1},
+        "set": {"stages[*].dim": 16, "stages[*].depth": 1, "stages[0].block": "post_norm"},
         "axes": {"stages[0].depth": [1, 2], "stages[1].depth": [1, 2, 3]},
     },
     "strategy": {"kind": "deepest_first", "draws": 3},
@@ -28,7 +28,7 @@ SWEEP = {
     "targets": [
         {
             **{"device": "cpu", "runtime": "taped", "resolution": 32},
-            **{"batch_size": 1, "budget_s": 0.05},
+            **{"batch_size": 1, "budget_s": 0.05, "form": "deployed"},
         }
     ],
     "proxy": {
@@ -106,7 +106,8 @@ def test_all_kinds_take_part_and_a_killed_search_goes_on(broken_off: tuple[Path,
     whole = {"count", "score", "speed", "proxy", "last_map", "channels"}
     for label in ("0", "1", "2"):
         assert {r.phase for r in found if r.label == label} == whole
-    assert {r.target for r in found if r.phase == "speed"} == {"cpu-taped-32-b1-float32"}
+    assert {r.target for r in found if r.phase == "speed"} == {"cpu-taped-32-b1-float32-deployed"}
+    assert {r.arch["stages"][0]["block"] for r in found} == {"post_norm"}
     assert {r.values["last_side_px"] for r in found if r.phase == "last_map"} == {3.5}
     assert all(r.values["channels"] in (48, 64, 80, 96) for r in found if r.phase == "channels")
     assert all(r.values["weight_mass"] > 4 for r in found if r.phase == "score")  # 3 channels

@@ -1,13 +1,11 @@
 """What is registered of a mixer, and the table of them. Nothing here imports torch."""
 
-import importlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from evnas.mixers.spec import MixerSpec
-from evnas.registry import PluginError, Registry
+from evnas.registry import ModuleRegistry, PluginError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +42,7 @@ class Mixer:
         return {name: field.default for name, field in self.spec.model_fields.items()}
 
 
-class MixerRegistry(Registry[Mixer]):
+class MixerRegistry(ModuleRegistry[Mixer]):
     """The mixers by kind."""
 
     def __init__(self, builtin: Mapping[str, str]) -> None:
@@ -68,33 +66,6 @@ class MixerRegistry(Registry[Mixer]):
     def with_hidden_states(self) -> tuple[str, ...]:
         """Kinds that compress the tokens into states, (B, C, N)."""
         return tuple(mixer.kind for mixer in self.usable().values() if mixer.hidden_states)
-
-    def of_module(self, module: type[Any]) -> Mixer | None:
-        """The mixer whose module is exactly this class; None where none is."""
-        return next((m for m in self.usable().values() if _imported(m.module) is module), None)
-
-
-def place_of(place: Any) -> Any:
-    """What stands at a place, imported if need be.
-
-    Raises:
-        PluginError: the module cannot be imported, or has no such attribute.
-    """
-    if not isinstance(place, str):
-        return place
-    module, _, attribute = place.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as e:
-        raise PluginError(f"{place!r} of a mixer cannot be loaded: {e}") from e
-
-
-def _imported(place: Any) -> Any:
-    """What stands at a place if its module is imported; else nobody has made one of it."""
-    if not isinstance(place, str):
-        return place
-    module, _, attribute = place.partition(":")
-    return getattr(sys.modules.get(module), attribute, None)
 
 
 def _refuse_misnamed(name: str, mixer: object) -> None:

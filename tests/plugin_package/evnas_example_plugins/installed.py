@@ -5,6 +5,8 @@ from pathlib import Path
 ENTRY_POINTS = """
 [evnas.mixers]
 mean_mix = evnas_example_plugins.mixer:MIXER
+[evnas.blocks]
+post_norm = evnas_example_plugins.block:BLOCK
 [evnas.strategies]
 deepest_first = evnas_example_plugins.strategy:DeepestFirstSpec
 [evnas.phases]
