@@ -138,11 +138,14 @@ class PreparedSearch(Prepared):
         return schedule
 
 
-def prepared(sweep: Sweep, *, checkpoints: Path = Path()) -> PreparedAblation | PreparedSearch:
+def prepared(
+    sweep: Sweep, *, checkpoints: Path | None = None
+) -> PreparedAblation | PreparedSearch:
     """Settle a sweep on this machine.
 
     Args:
-        checkpoints: where trainings that break off at a rung are kept.
+        checkpoints: a folder for trainings that break off at a rung, removed at the search's end;
+            None keeps none.
 
     Raises:
         SpecError: the space cannot be, an objective needs what the sweep lacks, the base lies
@@ -167,7 +170,7 @@ def _ablation(sweep: Sweep, spec: AblationSpec) -> PreparedAblation:
     )
 
 
-def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path) -> PreparedSearch:
+def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path | None) -> PreparedSearch:
     space = SearchSpace.from_spec(spec.space, sweep.base)
     setting = SweepSetting(sweep=sweep, reference_macs=reference_macs(sweep))
     needs = must_begin(spec, sweep.base, list(setting.targets_of(sweep.reference)))

@@ -35,7 +35,8 @@ def session(**changes: object) -> PreparedSearch:
                 "proxy": {"epochs": 9, "images_per_epoch": 320},
                 **changes,
             }
-        )
+        ),
+        checkpoints=Path("kept"),
     )
 
 
