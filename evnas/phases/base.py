@@ -77,6 +77,14 @@ class Setting(Protocol):
         """`ProxySpec` as plain data."""
 
     @property
+    def predict(self) -> Mapping[str, Any] | None:
+        """`PredictSpec` as plain data, where top-1 is predicted."""
+
+    @property
+    def paper(self) -> str:
+        """Which prints the sweep's rows; "" for none."""
+
+    @property
     def scores(self) -> tuple[str, ...]:
         """Training-free scores that are wanted."""
 
@@ -126,7 +134,7 @@ class Workshop:
 
     def kept(self, slot: str, key: str, make: Callable[[], Any]) -> Any:
         """What `slot` holds for `key`; made again where it holds another, which goes first."""
-        if self._kept.get(slot, ("", None))[0] != key:
+        if slot not in self._kept or self._kept[slot][0] != key:
             self._kept.pop(slot, None)
             self._kept[slot] = (key, make())
         return self._kept[slot][1]

@@ -22,6 +22,7 @@ class Needs:
     """What a search has to do beside counting and timing."""
 
     trains: bool
+    predicts: bool
     scores: tuple[str, ...]
     """Training-free scores that an objective or constraint names."""
 
@@ -59,6 +60,7 @@ def needs_of(spec: SearchSpec, ids: Sequence[str]) -> Needs:
     names += [q for c in resolved_constraints(spec.constraints, ids) for q in c.quantities]
     return Needs(
         trains=any(phase_of(name) == "proxy" for name in names),
+        predicts=any(phase_of(name) == "predict" for name in names),
         scores=tuple(sorted({name for name in names if phase_of(name) == "score"})),
     )
 

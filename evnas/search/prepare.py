@@ -179,7 +179,13 @@ def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path | None) -> Prepare
     return PreparedSearch(
         sweep=sweep,
         spec=spec,
-        setting=replace(setting, scores=needs.scores, rungs=rungs, checkpoints=checkpoints),
+        setting=replace(
+            setting,
+            predicts=needs.predicts,
+            scores=needs.scores,
+            rungs=rungs,
+            checkpoints=checkpoints,
+        ),
         full_budget=full,
         space=space,
     )

@@ -187,6 +187,16 @@ DataName = Annotated[str, Field(json_schema_extra=_name_data)]
 """A name of `evnas.tables.DATASETS`; whether it is there is asked with that of a folder."""
 
 
+class PredictSpec(SweepPart):
+    """ImageNet top-1 predicted from printed results, without any training."""
+
+    seeds: int = Field(default=2, ge=1, le=32)
+    """Initialisations that the signals are the mean of."""
+    recipe: str = ""
+    """Whose way of training is meant: a recipe of the printed set, such as `EfficientViM`. Not
+    given, it is one that nobody has seen, and the interval holds that too."""
+
+
 class ProxySpec(SweepPart):
     """A short training on real images, the same for every row."""
 

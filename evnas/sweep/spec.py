@@ -1,20 +1,25 @@
 """What every sweep file says, and the kind whose rows it spells out: an ablation."""
 
 from abc import abstractmethod
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from evnas.arch.catalog import Family
 from evnas.sweep.parts import (
     CONVENTIONS,
     NAME,
     EngineSpec,
+    PredictSpec,
     ProxySpec,
     PublishedSpec,
     SweepPart,
     TargetSpec,
 )
+
+
+def _none_is_null(value: Any) -> Any:
+    return None if value == "none" else value
 
 
 class SweepSpec(SweepPart):
@@ -28,7 +33,10 @@ class SweepSpec(SweepPart):
     published: PublishedSpec | None = None
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     targets: tuple[TargetSpec, ...] = (TargetSpec(),)
-    proxy: ProxySpec | None = None
+    predict: PredictSpec | None = None
+    """Every candidate's ImageNet top-1 is predicted; a search that names it needs no such key."""
+    proxy: Annotated[ProxySpec | None, BeforeValidator(_none_is_null)] = None
+    """A short training of every candidate; `none` trains nothing."""
     engine: EngineSpec = EngineSpec()
     quick: dict[str, Any] = Field(default_factory=dict)
     """Path -> value: what `--quick` sets in this file beyond `evnas.sweep.quick`."""

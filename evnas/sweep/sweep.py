@@ -57,6 +57,8 @@ class Sweep:
             del resolved[free]
         resolved["targets"] = [target.identity() for target in self.spec.targets]
         resolved["proxy"] = self.spec.proxy.identity() if self.spec.proxy else None
+        if self.spec.predict is None:  # studies from before there were predictions go on
+            del resolved["predict"]
         return {**resolved, "digests": {c.label: c.digest for c in self.candidates}}
 
 

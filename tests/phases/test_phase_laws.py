@@ -35,6 +35,7 @@ SWEEP = {
     "constraints": ["grad_norm > 0"],
     "budget": {"trials": 2},
     "targets": [{"device": "cpu", "resolution": 32, "batch_size": 1, "budget_s": 0.03}],
+    "predict": {"seeds": 1},
     "proxy": {
         **{"resolution": 32, "epochs": 1, "images_per_epoch": 32, "batch_size": 16},
         **{"points_per_epoch": 1, "curve_images": 8, "held_out_images": 8, "device": "cpu"},

@@ -106,10 +106,26 @@ def _conditions(
             f"stem stride {p.stem_stride}, {p.presentations} image presentations, "
             f"seeds {list(spec.seeds)}"
         )
+    if spec.predict is not None:
+        found.append(_about_predictions(results))
     guessed = [c.label for c in results.sweep.candidates if at_chance(results.of(c, "proxy"))]
     if guessed:
         found.append(f"at chance, nothing learnt yet: {_named(guessed)}; train longer")
     return found
+
+
+def _about_predictions(results: RowRecords) -> str:
+    """What the predicted top-1 is, and how far it reaches."""
+    records = [r for r in results.records if r.phase == "predict" and r.status == "complete"]
+    held_out = dict.fromkeys(name for r in records for name in r.details["held_out"])
+    outside = list(dict.fromkeys(r.label for r in records if r.details["outside"]))
+    text = (
+        "predicted top-1: of ImageNet, from counts and signals of the untrained model, "
+        "between 90 % bounds; differences between 95 %"
+    )
+    if held_out:
+        text += f"; the predictor does not know printed rows of {', '.join(held_out)}"
+    return text + (f"; outside what is known: {_named(outside)}" if outside else "")
 
 
 def _known_differences(

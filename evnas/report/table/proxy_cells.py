@@ -7,7 +7,7 @@ from evnas.record import Interval, Record
 from evnas.report.frame.accuracy import mean_top1, top1_difference
 from evnas.report.table.cells import Cell, data_name, interval_cell, parse_number
 from evnas.report.table.row_records import RowRecords, ending_status
-from evnas.report.table.verdicts import Verdict, against_reference, not_comparable
+from evnas.report.table.verdicts import Verdict, against_difference, not_comparable
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import ProxySpec
 
@@ -50,8 +50,7 @@ def _beside_printed(
 ) -> Verdict:
     if any(map(at_chance, rows)):
         return not_comparable("one of the two rows is at chance here")
-    whole = float(printed)
-    return against_reference(difference, Interval(whole, whole, whole), neutral=0.0)
+    return against_difference(difference, float(printed))
 
 
 def _beside_imagenet(proxy: ProxySpec, text: str, status: str) -> Verdict:

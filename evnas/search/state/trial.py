@@ -26,6 +26,8 @@ class Trial:
     """Target -> quantity -> value: medians of `samples`, and what else the latest one found."""
     samples: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """`latency_ms@TARGET` -> raw samples of all measurements."""
+    draws: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Quantity -> joint draws, of what is predicted: the i-th of all trials belong together."""
     trained: dict[float, dict[int, dict[str, float]]] = field(default_factory=dict)
     """Budget -> seed -> quantity -> value."""
     done: set[tuple[str, int, float, str]] = field(default_factory=set)
@@ -64,6 +66,7 @@ class Trial:
             self.trained.setdefault(record.budget, {})[record.seed] = dict(record.values)
         else:
             self.counts |= record.values
+            self.draws |= {k: tuple(v) for k, v in record.details.get("draws", {}).items()}
             for quantity in PHASES.get(record.phase).quantities:
                 if quantity.source in self.counts:
                     self.counts[quantity.name] = self.counts[quantity.source] * quantity.factor
@@ -96,6 +99,8 @@ class Trial:
         value = self.value(name)
         if value is None or math.isnan(value):
             return None
+        if name in self.draws:
+            return Estimate(value, self.draws[name], joint=True)
         if name in self.samples and len(self.samples[name]) > 1:
             return from_samples(self.samples[name])
         if phase_of(name) == "proxy":
