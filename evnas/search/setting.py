@@ -14,6 +14,7 @@ from evnas.phases.base import Goal, Need, TimedOn
 from evnas.phases.base import Setting as Asked
 from evnas.phases.count import CountTask
 from evnas.phases.work import Work
+from evnas.record import TargetFields
 from evnas.search.evaluate import Evaluator, silent
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import PredictSpec, TargetSpec
@@ -192,14 +193,15 @@ def settled(spec: TargetSpec, candidate: Candidate, *, macs: float, counted: int
     return target.with_batch(macs_each, budget_s=spec.budget_s)
 
 
-def ids_here(sweep: Sweep) -> list[str]:
-    """The targets' ids for the reference row; as the file spells one whose device is not here."""
+def targets_here(sweep: Sweep) -> list[TargetFields]:
+    """The targets for the reference row; as the file spells one whose device is not here."""
     counted = sweep.reference.resolution or sweep.spec.resolution
     macs = reference_macs(sweep)
     found = []
     for spec in sweep.spec.targets:
         try:
-            found.append(settled(spec, sweep.reference, macs=macs, counted=counted).id)
+            here = settled(spec, sweep.reference, macs=macs, counted=counted)
+            found.append(TargetFields(**asdict(here)))
         except DeviceMissing:
-            found.append(spec.spelt_id())
+            found.append(spec.spelt())
     return found

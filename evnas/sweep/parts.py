@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from evnas.arch.catalog import Family
 from evnas.errors import SpecError, nearest
 from evnas.papers.published import published_table
+from evnas.record import TargetFields
 from evnas.tables import DATASETS, RUNTIMES
 
 CONVENTIONS: Mapping[str, Family] = {
@@ -78,25 +79,6 @@ def training_fault(*, runtime: str, form: str) -> str:
     return ""
 
 
-def target_id(
-    *,
-    device: str,
-    runtime: str,
-    resolution: int,
-    batch_size: int | str,
-    precision: str,
-    form: str,
-    mode: str,
-) -> str:
-    """`cpu-torch-224-b16-float32`; `-deployed` or `-train` is added for that form or mode."""
-    parts = [device.replace(":", ""), runtime, str(resolution), f"b{batch_size}", precision]
-    if form == "deployed":
-        parts.append("deployed")
-    if mode == "training":
-        parts.append("train")
-    return "-".join(parts)
-
-
 class TargetSpec(SweepPart):
     """What throughput is measured on; `evnas.measure.target` says what each field means."""
 
@@ -134,13 +116,13 @@ class TargetSpec(SweepPart):
 
     @property
     def is_settled(self) -> bool:
-        """Whether `spelt_id` is its id on every machine."""
+        """Whether `spelt` is what it is on every machine."""
         return self.device != "auto" and isinstance(self._spelt_batch, int)
 
-    def spelt_id(self) -> str:
-        """Its id as far as the file tells it, with `auto` for what a machine decides."""
-        return target_id(
-            device="cuda0" if self.device == "cuda" else self.device,
+    def spelt(self) -> TargetFields:
+        """The target as far as the file tells it, with `auto` for what a machine decides."""
+        return TargetFields(
+            device="cuda:0" if self.device == "cuda" else self.device,
             runtime=self.runtime,
             resolution=self.side(),
             batch_size=self._spelt_batch,
