@@ -10,11 +10,10 @@ from scipy.stats import rankdata
 
 from evnas.predict.published_signals import SignalRow, published_signals
 from evnas.predict.validation import SPLITS, HeldOut, by_folds, by_recipe, of_others
-from evnas.stats.ladder import LadderLine, ladder
+from evnas.stats.ladder import FLOPS, PARAMS, SIZE, LadderLine, ladder
 from evnas.stats.rank_correlation import Column, kendall
 from evnas.tables import SCORES
 
-FLOPS, PARAMS, SIZE = "FLOPs", "params", "params x FLOPs"
 PREDICTED = "predicted, recipe held out"
 PREDICTED_FOLDS = "predicted, 10-fold"
 

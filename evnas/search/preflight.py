@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evnas.arch.spec import ArchSpec
-from evnas.errors import SpecError
+from evnas.errors import SpecError, nearest
+from evnas.predict.printed import printed_architectures
 from evnas.record import TargetFields
 from evnas.search.state.objectives import phase_of, resolved_constraints, resolved_objectives
 from evnas.search.strategies.warm import warm_candidates
@@ -66,6 +67,17 @@ def needs_of(spec: SearchSpec, targets: Sequence[TargetFields]) -> Needs:
     )
 
 
+def must_be_a_recipe(name: str) -> None:
+    """Raises SpecError where no printed architecture that predictions rest on is trained so."""
+    known = {p.recipe for p in printed_architectures() if not p.candidate.timm}
+    if name and name not in known:
+        raise SpecError(
+            f"no recipe is named {name!r}{nearest(name, sorted(known))} "
+            f"(known: {', '.join(sorted(known))}; leave it out for one of your own)",
+            "predict.recipe",
+        )
+
+
 def _must_be_whole_epochs(budgets: Sequence[float], images_per_epoch: float) -> None:
     broken = [b for b in budgets if b < images_per_epoch or b % images_per_epoch]
     if broken:
@@ -106,6 +118,8 @@ def checked(sweep: Sweep) -> list[str]:
     """
     targets = [spec.spelt() for spec in sweep.spec.targets]
     try:
+        if sweep.spec.predict is not None:
+            must_be_a_recipe(sweep.spec.predict.recipe)
         if _machine_decides(sweep):
             targets = targets_of(sweep)
         if isinstance(sweep.spec, SearchSpec):

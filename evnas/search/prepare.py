@@ -9,7 +9,7 @@ from evnas.errors import SpecError, nearest
 from evnas.phases.base import Goal
 from evnas.record import Record, TargetFields
 from evnas.search.driver import Schedule
-from evnas.search.preflight import must_begin, one_and_the_same, targets_of
+from evnas.search.preflight import must_be_a_recipe, must_begin, one_and_the_same, targets_of
 from evnas.search.setting import SweepSetting, missing, needs_of, reference_macs
 from evnas.search.state.history import History
 from evnas.search.state.machines import taken_elsewhere
@@ -149,10 +149,13 @@ def prepared(
 
     Raises:
         SpecError: the space cannot be, an objective needs what the sweep lacks, the base lies
-            outside the space where a strategy starts from it, or timm lacks a row's model.
+            outside the space where a strategy starts from it, timm lacks a row's model, or nobody
+            prints results of the recipe that is named.
         MeasurementError: a target is not here.
     """
     spec = sweep.spec
+    if spec.predict is not None:
+        must_be_a_recipe(spec.predict.recipe)
     if isinstance(spec, AblationSpec):
         return _ablation(sweep, spec)
     return _search(sweep, spec, checkpoints)

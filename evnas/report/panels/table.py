@@ -12,6 +12,7 @@ PANELS: Registry[Panel] = Registry(
     {
         "search": "evnas.report.panels.search:PANEL",
         "reproduction": "evnas.report.panels.reproduction:PANEL",
+        "audit": "evnas.report.panels.audit:PANEL",
     },
 )
 

@@ -49,18 +49,19 @@ def against_reference(mine: Interval, printed: Interval, *, neutral: float) -> V
     return Verdict("same direction" if clear and same_side else "differs", off)
 
 
-def against_difference(mine: Interval, printed: float) -> Verdict:
+def against_difference(mine: Interval, printed: float, *, smallest: float = 0.0) -> Verdict:
     """A difference of top-1 against the printed one, in points.
 
-    Where our interval holds the printed difference and is too wide to tell one of that size from
-    none, nothing is known of it, and `matches` would say too much.
+    Where the two agree but a difference of the printed size could not be told from none, nothing
+    is known of it, and `matches` would say too much.
 
     Args:
         mine: our estimate with its 95 % interval.
         printed: the papers' difference.
+        smallest: the least difference that shows here, as far as noise beyond the interval says.
     """
-    smallest = (mine.high - mine.low) / 2
-    if mine.holds(printed) and abs(printed) < smallest:
+    smallest = max(smallest, (mine.high - mine.low) / 2)
+    if abs(mine.mid - printed) <= smallest and abs(printed) < smallest:
         return Verdict("cannot tell", f"the least that shows here is {smallest:.1f}")
     return against_reference(mine, Interval(printed, printed, printed), neutral=0.0)
 
