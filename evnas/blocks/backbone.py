@@ -12,26 +12,15 @@ from torch import Tensor, nn
 
 from evnas.arch.spec import ArchSpec, StageSpec
 from evnas.blocks.downsample import DOWNSAMPLES
-from evnas.blocks.efficientvim import EfficientVimBlock
-from evnas.blocks.evss import EvssBlock
 from evnas.blocks.features import FeatureBackbone, StageInfo
 from evnas.blocks.heads import FusionHead, PooledHead
-from evnas.blocks.inres import InResBlock
 from evnas.blocks.norms import norms
 from evnas.blocks.stage import Stage, run_stages
 from evnas.blocks.stems import STEMS
-from evnas.blocks.vss import VssBlock
-from evnas.blocks.vssd import VssdBlock
 from evnas.kernels import Impl
 from evnas.mixers import MIXERS
-from evnas.mixers.mixer import place_of
-
-RESIDUAL_BLOCKS: dict[str, type[VssBlock] | type[VssdBlock] | type[EvssBlock]] = {
-    "vss": VssBlock,
-    "vanilla_vss": VssBlock,
-    "vssd": VssdBlock,
-    "evss": EvssBlock,
-}
+from evnas.registry import place_of
+from evnas.tables import BLOCKS
 
 
 class Backbone(nn.Module):
@@ -135,13 +124,12 @@ def build_block(
 ) -> nn.Module:
     """One block of a stage; they are all alike. (B, C, H, W) -> (the same, states or None)."""
     spec, table = arch.stages[stage], norms(arch.norm, impl=impl)
-    if spec.block == "inres":
-        return InResBlock(spec.dim, mlp_ratio=spec.mlp_ratio, norms=table, drop_path=drop_path)
-    mixer = build_mixer(arch, stage, impl=impl)
-    if spec.block == "efficientvim":
-        return EfficientVimBlock(spec.dim, mixer, mlp_ratio=spec.mlp_ratio, norms=table)
-    kind = RESIDUAL_BLOCKS[spec.block]
-    return kind(spec.dim, mixer, mlp_ratio=spec.mlp_ratio, norms=table, drop_path=drop_path)
+    block = BLOCKS.get(spec.block)
+    mixer = (build_mixer(arch, stage, impl=impl),) if block.mixer else ()
+    rate = {"drop_path": drop_path} if block.drop_path else {}
+    kind = place_of(block.module)
+    module: nn.Module = kind(spec.dim, *mixer, mlp_ratio=spec.mlp_ratio, norms=table, **rate)
+    return module
 
 
 def build_mixer(arch: ArchSpec, stage: int, *, impl: Impl = "auto") -> nn.Module:

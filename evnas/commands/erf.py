@@ -35,11 +35,12 @@ def erf(
     import time
 
     from evnas.commands import fields
-    from evnas.proxy.data import NAMED_SETS, load_data
+    from evnas.proxy.data import load_data
     from evnas.report.page.erf_picture import area_fraction, draw_fields
+    from evnas.tables import DATASETS
 
     subjects = fields.subjects(names, weights or [], resolution, study)
-    source = data if data in NAMED_SETS else {"folder": data}
+    source = data if data in DATASETS else {"folder": data}
     found, rows = {}, []
     for subject in subjects:
         began = time.perf_counter()

@@ -50,7 +50,7 @@ class Score(Phase):
     def quantities(self) -> tuple[Quantity, ...]:  # type: ignore[override] # they grow with a table
         """A quantity a score; `params` is counted."""
         names = [name for name in SCORES if name != "params"]
-        return tuple(Quantity(n, n.replace("_", " ").capitalize()) for n in names)
+        return tuple(Quantity(n, n.replace("_", " ").capitalize(), goal="max") for n in names)
 
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:
         """Once, where an objective or constraint names a score."""

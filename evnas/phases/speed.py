@@ -46,8 +46,8 @@ class SpeedTask(Task):
         return str(self.target["device"])
 
     def noted(self) -> dict[str, Any]:
-        """The target's place in the sweep."""
-        return {"target_index": self.target_index}
+        """The target, and its place in the sweep."""
+        return {"target_index": self.target_index, "target": dict(self.target)}
 
 
 class Speed(Phase):

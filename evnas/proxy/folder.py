@@ -5,7 +5,6 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from evnas.errors import DataError
+from evnas.proxy.arrays import ImageArrays
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 MAX_TRAIN_IMAGES = 50_000
@@ -23,25 +23,12 @@ HELD_OUT_EVERY = 6
 Sample = tuple[Path, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FolderArrays:
-    """Images (N, C, H, W) uint8 and labels (N,), two splits, in the order of the files."""
-
-    name: str
-    train_images: npt.NDArray[np.uint8]
-    train_labels: npt.NDArray[np.integer]
-    held_out_images: npt.NDArray[np.uint8]
-    held_out_labels: npt.NDArray[np.integer]
-    classes: tuple[str, ...]
-    note: str = ""
-
-
 def stored_side(resolution: int) -> int:
     """Side in pixels that images are kept at: an eighth more than they are trained at."""
     return resolution + -(-resolution // 8)
 
 
-def read_folder(root: Path, side: int) -> FolderArrays:
+def read_folder(root: Path, side: int) -> ImageArrays:
     """Decode a folder: shorter side to `side` pixels, centre square, RGB.
 
     At most 50,000 training and 10,000 held-out images are kept (at 64 x 64 pixels 0.74 GB),
@@ -62,7 +49,7 @@ def read_folder(root: Path, side: int) -> FolderArrays:
             f"{len(kept_train)} of {len(train)} training and {len(kept_held_out)} of "
             f"{len(held_out)} held-out images are used. "
         )
-    return FolderArrays(
+    return ImageArrays(
         name=f"folder {root}",
         train_images=_decode_all(kept_train, side),
         train_labels=np.array([label for _, label in kept_train]),
@@ -152,8 +139,12 @@ def _decode(path: Path, side: int) -> npt.NDArray[np.uint8]:
             rgb = image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
         raise DataError(f"{path} must be an image, it cannot be decoded ({e}); remove it") from e
-    square = min(rgb.size)
-    left, top = (rgb.width - square) // 2, (rgb.height - square) // 2
-    box = (left, top, left + square, top + square)
-    small = rgb.resize((side, side), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(small).transpose(2, 0, 1)
+    return np.asarray(square(rgb, side)).transpose(2, 0, 1)
+
+
+def square(image: Image.Image, side: int) -> Image.Image:
+    """The square in an image's middle, resized with antialiasing (bicubic)."""
+    edge = min(image.size)
+    left, top = (image.width - edge) // 2, (image.height - edge) // 2
+    box = (left, top, left + edge, top + edge)
+    return image.resize((side, side), Image.Resampling.BICUBIC, box=box)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
 from evnas.predict.printed import printed_architectures
+from evnas.record import TargetFields
 from evnas.search.state.objectives import phase_of, resolved_constraints, resolved_objectives
 from evnas.search.strategies.warm import warm_candidates
 from evnas.space.space import SearchSpace
@@ -28,18 +29,18 @@ class Needs:
     """Training-free scores that an objective or constraint names."""
 
 
-def must_begin(spec: SearchSpec, base: ArchSpec, ids: Sequence[str]) -> Needs:
+def must_begin(spec: SearchSpec, base: ArchSpec, targets: Sequence[TargetFields]) -> Needs:
     """A search whose file is sound can be begun.
 
     Args:
         base: the architecture that its space changes.
-        ids: of its targets.
+        targets: its own, as far as they are settled.
 
     Raises:
         SpecError: an objective or constraint names no target of these, a warm start holds nothing
             for the space, or the strategy lacks what it starts from.
     """
-    needs = needs_of(spec, ids)
+    needs = needs_of(spec, targets)
     asked = spec.strategy
     if spec.warm_start and asked.own_rows:
         raise SpecError(f"{asked.kind} proposes its own rows and no others", "warm_start")
@@ -55,10 +56,10 @@ def must_begin(spec: SearchSpec, base: ArchSpec, ids: Sequence[str]) -> Needs:
     return needs
 
 
-def needs_of(spec: SearchSpec, ids: Sequence[str]) -> Needs:
+def needs_of(spec: SearchSpec, targets: Sequence[TargetFields]) -> Needs:
     """What objectives and constraints ask for. Raises SpecError where one names no target."""
-    names = [o.metric for o in resolved_objectives(spec.objectives, ids)]
-    names += [q for c in resolved_constraints(spec.constraints, ids) for q in c.quantities]
+    names = [o.metric for o in resolved_objectives(spec.objectives, targets)]
+    names += [q for c in resolved_constraints(spec.constraints, targets) for q in c.quantities]
     return Needs(
         trains=any(phase_of(name) == "proxy" for name in names),
         predicts=any(phase_of(name) == "predict" for name in names),
@@ -87,18 +88,18 @@ def _must_be_whole_epochs(budgets: Sequence[float], images_per_epoch: float) -> 
         )
 
 
-def target_ids(sweep: Sweep) -> list[str]:
-    """The targets' ids on this machine, as far as it has their devices."""
+def targets_of(sweep: Sweep) -> list[TargetFields]:
+    """The targets on this machine, as far as it has their devices."""
     if all(spec.is_settled for spec in sweep.spec.targets):
-        return [spec.spelt_id() for spec in sweep.spec.targets]
-    from evnas.search.setting import ids_here  # torch knows what `auto` means here
+        return [spec.spelt() for spec in sweep.spec.targets]
+    from evnas.search.setting import targets_here  # torch knows what `auto` means here
 
-    return ids_here(sweep)
+    return targets_here(sweep)
 
 
-def one_and_the_same(ids: Sequence[str]) -> list[str]:
-    """A sentence for each id that several targets have."""
-    found = []
+def one_and_the_same(targets: Sequence[TargetFields]) -> list[str]:
+    """A sentence for each that stands several times."""
+    found, ids = [], [target.id for target in targets]
     for name in dict.fromkeys(ids):
         places = [f"targets[{i}]" for i, other in enumerate(ids) if other == name]
         if len(places) > 1:
@@ -115,17 +116,17 @@ def checked(sweep: Sweep) -> list[str]:
     Raises:
         SpecError: with its place in the file, where a search could not be begun.
     """
-    ids = [spec.spelt_id() for spec in sweep.spec.targets]
+    targets = [spec.spelt() for spec in sweep.spec.targets]
     try:
         if sweep.spec.predict is not None:
             must_be_a_recipe(sweep.spec.predict.recipe)
         if _machine_decides(sweep):
-            ids = target_ids(sweep)
+            targets = targets_of(sweep)
         if isinstance(sweep.spec, SearchSpec):
-            must_begin(sweep.spec, sweep.base, ids)
+            must_begin(sweep.spec, sweep.base, targets)
     except SpecError as e:
         raise sweep.located.blame(e) from None
-    return one_and_the_same(ids)
+    return one_and_the_same(targets)
 
 
 def _machine_decides(sweep: Sweep) -> bool:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from evnas.errors import SpecError, nearest
 from evnas.phases.base import Goal
-from evnas.record import Record
+from evnas.record import Record, TargetFields
 from evnas.search.driver import Schedule
-from evnas.search.preflight import must_be_a_recipe, must_begin, one_and_the_same, target_ids
+from evnas.search.preflight import must_be_a_recipe, must_begin, one_and_the_same, targets_of
 from evnas.search.setting import SweepSetting, missing, needs_of, reference_macs
 from evnas.search.state.history import History
 from evnas.search.state.machines import taken_elsewhere
@@ -34,9 +34,9 @@ class Prepared(ABC):
     """Image presentations of a whole training; 0 where nothing is trained."""
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """Ids of the targets that the reference is timed on, each once."""
-        return tuple(self.setting.targets_of(self.sweep.reference))
+    def targets(self) -> tuple[TargetFields, ...]:
+        """The targets that the reference is timed on, each once."""
+        return _timed_on(self.setting, self.sweep)
 
     @property
     def phases(self) -> dict[str, int]:
@@ -50,9 +50,9 @@ class Prepared(ABC):
     def notes(self) -> list[str]:
         """Sentences about targets that are left out, or are one."""
         absent = self.setting.absent
-        ids = [x for i, x in enumerate(target_ids(self.sweep)) if i not in absent]
+        here = [x for i, x in enumerate(targets_of(self.sweep)) if i not in absent]
         left = [f"target {i + 1} is left out: {reason}" for i, reason in absent.items()]
-        return left + one_and_the_same(ids)
+        return left + one_and_the_same(here)
 
     def about_machines(self, records: Iterable[Record]) -> list[str]:
         """What is to be said where speeds were taken on another machine so far."""
@@ -138,11 +138,14 @@ class PreparedSearch(Prepared):
         return schedule
 
 
-def prepared(sweep: Sweep, *, checkpoints: Path = Path()) -> PreparedAblation | PreparedSearch:
+def prepared(
+    sweep: Sweep, *, checkpoints: Path | None = None
+) -> PreparedAblation | PreparedSearch:
     """Settle a sweep on this machine.
 
     Args:
-        checkpoints: where trainings that break off at a rung are kept.
+        checkpoints: a folder for trainings that break off at a rung, removed at the search's end;
+            None keeps none.
 
     Raises:
         SpecError: the space cannot be, an objective needs what the sweep lacks, the base lies
@@ -170,10 +173,10 @@ def _ablation(sweep: Sweep, spec: AblationSpec) -> PreparedAblation:
     )
 
 
-def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path) -> PreparedSearch:
+def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path | None) -> PreparedSearch:
     space = SearchSpace.from_spec(spec.space, sweep.base)
     setting = SweepSetting(sweep=sweep, reference_macs=reference_macs(sweep))
-    needs = must_begin(spec, sweep.base, list(setting.targets_of(sweep.reference)))
+    needs = must_begin(spec, sweep.base, _timed_on(setting, sweep))
     full = float(spec.proxy.presentations) if spec.proxy is not None and needs.trains else 0.0
     rungs = spec.strategy.rungs_of(full)
     return PreparedSearch(
@@ -189,6 +192,11 @@ def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path) -> PreparedSearch
         full_budget=full,
         space=space,
     )
+
+
+def _timed_on(setting: SweepSetting, sweep: Sweep) -> tuple[TargetFields, ...]:
+    on = setting.targets_of(sweep.reference).values()
+    return tuple(TargetFields(**each.fields) for each in on)
 
 
 def _must_be_known(sweep: Sweep) -> None:

@@ -239,4 +239,5 @@ class SearchRun(Run):
         self.store.note("search", {"ended": reason, "trials": len(history.trials)})
         self.say_all(write_end(self.ready, history, store=self.store))
         self.say_all(mixed_machines(record for _, record in self.store.records()))
-        shutil.rmtree(self.ready.setting.checkpoints, ignore_errors=True)  # the search is over
+        if self.ready.setting.checkpoints is not None:
+            shutil.rmtree(self.ready.setting.checkpoints, ignore_errors=True)  # none goes on

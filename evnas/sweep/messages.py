@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from evnas.arch.paths import spell
 from evnas.arch.spec import first_fault
 from evnas.errors import SpecError, nearest
-from evnas.sweep.parts import DATA_SETS, PATTERNS
+from evnas.sweep.parts import PATTERNS, known_data
 from evnas.tables import STRATEGIES
 
 _SHORT = {"dict_type": "must be a mapping", "string_type": "must be text"}
@@ -19,10 +19,7 @@ def sweep_message(error: ValidationError, data: Any, model: type[BaseModel]) -> 
     fault = error.errors(include_url=False)[0]
     told = SpecError(first_fault(error, data).reason, _path(fault["loc"], fault["type"], data))
     if fault["loc"][:2] == ("proxy", "data") and len(fault["loc"]) > 2:
-        return SpecError(
-            f"must be one of {', '.join(DATA_SETS)} or {{folder: PATH}}, got {fault['input']!r}",
-            "proxy.data",
-        )
+        return SpecError(f"{known_data()}, got {fault['input']!r}", "proxy.data")
     if fault["loc"][:1] == ("targets",) and "batch_size" in fault["loc"]:
         given = data["targets"][fault["loc"][1]]["batch_size"]
         must = "a number of images from 1, auto, printed or {cuda: ONE OF THESE, cpu: ...}"

@@ -17,12 +17,13 @@ from evnas.errors import SpecError, nearest
 from evnas.papers.published import PublishedRow, published_table
 from evnas.sweep.candidate import Candidate, candidate_of, named_arch
 from evnas.sweep.messages import sweep_message, unknown_key
-from evnas.sweep.parts import DATA_SETS, FolderData
+from evnas.sweep.parts import FolderData, known_data
 from evnas.sweep.quick import quick_form
 from evnas.sweep.search_spec import SEARCH_KEYS, SearchSpec
 from evnas.sweep.spec import AblationSpec, SweepSpec
 from evnas.sweep.validate import validate_search
 from evnas.sweep.yaml_lines import Located, LocatedError, parse_yaml, read_arch, read_yaml
+from evnas.tables import DATASETS
 
 _EITHER = (
     "a sweep has either rows (an ablation) or space, strategy, objectives and budget (a search), "
@@ -149,14 +150,12 @@ def _kind_of(located: Located) -> type[AblationSpec] | type[SearchSpec]:
 
 
 def _data_is_here(spec: SweepSpec, located: Located) -> None:
-    data = spec.proxy.data if spec.proxy else DATA_SETS[0]
-    if isinstance(data, FolderData):
-        if not Path(data.folder).is_dir():
-            reason = f"must be a folder of images, got {data.folder!r}, which is not there"
-            raise located.blame(SpecError(reason, "proxy.data.folder"))
-    elif data not in DATA_SETS:
-        must = f"must be one of {', '.join(DATA_SETS)} or {{folder: PATH}}"
-        reason = f"{must}, got {data!r}{nearest(data, DATA_SETS)}"
+    data = spec.proxy.data if spec.proxy else None
+    if isinstance(data, FolderData) and not Path(data.folder).is_dir():
+        reason = f"must be a folder of images, got {data.folder!r}, which is not there"
+        raise located.blame(SpecError(reason, "proxy.data.folder"))
+    if isinstance(data, str) and data not in DATASETS:
+        reason = f"{known_data()}, got {data!r}{nearest(data, DATASETS)}"
         raise located.blame(SpecError(reason, "proxy.data"))
 
 

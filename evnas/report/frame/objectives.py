@@ -54,7 +54,11 @@ def resolve_column(name: str, frame: TrialFrame) -> str | None:
     metric, _, wish = name.partition("@")
     if metric == "macs_g" and "macs_exact_g" in frame.numbers:
         return "macs_exact_g"  # a search counts exactly, whatever a paper's convention
-    fitting = [t for t in frame.targets if not wish or wish in t.split("-") or t.startswith(wish)]
+    fitting = [
+        id
+        for id, on in frame.targets.items()
+        if not wish or id.startswith(wish) or (on is not None and wish in on.names)
+    ]
     if wish in frame.targets:  # it may also begin the id of a deployed or training target
         fitting = [wish]
     keys = (f"{metric}@{target}" for target in fitting)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from evnas.record import Interval, Measurement, Record, Status
+from evnas.record import Interval, Measurement, Record, Status, TargetFields
 from evnas.report.frame.accuracy import wilson_interval
 from evnas.report.frame.architecture import summarize
 from evnas.report.frame.columns import scale_count
@@ -86,7 +86,8 @@ class TrialFrame:
         self.touched: array[int] = array("q")
         """Id of the newest record of each row."""
         self.last_id = 0
-        self.targets: list[str] = []
+        self.targets: dict[str, TargetFields | None] = {}
+        """By id; None of what is no speed's."""
         self._record_ids = array("q")
         self._record_rows = array("q")
         """Id and row of every record taken."""
@@ -194,7 +195,7 @@ class TrialFrame:
         """Counts and speeds: one value each, under the target's name if there is one."""
         place = f"@{line.target}" if line.target else ""
         if line.target and line.target not in self.targets:
-            self.targets.append(line.target)
+            self.targets[line.target] = line.on
         for name, value in line.values.items():
             key, number = scale_count(name, value)
             self._set(row, key + place, number)

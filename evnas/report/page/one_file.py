@@ -53,7 +53,7 @@ def render_page(reader: StudyReader) -> str:
         "about": dumps(told).encode(),
         "pack": pack(columns, np.arange(len(columns))),
         "cards": dumps(cards).encode(),
-    } | {f"panel-{name}": dumps(compute_panel(name, reader)).encode() for name in PANELS}
+    } | {f"panel-{name}": dumps(compute_panel(name, reader)).encode() for name in PANELS.usable()}
     return one_file(f"{told['title']} · evnas", blocks, added_scripts())
 
 

@@ -41,8 +41,8 @@ class RowRecords:
         named = self.sweep.spec.targets[target].device
         if named != "auto":
             return named
-        ran = (r.target for r in self.records if r.details.get("target_index") == target)
-        return next((name.split("-")[0] for name in ran if name), "")
+        ran = (r.on for r in self.records if r.details.get("target_index") == target)
+        return next((on.device for on in ran if on is not None), "")
 
     def reference_beside(self, candidate: Candidate, target: int) -> Candidate | None:
         """The row of the reference's architecture at a row's own resolution and batch.
