@@ -42,6 +42,19 @@ class Blend(nn.Module):
         return blend(x, self.branch(x), self.share)
 
 
+class Plus(nn.Module):
+    """x + branch(x)."""
+
+    def __init__(self, branch: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        y: Tensor = self.branch(x)
+        return x + y
+
+
 def blend(x: Tensor, y: Tensor, share: Tensor) -> Tensor:
     """(1 - share) * x + share * y in the dtype of x, which autocast may have lowered."""
     return torch.lerp(x, y.to(x.dtype), share.to(x.dtype))

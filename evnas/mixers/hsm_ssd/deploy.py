@@ -13,6 +13,7 @@ from evnas.blocks.deployment.fused import (
     runs_on_onednn,
 )
 from evnas.blocks.deployment.rule import Convert, Deployment, RowMixer, convert_children
+from evnas.blocks.deployment.shapes import is_by_pixel
 from evnas.mixers.hsm_ssd.module import HsmSsd
 
 
@@ -76,7 +77,7 @@ def _mixing(weight: Tensor) -> FusedLinear:
 
 def _as_rows(module: nn.Module, convert: Convert) -> nn.Module:
     assert isinstance(module, HsmSsd)
-    return RowHsmSsd(module)
+    return RowHsmSsd(module) if is_by_pixel(module.proj) else convert_children(module, convert)
 
 
 DEPLOYMENT = Deployment(
