@@ -150,7 +150,7 @@ class FusedLinear(nn.Module):
         if runs_on_onednn(x, self.weight):
             weight = self._packed.of(self.weight, _reordered_linear)
             return linear(x, weight, self.bias, self.act)
-        return ACTIVATIONS[self.act](F.linear(x, self.weight, self.bias))
+        return ACTIVATIONS[self.act](F.linear(x, *self._parameters_for(x)))
 
     def added_to(self, total: Tensor, x: Tensor) -> Tensor:
         """total + the map of x, without the activation: (..., C') and (..., C) -> (..., C')."""
@@ -160,7 +160,11 @@ class FusedLinear(nn.Module):
                 x, total, weight, self.bias, "add"
             )
             return summed
-        return total + F.linear(x, self.weight, self.bias)
+        return total + F.linear(x, *self._parameters_for(x))
+
+    def _parameters_for(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight and bias for hidden states, which stay float32 where weights are half."""
+        return self.weight.to(x.dtype), self.bias.to(x.dtype)
 
     def extra_repr(self) -> str:
         """Shapes and activation."""
