@@ -95,7 +95,7 @@ class FusionHead(nn.Module):
         sources = [*states[: self.n_states], *maps[len(maps) - self.n_maps :]]
         pools = [self.state_pool] * self.n_states + [self.pool] * self.n_maps
         features = [
-            pool(norm(source))
+            pool(norm(source)).to(maps[-1].dtype)  # states are float32 beside half maps
             for pool, norm, source in zip(pools, self.norms, sources, strict=True)
         ]
         logits = _fused(self.weights, self.classifiers, features)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from evnas.blocks.deployment.shapes import is_standard
 from evnas.mixers import MIXERS
 from evnas.registry import place_of
 from evnas.tables import BLOCKS
@@ -95,9 +96,11 @@ def _is_as_known(module: nn.Module, known: Set[type[nn.Module]]) -> bool:
 
 
 def is_plain(module: nn.Module, known: Set[type[nn.Module]]) -> bool:
-    """Whether a module's forward is that of its class, a known one, and nothing is hooked on."""
+    """Whether a module's forward is that of its class, a known one, in a form that rules know, and
+    nothing is hooked on."""
     hooks = module._forward_hooks or module._forward_pre_hooks
-    return type(module) in known and not hooks and "forward" not in vars(module)
+    ours = type(module) in known and "forward" not in vars(module)
+    return ours and not hooks and is_standard(module)
 
 
 def convert_children(module: nn.Module, convert: Convert) -> nn.Module:

@@ -52,7 +52,8 @@ def ss2d_scan(
         impl: "auto", or an implementation by name, which runs or raises.
 
     Returns:
-        y: (Bt, Dm, H, W), dtype of u.
+        y: (Bt, Dm, H, W), float32 (float64 where an input is float64): a sum over states and
+        routes may be too large for half precision, and a norm comes next.
 
     Raises:
         ValueError: unknown scan, or shapes that do not fit one another.
