@@ -94,7 +94,7 @@ def _decode_all(samples: Sequence[Sample], side: int) -> npt.NDArray[np.uint8]:
     return out
 
 
-def _decode(path: Path, side: int) -> npt.NDArray[np.uint8] | DataError:
+def _decode(path: str, side: int) -> npt.NDArray[np.uint8] | DataError:
     """One image as (3, side, side): centre square, resized with antialiasing (bicubic)."""
     try:
         rgb = read_rgb(path, least_side=side)

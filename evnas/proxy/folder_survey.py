@@ -23,8 +23,8 @@ _SYSTEMS_OWN = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information
 """Folders that systems leave behind, beside those whose name begins with a dot."""
 SHOWN_CLASSES = 10
 
-Sample = tuple[Path, int]
-"""A file and the number of its class."""
+Sample = tuple[str, int]
+"""A file's path (text: of a million, `Path`s take seconds) and the number of its class."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,8 @@ class Survey:
     classes: tuple[str, ...]
     split: str
     """How the two came about: `train/ and val/`, or the rule."""
+    has_splits: bool
+    """Whether classes lie below a folder of their split, or right in the root."""
     left_out: tuple[str, ...] = ()
     """What lies there and is not read, as short phrases."""
     of: tuple[int, int] | None = None
@@ -97,6 +99,7 @@ def survey(root: Path, *, may_split: bool = True) -> Survey:
     if not root.is_dir():
         raise DataError(f"data folder {root} must be a folder of images, there is none; make it "
                         "or use fashion-mnist-12k")  # fmt: skip
+    root = Path(os.path.abspath(root))
     passed = _Passed()
     folders = [entry.name for entry in _entries(root, _Passed()) if entry.is_dir()]
     train_name, held_out_name = _split_names(root, folders)
@@ -120,6 +123,7 @@ def survey(root: Path, *, may_split: bool = True) -> Survey:
         held_out=held_out,
         classes=classes,
         split=split,
+        has_splits=bool(train_name),
         left_out=passed.phrases(),
     )
 
@@ -182,13 +186,16 @@ def _samples(root: Path, passed: _Passed) -> tuple[list[Sample], tuple[str, ...]
     for label, name in enumerate(names):
         _must_be_a_class(root / name)
         before = passed.other.copy()
-        files = [Path(file) for file in _images(root / name, passed, above=())]
+        files = list(_images(root / name, passed, above=()))
         if not files:
             others = ", ".join(sorted(passed.other - before))
             holds = f"only files of other kinds ({others})" if others else "none"
             raise DataError(f"{root / name} must hold images (.jpg, .png, ...), it holds {holds}")
         samples += [(file, label) for file in files]
-    return samples, tuple(unicodedata.normalize("NFC", name) for name in names)
+    classes = tuple(unicodedata.normalize("NFC", name) for name in names)
+    if len(set(classes)) < len(classes):
+        raise DataError(f"{root} must name its classes differently, two look the same; rename one")
+    return samples, classes
 
 
 def _wrapped(root: Path, names: Sequence[str]) -> str:
@@ -277,9 +284,10 @@ def _split_off(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:
     held_out: list[Sample] = []
     for of_class in by_class(samples):
         if len(of_class) < HELD_OUT_EVERY:
+            folder = os.path.dirname(of_class[0][0])
             raise DataError(
-                f"{of_class[0][0].parent} must hold at least {HELD_OUT_EVERY} images to hold some "
-                f"out, it holds {len(of_class)}; add images, or split into train/ and val/"
+                f"{folder} must hold at least {HELD_OUT_EVERY} images to hold some out, it holds "
+                f"{len(of_class)}; add images, or split into train/ and val/"
             )
         held_out += of_class[HELD_OUT_EVERY - 1 :: HELD_OUT_EVERY]
         train += [s for i, s in enumerate(of_class, start=1) if i % HELD_OUT_EVERY]

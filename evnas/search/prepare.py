@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evnas.errors import SpecError, nearest
 from evnas.phases.base import Goal
+from evnas.proxy.fingerprint import KnownImages
 from evnas.record import Record
 from evnas.search.driver import Schedule
 from evnas.search.preflight import must_begin, one_and_the_same, target_ids
@@ -39,6 +40,15 @@ class Prepared:
     def targets(self) -> tuple[str, ...]:
         """Ids of the targets that the reference is timed on, each once."""
         return tuple(self.setting.targets_of(self.sweep.reference))
+
+    @property
+    def looks_at_images(self) -> bool:
+        """Whether anything is trained or scored."""
+        return self.sweep.spec.proxy is not None and bool(self.full_budget or self.setting.scores)
+
+    def with_images(self, images: KnownImages) -> "Prepared":
+        """The same, with the images that its workers are to have."""
+        return replace(self, setting=replace(self.setting, images=images.in_short))
 
     @property
     def phases(self) -> dict[str, int]:

@@ -37,6 +37,8 @@ class SweepSetting:
     """Budgets at which trainings break off, the last being the whole."""
     checkpoints: Path = Path()
     """Where trainings that break off at a rung are kept."""
+    images: Mapping[str, Any] = field(default_factory=dict)
+    """`KnownImages.in_short` of what is trained on, for workers to compare theirs with."""
     _targets: dict[tuple[object, ...], dict[str, TimedOn]] = field(default_factory=dict)
 
     @property
@@ -46,9 +48,12 @@ class SweepSetting:
 
     @property
     def proxy(self) -> Mapping[str, Any] | None:
-        """`ProxySpec` as plain data."""
+        """`ProxySpec` as plain data, and under `images` which they are, where that is known."""
         proxy = self.sweep.spec.proxy
-        return None if proxy is None else proxy.model_dump(mode="json")
+        if proxy is None:
+            return None
+        known = {"images": self.images} if self.images else {}
+        return proxy.model_dump(mode="json") | known
 
     def counted_at(self, candidate: Candidate) -> int:
         """A row's own resolution, else the first target's."""

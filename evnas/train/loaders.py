@@ -1,5 +1,6 @@
 """Images for full training: timm's transforms and loaders over a folder."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from timm.data.mixup import Mixup
 from torch.utils.data import Dataset
 
 from evnas.errors import DataError
+from evnas.proxy.fingerprint import KnownImages, files_known
 from evnas.proxy.folder_survey import Sample, Survey, survey
 from evnas.proxy.image_file import read_rgb
 from evnas.train.recipe import Recipe, TrainConfig
+
+IMAGES = "images.json"
 
 
 class ImageFiles(Dataset[tuple[Any, int]]):
@@ -46,6 +50,25 @@ def images_of(root: Path, *, classes: int) -> Survey:
             f"holds {len(found.classes)}; set num_classes to that"
         )
     return found
+
+
+def must_be_the_images_of(output: Path, found: Survey) -> None:
+    """Note the images of a training beside it; of one that goes on, they are the same.
+
+    Raises:
+        DataError: they are others.
+    """
+    path = output / IMAGES
+    before = KnownImages.from_dict(json.loads(path.read_text())) if path.exists() else None
+    now = files_known(found, before=before)
+    changes = "" if before is None else now.changes_since(before)
+    if changes:
+        raise DataError(
+            f"{output} holds a training on other images ({changes}); put them back, or name "
+            "another --output"
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(now.to_dict(), indent=1) + "\n")
 
 
 def training_loader(config: TrainConfig, dataset: ImageFiles) -> Any:

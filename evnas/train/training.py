@@ -21,6 +21,7 @@ from evnas.train.loaders import (
     ImageFiles,
     images_of,
     mixing,
+    must_be_the_images_of,
     training_loader,
     validation_loader,
 )
@@ -39,11 +40,15 @@ def train(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None) 
     After every epoch `config.output` holds `checkpoint.pt` (everything), `best.pt` and
     `best_ema.pt` (state dicts of the best epochs, raw and moving average) and `curve.json`.
 
+    `images.json` says what it was trained on.
+
     Raises:
-        DataError: images, the teacher's weights or a fitting checkpoint are not there.
+        DataError: images, the teacher's weights or a fitting checkpoint are not there, or the
+            images are others than those of the training that would go on.
     """
     session = _Session(config)
     tell(f"images: {session.found}")
+    must_be_the_images_of(config.output, session.found)
     path = config.output / CHECKPOINT
     if path.exists():
         session.restore(path)

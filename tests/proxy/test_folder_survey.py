@@ -2,6 +2,7 @@
 
 import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ def write(root, *names):
 
 
 def pairs(root, samples):
-    return [(path.relative_to(root).as_posix(), label) for path, label in samples]
+    return [(Path(path).relative_to(root).as_posix(), label) for path, label in samples]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_nested_folders_belong_to_their_class_in_the_order_of_their_parts(tmp_pa
     write(tmp_path, "train/x/b/1.png", "train/x/b-1.png", "train/x/a/c/1.png", "train/x/b.png",
           "train/y/1.png", "val/x/1.png", "val/y/1.png")  # fmt: skip
     found = survey(tmp_path)
-    of_x = [path for path, label in found.train if label == 0]
+    of_x = [Path(path) for path, label in found.train if label == 0]
     assert of_x == sorted(of_x)
     assert len(of_x) == 4
 

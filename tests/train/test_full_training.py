@@ -80,7 +80,7 @@ def test_it_runs_the_recipe_and_leaves_its_files(config):
     assert result.curve[-1]["lr"] == config.recipe.lr_floor
     assert all(np.isfinite(p["loss"]) for p in result.curve)
     files = {path.name for path in config.output.iterdir()}
-    assert files == {"checkpoint.pt", "best.pt", "best_ema.pt", "curve.json"}
+    assert files == {"checkpoint.pt", "best.pt", "best_ema.pt", "curve.json", "images.json"}
     best = build(config.arch)
     best.load_state_dict(torch.load(config.output / "best.pt", weights_only=True))
     assert result.best("top1_percent") == max(p["top1_percent"] for p in result.curve)
@@ -186,6 +186,10 @@ def test_images_are_read_as_a_proxy_reads_them(config, images, tmp_path):
     pixels, label = ImageFiles(list(images_of(tmp_path, classes=2).train))[0]
     assert label == 0
     assert np.asarray(pixels).mean() == pytest.approx(127.5, abs=0.5)
+    train(dataclasses.replace(config, data=tmp_path, recipe=ONE_EPOCH))
+    Image.fromarray(ramp[::-1]).save(tmp_path / "Training" / "dark" / "0.png")
+    with pytest.raises(DataError, match=r"run holds a training on other images \(class dark has"):
+        train(dataclasses.replace(config, data=tmp_path, recipe=ONE_EPOCH))
 
 
 def test_the_released_schedule():
