@@ -26,6 +26,7 @@ from evnas.sweep.parts import (
     FolderData,
     ProxySpec,
     PublishedSpec,
+    Seed,
     SweepPart,
     TargetSpec,
 )
@@ -48,7 +49,7 @@ class SweepSpec(SweepPart):
     published: PublishedSpec | None = None
     rows: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
     """Row name -> changes to the base, by path; or `arch`, `timm`, `resolution`, `note`."""
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
     targets: tuple[TargetSpec, ...] = (TargetSpec(),)
     proxy: ProxySpec | None = None
     engine: EngineSpec = EngineSpec()
