@@ -25,6 +25,7 @@ from evnas.commands import (
     report,
     schema,
     show,
+    signals,
     space,
     sweep,
     train,
@@ -49,6 +50,7 @@ COMMANDS = (
     dashboard.dashboard,
     audit.audit,
     erf.erf,
+    signals.signals,
     space.space,
     schema.schema,
 )

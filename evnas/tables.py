@@ -14,6 +14,7 @@ PHASES: "Registry[Phase]" = Registry(
     "phase",
     {
         "count": "evnas.phases.count:COUNT",
+        "predict": "evnas.phases.predict:PREDICT",
         "score": "evnas.phases.score:SCORE",
         "speed": "evnas.phases.speed:SPEED",
         "proxy": "evnas.phases.proxy:PROXY",
@@ -52,11 +53,19 @@ RUNTIMES: "Registry[Runtime]" = Registry(
 SCORES: Registry[Any] = Registry(
     "score",
     {
-        "params": "evnas.proxy.scores:params",
-        "synflow": "evnas.proxy.scores:synflow",
-        "naswot": "evnas.proxy.scores:naswot",
-        "jacob_cov": "evnas.proxy.scores:jacob_cov",
-        "grad_norm": "evnas.proxy.scores:grad_norm",
+        "params": "evnas.proxy.scores.gradients:params",
+        "synflow": "evnas.proxy.scores.gradients:synflow",
+        "naswot": "evnas.proxy.scores.activations:naswot",
+        "zen": "evnas.proxy.scores.activations:zen",
+        "jacob_cov": "evnas.proxy.scores.gradients:jacob_cov",
+        "grad_norm": "evnas.proxy.scores.gradients:grad_norm",
+        "snip": "evnas.proxy.scores.gradients:snip",
+        "zico": "evnas.proxy.scores.gradients:zico",
+        "reach": "evnas.proxy.scores.mixing:REACH",
+        "effective_rank": "evnas.proxy.scores.mixing:EFFECTIVE_RANK",
+        "mixing_entropy": "evnas.proxy.scores.mixing:MIXING_ENTROPY",
+        "mixer_gain": "evnas.proxy.scores.mixing:MIXER_GAIN",
+        "mixers": "evnas.proxy.scores.mixing:MIXERS",
     },
 )
 """Name -> function of (model, images (B, 3, H, W) normalised float32, labels (B,) int64) that

@@ -32,5 +32,9 @@ class InResBlock(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, None]:
         """(B, C, H, W) -> the same shape, and None."""
-        y = self.project(self.se(self.dwconv(self.expand(x))))
-        return x + self.drop_path(y), None
+        return x + self.drop_path(self.branch(x)), None
+
+    def branch(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape: what is added to the input."""
+        y: Tensor = self.project(self.se(self.dwconv(self.expand(x))))
+        return y

@@ -40,10 +40,7 @@ def check(
         "base": {"digest": loaded.base.digest, "arch": loaded.base.to_dict()},
         "archs": {c.label: c.to_dict() for c in loaded.candidates if not c.absent},
     }
-    count = f"{len(digests)} row{'s' if len(digests) != 1 else ''}"
-    if loaded.spec.search is not None:
-        count = f"a search by {loaded.spec.search.strategy.kind}"
-    said = [f"{file}: sweep {loaded.spec.name} is valid, {count}", *notes]
+    said = [f"{file}: sweep {loaded.spec.name} is valid, {loaded.spec.in_words}", *notes]
     emit(data, "\n".join([*said, *_architectures(loaded)]), json)
 
 

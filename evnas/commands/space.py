@@ -18,15 +18,16 @@ def space(
     from evnas.errors import SpecError
     from evnas.space.space import SearchSpace
     from evnas.space.summary import report_lines, space_report
+    from evnas.sweep.search_spec import SearchSpec
     from evnas.sweep.sweep import load_sweep
 
     sweep = load_sweep(file)
-    if sweep.spec.search is None:
+    if not isinstance(sweep.spec, SearchSpec):
         raise SpecError(f"{file}: must have a space; this is an ablation with rows")
     from evnas.search.preflight import checked
 
     checked(sweep)
     found = space_report(
-        SearchSpace.from_spec(sweep.spec.search.space, sweep.base), samples=samples, seed=seed
+        SearchSpace.from_spec(sweep.spec.space, sweep.base), samples=samples, seed=seed
     )
     emit(found, "\n".join(report_lines(found)), json)

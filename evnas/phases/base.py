@@ -77,6 +77,14 @@ class Setting(Protocol):
         """`ProxySpec` as plain data."""
 
     @property
+    def predict(self) -> Mapping[str, Any] | None:
+        """`PredictSpec` as plain data, where top-1 is predicted."""
+
+    @property
+    def paper(self) -> str:
+        """Which prints the sweep's rows; "" for none."""
+
+    @property
     def scores(self) -> tuple[str, ...]:
         """Training-free scores that are wanted."""
 

@@ -56,7 +56,7 @@ class Count(Phase):
     def evaluate(self, work: Work, workshop: Workshop, on_progress: OnProgress) -> Found:
         """`params`, `macs_exact` and, of a convention, `macs`; parts among the details."""
         assert isinstance(work.task, CountTask)
-        counts = _counts(work.arch, work.task.resolution)
+        counts = counts_of(work.arch, work.task.resolution)
         convention = work.task.convention
         values = {"params": float(counts.params), "macs_exact": float(counts.macs["exact"])}
         if convention is not None:
@@ -74,7 +74,7 @@ class Count(Phase):
         return f"{record.values['params'] / 1e6:.1f}M parameters, {macs / 1e6:.0f}M FLOPs"
 
 
-def _counts(arch: Any, resolution: int) -> Any:
+def counts_of(arch: Any, resolution: int) -> Any:
     import torch  # with what counts, in the process that evaluates
 
     from evnas.measure.counting.flops import count, count_module

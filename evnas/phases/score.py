@@ -1,12 +1,11 @@
-"""`score`: training-free scores, on the images and in the form that the proxy trains."""
+"""`score`: training-free scores, of the form and on the images that the proxy trains, or of the
+whole model where nothing is trained."""
 
-import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evnas.errors import MeasurementError
 from evnas.phases.base import (
     Found,
     Goal,
@@ -29,15 +28,16 @@ from evnas.tables import SCORES
 class ScoreTask(Task):
     """Score an untrained model."""
 
-    proxy: Mapping[str, Any]
-    """`ProxySpec` as plain data: the model's width, and its images."""
+    proxy: Mapping[str, Any] | None
+    """`ProxySpec` as plain data: the model's width, and its images; None scores the whole model
+    on a few images of `evnas.proxy.signal_images`."""
     scores: tuple[str, ...]
     """Of `evnas.tables.SCORES`."""
 
     @property
     def device(self) -> str:
         """The proxy's."""
-        return str(self.proxy["device"])
+        return "cpu" if self.proxy is None else str(self.proxy["device"])
 
 
 class Score(Phase):
@@ -45,7 +45,6 @@ class Score(Phase):
 
     name = "score"
     guess_s = 5.0
-    needs = "proxy"
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:  # type: ignore[override] # they grow with a table
@@ -60,58 +59,62 @@ class Score(Phase):
 
     def task(self, setting: Setting, candidate: Candidate, need: Need) -> ScoreTask:
         """All wanted scores at once: they share the model."""
-        assert setting.proxy is not None
         return ScoreTask(proxy=setting.proxy, scores=setting.scores)
 
     def evaluate(self, work: Work, workshop: Workshop, on_progress: OnProgress) -> Found:
-        """A value a score.
-
-        Raises:
-            MeasurementError: a score is not finite, or not defined for this model.
-        """
+        """A value a score; `failed` where one is not finite or not defined for this model."""
         from evnas.measure.timing.device_lock import device_lock_for
+        from evnas.proxy.scores.scored import scored
 
         task = work.task
         assert isinstance(task, ScoreTask)
         start = time.perf_counter()
-        device = device_of(task.proxy)
-        data = loaded(task.proxy, device, workshop)
+        device = "cpu" if task.proxy is None else device_of(task.proxy)
+        untrained = _whole(work) if task.proxy is None else _reduced(work, task.proxy, workshop)
         with device_lock_for(device).working():
-            values = _scored(work, task, data)
-        return Found(values=values, busy_s=time.perf_counter() - start)
+            found = scored(task.scores, *untrained, seed=work.seed)
+        busy_s = time.perf_counter() - start
+        if found.reasons:
+            error = "; ".join(found.reasons.values())
+            return Found(status="failed", error=error, values=found.values, busy_s=busy_s)
+        return Found(values=found.values, busy_s=busy_s)
 
     def words(self, record: Record) -> str:
         """Each score by name."""
         return ", ".join(f"{name} {value:.4g}" for name, value in record.values.items())
 
-    def lacking(self, metric: str) -> str:
-        """The model that is scored is the proxy's."""
-        return f"{metric!r} needs {metric}, a score of the proxy's model; say proxy: {{}}"
+
+Untrained = tuple[Any, Any, Any]
+"""A model with fresh parameters, images (B, 3, H, W) and labels (B,)."""
 
 
-def _scored(work: Work, task: ScoreTask, data: Any) -> dict[str, float]:
+def _reduced(work: Work, proxy: Mapping[str, Any], workshop: Workshop) -> Untrained:
+    """As the proxy trains it."""
     import torch
 
     from evnas.measure.models import proxy_model
     from evnas.proxy.augment import training_batch
     from evnas.proxy.seeding import seeded
 
-    proxy = task.proxy
+    data = loaded(proxy, device_of(proxy), workshop)
     with seeded(work.seed, "init"):
         model = proxy_model(work.arch, proxy, classes=len(data.classes))
     model = model.to(data.train.images.device)
     indices = torch.arange(min(proxy["batch_size"], len(data.train)))
     views = torch.Generator().manual_seed(work.seed)
     images, labels = training_batch(data, indices, resolution=proxy["resolution"], generator=views)
-    found = {}
-    for name in task.scores:
-        try:
-            found[name] = float(SCORES.get(name)(model, images, labels))
-        except ValueError as e:  # such as naswot's, of a model without activations
-            raise MeasurementError(str(e)) from None
-        if not math.isfinite(found[name]):
-            raise MeasurementError(f"{name} of this candidate is {found[name]}")
-    return found
+    return model, images, labels
+
+
+def _whole(work: Work) -> Untrained:
+    """The model itself, on a few small images."""
+    from evnas.measure.models import model_for
+    from evnas.proxy.seeding import seeded
+    from evnas.proxy.signal_images import SIDE, signal_images
+
+    with seeded(work.seed, "init"):
+        model = model_for(work.arch, resolution=SIDE)
+    return model, *signal_images()
 
 
 SCORE = Score()

@@ -12,8 +12,7 @@ from evnas.phases.speed import SpeedTask
 from evnas.phases.work import Work
 from evnas.record import Record, mixed_machines
 from evnas.search.evaluate import Evaluator, silent
-from evnas.search.prepare import Prepared, prepared
-from evnas.search.state.machines import taken_elsewhere
+from evnas.search.prepare import Prepared, PreparedAblation, PreparedSearch, prepared
 from evnas.search.terminal.view import clock
 from evnas.store import Store
 from evnas.sweep.candidate import Candidate
@@ -110,11 +109,14 @@ def forecast(sweep: Sweep, *, results: Path) -> Forecast:
     evaluator = Evaluator()
     path = results / sweep.spec.name / "study.db"
     run = prepared(sweep)
-    found = _of_rows(run, evaluator, path) if run.rows else _of_search(run, evaluator)
-    return replace(found, notes=[*run.notes(), *_about_machines(sweep, path)])
+    if isinstance(run, PreparedAblation):
+        found = _of_rows(run, evaluator, path)
+    else:
+        found = _of_search(run, evaluator)
+    return replace(found, notes=[*run.notes(), *_about_machines(run, path)])
 
 
-def _of_rows(run: Prepared, evaluator: Evaluator, path: Path) -> Forecast:
+def _of_rows(run: PreparedAblation, evaluator: Evaluator, path: Path) -> Forecast:
     """An ablation: each row at its own cost."""
     sweep, setting = run.sweep, run.setting
     goal = Goal(seeds=sweep.spec.seeds, budget=run.full_budget)
@@ -156,11 +158,10 @@ def _place(work: Work) -> tuple[int, int, int]:
     return phase_order().index(work.phase), index, work.seed
 
 
-def _of_search(run: Prepared, evaluator: Evaluator) -> Forecast:
+def _of_search(run: PreparedSearch, evaluator: Evaluator) -> Forecast:
     """A search's trials at the cost of its base, within the minutes that its budget has."""
     sweep = run.sweep
-    assert run.search is not None
-    budget = run.search.budget
+    budget = run.spec.budget
     base = Candidate(label="base", arch=sweep.base, published="")
     works = list(run.setting.works(base, Goal(budget=run.full_budget)))
     trainings = [work for work in works if isinstance(work.task, ProxyTask)]
@@ -227,13 +228,10 @@ def _trial_scoring(evaluator: Evaluator, work: Work) -> float:
     return [evaluator.run(work, silent).record.seconds for _ in range(2)][-1]
 
 
-def _about_machines(sweep: Sweep, path: Path) -> list[str]:
+def _about_machines(run: Prepared, path: Path) -> list[str]:
     """Sentences about speeds in the store that are of several machines, or of another."""
     records = _records(path)
-    mixed = mixed_machines(records)
-    if sweep.spec.engine.kind != "local":  # of a cluster any node may time
-        return mixed
-    return mixed + taken_elsewhere(records, searching=sweep.spec.search is not None)
+    return mixed_machines(records) + run.about_machines(records)
 
 
 def _records(path: Path) -> list[Record]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
 from evnas.search.state.objectives import phase_of, resolved_constraints, resolved_objectives
 from evnas.search.strategies.warm import warm_candidates
@@ -21,33 +22,33 @@ class Needs:
     """What a search has to do beside counting and timing."""
 
     trains: bool
+    predicts: bool
     scores: tuple[str, ...]
     """Training-free scores that an objective or constraint names."""
 
 
-def must_begin(sweep: Sweep, ids: Sequence[str]) -> Needs:
+def must_begin(spec: SearchSpec, base: ArchSpec, ids: Sequence[str]) -> Needs:
     """A search whose file is sound can be begun.
 
     Args:
+        base: the architecture that its space changes.
         ids: of its targets.
 
     Raises:
         SpecError: an objective or constraint names no target of these, a warm start holds nothing
             for the space, or the strategy lacks what it starts from.
     """
-    spec = sweep.spec.search
-    assert spec is not None
     needs = needs_of(spec, ids)
     asked = spec.strategy
     if spec.warm_start and asked.own_rows:
         raise SpecError(f"{asked.kind} proposes its own rows and no others", "warm_start")
-    proxy = sweep.spec.proxy
+    proxy = spec.proxy
     full = float(proxy.presentations) if proxy is not None and needs.trains else 0.0
     if asked.needs_training and not full:
         raise SpecError(f"{asked.kind} needs an objective that training gives", "strategy")
     if proxy is not None:
         _must_be_whole_epochs(asked.rungs_of(full), full / proxy.epochs)
-    space = SearchSpace.from_spec(spec.space, sweep.base)
+    space = SearchSpace.from_spec(spec.space, base)
     warm = warm_candidates(spec.warm_start, space)
     asked.strategy(space, warm=warm, full_budget=full)
     return needs
@@ -59,6 +60,7 @@ def needs_of(spec: SearchSpec, ids: Sequence[str]) -> Needs:
     names += [q for c in resolved_constraints(spec.constraints, ids) for q in c.quantities]
     return Needs(
         trains=any(phase_of(name) == "proxy" for name in names),
+        predicts=any(phase_of(name) == "predict" for name in names),
         scores=tuple(sorted({name for name in names if phase_of(name) == "score"})),
     )
 
@@ -105,8 +107,8 @@ def checked(sweep: Sweep) -> list[str]:
     try:
         if _machine_decides(sweep):
             ids = target_ids(sweep)
-        if sweep.spec.search is not None:
-            must_begin(sweep, ids)
+        if isinstance(sweep.spec, SearchSpec):
+            must_begin(sweep.spec, sweep.base, ids)
     except SpecError as e:
         raise sweep.located.blame(e) from None
     return one_and_the_same(ids)
@@ -117,14 +119,11 @@ def _machine_decides(sweep: Sweep) -> bool:
 
     That takes torch. Names such as `@cpu` are told by targets that spell their devices out.
     """
-    targets, search = sweep.spec.targets, sweep.spec.search
+    targets, wanted = sweep.spec.targets, sweep.spec.named_quantities
     if all(spec.is_settled for spec in targets):
         return False
     devices = [spec.device for spec in targets]
     if "auto" in devices and len(set(devices)) > 1:
         return True
-    wanted = (
-        [] if search is None else [*(o.metric for o in search.objectives), *search.constraints]
-    )
     named = any("@" in text for text in wanted)
     return named and ("auto" in devices or any(_BATCH.search(text) for text in wanted))

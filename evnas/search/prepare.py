@@ -1,8 +1,10 @@
 """A sweep made ready on this machine: what it means for the driver, before anything runs."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from evnas.errors import SpecError, nearest
 from evnas.phases.base import Goal
@@ -20,21 +22,18 @@ from evnas.space.space import SearchSpace
 from evnas.store import Store
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.search_spec import SearchSpec
+from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
-    """A sweep with its setting: an ablation's rows, or a search and its space."""
+class Prepared(ABC):
+    """A sweep with its setting; it is a `PreparedAblation` or a `PreparedSearch`."""
 
     sweep: Sweep
     setting: SweepSetting
-    full_budget: float = 0.0
+    full_budget: float
     """Image presentations of a whole training; 0 where nothing is trained."""
-    rows: tuple[Candidate, ...] = ()
-    """Of an ablation, those that are evaluated, the reference first."""
-    search: SearchSpec | None = None
-    space: SearchSpace | None = None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -46,7 +45,7 @@ class Prepared:
         """Whether anything is trained or scored."""
         return self.sweep.spec.proxy is not None and bool(self.full_budget or self.setting.scores)
 
-    def with_images(self, images: KnownImages) -> "Prepared":
+    def with_images(self, images: KnownImages) -> Self:
         """The same, with the images that its workers are to have."""
         return replace(self, setting=replace(self.setting, images=images.in_short))
 
@@ -70,34 +69,79 @@ class Prepared:
         """What is to be said where speeds were taken on another machine so far."""
         if self.sweep.spec.engine.kind == "ray":  # nodes time, wherever the driver is
             return []
-        return taken_elsewhere(records, searching=self.search is not None)
+        return taken_elsewhere(records, given_up=self.gives_up_unlike_machines)
+
+    @property
+    @abstractmethod
+    def gives_up_unlike_machines(self) -> bool:
+        """Whether what is timed on an unlike machine is given up."""
+
+    @abstractmethod
+    def history(self, store: Store) -> History:
+        """What the store holds."""
+
+    @abstractmethod
+    def schedule(self, history: History) -> Schedule:
+        """What the driver asks what is next."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedAblation(Prepared):
+    """Rows to evaluate."""
+
+    spec: AblationSpec
+    rows: tuple[Candidate, ...]
+    """Those that are evaluated, the reference first."""
+
+    @property
+    def gives_up_unlike_machines(self) -> bool:
+        """No: the table says of each row where it was timed."""
+        return False
 
     def history(self, store: Store) -> History:
         """What the store holds."""
-        objectives = () if self.search is None else self.search.objectives
+        history = History(objectives=(), full_budget=self.full_budget)
+        return history.take_all(store.records())
+
+    def schedule(self, history: History) -> Schedule:
+        """All rows through one phase before the next."""
+        schedule = Schedule(
+            history=history, strategy=Rows(self.rows, self.spec.seeds), setting=self.setting
+        )
+        schedule.aim_at_all()
+        return schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedSearch(Prepared):
+    """A space, and who proposes from it."""
+
+    spec: SearchSpec
+    space: SearchSpace
+
+    @property
+    def gives_up_unlike_machines(self) -> bool:
+        """Yes: fronts compare absolute speeds."""
+        return True
+
+    def history(self, store: Store) -> History:
+        """What the store holds, by the objectives' own targets."""
         history = History(
-            objectives=resolved_objectives(objectives, self.targets), full_budget=self.full_budget
+            objectives=resolved_objectives(self.spec.objectives, self.targets),
+            full_budget=self.full_budget,
         )
         return history.take_all(store.records())
 
     def schedule(self, history: History) -> Schedule:
-        """What the driver asks what is next."""
-        if self.search is None or self.space is None:
-            schedule = Schedule(
-                history=history,
-                strategy=Rows(self.rows, self.sweep.spec.seeds),
-                setting=self.setting,
-            )
-            schedule.aim_at_all()
-            return schedule
-        asked = self.search.strategy
-        warm = warm_candidates(self.search.warm_start, self.space)
+        """A candidate at a time through all phases, as the strategy proposes."""
+        asked = self.spec.strategy
+        warm = warm_candidates(self.spec.warm_start, self.space)
         schedule = Schedule(
             history=history,
             strategy=asked.strategy(self.space, warm=warm, full_budget=self.full_budget),
             setting=self.setting,
-            constraints=resolved_constraints(self.search.constraints, self.targets),
-            budget=self.search.budget,
+            constraints=resolved_constraints(self.spec.constraints, self.targets),
+            budget=self.spec.budget,
             first_budget=0.0 if self.setting.rungs else self.full_budget,
             seeds=asked.seeds,
         )
@@ -105,7 +149,7 @@ class Prepared:
         return schedule
 
 
-def prepared(sweep: Sweep, *, checkpoints: Path = Path()) -> Prepared:
+def prepared(sweep: Sweep, *, checkpoints: Path = Path()) -> PreparedAblation | PreparedSearch:
     """Settle a sweep on this machine.
 
     Args:
@@ -116,33 +160,42 @@ def prepared(sweep: Sweep, *, checkpoints: Path = Path()) -> Prepared:
             outside the space where a strategy starts from it, or timm lacks a row's model.
         MeasurementError: a target is not here.
     """
-    if sweep.spec.search is None:
-        return _rows(sweep)
-    spec = sweep.spec.search
-    space = SearchSpace.from_spec(spec.space, sweep.base)
-    setting = SweepSetting(sweep=sweep, reference_macs=reference_macs(sweep))
-    needs = must_begin(sweep, list(setting.targets_of(sweep.reference)))
-    proxy = sweep.spec.proxy
-    full = float(proxy.presentations) if proxy is not None and needs.trains else 0.0
-    rungs = spec.strategy.rungs_of(full)
-    return Prepared(
+    spec = sweep.spec
+    if isinstance(spec, AblationSpec):
+        return _ablation(sweep, spec)
+    return _search(sweep, spec, checkpoints)
+
+
+def _ablation(sweep: Sweep, spec: AblationSpec) -> PreparedAblation:
+    absent = missing(sweep)
+    _must_be_known(sweep)
+    return PreparedAblation(
         sweep=sweep,
-        setting=replace(setting, scores=needs.scores, rungs=rungs, checkpoints=checkpoints),
-        full_budget=full,
-        search=spec,
-        space=space,
+        spec=spec,
+        setting=SweepSetting(sweep=sweep, reference_macs=reference_macs(sweep), absent=absent),
+        full_budget=0.0 if spec.proxy is None else float(spec.proxy.presentations),
+        rows=tuple(evaluated(sweep)),
     )
 
 
-def _rows(sweep: Sweep) -> Prepared:
-    absent = missing(sweep)
-    _must_be_known(sweep)
-    proxy = sweep.spec.proxy
-    return Prepared(
+def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path) -> PreparedSearch:
+    space = SearchSpace.from_spec(spec.space, sweep.base)
+    setting = SweepSetting(sweep=sweep, reference_macs=reference_macs(sweep))
+    needs = must_begin(spec, sweep.base, list(setting.targets_of(sweep.reference)))
+    full = float(spec.proxy.presentations) if spec.proxy is not None and needs.trains else 0.0
+    rungs = spec.strategy.rungs_of(full)
+    return PreparedSearch(
         sweep=sweep,
-        setting=SweepSetting(sweep=sweep, reference_macs=reference_macs(sweep), absent=absent),
-        full_budget=0.0 if proxy is None else float(proxy.presentations),
-        rows=tuple(evaluated(sweep)),
+        spec=spec,
+        setting=replace(
+            setting,
+            predicts=needs.predicts,
+            scores=needs.scores,
+            rungs=rungs,
+            checkpoints=checkpoints,
+        ),
+        full_budget=full,
+        space=space,
     )
 
 

@@ -5,7 +5,8 @@ Broken off at any moment, it goes on where it was: what the store holds is not d
 
 import shutil
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,13 +14,13 @@ import torch
 
 from evnas.measure.timing.conditions import environment
 from evnas.phases.work import Event, Finished, Work
-from evnas.record import mixed_machines
+from evnas.record import Record, mixed_machines
 from evnas.search.confirm import Confirm
 from evnas.search.driver import Ask, Schedule, drive, expected
 from evnas.search.engines.base import Engine
 from evnas.search.engines.local import LocalEngine
 from evnas.search.installed import must_be_installed
-from evnas.search.prepare import Prepared, prepared
+from evnas.search.prepare import Prepared, PreparedAblation, PreparedSearch, prepared
 from evnas.search.results.ending import write_end
 from evnas.search.state.images import images_of, note
 from evnas.search.state.study import add_time, open_study
@@ -78,7 +79,7 @@ def run_sweep(
         ready = ready.with_images(images)
     with open_study(sweep, folder, environment=environment(), fresh=fresh, images=images) as store:
         engine = (make_engine or engine_for)(sweep.spec.engine)
-        run = Run(ready=ready, store=store, engine=engine)
+        run = run_of(ready, store=store, engine=engine)
         try:
             for sentence in note(store, images) if images is not None else ():
                 run.view.say(sentence)
@@ -93,14 +94,27 @@ def run_sweep(
     return folder
 
 
+def run_of(
+    ready: PreparedAblation | PreparedSearch,
+    *,
+    store: Store,
+    engine: Engine,
+    view_of: Callable[[ProgressState], View] = view_for,
+) -> "AblationRun | SearchRun":
+    """What runs a sweep that is prepared; `view_of` makes who watches."""
+    if isinstance(ready, PreparedAblation):
+        return AblationRun(ready=ready, store=store, engine=engine, view_of=view_of)
+    return SearchRun(ready=ready, store=store, engine=engine, view_of=view_of)
+
+
 @dataclass(slots=True, kw_only=True)
-class Run:
+class Run(ABC):
     """A sweep under way: the driver between its store, its engine and who watches."""
 
     ready: Prepared
     store: Store
     engine: Engine
-    view_of: Callable[[ProgressState], View] = view_for
+    view_of: Callable[[ProgressState], View]
     busy_s: float = 0.0
     """Seconds that measured or trained."""
     schedule: Schedule = field(init=False)
@@ -108,13 +122,12 @@ class Run:
     view: View = field(init=False)
 
     def __post_init__(self) -> None:
-        self.board = ProgressState({row.label: ProgressRow() for row in self.ready.rows})
+        self.board = ProgressState({label: ProgressRow() for label in self.labels()})
         self.view = self.view_of(self.board)
 
     def to_its_end(self) -> None:
-        """Drive what is left, confirm a front, and write what a search leaves."""
-        history = self.ready.history(self.store)
-        self.schedule = self.ready.schedule(history)
+        """Drive what is left, and do what comes at its end."""
+        self.schedule = self.ready.schedule(self.ready.history(self.store))
         self._open()
         before = float((self.store.meta("time") or {}).get("wall_s", 0.0))
         reason = drive(
@@ -125,14 +138,28 @@ class Run:
             on_event=self.take,
             wall_s=before,
         )
-        if self.ready.search is not None:
-            self._end_search(reason)
+        self.end(reason)
+
+    @abstractmethod
+    def labels(self) -> tuple[str, ...]:
+        """Rows that are shown from the beginning."""
+
+    @abstractmethod
+    def opened(self, records: Sequence[Record]) -> None:
+        """Say and show where it stands, with what the store holds."""
+
+    @abstractmethod
+    def begun(self, work: Work) -> None:
+        """A piece of work goes to the engine."""
+
+    @abstractmethod
+    def end(self, reason: str) -> None:
+        """What comes when nothing is left, or the budget is."""
 
     def make_work(self, ask: Ask) -> Work:
         """The work that is asked for; who watches sees it begin."""
         work = self.ready.setting.work(ask.candidate, ask.phase, ask.need, origin=ask.origin)
-        if self.ready.search is not None:
-            self._show(work)
+        self.begun(work)
         self.view.started(work)
         return work
 
@@ -143,45 +170,80 @@ class Run:
         self.view.take(event)
         self.view.tick()
 
-    def _open(self) -> None:
-        """Say where it stands."""
-        records = [record for _, record in self.store.records()]
-        notes = self.ready.notes()
-        for sentence in notes if not records or self.ready.search is not None else ():
+    def say_all(self, sentences: Iterable[str]) -> None:
+        """Say each on a line of its own."""
+        for sentence in sentences:
             self.view.say(sentence)
-        if records:
-            self.view.say(f"going on: {len(records)} results stand already")
-        for sentence in self.ready.about_machines(records):
-            self.view.say(sentence)
-        if self.ready.search is None:
-            self.board.show(records)
-            self._expect()
 
-    def _expect(self) -> None:
+    def expect(self) -> None:
+        """Show how much of each phase there is, and is done."""
         for phase, (total, done) in expected(self.schedule, self.ready.phases).items():
             self.board.expect(phase, total, done)
 
-    def _show(self, work: Work) -> None:
+    def _open(self) -> None:
+        records = [record for _, record in self.store.records()]
+        self.say_all(self.ready.notes())
+        if records:
+            self.view.say(f"going on: {len(records)} results stand already")
+        self.say_all(self.ready.about_machines(records))
+        self.opened(records)
+
+
+@dataclass(slots=True, kw_only=True)
+class AblationRun(Run):
+    """Rows under way; all are shown, and the table is made from the store."""
+
+    ready: PreparedAblation
+
+    def labels(self) -> tuple[str, ...]:
+        """All rows."""
+        return tuple(row.label for row in self.ready.rows)
+
+    def opened(self, records: Sequence[Record]) -> None:
+        """Show what stands."""
+        self.board.show(records)
+        self.expect()
+
+    def begun(self, work: Work) -> None:
+        """Its row is shown already."""
+
+    def end(self, reason: str) -> None:
+        """Nothing is left to do."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SearchRun(Run):
+    """A search under way; its front, confirmed, and its files are made at its end."""
+
+    ready: PreparedSearch
+
+    def labels(self) -> tuple[str, ...]:
+        """None: candidates come as they are proposed."""
+        return ()
+
+    def opened(self, records: Sequence[Record]) -> None:
+        """Nothing is shown before the first candidate."""
+
+    def begun(self, work: Work) -> None:
         """Keep the board small: the front and what is under way."""
         history = self.schedule.history
         self.board.rows.setdefault(work.label, ProgressRow())
         for label in list(self.board.rows)[:-SHOWN_ROWS]:
             if label not in history.front.labels and label not in self.board.now:
                 del self.board.rows[label]
-        self._expect()
+        self.expect()
 
-    def _end_search(self, reason: str) -> None:
-        say, search, history = self.view.say, self.ready.search, self.schedule.history
-        assert search is not None and self.ready.space is not None
+    def end(self, reason: str) -> None:
+        """Confirm the front, and write what a search leaves."""
+        say, history = self.view.say, self.schedule.history
         say(f"search over: {reason}")
         if self.schedule.all_in_vain():
             say(str(self.schedule.hopeless()))
-        if search.confirm is not None:
-            confirm = Confirm(history, search.confirm.seeds, self.ready.full_budget)
+        if self.ready.spec.confirm is not None:
+            seeds = self.ready.spec.confirm.seeds
+            confirm = Confirm(history, seeds, self.ready.full_budget)
             drive(confirm, self.store, self.engine, make_work=self.make_work, on_event=self.take)
         self.store.note("search", {"ended": reason, "trials": len(history.trials)})
-        for line in write_end(self.ready.sweep, self.ready.space, history, store=self.store):
-            say(line)
-        for line in mixed_machines(record for _, record in self.store.records()):
-            say(line)
+        self.say_all(write_end(self.ready, history, store=self.store))
+        self.say_all(mixed_machines(record for _, record in self.store.records()))
         shutil.rmtree(self.ready.setting.checkpoints, ignore_errors=True)  # the search is over

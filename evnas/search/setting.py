@@ -16,7 +16,7 @@ from evnas.phases.count import CountTask
 from evnas.phases.work import Work
 from evnas.search.evaluate import Evaluator, silent
 from evnas.sweep.candidate import Candidate
-from evnas.sweep.parts import TargetSpec
+from evnas.sweep.parts import PredictSpec, TargetSpec
 from evnas.sweep.sweep import Sweep
 from evnas.tables import PHASES, phases
 
@@ -31,6 +31,8 @@ class SweepSetting:
     of all rows."""
     absent: Mapping[int, str] = field(default_factory=dict)
     """Targets that this machine lacks, by their place, with the reason."""
+    predicts: bool = False
+    """Whether an objective or constraint names a prediction, so that the sweep need not."""
     scores: tuple[str, ...] = ()
     """Training-free scores that an objective or constraint names."""
     rungs: tuple[float, ...] = ()
@@ -54,6 +56,18 @@ class SweepSetting:
             return None
         known = {"images": self.images} if self.images else {}
         return proxy.model_dump(mode="json") | known
+
+    @property
+    def predict(self) -> Mapping[str, Any] | None:
+        """`PredictSpec` as plain data, where the sweep has one or an objective needs one."""
+        asked = self.sweep.spec.predict or (PredictSpec() if self.predicts else None)
+        return None if asked is None else asked.model_dump(mode="json")
+
+    @property
+    def paper(self) -> str:
+        """Of the sweep's printed rows."""
+        published = self.sweep.spec.published
+        return "" if published is None else published.paper
 
     def counted_at(self, candidate: Candidate) -> int:
         """A row's own resolution, else the first target's."""

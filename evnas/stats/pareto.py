@@ -21,6 +21,9 @@ class Estimate:
     mid: float
     draws: tuple[float, ...]
     """One alone for a value that is known exactly."""
+    joint: bool = False
+    """Whether the i-th draw belongs together with the i-th draw of other joint estimates: what
+    they have in common (the level of a recipe, say) is then no reason to take them for tied."""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -69,7 +72,10 @@ def dominates(a: Sequence[float], b: Sequence[float]) -> bool:
 
 
 def probability_better(a: Estimate, b: Estimate) -> tuple[float, float]:
-    """P(a < b) and P(a = b) of independent values."""
+    """P(a < b) and P(a = b); of independent values, unless both are joint."""
+    if a.joint and b.joint:
+        one, other = np.asarray(a.draws), np.asarray(b.draws)
+        return float(np.mean(one < other)), float(np.mean(one == other))
     left, right = np.sort(a.draws), np.asarray(b.draws)
     over = len(left) - np.searchsorted(left, right, side="right")  # draws of a above each of b
     under = np.searchsorted(left, right, side="left")
@@ -126,11 +132,20 @@ def front_probability(trials: Sequence[Sequence[Estimate]]) -> NDArray[np.float6
     if not trials:
         return np.zeros(0)
     size = max(len(e.draws) for trial in trials for e in trial)
-    rng = np.random.default_rng(0)
+    rng, worlds = np.random.default_rng(0), np.random.default_rng(1).integers(2**31, size=size)
     joint = np.stack(
-        [np.stack([rng.choice(e.draws, size) for e in trial], axis=1) for trial in trials], axis=1
+        [np.stack([_drawn(e, rng, worlds) for e in trial], axis=1) for trial in trials], axis=1
     )  # (draws, n, m)
     return np.asarray(np.mean([front_mask(points) for points in joint], axis=0), dtype=np.float64)
+
+
+def _drawn(
+    estimate: Estimate, rng: np.random.Generator, worlds: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Draws of one estimate, (len(worlds),): joint ones of the same worlds."""
+    if estimate.joint:
+        return np.asarray(estimate.draws)[worlds % len(estimate.draws)]
+    return rng.choice(estimate.draws, len(worlds))
 
 
 def hypervolume(points: Points, reference: Sequence[float]) -> float:

@@ -17,6 +17,7 @@ LARGEST_BOOTSTRAP = 1_000
 """Pairs beyond which the interval is Fieller's approximation: the bootstrap is quadratic."""
 
 Floats = npt.NDArray[np.float64]
+Pairs = npt.NDArray[np.bool_]
 Column = Sequence[float | None]
 
 
@@ -28,27 +29,33 @@ class Agreement:
     tau: float
     high: float
     n: int
-    """Pairs in which both columns had a finite number."""
+    """Things of which both columns had a finite number."""
 
 
-def kendall(x: Column, y: Column, *, level: float = 0.95) -> Agreement | None:
+def kendall(
+    x: Column, y: Column, *, level: float = 0.95, pairs: Pairs | None = None
+) -> Agreement | None:
     """Rank correlation of two columns over the same things.
 
     Args:
-        x, y: of one length; None, NaN and infinities leave their pair out.
+        x, y: of one length; None, NaN and infinities leave their thing out.
         level: of the interval.
+        pairs: (n, n), symmetric: which pairs of things are compared; None compares all.
 
     Returns:
-        tau-b with a percentile bootstrap interval over pairs (2,000 draws, seed fixed); None
-        for fewer than three pairs, or where a column has but one value.
+        tau-b with a percentile bootstrap interval over things (2,000 draws, seed fixed); None
+        for fewer than three things, or where no compared pair differs in a column.
 
     Source: M. G. Kendall, Biometrika 33 (1945), tau-b; B. Efron, Ann. Stat. 7 (1979). Over
     1,000 pairs the interval is E. C. Fieller, H. O. Hartley and E. S. Pearson's, Biometrika 44
     (1957): standard error sqrt(0.437 / (n - 4)) of atanh(tau).
     """
-    (a, b), n = _complete(x, y)
+    (a, b), kept = _complete(x, y)
+    n = len(a)
     if n < 3 or _constant(a) or _constant(b):
         return None
+    if pairs is not None:
+        return _of_pairs(pairs[np.ix_(kept, kept)], level, _Ordered(a, b))
     tau = float(stats.kendalltau(a, b).statistic)
     if n > LARGEST_BOOTSTRAP:
         low, high = _fieller(tau, n, level)
@@ -58,18 +65,22 @@ def kendall(x: Column, y: Column, *, level: float = 0.95) -> Agreement | None:
 
 
 def kendall_gain(
-    x: Column, rival: Column, truth: Column, *, level: float = 0.95
+    x: Column, rival: Column, truth: Column, *, level: float = 0.95, pairs: Pairs | None = None
 ) -> Agreement | None:
-    """By how much `x` orders as `truth` does better than `rival` orders so.
+    """By how much `x` orders as `truth` does better than `rival` orders so; `pairs` as there.
 
     Returns:
         The difference of the two tau-b over the things that all three columns know, with an
         interval from drawing things, so that what both share cancels; None as in `kendall`.
         Over 1,000 things the interval takes the two as independent, which is too wide.
     """
-    (a, b, t), n = _complete(x, rival, truth)
+    (a, b, t), kept = _complete(x, rival, truth)
+    n = len(a)
     if n < 3 or _constant(a) or _constant(b) or _constant(t):
         return None
+    if pairs is not None:
+        inside = pairs[np.ix_(kept, kept)]
+        return _of_pairs(inside, level, _Ordered(a, t), _Ordered(b, t))
     ours = float(stats.kendalltau(a, t).statistic)
     theirs = float(stats.kendalltau(b, t).statistic)
     if n > LARGEST_BOOTSTRAP:
@@ -115,15 +126,38 @@ def _bits(digits: str, images: int) -> npt.NDArray[np.bool_]:
     return np.unpackbits(values[:, None], axis=1)[:, 4:].reshape(-1)[:images].astype(bool)
 
 
-def _complete(*columns: Column) -> tuple[list[Floats], int]:
-    """The columns as arrays, only where every one has a finite number."""
+@dataclass(frozen=True, slots=True)
+class _Ordered:
+    """Two columns, (n,) each."""
+
+    x: Floats
+    y: Floats
+
+
+def _of_pairs(
+    pairs: Pairs, level: float, ours: _Ordered, theirs: _Ordered | None = None
+) -> Agreement | None:
+    """tau-b over some pairs, or by how much one exceeds the other, with its bootstrap."""
+    n = len(ours.x)
+    weights = np.vstack([np.ones(n), _weights(n)])
+    draws = _tau_b(weights, ours.x, ours.y, pairs)
+    if theirs is not None:
+        draws = draws - _tau_b(weights, theirs.x, theirs.y, pairs)
+    if not np.isfinite(draws[0]):
+        return None
+    low, high = _bounds(draws[1:], level)
+    return Agreement(low, float(draws[0]), high, n)
+
+
+def _complete(*columns: Column) -> tuple[list[Floats], npt.NDArray[np.intp]]:
+    """The columns as arrays, only where every one has a finite number, and where that is."""
     if len({len(column) for column in columns}) > 1:
         raise ValueError(f"columns must have one length, got {[len(c) for c in columns]}")
     table = np.array(
         [[math.nan if v is None else v for v in column] for column in columns], dtype=np.float64
     )
-    kept = table[:, np.isfinite(table).all(axis=0)]
-    return list(kept), kept.shape[1]
+    kept = np.flatnonzero(np.isfinite(table).all(axis=0))
+    return list(table[:, kept]), kept
 
 
 def _constant(values: Floats) -> bool:
@@ -136,12 +170,14 @@ def _weights(n: int) -> Floats:
     return rng.multinomial(n, np.full(n, 1 / n), size=DRAWS).astype(np.float64)
 
 
-def _tau_b(weights: Floats, x: Floats, y: Floats) -> Floats:
+def _tau_b(weights: Floats, x: Floats, y: Floats, pairs: Pairs | None = None) -> Floats:
     """tau-b of every draw, (draws,): concordance is a quadratic form of the weights."""
     sx, sy = np.sign(x[:, None] - x), np.sign(y[:, None] - y)
+    if pairs is not None:
+        sx, sy = sx * pairs, sy * pairs
 
-    def form(pairs: Floats) -> Any:
-        return ((weights @ pairs) * weights).sum(axis=1)
+    def form(signs: Floats) -> Any:
+        return ((weights @ signs) * weights).sum(axis=1)
 
     with np.errstate(invalid="ignore", divide="ignore"):
         tau: Floats = form(sx * sy) / np.sqrt(form(np.abs(sx)) * form(np.abs(sy)))

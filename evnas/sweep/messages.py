@@ -38,11 +38,13 @@ def sweep_message(error: ValidationError, data: Any, model: type[BaseModel]) -> 
         return SpecError(f"must be {must}, got {fault['input']!r}", told.path)
     if fault["type"] == "extra_forbidden":
         known = _keys(model, fault["loc"][:-1], data)
-        name = str(fault["loc"][-1])
-        return SpecError(
-            f"unknown key{nearest(name, known)} (known here: {', '.join(known)})", told.path
-        )
+        return SpecError(unknown_key(str(fault["loc"][-1]), known), told.path)
     return told
+
+
+def unknown_key(name: str, known: Sequence[str]) -> str:
+    """Why a key is refused, with those that may stand there."""
+    return f"unknown key{nearest(name, known)} (known here: {', '.join(known)})"
 
 
 def _path(loc: Sequence[str | int], kind: str, data: Any) -> str:

@@ -177,6 +177,16 @@ class FolderData(SweepPart):
     folder: str
 
 
+class PredictSpec(SweepPart):
+    """ImageNet top-1 predicted from printed results, without any training."""
+
+    seeds: int = Field(default=2, ge=1, le=32)
+    """Initialisations that the signals are the mean of."""
+    recipe: str = ""
+    """Whose way of training is meant: a recipe of the printed set, such as `EfficientViM`. Not
+    given, it is one that nobody has seen, and the interval holds that too."""
+
+
 class ProxySpec(SweepPart):
     """A short training on real images, the same for every row."""
 

@@ -3,11 +3,12 @@
 Rows, published figures and counts stay; what is timed and trained becomes smaller.
 """
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
-from evnas.sweep.strategy_spec import strategy_spec
+from evnas.sweep.parts import ProxySpec
+from evnas.sweep.search_spec import SearchSpec
+from evnas.sweep.spec import AblationSpec
 
 SPEED_S = 1.0
 """Warm-up and rounds of one row."""
@@ -29,40 +30,39 @@ SEEDS = 2
 """Of a confirmation."""
 
 
-def quick_form(sweep: Mapping[str, Any]) -> dict[str, Any]:
-    """A resolved sweep cut down to a first look, under the name `<name>_quick`.
+def quick_form(spec: AblationSpec | SearchSpec) -> dict[str, Any]:
+    """A sweep cut down to a first look, as plain data, under the name `<name>_quick`.
 
     Batches become `auto`, which bounds what one forward costs on any device. What the file says
     under `quick` comes on top and is not applied here.
     """
-    raw = copy.deepcopy(dict(sweep))
-    raw["title"] = f"{raw['title'] or raw['name']} (a first look by --quick)"
+    raw = spec.to_dict()
+    raw["title"] = f"{spec.title or spec.name} (a first look by --quick)"
     raw["name"] += "_quick"
     raw["seeds"] = raw["seeds"][:1]
-    scale = _scale(raw)
+    scale = _scale(spec)
     for target in raw["targets"]:
         target["budget_s"] = min(SPEED_S, target["budget_s"])
         target["batch_size"] = "auto"
         target["resolution_scale"] *= scale
-    if raw["proxy"] is not None:
-        raw["proxy"] = _short(raw["proxy"], epochs=_epochs(raw))
-    if raw.get("budget") is not None:
+    if spec.proxy is not None:
+        raw["proxy"] = _short(raw["proxy"], epochs=_epochs(spec, spec.proxy))
+    if isinstance(spec, SearchSpec):
         _end_soon(raw)
     return raw
 
 
-def _scale(raw: Mapping[str, Any]) -> float:
-    rows = [row for row in raw.get("rows", {}).values() if row]
-    sides = [row["resolution"] for row in rows if "resolution" in row]
-    sides += [target["resolution"] for target in raw["targets"]]
+def _scale(spec: AblationSpec | SearchSpec) -> float:
+    rows = spec.rows.values() if isinstance(spec, AblationSpec) else ()
+    sides = [row["resolution"] for row in rows if row and "resolution" in row]
+    sides += [target.resolution for target in spec.targets]
     return min(SCALE, SIDE / max(sides, default=SIDE))
 
 
-def _epochs(raw: Mapping[str, Any]) -> int:
+def _epochs(spec: AblationSpec | SearchSpec, proxy: ProxySpec) -> int:
     """One, or all where the rungs of successive halving are made of them."""
-    search = raw.get("strategy") is not None
-    rungs = strategy_spec(raw["strategy"]).rungs_of(0.0) if search else ()
-    return int(raw["proxy"]["epochs"]) if rungs else 1
+    halves = isinstance(spec, SearchSpec) and spec.strategy.rungs_of(0.0)
+    return proxy.epochs if halves else 1
 
 
 def _short(proxy: Mapping[str, Any], *, epochs: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The search part of a sweep's YAML: space, strategy, objectives, constraints, budget, confirm."""
+"""A search as a sweep's YAML has it: space, strategy, objectives, constraints, budget, confirm."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
@@ -23,6 +23,7 @@ from evnas.space.spec import (
     SpaceSpec,
     _Spec,
 )
+from evnas.sweep.spec import SweepSpec
 from evnas.sweep.strategy_spec import StrategySpec, strategy_spec
 from evnas.tables import found_by
 
@@ -102,8 +103,8 @@ def _condition(text: str) -> str:
     return text
 
 
-class SearchSpec(_Spec):
-    """All of the search part, as a sweep mounts it."""
+class SearchSpec(SweepSpec):
+    """A sweep that looks for architectures in a space."""
 
     space: SpaceSpec
     strategy: Annotated[SerializeAsAny[StrategySpec], BeforeValidator(strategy_spec)]
@@ -128,3 +129,17 @@ class SearchSpec(_Spec):
         if len(set(names)) != len(names):
             raise ValueError(f"objectives must differ, got {names}")
         return value
+
+    @property
+    def in_words(self) -> str:
+        """Who proposes."""
+        return f"a search by {self.strategy.kind}"
+
+    @property
+    def named_quantities(self) -> tuple[str, ...]:
+        """Metrics of the objectives, then the constraints as they are written."""
+        return (*(o.metric for o in self.objectives), *self.constraints)
+
+
+SEARCH_KEYS = tuple(key for key in SearchSpec.model_fields if key not in SweepSpec.model_fields)
+"""What a search's file has in place of rows."""

@@ -3,111 +3,38 @@
 Every complaint names file, line and path. Nothing here runs or measures anything.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import TypeAdapter, ValidationError
 
-from evnas.arch.catalog import Family
 from evnas.arch.paths import assign, leaves, spell
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
 from evnas.papers.published import PublishedRow, published_table
 from evnas.sweep.candidate import Candidate, candidate_of, named_arch
-from evnas.sweep.messages import sweep_message
-from evnas.sweep.parts import (
-    CONVENTIONS,
-    DATA_SETS,
-    NAME,
-    EngineSpec,
-    FolderData,
-    ProxySpec,
-    PublishedSpec,
-    Seed,
-    SweepPart,
-    TargetSpec,
-)
+from evnas.sweep.messages import sweep_message, unknown_key
+from evnas.sweep.parts import DATA_SETS, FolderData
 from evnas.sweep.quick import quick_form
-from evnas.sweep.search_spec import SearchSpec
+from evnas.sweep.search_spec import SEARCH_KEYS, SearchSpec
+from evnas.sweep.spec import AblationSpec, SweepSpec
 from evnas.sweep.validate import validate_search
 from evnas.sweep.yaml_lines import Located, LocatedError, parse_yaml, read_arch, read_yaml
 
-SEARCH_KEYS = tuple(SearchSpec.model_fields)
-
-
-class SweepSpec(SweepPart):
-    """A validated sweep file."""
-
-    name: str = Field(pattern=NAME)
-    """Names the study's folder under results/."""
-    title: str = ""
-    base: str | dict[str, Any]
-    """A catalogue name, a path to an architecture's YAML, or an architecture spelt out."""
-    published: PublishedSpec | None = None
-    rows: dict[str, dict[str, Any] | None] = Field(default_factory=dict)
-    """Row name -> changes to the base, by path; or `arch`, `timm`, `resolution`, `note`."""
-    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
-    targets: tuple[TargetSpec, ...] = (TargetSpec(),)
-    proxy: ProxySpec | None = None
-    engine: EngineSpec = EngineSpec()
-    quick: dict[str, Any] = Field(default_factory=dict)
-    """Path -> value: what `--quick` sets in this file beyond `evnas.sweep.quick`."""
-    space: Any = None
-    """This and the next six are the search part: `evnas.sweep.search_spec.SearchSpec`."""
-    strategy: Any = None
-    objectives: Any = None
-    constraints: Any = None
-    budget: Any = None
-    confirm: Any = None
-    warm_start: Any = None
-
-    @model_validator(mode="after")
-    def _has_work(self) -> Self:
-        searches = any(getattr(self, name) is not None for name in SEARCH_KEYS)
-        if searches == bool(self.rows):
-            raise ValueError(
-                "a sweep has either rows (an ablation) or space, strategy, objectives and budget "
-                f"(a search), got {'both' if self.rows else 'neither'}"
-            )
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds must differ, got {list(self.seeds)}")
-        if self.published is None and any(target.as_printed for target in self.targets):
-            raise ValueError("a target's batch_size printed needs `published`, which is not given")
-        return self
-
-    def to_dict(self) -> dict[str, Any]:
-        """The resolved sweep: every default spelt out; itself a sweep."""
-        other = ("rows",) if self.space is not None else SEARCH_KEYS
-        return self.model_dump(mode="json", exclude=set(other))
-
-    @property
-    def search(self) -> SearchSpec | None:
-        """The search part, validated; None of an ablation."""
-        if self.space is None:
-            return None
-        return SearchSpec.model_validate(search_part(self.to_dict()))
-
-    @property
-    def resolution(self) -> int:
-        """Where rows are counted that name no resolution of their own."""
-        return self.targets[0].resolution if self.targets else 224
-
-    @property
-    def convention(self) -> Family | None:
-        """The counting convention that the published figures follow."""
-        if self.published is None:
-            return None
-        return self.published.convention or CONVENTIONS.get(self.published.paper)
+_EITHER = (
+    "a sweep has either rows (an ablation) or space, strategy, objectives and budget (a search), "
+    "got {}"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """A sweep ready to run: the spec and what its rows mean."""
 
-    spec: SweepSpec
+    spec: AblationSpec | SearchSpec
     candidates: tuple[Candidate, ...]
     """Of an ablation, a row each; none of a search."""
     base: ArchSpec
@@ -129,6 +56,8 @@ class Sweep:
             del resolved[free]
         resolved["targets"] = [target.identity() for target in self.spec.targets]
         resolved["proxy"] = self.spec.proxy.identity() if self.spec.proxy else None
+        if self.spec.predict is None:  # studies from before there were predictions go on
+            del resolved["predict"]
         return {**resolved, "digests": {c.label: c.digest for c in self.candidates}}
 
 
@@ -169,9 +98,9 @@ def sweep_of(data: Mapping[str, Any], *, source: str = "sweep") -> Sweep:
     return _sweep(_validated(located), located)
 
 
-def quickened(spec: SweepSpec) -> SweepSpec:
+def quickened(spec: AblationSpec | SearchSpec) -> AblationSpec | SearchSpec:
     """The same sweep for a first look. Raises SpecError for what its `quick` cannot set."""
-    raw = quick_form(spec.to_dict())
+    raw = quick_form(spec)
     for path, value in raw.pop("quick").items():
         try:
             assign(raw, path, value)
@@ -192,22 +121,31 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def search_part(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys of a sweep that a search has in place of rows, those that are given."""
-    return {key: data[key] for key in SEARCH_KEYS if data.get(key) is not None}
-
-
-def _validated(located: Located) -> SweepSpec:
-    model: type[BaseModel] = SweepSpec
+def _validated(located: Located) -> AblationSpec | SearchSpec:
+    kind = _kind_of(located)
+    other = SEARCH_KEYS if kind is AblationSpec else ("rows",)  # these say nothing, if they stand
+    data = {key: value for key, value in located.data.items() if key not in other}
     try:
-        spec = SweepSpec.model_validate(located.data)
-        if spec.rows:
-            return spec
-        model = SearchSpec
-        search = SearchSpec.model_validate(search_part(located.data))
+        return kind.model_validate(data)
     except ValidationError as e:
-        raise located.blame(sweep_message(e, located.data, model)) from None
-    return spec.model_copy(update=search.model_dump(mode="json"))
+        raise located.blame(sweep_message(e, data, kind)) from None
+
+
+def _kind_of(located: Located) -> type[AblationSpec] | type[SearchSpec]:
+    """Which kind of sweep a file means, by what it says."""
+    data = located.data
+    searches = any(data.get(key) is not None for key in SEARCH_KEYS)
+    if searches and data.get("rows"):
+        raise located.blame(SpecError(_EITHER.format("both")))
+    if searches:
+        return SearchSpec
+    if "rows" in data:
+        return AblationSpec
+    known = [*AblationSpec.model_fields, *SEARCH_KEYS]
+    for key in data:
+        if key not in known:  # it may be `rows`, mistyped
+            raise located.blame(SpecError(unknown_key(key, known), key))
+    raise located.blame(SpecError(_EITHER.format("neither")))
 
 
 def _data_is_here(spec: SweepSpec, located: Located) -> None:
@@ -222,14 +160,14 @@ def _data_is_here(spec: SweepSpec, located: Located) -> None:
         raise located.blame(SpecError(reason, "proxy.data"))
 
 
-def _revalidated(raw: Mapping[str, Any], where: str) -> SweepSpec:
+def _revalidated(raw: Mapping[str, Any], where: str) -> AblationSpec | SearchSpec:
     try:
         return _validated(Located(where, dict(raw)))
     except LocatedError as e:
         raise LocatedError(SpecError(e.reason, e.path), where) from None
 
 
-def _overridden(spec: SweepSpec, text: str) -> SweepSpec:
+def _overridden(spec: SweepSpec, text: str) -> AblationSpec | SearchSpec:
     path, equals, value = text.partition("=")
     where = f"--set {text}"
     if not equals:
@@ -242,28 +180,31 @@ def _overridden(spec: SweepSpec, text: str) -> SweepSpec:
     return _revalidated(raw, where)
 
 
-def _sweep(spec: SweepSpec, located: Located) -> Sweep:
+def _sweep(spec: AblationSpec | SearchSpec, located: Located) -> Sweep:
     try:
         base = _base(spec.base, Path(located.source).parent)
     except SpecError as e:
         if isinstance(e, LocatedError):
             raise
         raise located.blame(SpecError(e.reason, f"base.{e.path}" if e.path else "base")) from None
+    if isinstance(spec, AblationSpec):
+        return Sweep(spec, tuple(_rows(spec, base, located)), base, located)
+    try:
+        validate_search(spec, base)
+    except SpecError as e:
+        raise located.blame(e) from None
+    return Sweep(spec, (), base, located)
+
+
+def _rows(spec: AblationSpec, base: ArchSpec, located: Located) -> Iterator[Candidate]:
     table = spec.published
     printed = published_table(table.paper, table.table) if table is not None else {}
-    found: list[Candidate] = []
     for label, row in spec.rows.items():
         try:
-            found.append(_row(label, row or {}, base=base, printed=printed))
+            yield _row(label, row or {}, base=base, printed=printed)
         except SpecError as e:
             path = f"rows.{label}.{e.path}" if e.path else f"rows.{label}"
             raise located.blame(SpecError(e.reason, path)) from None
-    if spec.search is not None:
-        try:
-            validate_search(spec.search, base, trains=bool(spec.proxy), times=bool(spec.targets))
-        except SpecError as e:
-            raise located.blame(e) from None
-    return Sweep(spec, tuple(found), base, located)
 
 
 def _row(
@@ -293,8 +234,6 @@ def write_resolved(spec: SweepSpec, path: Path) -> None:
 
 
 def sweep_schema() -> dict[str, Any]:
-    """The JSON schema of sweep files, the search part's included, for editors."""
-    schema, search = SweepSpec.model_json_schema(), SearchSpec.model_json_schema()
-    schema["properties"] |= search["properties"]
-    schema["$defs"] |= search["$defs"]
-    return schema
+    """The JSON schema of sweep files, of either kind, for editors."""
+    either: TypeAdapter[AblationSpec | SearchSpec] = TypeAdapter(AblationSpec | SearchSpec)
+    return either.json_schema()

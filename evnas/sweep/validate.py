@@ -16,29 +16,21 @@ from evnas.sweep.search_spec import SearchSpec
 from evnas.tables import PHASES, found_by
 
 
-def validate_search(search: SearchSpec, base: ArchSpec, *, trains: bool, times: bool) -> None:
-    """A search over `base` can be begun.
-
-    Args:
-        trains: whether the sweep has a proxy.
-        times: whether it has a target.
-
-    Raises:
-        SpecError: with the path of what cannot be.
-    """
+def validate_search(search: SearchSpec, base: ArchSpec) -> None:
+    """A search over `base` can be begun. Raises SpecError with the path of what cannot be."""
     space = SearchSpace.from_spec(search.space, base)
-    must_be_measured(search, trains=trains, times=times)
+    must_be_measured(search)
     must_work_out(search.constraints, base)
     must_hold_something(space)
 
 
-def must_be_measured(search: SearchSpec, *, trains: bool, times: bool) -> None:
+def must_be_measured(search: SearchSpec) -> None:
     """Every objective and constraint has somebody who finds it; SpecError at the one without."""
     wanted = [(o.metric, f"objectives[{i}]") for i, o in enumerate(search.objectives)]
     for i, text in enumerate(search.constraints):
         names = sorted(parse_expression(text, list(found_by())).quantities)
         wanted += [(name, f"constraints[{i}]") for name in names]
-    has = {"targets": times, "proxy": trains, "": True}
+    has = {"targets": bool(search.targets), "proxy": search.proxy is not None, "": True}
     for name, path in wanted:
         metric = name.partition("@")[0]
         phase = PHASES.get(found_by()[metric])

@@ -17,6 +17,7 @@ from evnas.search.runner import run_sweep
 from evnas.search.state.history import History
 from evnas.store import Store
 from evnas.sweep.parts import EngineSpec
+from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.sweep import load_sweep
 
 SPACE = """\
@@ -301,7 +302,7 @@ def test_a_rare_architecture_is_no_empty_space() -> None:
     wide = SPACE.replace("[1, 2, 3]", "{int: {low: 1, high: 30}}")
     rare = "  require:\n    - sum(stages[*].depth) >= 90\n    - stages[0].dim == 96\n"
     Path("rare.yaml").write_text(wide + rare + REST)
-    assert load_sweep(Path("rare.yaml")).spec.search is not None
+    assert isinstance(load_sweep(Path("rare.yaml")).spec, SearchSpec)
 
 
 def test_an_ablation_starts_from_what_set_fixes() -> None:
@@ -310,7 +311,7 @@ def test_an_ablation_starts_from_what_set_fixes() -> None:
     Path("fixed.yaml").write_text(fixed.replace("random", "one_at_a_time").replace(WARM, ""))
     session = prepared(load_sweep(Path("fixed.yaml")))
     assert session.space.base.stages[2].mlp_ratio == 3.0
-    history = History(objectives=session.search.objectives, full_budget=0.0)
+    history = History(objectives=session.spec.objectives, full_budget=0.0)
     rows = session.schedule(history).strategy.propose(history, 99)
     assert [p.arch.stages[2].mlp_ratio for p in rows] == [3.0] * len(rows)
     assert (rows[0].origin, rows[0].arch, len(rows)) == ("base", session.space.base, 8)

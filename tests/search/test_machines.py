@@ -19,6 +19,7 @@ from evnas.search.confirm import Confirm
 from evnas.search.driver import Ask, Schedule, drive
 from evnas.search.evaluate import Evaluator
 from evnas.search.forecast import _about_machines
+from evnas.search.prepare import prepared
 from evnas.search.propose import Proposal, Strategy
 from evnas.search.results.front_files import reasons
 from evnas.search.state import machines
@@ -176,13 +177,13 @@ def test_several_machines_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     started = f"{TARGET} was timed on a (quick, 2 cores) so far and this is b (slow, 2 cores): "
     compare = f"{started}absolute speeds of the two do not compare"
     given_up = f"{started}what is timed here will be given up; go on there, or pass "
-    assert taken_elsewhere(records, searching=False) == [compare]
-    assert taken_elsewhere(records, searching=True) == [f"{given_up}--fresh"]
+    assert taken_elsewhere(records, given_up=False) == [compare]
+    assert taken_elsewhere(records, given_up=True) == [f"{given_up}--fresh"]
     with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:
         for one in records:
             store.append(one)
-    sweep = sweep_of(tiny_search())
-    assert _about_machines(sweep, tmp_path / "study.db") == [mixed, f"{given_up}--fresh"]
-    assert _about_machines(sweep, tmp_path / "none.db") == []
+    ready = prepared(sweep_of(tiny_search()))
+    assert _about_machines(ready, tmp_path / "study.db") == [mixed, f"{given_up}--fresh"]
+    assert _about_machines(ready, tmp_path / "none.db") == []
     monkeypatch.setattr(machines, "machine_here", lambda device: A)
-    assert taken_elsewhere(records, searching=True) == []
+    assert taken_elsewhere(records, given_up=True) == []

@@ -15,7 +15,7 @@ from evnas.search import forecast as forecasts
 from evnas.search.evaluate import Evaluator
 from evnas.search.forecast import forecast
 from evnas.search.prepare import prepared
-from evnas.search.runner import Run
+from evnas.search.runner import run_of
 from evnas.search.state.objectives import resolved
 from evnas.search.terminal.progress_state import ProgressState
 from evnas.search.terminal.view import PlainView
@@ -111,7 +111,7 @@ def test_a_sweep_says_it_and_expects_as_many_timings_as_there_are(tmp_path: Path
     assert ready.targets == ("cpu-torch-32-b1-float32",)
     view = Listening()
     with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:
-        run = Run(ready=ready, store=store, engine=Deaf(), view_of=lambda board: view)
+        run = run_of(ready, store=store, engine=Deaf(), view_of=lambda board: view)
         with pytest.raises(KeyboardInterrupt):
             run.to_its_end()
     assert view.said == [SAME]

@@ -11,7 +11,7 @@ from evnas.errors import SpecError, StoreError
 from evnas.phases.base import Need
 from evnas.phases.proxy import ProxyTask
 from evnas.phases.speed import SpeedTask
-from evnas.search.prepare import Prepared, prepared
+from evnas.search.prepare import PreparedSearch, prepared
 from evnas.search.state.history import History
 from evnas.search.state.objectives import resolved_objectives
 from evnas.search.state.study import open_study
@@ -21,7 +21,7 @@ from evnas.sweep.strategy_spec import ONCE_COMMON
 from evnas.sweep.sweep import sweep_of
 
 
-def session(**changes: object) -> Prepared:
+def session(**changes: object) -> PreparedSearch:
     return prepared(
         sweep_of(
             {
@@ -39,7 +39,7 @@ def session(**changes: object) -> Prepared:
     )
 
 
-def training(found: Prepared, budget: float) -> ProxyTask:
+def training(found: PreparedSearch, budget: float) -> ProxyTask:
     assert found.space is not None
     candidate = Candidate(label="3", arch=found.space.base, published="")
     task = found.setting.work(candidate, "proxy", Need(budget=budget)).task
@@ -85,7 +85,7 @@ def test_a_winner_is_ablated_from_its_file(tmp_path):
     file.write_text(yaml.safe_dump(winner.to_dict()))
     strategy = {"kind": "one_at_a_time", "base": str(file), "replicates": 2}
     found = session(strategy=strategy)
-    history = History(objectives=found.search.objectives, full_budget=found.full_budget)
+    history = History(objectives=found.spec.objectives, full_budget=found.full_budget)
     first, second = found.schedule(history).strategy.propose(history, 2)
     assert (first.arch, first.origin, first.seeds) == (winner, "base", (0, 1))
     assert len(diff(winner, second.arch)) == 1
@@ -100,7 +100,7 @@ def test_an_objective_may_be_the_throughput_of_a_training():
         objectives={f"throughput_img_s@{step}": "max", f"throughput_img_s@{forward}": "max"},
         constraints=["latency_ms@train < 100"],
     )
-    metrics = [o.metric for o in resolved_objectives(found.search.objectives, [forward, step])]
+    metrics = [o.metric for o in resolved_objectives(found.spec.objectives, [forward, step])]
     assert metrics == [f"throughput_img_s@{step}", f"throughput_img_s@{forward}"]
     candidate = Candidate(label="1", arch=found.space.base, published="")
     work = found.setting.work(candidate, "speed", Need(target=step))

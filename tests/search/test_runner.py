@@ -10,7 +10,7 @@ from evnas.phases.speed import SpeedTask
 from evnas.phases.work import Event, Finished, Progress, Work
 from evnas.record import Status
 from evnas.search.prepare import prepared
-from evnas.search.runner import Run
+from evnas.search.runner import run_of
 from evnas.search.state.study import open_study
 from evnas.search.terminal.view import PlainView
 from evnas.sweep.sweep import Sweep, sweep_of
@@ -71,8 +71,8 @@ def run(
     sweep: Sweep, folder: Path, engine: PaperEngine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with open_study(sweep, folder, environment={}, fresh=False) as store:
-        Run(
-            ready=prepared(sweep),
+        run_of(
+            prepared(sweep),
             store=store,
             engine=engine,
             view_of=lambda board: PlainView(board, sys.stdout),

@@ -137,7 +137,7 @@ def test_ordered_lists_cost_no_combinations() -> None:
 
 def test_the_ready_searches_are_counted() -> None:
     sweep = load_sweep(SWEEPS / "search_gpu.yaml")
-    space = SearchSpace.from_spec(sweep.spec.search.space, sweep.base)
+    space = SearchSpace.from_spec(sweep.spec.space, sweep.base)
     size, estimate = size_of(space), size_of(space, apart=False, draws=1000)
     assert size.exact and not estimate.exact
     assert estimate.low < size.mid == 117_316_985_119_488 < estimate.high

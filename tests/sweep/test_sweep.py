@@ -8,6 +8,8 @@ import pytest
 from evnas.errors import SpecError
 from evnas.measure import target
 from evnas.sweep.parts import TargetSpec
+from evnas.sweep.search_spec import SEARCH_KEYS, SearchSpec
+from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import differences, load_sweep, sweep_of
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -88,6 +90,10 @@ def complaint(tmp_path, text, **options):
         ("rows: {A: 3}\n", "x.yaml:3: rows.A: must be a mapping, got 3"),
         ("rows: {A: {}}\nseeds: [1, 1]\n", "seeds must differ"),
         ("", "a sweep has either rows"),
+        ("row: {A: {}}\n", "x.yaml:3: row: unknown key; did you mean 'rows'? (known here: name,"),
+        ("rows: {A: {}}\nstrategy: random\n", "and budget (a search), got both"),
+        ("rows: {}\n", "x.yaml:3: rows: must have at least 1 entry, got 0"),
+        ("space: {axes: {norm: [bn]}}\n", "x.yaml:1: strategy: is missing"),
         (
             "rows: {Q: {}}\npublished: {paper: EfficientViM, table: C}\n",
             "x.yaml:3: rows.Q: the published table has no row 'Q'",
@@ -192,3 +198,15 @@ def test_base_from_a_file(tmp_path):
     (tmp_path / "arch.yaml").write_text(yaml.safe_dump(sweep.base.to_dict()))
     (tmp_path / "x.yaml").write_text("name: x\nbase: arch.yaml\nrows: {A: {}}\n")
     assert load_sweep(tmp_path / "x.yaml").reference.digest == sweep.base.digest
+
+
+def test_a_file_is_an_ablation_or_a_search_by_what_it_says():
+    """Keys of the other kind may stand empty, as some older studies keep them."""
+    head = {"name": "x", "base": "efficientvim_m1"}
+    rows = sweep_of(head | {"rows": {"A": {}}} | dict.fromkeys(SEARCH_KEYS)).spec
+    assert isinstance(rows, AblationSpec)
+    assert not {*SEARCH_KEYS} & {*rows.to_dict()}
+    searched = load_sweep(SWEEPS / "search_cpu.yaml").spec
+    assert isinstance(searched, SearchSpec)
+    assert "rows" not in searched.to_dict()
+    assert sweep_of(searched.to_dict() | {"rows": {}}).spec == searched

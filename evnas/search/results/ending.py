@@ -4,29 +4,26 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from evnas.search.prepare import PreparedSearch
 from evnas.search.results.effects import effect_lines, effects
 from evnas.search.results.front_files import write_front
 from evnas.search.results.importances import importances
 from evnas.search.state.history import History
 from evnas.search.state.objectives import phase_of
-from evnas.space.space import SearchSpace
 from evnas.store import Store
-from evnas.sweep.sweep import Sweep
 
 
-def write_end(sweep: Sweep, space: SearchSpace, history: History, *, store: Store) -> list[str]:
+def write_end(ready: PreparedSearch, history: History, *, store: Store) -> list[str]:
     """Write `front/` and, of an ablation, `effects.json`, beside the store; what to tell of it."""
     folder = store.path.parent
-    assert sweep.spec.search is not None
-    around = sweep.spec.search.strategy.own_rows
-    lines = _write_effects(history, folder) if around else []
-    if weights := importances(space, history):
+    lines = _write_effects(history, folder) if ready.spec.strategy.own_rows else []
+    if weights := importances(ready.space, history):
         store.note("importance", weights)
     write_front(
         history,
         folder / "front",
-        space=space,
-        sweep=sweep,
+        space=ready.space,
+        sweep=ready.sweep,
         records=(record for _, record in store.records()),
     )
     return lines

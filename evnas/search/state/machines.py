@@ -8,11 +8,11 @@ from evnas.measure.timing.machine import machine_here
 from evnas.record import Machine, Record
 
 
-def taken_elsewhere(records: Iterable[Record], *, searching: bool) -> list[str]:
+def taken_elsewhere(records: Iterable[Record], *, given_up: bool) -> list[str]:
     """A sentence for each target that this machine has and another one has timed so far.
 
     Args:
-        searching: whether what is timed here would be given up where the two are unlike.
+        given_up: whether what is timed here is given up where the two are unlike.
     """
     before: dict[str, Machine] = {}
     for record in records:
@@ -23,7 +23,7 @@ def taken_elsewhere(records: Iterable[Record], *, searching: bool) -> list[str]:
         here = machine_here(_device(target)) if _is_here(_device(target)) else there
         if here != there:
             end = "absolute speeds of the two do not compare"
-            if searching and not here.is_like(there):
+            if given_up and not here.is_like(there):
                 end = "what is timed here will be given up; go on there, or pass --fresh"
             found.append(f"{target} was timed on {there} so far and this is {here}: {end}")
     return found

@@ -1,0 +1,85 @@
+"""`evnas signals`: what untrained models show, of named ones or of all printed ones."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from evnas.commands.output import AsJson, columns, emit, talk
+from evnas.errors import SpecError
+from evnas.sweep.named import arch_of, entry_of
+
+if TYPE_CHECKING:
+    from evnas.sweep.candidate import Candidate
+
+
+def signals(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="Of the catalogue, YAML files, timm:NAME."),
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Every architecture whose top-1 is printed.")
+    ] = False,
+    signal: Annotated[
+        list[str] | None, typer.Option("--signal", help="One of them; all if not given.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Initialisations of each.")] = 1,
+    results: Annotated[
+        Path, typer.Option("--results", help="Where they are kept; what is there is not redone.")
+    ] = Path("results/signals"),
+    table: Annotated[
+        Path | None, typer.Option("--csv", help="Write them to this file as well.")
+    ] = None,
+    json: AsJson = False,
+) -> None:
+    """Take training-free signals of untrained models: a line an architecture and seed."""
+    if bool(names) == published:
+        raise SpecError("name architectures or pass --published, one of the two")
+    if published:
+        from evnas.predict.printed import printed_architectures
+
+        wanted = [(p.candidate, p.resolution) for p in printed_architectures()]
+    else:
+        wanted = [_named(name) for name in names or ()]
+    from evnas.search.signals import (
+        known_signals,
+        signal_rows,
+        signal_works,
+        signals_csv,
+        take_signals,
+    )
+    from evnas.store import Store
+
+    works = list(signal_works(wanted, known_signals(signal or ()), range(seeds)))
+    path = results / "signals.db"
+    take_signals(
+        works,
+        path,
+        lambda record: talk(
+            f"{record.label} {record.phase} "
+            f"{record.target} seed {record.seed}: {record.seconds:.1f} s {record.error}"
+        ),
+    )
+    keys = {work.key for work in works}
+    with Store.read(path) as store:
+        rows = signal_rows(r for _, r in store.records() if r.key in keys)
+    if table is not None:
+        table.write_text(signals_csv(rows), encoding="utf-8")
+    head = list(dict.fromkeys(key for row in rows for key in row if "seconds" not in key))
+    text = columns(head, [[_short(row.get(key, "")) for key in head] for row in rows])
+    emit(rows, text, json)
+
+
+def _named(name: str) -> "tuple[Candidate, int]":
+    from evnas.sweep.candidate import Candidate
+
+    if name.startswith("timm:"):
+        return Candidate(label=name, arch=None, timm=name[5:], published=name), 224
+    known = entry_of(name)
+    side = known.resolution if known else 224
+    return Candidate(label=name, arch=arch_of(name), published=name), side
+
+
+def _short(value: object) -> object:
+    return f"{value:.4g}" if isinstance(value, float) else value

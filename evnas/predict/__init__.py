@@ -1,0 +1,1 @@
+"""ImageNet top-1 predicted from what four papers print: the data, the signals, the regression."""

@@ -1,0 +1,69 @@
+"""Signals of the printed architectures, measured once and shipped with the package."""
+
+import csv
+import functools
+import importlib.resources
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evnas.predict.printed import Printed, by_digest
+
+FILE = "signals.csv"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalRow:
+    """A printed architecture with what was measured of it."""
+
+    printed: Printed
+    inputs: Mapping[str, float]
+    """`params`, `macs_exact`, and each signal's mean over seeds, where all seeds have it."""
+    by_seed: tuple[Mapping[str, float], ...]
+    """The signals of each seed."""
+    seconds: Mapping[str, float]
+    """Signal, or `mixers` for all that come from the mixers, to the mean time of one seed."""
+
+
+@functools.cache
+def published_signals() -> tuple[SignalRow, ...]:
+    """A row for each printed architecture that has been measured, in the list's order."""
+    by_name: dict[str, list[dict[str, str]]] = {}
+    for raw in csv.DictReader(_text(FILE).splitlines()):
+        by_name.setdefault(raw["digest"], []).append(raw)
+    return tuple(_row(by_digest()[d], raws) for d, raws in by_name.items() if d in by_digest())
+
+
+@functools.cache
+def measured_on() -> Mapping[str, Any]:
+    """Machine, date and versions of the measurement."""
+    found: dict[str, Any] = json.loads(_text("signals.json"))
+    return found
+
+
+def _text(name: str) -> str:
+    return (
+        importlib.resources.files("evnas.predict")
+        .joinpath("data", name)
+        .read_text(encoding="utf-8")
+    )
+
+
+def _row(printed: Printed, raws: list[dict[str, str]]) -> SignalRow:
+    counted = {name: float(raws[0][name]) for name in ("params", "macs_exact")}
+    skipped = {"name", "digest", "seed", "reasons", *counted}
+    names = [n for n in raws[0] if n not in skipped and not n.startswith("seconds_")]
+    by_seed = tuple({n: float(raw[n]) for n in names if raw[n]} for raw in raws)
+    means = {
+        n: sum(seed[n] for seed in by_seed) / len(by_seed)
+        for n in names
+        if all(n in seed for seed in by_seed)
+    }
+    times = [n for n in raws[0] if n.startswith("seconds_")]
+    seconds = {
+        n.removeprefix("seconds_"): sum(known) / len(known)
+        for n in times
+        if (known := [float(raw[n]) for raw in raws if raw[n]])
+    }
+    return SignalRow(printed=printed, inputs=counted | means, by_seed=by_seed, seconds=seconds)

@@ -1,0 +1,94 @@
+"""What every sweep file says, and the kind whose rows it spells out: an ablation."""
+
+from abc import abstractmethod
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from evnas.arch.catalog import Family
+from evnas.sweep.parts import (
+    CONVENTIONS,
+    NAME,
+    EngineSpec,
+    PredictSpec,
+    ProxySpec,
+    PublishedSpec,
+    Seed,
+    SweepPart,
+    TargetSpec,
+)
+
+
+def _none_is_null(value: Any) -> Any:
+    return None if value == "none" else value
+
+
+class SweepSpec(SweepPart):
+    """What both kinds of sweep say; a file is an `AblationSpec` or a `SearchSpec`."""
+
+    name: str = Field(pattern=NAME)
+    """Names the study's folder under results/."""
+    title: str = ""
+    base: str | dict[str, Any]
+    """A catalogue name, a path to an architecture's YAML, or an architecture spelt out."""
+    published: PublishedSpec | None = None
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    targets: tuple[TargetSpec, ...] = (TargetSpec(),)
+    predict: PredictSpec | None = None
+    """Every candidate's ImageNet top-1 is predicted; a search that names it needs no such key."""
+    proxy: Annotated[ProxySpec | None, BeforeValidator(_none_is_null)] = None
+    """A short training of every candidate; `none` trains nothing."""
+    engine: EngineSpec = EngineSpec()
+    quick: dict[str, Any] = Field(default_factory=dict)
+    """Path -> value: what `--quick` sets in this file beyond `evnas.sweep.quick`."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds must differ, got {list(self.seeds)}")
+        if self.published is None and any(target.as_printed for target in self.targets):
+            raise ValueError("a target's batch_size printed needs `published`, which is not given")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """The resolved sweep: every default spelt out; itself a sweep."""
+        return self.model_dump(mode="json")
+
+    @property
+    def resolution(self) -> int:
+        """Where rows are counted that name no resolution of their own."""
+        return self.targets[0].resolution if self.targets else 224
+
+    @property
+    def convention(self) -> Family | None:
+        """The counting convention that the published figures follow."""
+        if self.published is None:
+            return None
+        return self.published.convention or CONVENTIONS.get(self.published.paper)
+
+    @property
+    @abstractmethod
+    def in_words(self) -> str:
+        """What it is, in a few words: `3 rows`, `a search by evolution`."""
+
+    @property
+    @abstractmethod
+    def named_quantities(self) -> tuple[str, ...]:
+        """Texts that name quantities, `@TARGET` included: objectives and constraints."""
+
+
+class AblationSpec(SweepSpec):
+    """A sweep of rows, each of them evaluated in full."""
+
+    rows: dict[str, dict[str, Any] | None] = Field(min_length=1)
+    """Row name -> changes to the base, by path; or `arch`, `timm`, `resolution`, `note`."""
+
+    @property
+    def in_words(self) -> str:
+        """How many rows there are."""
+        return f"{len(self.rows)} row{'s' if len(self.rows) != 1 else ''}"
+
+    @property
+    def named_quantities(self) -> tuple[str, ...]:
+        """None: rows are evaluated, nothing is sought."""
+        return ()
