@@ -249,7 +249,9 @@ _UNION_TAGS = ("int", "literal['auto']")
 _SHORT: dict[str, str] = {
     "greater_than_equal": "must be at least {ge}",
     "greater_than": "must be over {gt}",
+    "less_than": "must be below {lt}",
     "less_than_equal": "must be at most {le}",
+    "finite_number": "must be a finite number",
     "multiple_of": "must be a multiple of {multiple_of}",
     "int_parsing": "must be an integer",
     "int_type": "must be an integer",

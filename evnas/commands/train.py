@@ -7,7 +7,7 @@ import typer
 
 from evnas.commands.named import ArchName, arch_and_side
 from evnas.commands.options import Device
-from evnas.commands.output import AsJson, emit
+from evnas.commands.output import AsJson, emit, talk
 
 
 def train(
@@ -53,7 +53,8 @@ def train(
             seed=seed,
             device=Target(device=device).resolved().device,
             workers=workers,
-        )
+        ),
+        tell=talk,
     )
     best = result.best("top1_percent")
     found = {"status": result.status, "epochs": result.epochs, "top1_percent": best}

@@ -1,11 +1,13 @@
 """`proxy`: a short training on real images, the same for every candidate."""
 
+import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evnas.errors import DataError
 from evnas.phases.base import (
     Found,
     Goal,
@@ -32,7 +34,7 @@ class ProxyTask(Task):
     """Train a model, or go on with its training."""
 
     proxy: Mapping[str, Any]
-    """`ProxySpec` as plain data."""
+    """`ProxySpec` as plain data, and under `images` which they are, where that is known."""
     until_epoch: int | None = None
     """Break off after so many epochs of the schedule, a rung; None runs it all."""
     checkpoint: str = ""
@@ -135,15 +137,33 @@ def device_of(proxy: Mapping[str, Any]) -> str:
 
 
 def loaded(proxy: Mapping[str, Any], device: str, workshop: Workshop) -> Any:
-    """The proxy's images on a device; those of every data set are kept."""
+    """The proxy's images on a device; those of every data set are kept.
+
+    Raises:
+        DataError: they are not here, or not those that the study knows.
+    """
     from evnas.proxy.data import load_data
 
+    def load() -> Any:
+        _must_be_known(proxy)
+        return load_data(proxy["data"], resolution=proxy["resolution"], device=device)
+
     name = f"{proxy['data']} {proxy['resolution']} {device}"
-    return workshop.kept(
-        f"data {name}",
-        name,
-        lambda: load_data(proxy["data"], resolution=proxy["resolution"], device=device),
-    )
+    return workshop.kept(f"data {name}", name, load)
+
+
+def _must_be_known(proxy: Mapping[str, Any]) -> None:
+    """This machine's images are the driver's: another node's folder may hold others."""
+    if not proxy.get("images"):
+        return
+    from evnas.proxy.fingerprint import KnownImages, known_images
+
+    known = KnownImages.from_dict(proxy["images"])
+    if known_images(proxy["data"], before=known).fingerprint != known.fingerprint:
+        raise DataError(
+            f"{proxy['data']} must hold the images of the study on every machine, on "
+            f"{platform.node()} it holds others; copy them there, and start the study again"
+        )
 
 
 def _model(work: Work, proxy: Mapping[str, Any], *, classes: int) -> Any:

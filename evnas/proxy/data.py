@@ -61,7 +61,7 @@ class ProxyData:
     flip: bool = True
     """Whether a mirrored image is still of its class."""
     note: str = ""
-    """What was left out or split off when it was read; "" where the set is as it came."""
+    """What was found in a folder, and left out; "" of a named set."""
 
     def to(self, device: torch.device | str) -> "ProxyData":
         """The same data on another device."""

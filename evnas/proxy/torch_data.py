@@ -12,7 +12,8 @@ from PIL import Image
 
 from evnas.errors import DataError
 from evnas.proxy.arrays import Bytes, ImageArrays, Labels
-from evnas.proxy.folder import HELD_OUT_EVERY, square
+from evnas.proxy.folder import square
+from evnas.proxy.folder_survey import HELD_OUT_EVERY
 from evnas.tables import DATASETS
 
 

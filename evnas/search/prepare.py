@@ -4,9 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from evnas.errors import SpecError, nearest
 from evnas.phases.base import Goal
+from evnas.proxy.fingerprint import KnownImages
 from evnas.record import Record, TargetFields
 from evnas.search.driver import Schedule
 from evnas.search.preflight import must_be_a_recipe, must_begin, one_and_the_same, targets_of
@@ -37,6 +39,15 @@ class Prepared(ABC):
     def targets(self) -> tuple[TargetFields, ...]:
         """The targets that the reference is timed on, each once."""
         return _timed_on(self.setting, self.sweep)
+
+    @property
+    def looks_at_images(self) -> bool:
+        """Whether anything is trained or scored."""
+        return self.sweep.spec.proxy is not None and bool(self.full_budget or self.setting.scores)
+
+    def with_images(self, images: KnownImages) -> Self:
+        """The same, with the images that its workers are to have."""
+        return replace(self, setting=replace(self.setting, images=images.in_short))
 
     @property
     def phases(self) -> dict[str, int]:

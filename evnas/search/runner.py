@@ -22,6 +22,7 @@ from evnas.search.engines.local import LocalEngine
 from evnas.search.installed import must_be_installed
 from evnas.search.prepare import Prepared, PreparedAblation, PreparedSearch, prepared
 from evnas.search.results.ending import write_end
+from evnas.search.state.images import images_of, note
 from evnas.search.state.study import add_time, open_study
 from evnas.search.terminal.progress_state import ProgressRow, ProgressState
 from evnas.search.terminal.view import View, view_for
@@ -67,15 +68,21 @@ def run_sweep(
 
     Raises:
         StoreError: the study cannot be written or continued.
+        DataError: the images are not there, or cannot be understood.
         MeasurementError: a target asks for what is not here.
         SpecError: what shows only on this machine, or in a search.
     """
     folder = results / sweep.spec.name
     ready = prepared(sweep, checkpoints=folder / "checkpoints")
-    with open_study(sweep, folder, environment=environment(), fresh=fresh) as store:
+    images = images_of(sweep, folder / "study.db") if ready.looks_at_images else None
+    if images is not None:
+        ready = ready.with_images(images)
+    with open_study(sweep, folder, environment=environment(), fresh=fresh, images=images) as store:
         engine = (make_engine or engine_for)(sweep.spec.engine)
         run = run_of(ready, store=store, engine=engine)
         try:
+            for sentence in note(store, images) if images is not None else ():
+                run.view.say(sentence)
             run.to_its_end()
         except KeyboardInterrupt:
             run.view.say("stopped; the same command goes on from here")

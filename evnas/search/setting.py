@@ -41,6 +41,8 @@ class SweepSetting:
     checkpoints: Path | None = None
     """The folder of trainings that break off at a rung, removed when the search is over; None
     keeps none."""
+    images: Mapping[str, Any] = field(default_factory=dict)
+    """`KnownImages.in_short` of what is trained on, for workers to compare theirs with."""
     _targets: dict[tuple[object, ...], dict[str, TimedOn]] = field(default_factory=dict)
 
     @property
@@ -50,9 +52,12 @@ class SweepSetting:
 
     @property
     def proxy(self) -> Mapping[str, Any] | None:
-        """`ProxySpec` as plain data."""
+        """`ProxySpec` as plain data, and under `images` which they are, where that is known."""
         proxy = self.sweep.spec.proxy
-        return None if proxy is None else proxy.model_dump(mode="json")
+        if proxy is None:
+            return None
+        known = {"images": self.images} if self.images else {}
+        return proxy.model_dump(mode="json") | known
 
     @property
     def predict(self) -> Mapping[str, Any] | None:

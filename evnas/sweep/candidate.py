@@ -148,6 +148,6 @@ def _text(given: Mapping[str, Any], key: str) -> str:
 
 def _count(given: Mapping[str, Any], key: str) -> int | None:
     value = given.get(key)
-    if value is not None and (not isinstance(value, int) or value < 1):
+    if value is not None and (type(value) is not int or value < 1):
         raise SpecError(f"must be a whole number over 0, got {value!r}", key)
     return value

@@ -16,8 +16,10 @@ _SHORT = {"dict_type": "must be a mapping", "string_type": "must be text"}
 
 def sweep_message(error: ValidationError, data: Any, model: type[BaseModel]) -> SpecError:
     """The first complaint about `data`; `model` knows which keys may stand where."""
-    fault = error.errors(include_url=False)[0]
-    told = SpecError(first_fault(error, data).reason, _path(fault["loc"], fault["type"], data))
+    faults = error.errors(include_url=False)
+    fault = faults[0]
+    reason = _or_named(first_fault(error, data).reason, faults)
+    told = SpecError(reason, _path(fault["loc"], fault["type"], data))
     if fault["loc"][:2] == ("proxy", "data") and len(fault["loc"]) > 2:
         return SpecError(f"{known_data()}, got {fault['input']!r}", "proxy.data")
     if fault["loc"][:1] == ("targets",) and "batch_size" in fault["loc"]:
@@ -55,6 +57,18 @@ def _path(loc: Sequence[str | int], kind: str, data: Any) -> str:
         if known or (kind == "missing" and at == len(loc) - 1):
             place.append(part)
     return spell(tuple(place))
+
+
+def _or_named(reason: str, faults: Sequence[Any]) -> str:
+    """The first fault's reason, with the words that would do in a number's place."""
+    place, kind = faults[0]["loc"][:-1], faults[0]["type"]
+    words = [
+        fault["ctx"]["expected"].strip("'")
+        for fault in faults[1:]
+        if fault["loc"][:-1] == place and fault["type"] == "literal_error" != kind
+    ]
+    must, got, value = reason.partition(", got ")
+    return f"{must} or {words[0]}{got}{value}" if words else reason
 
 
 def _length(context: Mapping[str, Any]) -> str:

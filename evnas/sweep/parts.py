@@ -21,6 +21,8 @@ CONVENTIONS: Mapping[str, Family] = {
 Batch = Annotated[int, Field(ge=1)] | Literal["auto", "printed"]
 """Images at once; `printed` is what the published row was measured at, and `auto` where it says
 nothing."""
+Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""What a store and every generator can hold."""
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 PATTERNS = {
@@ -30,9 +32,9 @@ PATTERNS = {
 
 
 class SweepPart(BaseModel):
-    """Frozen, and deaf to unknown keys: they are refused."""
+    """Frozen, and deaf to unknown keys: they are refused. Numbers are finite."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PublishedSpec(SweepPart):
@@ -227,9 +229,9 @@ class EngineSpec(SweepPart):
     """Who runs the phases. `local`: worker processes here; `ray`: a Ray cluster."""
 
     kind: Literal["local", "ray"] = "local"
-    workers: int | Literal["auto"] = "auto"
+    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Of `local`: processes at once; auto is one a GPU, or one on a machine without."""
     timeout_s: float = Field(default=86400.0, gt=0)
     """A phase that takes longer ends as `timeout`."""
     address: str = "auto"
-    resources: dict[str, float] = Field(default_factory=dict)
+    resources: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)

@@ -13,6 +13,7 @@ from evnas.sweep.parts import (
     PredictSpec,
     ProxySpec,
     PublishedSpec,
+    Seed,
     SweepPart,
     TargetSpec,
 )
@@ -31,7 +32,7 @@ class SweepSpec(SweepPart):
     base: str | dict[str, Any]
     """A catalogue name, a path to an architecture's YAML, or an architecture spelt out."""
     published: PublishedSpec | None = None
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
     targets: tuple[TargetSpec, ...] = (TargetSpec(),)
     predict: PredictSpec | None = None
     """Every candidate's ImageNet top-1 is predicted; a search that names it needs no such key."""

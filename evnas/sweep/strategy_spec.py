@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, InitErrorDetails, ValidationError
 
 from evnas.arch.spec import ArchSpec
@@ -33,10 +33,10 @@ class StrategySpec(BaseModel):
     What a search does for it is declared here, so that nobody asks for its name.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: str
-    seed: int = 0
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
 
     needs_training: ClassVar[bool] = False
     """Whether it works only where an objective is trained."""

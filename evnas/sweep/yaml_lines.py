@@ -1,19 +1,33 @@
 """YAML with a line number for every node, so that a complaint says where its cause stands.
 
-Stricter than plain YAML: a key twice in one mapping is refused, keys are always text.
+Stricter than plain YAML: a key twice in one mapping is refused, keys are always text, and a value
+that people and YAML 1.1 read differently (`010`, `1:30`) is refused rather than guessed at.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 
 from evnas.arch.paths import Concrete, spell
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
+
+MOST_DEEP = 50
+"""Collections within each other."""
+MOST_VALUES = 100_000
+"""Of one file, once its aliases are written out."""
+MOST_DIGITS = 18
+"""Of a whole number: more do not fit a store, nor 64 bits."""
+_TAG = "tag:yaml.org,2002:"
+_TAGS = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "str", "seq", "map"))
+"""What JSON has too."""
+_SEXAGESIMAL = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?")
+_LEADING_ZERO = re.compile(r"[-+]?0[\d_]+")
 
 
 class LocatedError(SpecError):
@@ -58,7 +72,7 @@ def read_yaml(path: Path) -> Located:
         LocatedError: not YAML, empty, no mapping, or a key that stands twice.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as e:
         raise SpecError(f"{path}: must be YAML in UTF-8, got other bytes ({e.reason})") from e
     except OSError as e:
@@ -95,6 +109,26 @@ def parse_yaml(text: str, *, source: str) -> Located:
 class _Loader(yaml.SafeLoader):
     """Safe YAML without timestamps: what a sweep holds is JSON."""
 
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Like YAML's own, which has no floor."""
+        if self._depth > MOST_DEEP:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.MarkedYAMLError(
+                problem=f"must be at most {MOST_DEEP} collections deep", problem_mark=mark
+            )
+        self._depth += 1
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Mix in what `<<` names, each key once: fragments of fragments would grow without end."""
+        super().flatten_mapping(node)
+        last = {key.value: i for i, (key, _) in enumerate(node.value)}
+        node.value = [node.value[i] for i in sorted(last.values())]
+
 
 _Loader.yaml_implicit_resolvers = {
     first: [(tag, regexp) for tag, regexp in pairs if tag != "tag:yaml.org,2002:timestamp"]
@@ -115,11 +149,20 @@ class _Reading:
     lines: dict[str, int] = field(default_factory=dict)
     open: list[int] = field(default_factory=list)
     """Nodes that are being read: one that holds itself is refused."""
+    values: int = 0
+    """Read so far."""
 
     def value(self, node: yaml.Node, place: Concrete) -> Any:
         self.lines.setdefault(spell(place), node.start_mark.line + 1)
+        self.values += 1
+        if self.values > MOST_VALUES:
+            reason = f"must hold at most {MOST_VALUES:,} values, aliases written out"
+            self._refuse(reason, node, ())
+        if node.tag not in _TAGS:
+            tag = node.tag.replace(_TAG, "!!")
+            self._refuse(f"must have no tag {tag}: what a sweep holds is JSON", node, place)
         if isinstance(node, yaml.ScalarNode):
-            return self.loader.construct_object(node)
+            return self._scalar(node, place)
         if id(node) in self.open:
             self._refuse("must not hold itself", node, place)
         self.open.append(id(node))
@@ -130,12 +173,37 @@ class _Reading:
         self.open.pop()
         return read
 
+    def _scalar(self, node: yaml.ScalarNode, place: Concrete) -> Any:
+        text = node.value
+        if node.style is None and (trap := _trap(text)):
+            reason = f"got {text}, {trap}; quote it to mean the text"
+            self._refuse(f"must be plain to read, {reason}", node, place)
+        self._must_be_utf8(text, node, place)
+        if node.tag == f"{_TAG}int" and len(text.lstrip("-+")) > MOST_DIGITS:
+            must = f"must be a whole number of at most {MOST_DIGITS} digits"
+            self._refuse(f"{must}, got {len(text.lstrip('-+'))}", node, place)
+        try:
+            value = self.loader.construct_object(node)
+        except (ValueError, KeyError, AttributeError, OverflowError):
+            kind = node.tag.removeprefix(_TAG)
+            self._refuse(f"must be what its tag !!{kind} says, got {text!r:.60}", node, place)
+        if isinstance(value, float) and not math.isfinite(value):
+            self._refuse(f"must be a finite number, got {text}", node, place)
+        return value
+
+    def _must_be_utf8(self, text: str, node: yaml.Node, place: Concrete) -> None:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            self._refuse(f"must be Unicode text, got half a character in {text!r}", node, place)
+
     def _mapping(self, node: yaml.MappingNode, place: Concrete) -> dict[str, Any]:
         first_at: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 self._refuse("a key must be text", key, place)
             name, line = key.value, key.start_mark.line + 1
+            self._must_be_utf8(name, key, place)
             if name in first_at:
                 self._refuse(
                     f"this key stands twice, first in line {first_at[name]}", key, (*place, name)
@@ -151,9 +219,16 @@ class _Reading:
             data[key.value] = self.value(child, here)
         return data
 
-    def _refuse(self, reason: str, node: yaml.Node, place: Concrete) -> None:
+    def _refuse(self, reason: str, node: yaml.Node, place: Concrete) -> NoReturn:
         where = f"{self.source}:{node.start_mark.line + 1}"
         raise LocatedError(SpecError(reason, spell(place)), where)
+
+
+def _trap(text: str) -> str:
+    """Why YAML 1.1 and people read a plain value differently; "" where they do not."""
+    if _SEXAGESIMAL.fullmatch(text):
+        return "which is a number of base 60 to YAML 1.1"
+    return "which may be octal to YAML 1.1" if _LEADING_ZERO.fullmatch(text) else ""
 
 
 def _shorter(path: str) -> str:

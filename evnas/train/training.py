@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +17,14 @@ from evnas.errors import DataError
 from evnas.proxy.checkpoint import load, save
 from evnas.proxy.evaluation import autocast
 from evnas.proxy.schedule import decay_groups
-from evnas.train.loaders import folder, mixing, training_loader, validation_loader
+from evnas.train.loaders import (
+    ImageFiles,
+    images_of,
+    mixing,
+    must_be_the_images_of,
+    training_loader,
+    validation_loader,
+)
 from evnas.train.losses import distillation_loss, mesa_loss, soft_cross_entropy
 from evnas.train.recipe import Recipe, Teacher, TrainConfig, TrainResult
 from evnas.train.seeding import globally_seeded
@@ -24,16 +32,23 @@ from evnas.train.seeding import globally_seeded
 CHECKPOINT = "checkpoint.pt"
 
 
-def train(config: TrainConfig) -> TrainResult:
+def train(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None) -> TrainResult:
     """Train, or go on from `config.output`, to the end of the recipe.
+
+    `tell` hears a sentence about the images before the first step.
 
     After every epoch `config.output` holds `checkpoint.pt` (everything), `best.pt` and
     `best_ema.pt` (state dicts of the best epochs, raw and moving average) and `curve.json`.
 
+    `images.json` says what it was trained on.
+
     Raises:
-        DataError: images, the teacher's weights or a fitting checkpoint are not there.
+        DataError: images, the teacher's weights or a fitting checkpoint are not there, or the
+            images are others than those of the training that would go on.
     """
     session = _Session(config)
+    tell(f"images: {session.found}")
+    must_be_the_images_of(config.output, session.found)
     path = config.output / CHECKPOINT
     if path.exists():
         session.restore(path)
@@ -83,16 +98,17 @@ class _Session:
         self.config, self.recipe = config, config.recipe
         self.device = torch.device(config.device)
         classes = config.arch.num_classes
-        trained_on = folder(config.data / "train", classes=classes)
+        self.found = images_of(config.data, classes=classes)
+        trained_on = ImageFiles(list(self.found.train))
         self.images = training_loader(config, trained_on)
         self.updates_per_epoch = len(self.images) // self.recipe.accumulate
         if self.updates_per_epoch < 1:
             needed = self.recipe.batch_size * self.recipe.accumulate
             raise DataError(
-                f"{config.data / 'train'} must hold at least batch_size * accumulate = {needed} "
+                f"{config.data} must hold at least batch_size * accumulate = {needed} training "
                 f"images, it holds {len(trained_on)}; lower one of them"
             )
-        self.held_out = validation_loader(config, folder(config.data / "val", classes=classes))
+        self.held_out = validation_loader(config, ImageFiles(list(self.found.held_out)))
         with globally_seeded(config.seed, "init"):
             model = build(config.arch)
         self.model = model.to(self.device)

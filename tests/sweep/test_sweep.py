@@ -1,5 +1,6 @@
 """Sweep files: every shipped one is valid, and every mistake has its sentence."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,16 @@ def complaint(tmp_path, text, **options):
         ("rows: {A: {timm: x, arch: y}}\n", "x.yaml:3: rows.A: a row has one of arch, timm"),
         ("rows: {A: {timm: x, norm: ln}}\n", "rows.A.norm: a row with timm takes no changes"),
         ("rows: {A: {resolution: big}}\n", "rows.A.resolution: must be a whole number over 0"),
+        ("rows: {A: {resolution: yes}}\n", "rows.A.resolution: must be a whole number over 0"),
+        (
+            "rows: {A: {}}\nengine: {workers: -1}\n",
+            "x.yaml:4: engine.workers: must be at least 1 or auto, got -1",
+        ),
+        (
+            "rows: {A: {}}\nengine: {workers: many}\n",
+            "x.yaml:4: engine.workers: must be an integer or auto, got 'many'",
+        ),
+        ("rows: {A: {}}\nengine: {resources: {GPU: -1}}\n", "engine.resources.GPU: must be at l"),
         (
             "rows: {A: {}}\ntargets:\n  - {device: cpu}\n  - {mode: training, form: deployed}\n",
             "x.yaml:6: targets[1]: mode training needs form plain, since a folded batch norm is "
@@ -99,6 +110,25 @@ def complaint(tmp_path, text, **options):
 )
 def test_mistakes_name_line_path_and_mend(tmp_path, rest, told):
     assert told in complaint(tmp_path, HEAD + rest)
+
+
+@pytest.mark.parametrize(
+    ("part", "told"),
+    [
+        ({"engine": {"workers": 0}}, "engine.workers: must be at least 1 or auto, got 0"),
+        (
+            {"engine": {"timeout_s": math.inf}},
+            "engine.timeout_s: must be a finite number",
+        ),
+        ({"targets": [{"budget_s": math.inf}]}, "targets[0].budget_s: must be a finite number"),
+        ({"proxy": {"lr": math.nan}}, "proxy.lr: must be a finite number, got nan"),
+        ({"seeds": [10**30]}, "seeds[0]: must be below 9223372036854775808"),
+    ],
+)
+def test_plain_data_is_held_to_the_same(part, told):
+    with pytest.raises(SpecError) as e:
+        sweep_of({"name": "x", "base": "efficientvim_m1", "rows": {"A": {}}, **part})
+    assert told in str(e.value)
 
 
 def test_a_name_must_not_leave_the_results_folder(tmp_path):

@@ -15,10 +15,13 @@ from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.errors import DataError, SpecError
 from evnas.train import training
+from evnas.train.loaders import ImageFiles, images_of
 from evnas.train.losses import distillation_loss, mesa_loss
 from evnas.train.recipe import Recipe, Teacher, TrainConfig
 from evnas.train.seeding import globally_seeded
 from evnas.train.training import scheduler, train
+
+ONE_EPOCH = Recipe(epochs=1, warmup_epochs=0, cooldown_epochs=0, batch_size=4, accumulate=2)
 
 
 def arch(*, distillation=False):
@@ -77,7 +80,7 @@ def test_it_runs_the_recipe_and_leaves_its_files(config):
     assert result.curve[-1]["lr"] == config.recipe.lr_floor
     assert all(np.isfinite(p["loss"]) for p in result.curve)
     files = {path.name for path in config.output.iterdir()}
-    assert files == {"checkpoint.pt", "best.pt", "best_ema.pt", "curve.json"}
+    assert files == {"checkpoint.pt", "best.pt", "best_ema.pt", "curve.json", "images.json"}
     best = build(config.arch)
     best.load_state_dict(torch.load(config.output / "best.pt", weights_only=True))
     assert result.best("top1_percent") == max(p["top1_percent"] for p in result.curve)
@@ -150,13 +153,43 @@ def test_teacher_and_distillation_head_go_together(config):
 
 def test_images_must_fit_the_classes_and_the_batch(config, images, tmp_path):
     shutil.copytree(images / "train" / "dark", tmp_path / "train" / "dark")
-    with pytest.raises(DataError, match="must hold 2 classes"):
+    with pytest.raises(DataError, match=r"holds train/ and must hold val/ or test/ beside it"):
         train(dataclasses.replace(config, data=tmp_path))
-    with pytest.raises(DataError, match="must be a folder with a subfolder of images a class"):
+    with pytest.raises(DataError, match=r"must hold train/ and val/, .* it holds dark/, light/"):
+        train(dataclasses.replace(config, data=images / "train"))
+    for split in ("train", "val"):
+        shutil.copytree(images / "val" / "light", tmp_path / split / "new")
+        for name in ("dark", "light"):
+            shutil.copytree(images / "val" / name, tmp_path / split / name, dirs_exist_ok=True)
+    with pytest.raises(DataError, match=r"must hold 2 classes, .* it holds 3"):
+        train(dataclasses.replace(config, data=tmp_path))
+    with pytest.raises(DataError, match="must be a folder of images, there is none"):
         train(dataclasses.replace(config, data=tmp_path / "nowhere"))
     large = dataclasses.replace(config.recipe, accumulate=10)
-    with pytest.raises(DataError, match=r"at least batch_size \* accumulate = 40 images, .* 18"):
+    with pytest.raises(
+        DataError, match=r"at least batch_size \* accumulate = 40 training images, .* 18"
+    ):
         train(dataclasses.replace(config, recipe=large))
+
+
+def test_images_are_read_as_a_proxy_reads_them(config, images, tmp_path):
+    shutil.copytree(images / "train", tmp_path / "Training")
+    shutil.copytree(images / "val", tmp_path / "VALIDATION")
+    ramp = np.linspace(0, 65535, 20 * 24).reshape(20, 24).astype(np.uint16)
+    Image.fromarray(ramp).save(tmp_path / "Training" / "dark" / "0.png")
+    (tmp_path / "Training" / ".ipynb_checkpoints").mkdir()
+    said = []
+    train(dataclasses.replace(config, data=tmp_path, recipe=ONE_EPOCH), tell=said.append)
+    (told,) = said
+    assert "18 training and 6 held-out images (Training/ and VALIDATION/) of 2 classes" in told
+    assert told.endswith("left out: 1 hidden file or folder")
+    pixels, label = ImageFiles(list(images_of(tmp_path, classes=2).train))[0]
+    assert label == 0
+    assert np.asarray(pixels).mean() == pytest.approx(127.5, abs=0.5)
+    train(dataclasses.replace(config, data=tmp_path, recipe=ONE_EPOCH))
+    Image.fromarray(ramp[::-1]).save(tmp_path / "Training" / "dark" / "0.png")
+    with pytest.raises(DataError, match=r"run holds a training on other images \(class dark has"):
+        train(dataclasses.replace(config, data=tmp_path, recipe=ONE_EPOCH))
 
 
 def test_the_released_schedule():

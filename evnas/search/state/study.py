@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from evnas.errors import StoreError
+from evnas.proxy.fingerprint import KnownImages
+from evnas.search.state.images import must_be_the_same, noted
 from evnas.store import Store
 from evnas.sweep.strategy_spec import as_written_now
 from evnas.sweep.sweep import Sweep, differences, write_resolved
@@ -16,13 +18,21 @@ SHOWN_DIFFERENCES = 6
 
 
 def open_study(
-    sweep: Sweep, folder: Path, *, environment: Mapping[str, Any], fresh: bool
+    sweep: Sweep,
+    folder: Path,
+    *,
+    environment: Mapping[str, Any],
+    fresh: bool,
+    images: KnownImages | None = None,
 ) -> Store:
     """The writer of the study in `folder`: a new one, or the old one of the same sweep.
 
+    Args:
+        images: what is trained on; None where nothing is.
+
     Raises:
         StoreError: the folder is not writable, another process writes the study, or it is of a
-            sweep that differs.
+            sweep or of images that differ.
     """
     path = folder / "study.db"
     must_be_writable(folder)
@@ -30,9 +40,12 @@ def open_study(
         _set_aside(folder)
         must_be_writable(folder)
     if path.exists():
-        return _continued(sweep, path)
+        return _continued(sweep, path, images)
+    identity = sweep.identity()
+    if images is not None:
+        identity["images"] = images.fingerprint
     store = Store.create(
-        path, sweep=sweep.spec.to_dict(), environment=environment, identity=sweep.identity()
+        path, sweep=sweep.spec.to_dict(), environment=environment, identity=identity
     )
     write_resolved(sweep.spec, folder / "sweep.resolved.yaml")
     (folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
@@ -83,23 +96,36 @@ def add_time(store: Store, *, wall_s: float, busy_s: float = 0.0) -> Spent:
     return new
 
 
-def _continued(sweep: Sweep, path: Path) -> Store:
+def _continued(sweep: Sweep, path: Path, images: KnownImages | None) -> Store:
     store = Store.append_to(path)
-    changes = differences(_identity_now(store), json.loads(json.dumps(sweep.identity())))
-    if changes:
+    try:
+        _must_be_of(sweep, store, images)
+    except StoreError:
         store.close()
+        raise
+    return store
+
+
+def _must_be_of(sweep: Sweep, store: Store, images: KnownImages | None) -> None:
+    before, now = _identity_now(store), json.loads(json.dumps(sweep.identity()))
+    if images is not None and noted(store) is not None:
+        must_be_the_same(store, images)
+        if before.get("proxy"):  # the same images, wherever they lie
+            before["proxy"] = before["proxy"] | {"data": now["proxy"]["data"]}
+    changes = differences(before, now)
+    if changes:
         more = len(changes) - SHOWN_DIFFERENCES
         shown = "; ".join(changes[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
         raise StoreError(
-            f"{path}: holds another sweep of this name ({shown}); --fresh starts over and keeps "
-            "the old study aside, --name NAME starts another study"
+            f"{store.path}: holds another sweep of this name ({shown}); --fresh starts over and "
+            "keeps the old study aside, --name NAME starts another study"
         )
-    return store
 
 
 def _identity_now(store: Store) -> dict[str, Any]:
     """What an older study is of, as it is written now."""
     identity: dict[str, Any] = store.meta("identity")
+    identity.pop("images", None)  # compared on their own
     strategy = identity.get("strategy")
     return identity | {"strategy": as_written_now(strategy)} if strategy else identity
 

@@ -35,8 +35,9 @@ class View(Protocol):
         ...
 
 
-def view_for(board: ProgressState, stream: TextIO = sys.stderr) -> "View":
-    """The view that suits a stream."""
+def view_for(board: ProgressState, stream: TextIO | None = None) -> "View":
+    """The view that suits a stream; None is stderr as it is now."""
+    stream = sys.stderr if stream is None else stream
     return RichView(board) if stream.isatty() else PlainView(board, stream)
 
 
