@@ -117,6 +117,7 @@ class PreparedSearch(Prepared):
         """What the store holds, by the objectives' own targets."""
         history = History(
             objectives=resolved_objectives(self.spec.objectives, self.targets),
+            constraints=resolved_constraints(self.spec.constraints, self.targets),
             full_budget=self.full_budget,
         )
         return history.take_all(store.records())
@@ -129,7 +130,6 @@ class PreparedSearch(Prepared):
             history=history,
             strategy=asked.strategy(self.space, warm=warm, full_budget=self.full_budget),
             setting=self.setting,
-            constraints=resolved_constraints(self.spec.constraints, self.targets),
             budget=self.spec.budget,
             first_budget=0.0 if self.setting.rungs else self.full_budget,
             seeds=asked.seeds,

@@ -230,7 +230,7 @@ class SearchRun(Run):
         """Confirm the front, and write what a search leaves."""
         say, history = self.view.say, self.schedule.history
         say(f"search over: {reason}")
-        if self.schedule.all_in_vain():
+        if history.all_in_vain:
             say(str(self.schedule.hopeless()))
         if self.ready.spec.confirm is not None:
             seeds = self.ready.spec.confirm.seeds
