@@ -33,8 +33,8 @@ class Quantity:
     """What that value is multiplied by."""
 
     def of(self, value: float) -> float:
-        """The quantity for a value of its source: the nearest float to the decimal, so that 6679458
-        parameters are the 6.679458 million that a file may spell."""
+        """The quantity for a value of its source: the float nearest to the decimal, so that
+        6679458 parameters are the 6.679458 million that a file may spell."""
         if self.factor == 1.0 or not math.isfinite(value):
             return value * self.factor
         return float(Fraction(value) * Fraction(repr(self.factor)))

@@ -263,13 +263,16 @@ def drive(
     *,
     make_work: MakeWork,
     on_event: Callable[[Event], None] = lambda event: None,
+    on_tick: Callable[[float], None] = lambda wall_s: None,
     wall_s: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
     """Run an agenda to its end; every record is stored before anything follows from it.
 
     Args:
-        wall_s: what earlier runs of the study took.
+        on_tick: is told again and again how long all runs have driven by now, in seconds; what
+            it raises ends the drive.
+        wall_s: how long earlier runs of the study did.
 
     Returns:
         Why it ended.
@@ -279,10 +282,12 @@ def drive(
     """
     began = clock()
     while True:
+        on_tick(wall_s + clock() - began)
         free = engine.slots - agenda.under_way
         for ask in agenda.next(free, wall_s + clock() - began) if free > 0 else []:
             engine.submit(make_work(ask))
         if not agenda.under_way:
+            on_tick(wall_s + clock() - began)
             return agenda.over
         for event in engine.wait(TICK_S):
             if isinstance(event, Finished):

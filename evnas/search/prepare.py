@@ -9,7 +9,13 @@ from evnas.errors import SpecError, nearest
 from evnas.phases.base import Goal
 from evnas.record import Record
 from evnas.search.driver import Schedule
-from evnas.search.preflight import must_begin, one_and_the_same, target_ids
+from evnas.search.preflight import (
+    about_budget,
+    full_budget_of,
+    must_begin,
+    one_and_the_same,
+    target_ids,
+)
 from evnas.search.setting import SweepSetting, missing, needs_of, reference_macs
 from evnas.search.state.history import History
 from evnas.search.state.machines import taken_elsewhere
@@ -113,6 +119,10 @@ class PreparedSearch(Prepared):
         """Yes: fronts compare absolute speeds."""
         return True
 
+    def notes(self) -> list[str]:
+        """Also what its budget has to be said of."""
+        return [*Prepared.notes(self), *about_budget(self.spec, self.full_budget)]
+
     def history(self, store: Store) -> History:
         """What the store holds, by the objectives' own targets."""
         history = History(
@@ -138,11 +148,14 @@ class PreparedSearch(Prepared):
         return schedule
 
 
-def prepared(sweep: Sweep, *, checkpoints: Path = Path()) -> PreparedAblation | PreparedSearch:
+def prepared(
+    sweep: Sweep, *, checkpoints: Path | None = None
+) -> PreparedAblation | PreparedSearch:
     """Settle a sweep on this machine.
 
     Args:
-        checkpoints: where trainings that break off at a rung are kept.
+        checkpoints: a folder of its own for trainings that break off at a rung, which goes with
+            the search's end; None where nothing is to run.
 
     Raises:
         SpecError: the space cannot be, an objective needs what the sweep lacks, the base lies
@@ -167,11 +180,11 @@ def _ablation(sweep: Sweep, spec: AblationSpec) -> PreparedAblation:
     )
 
 
-def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path) -> PreparedSearch:
+def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path | None) -> PreparedSearch:
     space = SearchSpace.from_spec(spec.space, sweep.base)
     setting = SweepSetting(sweep=sweep, reference_macs=reference_macs(sweep))
     needs = must_begin(spec, sweep.base, list(setting.targets_of(sweep.reference)))
-    full = float(spec.proxy.presentations) if spec.proxy is not None and needs.trains else 0.0
+    full = full_budget_of(spec, needs)
     rungs = spec.strategy.rungs_of(full)
     return PreparedSearch(
         sweep=sweep,

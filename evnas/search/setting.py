@@ -35,8 +35,9 @@ class SweepSetting:
     """Training-free scores that an objective or constraint names."""
     rungs: tuple[float, ...] = ()
     """Budgets at which trainings break off, the last being the whole."""
-    checkpoints: Path = Path()
-    """Where trainings that break off at a rung are kept."""
+    checkpoints: Path | None = None
+    """The study's own folder for trainings that break off at a rung: it goes when the search is
+    over. None where nothing is run."""
     _targets: dict[tuple[object, ...], dict[str, TimedOn]] = field(default_factory=dict)
 
     @property
@@ -73,7 +74,7 @@ class SweepSetting:
             return None, ""
         proxy = self.sweep.spec.proxy
         assert proxy is not None
-        file = self.checkpoints / f"{candidate.digest}-seed{need.seed}.pt"
+        file = (self.checkpoints or Path()) / f"{candidate.digest}-seed{need.seed}.pt"
         whole = need.budget >= self.rungs[-1]
         epoch = None if whole else round(need.budget * proxy.epochs / proxy.presentations)
         return epoch, str(file.absolute())

@@ -5,8 +5,8 @@ paths as in `evnas.arch.paths`, where `stages[*].dim` is a list; names of measur
 quantities, `latency_ms@gpu` for one target. A field that an architecture lacks (the states of a
 scan) is unknown, as in Kleene's logic, and a condition that stays unknown holds.
 
-Numbers are the decimals that they are written as, and are worked out as fractions: `0.1 + 0.2 <= 0.3`
-holds, and so does a bound that is met exactly.
+Numbers are the decimals that they are written as, and are worked out as fractions: a bound that is
+met exactly holds, and so does `0.1 + 0.2 <= 0.3`.
 """
 
 import ast

@@ -76,8 +76,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _paired(differences: Sequence[float]) -> tuple[float, str]:
-    if len(differences) < 2 or not any(differences):
-        return 1.0, "none: needs two pairs" if len(differences) < 2 else "none: all pairs are equal"
+    if len(differences) < 2:
+        return 1.0, "none: needs two pairs"
+    if not any(differences):
+        return 1.0, "none: all pairs are equal"
     if len(differences) < FEW and len(set(differences)) > 1:  # without spread there is no t
         return float(stats.ttest_1samp(differences, 0.0).pvalue), "paired t"
     return float(stats.wilcoxon(differences).pvalue), "Wilcoxon signed rank"

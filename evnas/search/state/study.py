@@ -2,8 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,50 @@ class Spent:
     def to_dict(self) -> dict[str, float]:
         """Plain data."""
         return asdict(self) | {"idle_fraction": self.idle_fraction}
+
+
+BEAT_S = 2.0
+"""A kill costs a study at most so much of its time."""
+
+
+@dataclass(slots=True)
+class StudyClock:
+    """A study's time over all its runs, noted while it passes: nobody is told of a SIGKILL."""
+
+    store: Store
+    began: float
+    """`time.monotonic()` when this run began."""
+    clock: Callable[[], float] = time.monotonic
+    _before: Spent = field(init=False)
+    _noted: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._before = Spent(**(self.store.meta("time") or {}))
+        self._noted = self.clock()
+
+    @property
+    def searched_s(self) -> float:
+        """Seconds that earlier runs were searching for; of older studies all their time."""
+        noted = self.store.meta("searched")
+        return self._before.wall_s if noted is None else float(noted["wall_s"])
+
+    def beat(self, *, busy_s: float, searched_s: float | None = None) -> None:
+        """Note the time, if some has passed since it was noted."""
+        if self.clock() - self._noted >= BEAT_S:
+            self.note(busy_s=busy_s, searched_s=searched_s)
+
+    def note(self, *, busy_s: float, searched_s: float | None = None) -> None:
+        """Note the time of this run so far.
+
+        Args:
+            busy_s: of it, measuring and training.
+            searched_s: how long all runs have searched; None where none of it counts as such.
+        """
+        self._noted = self.clock()
+        before, wall_s = self._before, self._noted - self.began
+        self.store.note("time", asdict(Spent(before.wall_s + wall_s, before.busy_s + busy_s)))
+        if searched_s is not None:
+            self.store.note("searched", {"wall_s": searched_s})
 
 
 def add_time(store: Store, *, wall_s: float, busy_s: float = 0.0) -> Spent:
