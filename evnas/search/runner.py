@@ -76,9 +76,12 @@ def run_sweep(
     """
     folder = results / sweep.spec.name
     ready = prepared(sweep, checkpoints=folder / "checkpoints")
-    with open_study(sweep, folder, environment=environment(), fresh=fresh) as store:
+    said: list[str] = []
+    about = environment()
+    with open_study(sweep, folder, environment=about, fresh=fresh, say=said.append) as store:
         engine = (make_engine or engine_for)(sweep.spec.engine)
         run = run_of(ready, store=store, engine=engine, began=began)
+        run.say_all(said)
         with stopped_by_signals():  # after the engine is made: Ray takes SIGTERM for itself
             _to_its_end(run, engine)
     return folder

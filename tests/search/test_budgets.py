@@ -4,34 +4,29 @@ was not does, and started again after its end it does nothing."""
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paper_engine import STEP_S, PaperEngine, run, search
 from tiny_search import start, write
 
 from evnas.errors import SpecError
-from evnas.phases.work import Event, Finished, Work
+from evnas.phases.work import Work
 from evnas.record import Record, Status
 from evnas.search.budget import HOPELESS, SETTLING, Meter
 from evnas.search.preflight import checked
 from evnas.search.prepare import prepared
-from evnas.search.runner import SearchRun
 from evnas.search.state.history import History
 from evnas.search.state.study import BEAT_S, StudyClock, open_study
 from evnas.search.stopping import Stopped, stopped_by_signals
-from evnas.search.terminal.view import PlainView
 from evnas.sweep.search_spec import BudgetSpec, ObjectiveSpec
 from evnas.sweep.sweep import sweep_of
 
-STEP_S = 7.0
-"""Of the tests' clock, which a piece of work moves on; more than what a kill may cost."""
 BUDGETS: dict[str, dict[str, Any]] = {
     "trials": {"trials": 9},
     "minutes": {"minutes": 1.2},
@@ -40,82 +35,9 @@ BUDGETS: dict[str, dict[str, Any]] = {
 }
 
 
-class PaperEngine:
-    """Ends every piece of work at once, by the digest; breaks off before the `stop_after`-th."""
-
-    slots = 1
-
-    def __init__(self, folder: Path, *, stop_after: int = 10**9, fails: bool = False) -> None:
-        self.done: list[Work] = []
-        self.now_s = 0.0
-        self._folder = folder
-        self._stop_after = stop_after
-        self._fails = fails
-
-    def clock(self) -> float:
-        return self.now_s
-
-    def submit(self, work: Work) -> None:
-        self.work = work
-
-    def wait(self, timeout_s: float) -> list[Event]:
-        if len(self.done) >= self._stop_after:
-            self._keep_as_killed()
-            raise KeyboardInterrupt
-        self.now_s += STEP_S
-        self.done.append(self.work)
-        seed = int(self.work.digest[:6], 16)
-        values = {"params": 1.0 + seed % 97, "macs_exact": 1.0 + seed % 89}
-        status: Status = "failed" if self._fails else "complete"
-        found = {} if self._fails else {"values": values}
-        record = self.work.record(status, error="a fault", started=0.0, seconds=3.0, found=found)
-        return [Finished(self.work, record, 3.0)]
-
-    def close(self) -> None:
-        pass
-
-    def _keep_as_killed(self) -> None:
-        """What a SIGKILL would leave: nothing is noted after it."""
-        kept = self._folder.with_name(f"{self._folder.name}-as-killed")
-        kept.mkdir()
-        there, copy = (sqlite3.connect(f / "study.db") for f in (self._folder, kept))
-        there.backup(copy)
-        there.close()
-        copy.close()
-
-
 @pytest.fixture(autouse=True)
 def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-
-
-def search(budget: dict[str, Any], **more: Any) -> dict[str, Any]:
-    depths = {"stages[*].depth": {"each": [1, 2, 3]}, "head.fusion": ["hidden", "none"]}
-    return {
-        "name": "paper",
-        "base": "efficientvim_m1",
-        "space": {"axes": depths},
-        "strategy": "random",
-        "objectives": {"params_m": "min", "macs_g": "min"},
-        "budget": budget,
-        "targets": [],
-        **more,
-    }
-
-
-def run(sweep: dict[str, Any], folder: Path, engine: PaperEngine) -> list[Work]:
-    """The search gone on with; what was done of it this time."""
-    loaded = sweep_of(sweep)
-    study = open_study(loaded, folder, environment={}, fresh=False)
-    with Path("said").open("a") as out, study as store:
-        SearchRun(
-            ready=prepared(loaded),
-            store=store,
-            engine=engine,
-            clock=StudyClock(store, began=0.0, clock=engine.clock),
-            view_of=lambda board: PlainView(board, out),
-        ).to_its_end()
-    return engine.done
 
 
 def keys(works: list[Work]) -> list[object]:
@@ -193,25 +115,12 @@ ASHA = {
 }
 
 
-class TrainingEngine(PaperEngine):
-    """Trains, too."""
-
-    def wait(self, timeout_s: float) -> list[Event]:
-        (found,) = super().wait(timeout_s)
-        assert isinstance(found, Finished)
-        values = {
-            **found.record.values,
-            "top1_percent": 10.0 + int(found.record.digest[:4], 16) % 80,
-        }
-        return [Finished(found.work, replace(found.record, values=values), 3.0)]
-
-
 @pytest.mark.parametrize("trials", [4, 26, 27])
 def test_a_halving_says_how_many_candidates_finish_a_training(trials: int, tmp_path: Path) -> None:
     data = search({"trials": trials}, **ASHA)
     notes = checked(sweep_of(data))
     assert prepared(sweep_of(data)).notes() == notes  # what `plan` and `sweep` say
-    run(data, tmp_path / "s", TrainingEngine(tmp_path / "s"))
+    run(data, tmp_path / "s", PaperEngine(tmp_path / "s"))
     finished = f"none of {trials} trials was completed" not in Path("said").read_text()
     assert finished is (trials == 27) is (not notes)
     assert finished or "only with 27 candidates" in notes[0]

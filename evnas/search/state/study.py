@@ -8,17 +8,27 @@ from pathlib import Path
 from typing import Any
 
 from evnas.errors import StoreError
+from evnas.search.state.growth import growth
 from evnas.store import Store
 from evnas.sweep.strategy_spec import as_written_now
-from evnas.sweep.sweep import Sweep, differences, write_resolved
+from evnas.sweep.sweep import Sweep, write_resolved
 
 SHOWN_DIFFERENCES = 6
 
 
 def open_study(
-    sweep: Sweep, folder: Path, *, environment: Mapping[str, Any], fresh: bool
+    sweep: Sweep,
+    folder: Path,
+    *,
+    environment: Mapping[str, Any],
+    fresh: bool,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Store:
-    """The writer of the study in `folder`: a new one, or the old one of the same sweep.
+    """The writer of the study in `folder`: a new one, or the old one of the same sweep, or of
+    less of it.
+
+    Args:
+        say: is told what the sweep has more than the study had.
 
     Raises:
         StoreError: the folder is not writable, another process writes the study, or it is of a
@@ -30,7 +40,7 @@ def open_study(
         _set_aside(folder)
         must_be_writable(folder)
     if path.exists():
-        return _continued(sweep, path)
+        return _continued(sweep, path, say)
     store = Store.create(
         path, sweep=sweep.spec.to_dict(), environment=environment, identity=sweep.identity()
     )
@@ -127,18 +137,38 @@ def add_time(store: Store, *, wall_s: float, busy_s: float = 0.0) -> Spent:
     return new
 
 
-def _continued(sweep: Sweep, path: Path) -> Store:
+def _continued(sweep: Sweep, path: Path, say: Callable[[str], None]) -> Store:
     store = Store.append_to(path)
-    changes = differences(_identity_now(store), json.loads(json.dumps(sweep.identity())))
-    if changes:
+    identity = json.loads(json.dumps(sweep.identity()))
+    found = growth(_identity_now(store), sweep, identity)
+    if found.refused:
         store.close()
-        more = len(changes) - SHOWN_DIFFERENCES
-        shown = "; ".join(changes[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
         raise StoreError(
-            f"{path}: holds another sweep of this name ({shown}); --fresh starts over and keeps "
-            "the old study aside, --name NAME starts another study"
+            f"{path}: holds another sweep of this name, whose results would not stand beside "
+            f"those of this one ({_shown(found.refused)}); --fresh starts over and keeps the old "
+            "study aside, --name NAME starts another study"
         )
+    if found.more:
+        say(f"the study grows: {_shown(found.more)}")
+        _grow(store, found.more, identity)
+    if found.more or sweep.spec.title != (store.meta("sweep") or {}).get("title"):
+        store.note("sweep", sweep.spec.to_dict())
+        write_resolved(sweep.spec, path.parent / "sweep.resolved.yaml")
     return store
+
+
+def _grow(store: Store, more: list[str], identity: Mapping[str, Any]) -> None:
+    """A search that was over goes on, unless only its front is confirmed further."""
+    if any(not change.startswith("confirm") for change in more):
+        store.note("search", None)
+    was = store.meta("grown") or []
+    store.note("grown", [*was, {"at": time.time(), "after_record": store.last_id(), "more": more}])
+    store.note("identity", identity)
+
+
+def _shown(changes: list[str]) -> str:
+    more = len(changes) - SHOWN_DIFFERENCES
+    return "; ".join(changes[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _identity_now(store: Store) -> dict[str, Any]:
