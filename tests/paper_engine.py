@@ -1,5 +1,5 @@
-"""An engine of paper: whatever is asked ends at once, with figures of its digest, on its own clock;
-and sweeps run with it."""
+"""An engine of paper: whatever is asked ends at once, with figures of its digest, on a clock of
+its own; and sweeps run with it."""
 
 import sqlite3
 from dataclasses import replace
