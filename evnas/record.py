@@ -258,6 +258,12 @@ class Record:
         return cls(**raw)
 
 
+def ends_trial(status: Status, seed: int) -> bool:
+    """Whether a search's trial ends by a record: by any that breaks a constraint or diverges. A
+    further seed that was lost or timed out leaves what the first ones found as it is."""
+    return status in ("infeasible", "diverged") or (status != "complete" and seed == 0)
+
+
 def mixed_machines(records: Iterable[Record]) -> list[str]:
     """A sentence for each target whose speeds are of several machines."""
     times: dict[str, Counter[Machine]] = {}

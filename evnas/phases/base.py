@@ -1,8 +1,10 @@
 """What a phase of an evaluation is, and what it is handed: plain data, nothing live, no torch."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from evnas.record import Record, Status
@@ -29,6 +31,13 @@ class Quantity:
     """The value of the record that it is made from; "" is its own name."""
     factor: float = 1.0
     """What that value is multiplied by."""
+
+    def of(self, value: float) -> float:
+        """The quantity for a value of its source: the float nearest to the decimal, so that
+        6679458 parameters are the 6.679458 million that a file may spell."""
+        if self.factor == 1.0 or not math.isfinite(value):
+            return value * self.factor
+        return float(Fraction(value) * Fraction(repr(self.factor)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,8 +44,7 @@ def must_begin(spec: SearchSpec, base: ArchSpec, targets: Sequence[TargetFields]
     asked = spec.strategy
     if spec.warm_start and asked.own_rows:
         raise SpecError(f"{asked.kind} proposes its own rows and no others", "warm_start")
-    proxy = spec.proxy
-    full = float(proxy.presentations) if proxy is not None and needs.trains else 0.0
+    proxy, full = spec.proxy, full_budget_of(spec, needs)
     if asked.needs_training and not full:
         raise SpecError(f"{asked.kind} needs an objective that training gives", "strategy")
     if proxy is not None:
@@ -54,6 +53,32 @@ def must_begin(spec: SearchSpec, base: ArchSpec, targets: Sequence[TargetFields]
     warm = warm_candidates(spec.warm_start, space)
     asked.strategy(space, warm=warm, full_budget=full)
     return needs
+
+
+def full_budget_of(spec: SearchSpec, needs: Needs) -> float:
+    """Image presentations of a whole training; 0 where nothing is trained."""
+    return float(spec.proxy.presentations) if spec.proxy is not None and needs.trains else 0.0
+
+
+def about_budget(spec: SearchSpec, full_budget: float) -> list[str]:
+    """Sentences about a budget that ends nothing, or before anything is finished.
+
+    Args:
+        full_budget: image presentations of a whole training; 0 where nothing is trained.
+    """
+    budget, found = spec.budget, []
+    least = spec.strategy.least_trials(full_budget)
+    if budget.trials is not None and budget.trials < least:
+        found.append(
+            f"budget.trials is {budget.trials}, and {spec.strategy.kind} finishes a training only "
+            f"with {least} candidates that meet all constraints or more: give at least so many"
+        )
+    if budget.trials is None and budget.minutes is None and budget.device_minutes is None:
+        found.append(
+            "budget.patience alone says nothing of when the search ends: it goes on while the "
+            "hypervolume grows; trials, minutes or device_minutes beside it would bound it"
+        )
+    return found
 
 
 def needs_of(spec: SearchSpec, targets: Sequence[TargetFields]) -> Needs:
@@ -111,22 +136,24 @@ def one_and_the_same(targets: Sequence[TargetFields]) -> list[str]:
 
 
 def checked(sweep: Sweep) -> list[str]:
-    """What `check` says beyond the file's own soundness: sentences about its targets.
+    """What `check` says beyond the file's own soundness: sentences about targets and budget.
 
     Raises:
         SpecError: with its place in the file, where a search could not be begun.
     """
     targets = [spec.spelt() for spec in sweep.spec.targets]
+    notes: list[str] = []
     try:
         if sweep.spec.predict is not None:
             must_be_a_recipe(sweep.spec.predict.recipe)
         if _machine_decides(sweep):
             targets = targets_of(sweep)
         if isinstance(sweep.spec, SearchSpec):
-            must_begin(sweep.spec, sweep.base, targets)
+            needs = must_begin(sweep.spec, sweep.base, targets)
+            notes = about_budget(sweep.spec, full_budget_of(sweep.spec, needs))
     except SpecError as e:
         raise sweep.located.blame(e) from None
-    return one_and_the_same(targets)
+    return [*one_and_the_same(targets), *notes]
 
 
 def _machine_decides(sweep: Sweep) -> bool:

@@ -11,7 +11,14 @@ from evnas.phases.base import Goal
 from evnas.proxy.fingerprint import KnownImages
 from evnas.record import Record, TargetFields
 from evnas.search.driver import Schedule
-from evnas.search.preflight import must_be_a_recipe, must_begin, one_and_the_same, targets_of
+from evnas.search.preflight import (
+    about_budget,
+    full_budget_of,
+    must_be_a_recipe,
+    must_begin,
+    one_and_the_same,
+    targets_of,
+)
 from evnas.search.setting import SweepSetting, missing, needs_of, reference_macs
 from evnas.search.state.history import History
 from evnas.search.state.machines import taken_elsewhere
@@ -124,10 +131,15 @@ class PreparedSearch(Prepared):
         """Yes: fronts compare absolute speeds."""
         return True
 
+    def notes(self) -> list[str]:
+        """Also what its budget has to be said of."""
+        return [*Prepared.notes(self), *about_budget(self.spec, self.full_budget)]
+
     def history(self, store: Store) -> History:
         """What the store holds, by the objectives' own targets."""
         history = History(
             objectives=resolved_objectives(self.spec.objectives, self.targets),
+            constraints=resolved_constraints(self.spec.constraints, self.targets),
             full_budget=self.full_budget,
         )
         return history.take_all(store.records())
@@ -140,7 +152,6 @@ class PreparedSearch(Prepared):
             history=history,
             strategy=asked.strategy(self.space, warm=warm, full_budget=self.full_budget),
             setting=self.setting,
-            constraints=resolved_constraints(self.spec.constraints, self.targets),
             budget=self.spec.budget,
             first_budget=0.0 if self.setting.rungs else self.full_budget,
             seeds=asked.seeds,
@@ -155,8 +166,8 @@ def prepared(
     """Settle a sweep on this machine.
 
     Args:
-        checkpoints: a folder for trainings that break off at a rung, removed at the search's end;
-            None keeps none.
+        checkpoints: a folder of its own for trainings that break off at a rung, which goes with
+            the search's end; None where nothing is to run.
 
     Raises:
         SpecError: the space cannot be, an objective needs what the sweep lacks, the base lies
@@ -188,7 +199,7 @@ def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path | None) -> Prepare
     space = SearchSpace.from_spec(spec.space, sweep.base)
     setting = SweepSetting(sweep=sweep, reference_macs=reference_macs(sweep))
     needs = must_begin(spec, sweep.base, _timed_on(setting, sweep))
-    full = float(spec.proxy.presentations) if spec.proxy is not None and needs.trains else 0.0
+    full = full_budget_of(spec, needs)
     rungs = spec.strategy.rungs_of(full)
     return PreparedSearch(
         sweep=sweep,

@@ -11,7 +11,11 @@ from evnas.errors import SpecError, nearest
 from evnas.sweep.parts import PATTERNS, known_data
 from evnas.tables import STRATEGIES
 
-_SHORT = {"dict_type": "must be a mapping", "string_type": "must be text"}
+_SHORT = {
+    "dict_type": "must be a mapping",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text",
+}
 
 
 def sweep_message(error: ValidationError, data: Any, model: type[BaseModel]) -> SpecError:

@@ -47,8 +47,7 @@ class Sweep:
         """The row that ratios and differences refer to: the base's own, else the first."""
         if not self.candidates:
             return Candidate(label="base", arch=self.base, published="", is_base=True)
-        own = [c for c in self.candidates if c.is_base and not c.absent]
-        return (own or [c for c in self.candidates if not c.absent] or list(self.candidates))[0]
+        return reference_of(self.candidates)
 
     def identity(self) -> dict[str, Any]:
         """What must not change when a study is continued: the sweep less names and engine."""
@@ -60,6 +59,12 @@ class Sweep:
         if self.spec.predict is None:  # studies from before there were predictions go on
             del resolved["predict"]
         return {**resolved, "digests": {c.label: c.digest for c in self.candidates}}
+
+
+def reference_of(rows: Sequence[Candidate]) -> Candidate:
+    """The base's own row, else the first that can be had; of one row or more."""
+    own = [c for c in rows if c.is_base and not c.absent]
+    return (own or [c for c in rows if not c.absent] or list(rows))[0]
 
 
 def load_sweep(

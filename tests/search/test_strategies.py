@@ -125,9 +125,12 @@ def searched(
 ) -> tuple[Schedule, str]:
     spec = spec_of(kind, startup=8, population=8, screen=8, replicates=3)
     search = Schedule(
-        history=History(objectives=OBJECTIVES, full_budget=FULL).take_all(store.records()),
+        history=History(
+            objectives=OBJECTIVES,
+            constraints=resolved_constraints(constraints, targets_called(TARGET)),
+            full_budget=FULL,
+        ).take_all(store.records()),
         strategy=spec.strategy(SPACE, warm=(), full_budget=FULL),
-        constraints=resolved_constraints(constraints, targets_called(TARGET)),
         setting=PaperSetting((TARGET,)),
         budget=budget or BudgetSpec(trials=24),
         first_budget=0.0 if spec.rungs_of(FULL) else FULL,

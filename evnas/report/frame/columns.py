@@ -31,11 +31,12 @@ _BESIDE: dict[str, tuple[str, str, Better]] = {
 """What records and frames hold beside the quantities of phases."""
 _BETTER: dict[str, Better] = {"max": "more", "min": "less", "": ""}
 SCALES: dict[str, tuple[str, float]] = {
-    "params": ("params_m", 1e-6),
-    "macs": ("macs_g", 1e-9),
-    "macs_exact": ("macs_exact_g", 1e-9),
+    "params": ("params_m", 1e6),
+    "macs": ("macs_g", 1e9),
+    "macs_exact": ("macs_exact_g", 1e9),
 }
-"""Plain counts of a record -> the key and factor they are shown under."""
+"""Plain counts of a record -> the key they are shown under, and what they are divided by: a
+product with 1e-6 would miss the decimal that a filter spells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,10 @@ def _guessed(name: str) -> tuple[str, str, Better]:
 def scale_count(name: str, value: float) -> tuple[str, float]:
     """A record's point result under the key and in the unit it is shown in."""
     if name in SCALES:
-        key, factor = SCALES[name]
-        return key, value * factor
+        key, unit = SCALES[name]
+        return key, value / unit
     if name.startswith("macs_") and not name.endswith("_g"):
-        return f"{name}_g", value * 1e-9
+        return f"{name}_g", value / 1e9
     if name.startswith("params_") and not name.endswith("_m"):
-        return f"{name}_m", value * 1e-6
+        return f"{name}_m", value / 1e6
     return name, value

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from evnas.record import Interval, Measurement, Record, Status, TargetFields
+from evnas.record import Interval, Measurement, Record, Status, TargetFields, ends_trial
 from evnas.report.frame.accuracy import wilson_interval
 from evnas.report.frame.architecture import summarize
 from evnas.report.frame.columns import scale_count
@@ -185,6 +185,8 @@ class TrialFrame:
         if line.phase not in phases[row]:  # no phase's name is part of another's
             phases[row] = f"{phases[row]} {line.phase}".strip()
         if line.status == "complete":  # nothing is less grave
+            return
+        if self.pooled and not ends_trial(line.status, line.seed):
             return
         if _GRAVITY[line.status] < _GRAVITY[self.text["status"][row]]:
             self.text["status"][row] = line.status

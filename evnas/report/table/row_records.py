@@ -15,9 +15,12 @@ class RowRecords:
     sweep: Sweep
     records: Sequence[Record]
     by_label: dict[str, list[Record]] = field(init=False)
+    longest: float = field(init=False)
+    """Image presentations of the longest training of any row; others would not compare."""
 
     def __post_init__(self) -> None:
         self.by_label = {}
+        self.longest = max((r.budget for r in self.records if r.phase == "proxy"), default=0.0)
         for record in self.records:
             self.by_label.setdefault(record.label, []).append(record)
 
@@ -26,10 +29,15 @@ class RowRecords:
         for other in self.sweep.candidates:
             same = other.digest == candidate.digest if phase == "proxy" else False
             if candidate.digest and (same or other.same_work(candidate)):
-                found = [r for r in self.by_label.get(other.label, []) if r.phase == phase]
+                found = [r for r in self.by_label.get(other.label, []) if self._is(r, phase)]
                 if found:
                     return found
         return []
+
+    def _is(self, record: Record, phase: str) -> bool:
+        """Whether a record is of a phase; of trainings the longest alone, since a study whose
+        epochs grew holds shorter ones too."""
+        return record.phase == phase and (phase != "proxy" or record.budget == self.longest)
 
     def speed(self, candidate: Candidate, target: int) -> Record | None:
         """Its record on one of the sweep's targets."""

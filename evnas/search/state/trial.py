@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from evnas.record import Record, Status
+from evnas.record import Record, Status, ends_trial
 from evnas.search.state.objectives import phase_of
 from evnas.stats.pareto import Estimate, exact, from_samples, from_seeds
 from evnas.sweep.search_spec import ObjectiveSpec
@@ -51,7 +51,7 @@ class Trial:
         """Add a record of this label."""
         self.done.add((record.phase, record.seed, record.budget, record.target))
         self.seconds += record.seconds
-        if record.status != "complete" and record.seed == 0:
+        if ends_trial(record.status, record.seed) and self.ended is None:
             self.ended, self.reason = record.status, record.error
         if record.status not in ("complete", "infeasible"):
             return
@@ -69,7 +69,7 @@ class Trial:
             self.draws |= {k: tuple(v) for k, v in record.details.get("draws", {}).items()}
             for quantity in PHASES.get(record.phase).quantities:
                 if quantity.source in self.counts:
-                    self.counts[quantity.name] = self.counts[quantity.source] * quantity.factor
+                    self.counts[quantity.name] = quantity.of(self.counts[quantity.source])
 
     def value(self, name: str) -> float | None:
         """A quantity by its resolved name; of trainings, the longest, its mean over seeds."""

@@ -60,6 +60,10 @@ class HalvingSpec(BreedingSpec):
             )
         return self.rungs
 
+    def least_trials(self, full_budget: float) -> int:
+        """Each rung, speed alone being the lowest, passes one in `eta` on."""
+        return int(self.eta ** len(self.rungs_of(full_budget)))
+
     def strategy(
         self, space: SearchSpace, *, warm: Sequence[tuple[str, ArchSpec]], full_budget: float
     ) -> Strategy:
