@@ -31,6 +31,8 @@ class Quantity:
     """The value of the record that it is made from; "" is its own name."""
     factor: float = 1.0
     """What that value is multiplied by."""
+    ends: tuple[str, str] | None = None
+    """The values of the record that are the ends of its interval."""
 
     def of(self, value: float) -> float:
         """The quantity for a value of its source: the float nearest to the decimal, so that

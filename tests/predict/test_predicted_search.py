@@ -105,3 +105,16 @@ def test_a_table_holds_its_own_paper_out(tmp_path):
     assert "top-1 predicted (%)" in table
     assert "does not know printed rows of EfficientViM" in table
     assert "cannot tell" in table
+
+
+def test_the_page_has_the_interval(folder):
+    import numpy as np
+
+    from evnas.report.frame.study_reader import StudyReader
+
+    reader = StudyReader(folder)
+    reader.follow()
+    numbers = reader.columns().numbers
+    low, mid, high = (numbers[PREDICTED + end] for end in (":low", "", ":high"))
+    assert np.isfinite(mid).sum() == 3
+    assert (low < mid).all() and (mid < high).all()

@@ -4,6 +4,7 @@ A key is a record's name for the quantity with its unit (`params_m`), with `@TAR
 where it was taken on a target; `:low` and `:high` behind that name the bounds of its interval.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,6 +49,16 @@ class Column:
     unit: str
     target: str
     better: Better
+
+
+@functools.cache
+def ends_of_quantities(phases: tuple[str, ...]) -> tuple[tuple[str, tuple[str, str]], ...]:
+    """Quantities whose interval a record spells: name, and the values that are its ends.
+
+    Args:
+        phases: those that are registered; the answer is kept as long as they are.
+    """
+    return tuple((q.name, q.ends) for q in quantities().values() if q.ends is not None)
 
 
 def describe_column(key: str) -> Column:

@@ -17,10 +17,11 @@ from scipy import stats
 from evnas.record import Interval, Measurement, Record, Status, TargetFields, ends_trial
 from evnas.report.frame.accuracy import wilson_interval
 from evnas.report.frame.architecture import summarize
-from evnas.report.frame.columns import scale_count
+from evnas.report.frame.columns import ends_of_quantities, scale_count
 from evnas.report.frame.seed_noise import POOLED, pooled_spread, seed_variance, unit_interval
 from evnas.report.frame.slim_records import SlimRecord
 from evnas.report.frame.text_column import TextColumn
+from evnas.tables import PHASES
 
 TEXT_COLUMNS = (
     "label",
@@ -127,6 +128,10 @@ class TrialFrame:
             self._take_trained(row, line)
         else:
             self._take_taken(row, line)
+        for name, (low, high) in ends_of_quantities(PHASES.names()):
+            if low in line.values and high in line.values:
+                self._set(row, f"{name}:low", line.values[low])
+                self._set(row, f"{name}:high", line.values[high])
 
     def column(self, key: str) -> NDArray[np.float64]:
         """A numeric column, float64 with NaN where nothing was found; of NaN when unknown."""
