@@ -33,6 +33,10 @@ class ScoreTask(Task):
     on a few images of `evnas.proxy.signal_images`."""
     scores: tuple[str, ...]
     """Of `evnas.tables.SCORES`."""
+    side: int = 96
+    """Pixels of the images that a whole model is scored on."""
+    images: int = 16
+    """How many they are."""
 
     @property
     def device(self) -> str:
@@ -70,7 +74,9 @@ class Score(Phase):
         assert isinstance(task, ScoreTask)
         start = time.perf_counter()
         device = "cpu" if task.proxy is None else device_of(task.proxy)
-        untrained = _whole(work) if task.proxy is None else _reduced(work, task.proxy, workshop)
+        untrained = (
+            _whole(work, task) if task.proxy is None else _reduced(work, task.proxy, workshop)
+        )
         with device_lock_for(device).working():
             found = scored(task.scores, *untrained, seed=work.seed)
         busy_s = time.perf_counter() - start
@@ -106,15 +112,15 @@ def _reduced(work: Work, proxy: Mapping[str, Any], workshop: Workshop) -> Untrai
     return model, images, labels
 
 
-def _whole(work: Work) -> Untrained:
+def _whole(work: Work, task: ScoreTask) -> Untrained:
     """The model itself, on a few small images."""
     from evnas.measure.models import model_for
     from evnas.proxy.seeding import seeded
-    from evnas.proxy.signal_images import SIDE, signal_images
+    from evnas.proxy.signal_images import signal_images
 
     with seeded(work.seed, "init"):
-        model = model_for(work.arch, resolution=SIDE)
-    return model, *signal_images()
+        model = model_for(work.arch, resolution=task.side)
+    return model, *signal_images(task.side, task.images)
 
 
 SCORE = Score()
