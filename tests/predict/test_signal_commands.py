@@ -36,6 +36,9 @@ def test_signals_are_taken_once_and_kept(tmp_path):
     again = evnas(*words)
     assert json.loads(again.stdout) == rows
     assert again.stderr == ""  # nothing was left to do
+    small = [*words, "--images", 8, "--resolution", 64]
+    other = json.loads(evnas(*small).stdout)
+    assert other[0]["reach"] != rows[0]["reach"]
     assert (tmp_path / "signals.csv").read_text().startswith("name,digest,seed,params,macs_exact")
 
 
