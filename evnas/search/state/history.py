@@ -9,6 +9,7 @@ from evnas.record import Machine, Record
 from evnas.search.state.trial import Trial
 from evnas.stats.pareto import Front, Points
 from evnas.sweep.search_spec import ObjectiveSpec
+from evnas.tables import PHASES
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class History:
         home, there = self.homes.get(record.target), record.machine
         if not self.objectives:  # a table compares ratios, which any machine may take
             return record
-        if record.phase != "speed" or record.status != "complete" or home is None or there is None:
+        if record.on is None or record.status != "complete" or home is None or there is None:
             return record
         if there.is_like(home):
             return record
@@ -63,9 +64,9 @@ class History:
             self.trials[record.label] = trial
             self.begin(record.label, record.digest)
         trial.take(record)
-        if record.phase == "speed" and record.status == "complete" and record.machine:
+        if record.on is not None and record.status == "complete" and record.machine:
             self.homes.setdefault(record.target, record.machine)
-        if record.phase == "proxy":
+        if PHASES.get(record.phase).trains:
             self.promised.pop(record.label, None)
         self.device_seconds += record.seconds
         return trial
