@@ -268,7 +268,7 @@ def mixed_machines(records: Iterable[Record]) -> list[str]:
     """A sentence for each target whose speeds are of several machines."""
     times: dict[str, Counter[Machine]] = {}
     for record in records:
-        if record.phase == "speed" and record.status == "complete" and record.machine:
+        if record.on is not None and record.status == "complete" and record.machine:
             times.setdefault(record.target, Counter())[record.machine] += 1
     return [
         f"speeds of {target} are of several machines, "

@@ -194,8 +194,7 @@ class ArchSpec(_Frozen):
     @functools.cached_property
     def digest(self) -> str:
         """12 hex digits that name this architecture in the store."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return digest_of(self.to_dict())
 
     @property
     def reduction(self) -> tuple[int, ...]:
@@ -215,6 +214,15 @@ class ArchSpec(_Frozen):
         if stem_stride is not None:
             raw["stem"]["stride"] = min(stem_stride, raw["stem"]["stride"])
         return ArchSpec.from_dict(raw)
+
+
+def digest_of(plain: Mapping[str, Any]) -> str:
+    """`ArchSpec.digest` of its canonical form as plain data."""
+    return hashlib.sha256(_sorted_json(plain).encode()).hexdigest()[:12]
+
+
+_sorted_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+"""Made once: `json.dumps` makes an encoder a call."""
 
 
 def first_fault(error: ValidationError, data: Any) -> SpecError:

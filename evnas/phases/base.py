@@ -51,6 +51,11 @@ class Task:
         """What it runs on; the CPU, unless a task says otherwise."""
         return "cpu"
 
+    @property
+    def place(self) -> int:
+        """Its place among tasks of the phase for one candidate, where they have an order."""
+        return 0
+
     def noted(self) -> dict[str, Any]:
         """What every record of the task notes among its details, however it ended."""
         return {}
@@ -137,6 +142,18 @@ class Found:
     """Seconds that measured or trained."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a plan knows before it guesses how long work takes."""
+
+    counted: Record
+    """The candidate's count."""
+    share: float
+    """Its multiply-adds over those of the reference."""
+    rehearsed: Record | None
+    """The second rehearsal, of the reference."""
+
+
 @dataclass(slots=True)
 class Workshop:
     """What a process keeps between two pieces of work: data on a device, the reference's model."""
@@ -169,6 +186,14 @@ class Phase(ABC):
     """What a sweep must have for it, as its key: `targets` or `proxy`; "" needs nothing."""
     by_digest: ClassVar[bool] = False
     """Whether rows of one architecture share it, whatever their resolution and batch."""
+    per_target: ClassVar[bool] = False
+    """Whether a record is of one target; its samples add up over records."""
+    per_seed: ClassVar[bool] = False
+    """Whether a record is of one seed; its values are meaned over seeds."""
+    trains: ClassVar[bool] = False
+    """Whether a record is of a budget of image presentations; the largest counts."""
+    status_column: ClassVar[str] = "params_m"
+    """The column of the terminal's table that says how it ended where it ended badly."""
 
     @abstractmethod
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:
@@ -185,6 +210,18 @@ class Phase(ABC):
     @abstractmethod
     def words(self, record: Record) -> str:
         """A complete record's figures in a few words."""
+
+    def shown(self, record: Record) -> Mapping[str, str]:
+        """Column of the terminal's table -> text, of a complete record; by default none."""
+        return {}
+
+    def rehearsal(self, work: "Work") -> "Work | None":
+        """Short work that a plan does twice to see how fast it is; by default none."""
+        return None
+
+    def expected_s(self, work: "Work", seen: Seen) -> float:
+        """Seconds that work is expected to take; by default the guess."""
+        return self.guess_s
 
     def again(self, timed: Sequence[str], seed: int, budget: float) -> Iterator[Need]:
         """What is repeated with a further seed when a front is confirmed; by default nothing.

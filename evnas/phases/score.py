@@ -13,6 +13,7 @@ from evnas.phases.base import (
     OnProgress,
     Phase,
     Quantity,
+    Seen,
     Setting,
     Task,
     Workshop,
@@ -48,6 +49,7 @@ class Score(Phase):
     """Scores of the untrained model on one batch of training images."""
 
     name = "score"
+    per_seed = True
     guess_s = 5.0
 
     @property
@@ -84,6 +86,14 @@ class Score(Phase):
             error = "; ".join(found.reasons.values())
             return Found(status="failed", error=error, values=found.values, busy_s=busy_s)
         return Found(values=found.values, busy_s=busy_s)
+
+    def rehearsal(self, work: Work) -> Work:
+        """The base itself: its first scoring loads the data too."""
+        return work
+
+    def expected_s(self, work: Work, seen: Seen) -> float:
+        """That of the base."""
+        return self.guess_s if seen.rehearsed is None else seen.rehearsed.seconds
 
     def words(self, record: Record) -> str:
         """Each score by name."""

@@ -9,7 +9,12 @@ from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
 from evnas.predict.printed import printed_architectures
 from evnas.record import TargetFields
-from evnas.search.state.objectives import phase_of, resolved_constraints, resolved_objectives
+from evnas.search.state.objectives import (
+    is_trained,
+    phase_of,
+    resolved_constraints,
+    resolved_objectives,
+)
 from evnas.search.strategies.warm import warm_candidates
 from evnas.space.space import SearchSpace
 from evnas.sweep.search_spec import SearchSpec
@@ -86,7 +91,7 @@ def needs_of(spec: SearchSpec, targets: Sequence[TargetFields]) -> Needs:
     names = [o.metric for o in resolved_objectives(spec.objectives, targets)]
     names += [q for c in resolved_constraints(spec.constraints, targets) for q in c.quantities]
     return Needs(
-        trains=any(phase_of(name) == "proxy" for name in names),
+        trains=any(is_trained(name) for name in names),
         predicts=any(phase_of(name) == "predict" for name in names),
         scores=tuple(sorted({name for name in names if phase_of(name) == "score"})),
     )

@@ -176,8 +176,8 @@ class _Reader:
             hint = nearest(here.id, ArchSpec.model_fields)
             raise SpecError(f"an architecture has no {here.id!r}{hint}", self.text)
         self.fields.append(ast.unparse(tree).replace("[:]", "[*]"))
-        root = here.id
-        return lambda names: _exact(_walk(names[root], steps))
+        walked = _walker((here.id, *steps))
+        return lambda names: _exact(walked(names))
 
     def _known_field(self, name: str) -> str:
         known = _FIELDS.union(*(MIXERS.get(kind).fields() for kind in MIXERS))
@@ -231,6 +231,26 @@ class _Reader:
 
             return reduced
         raise SpecError(f"a condition may call min, max, sum, len, abs, got {name}", self.text)
+
+
+def _walker(steps: tuple[str | int | slice, ...]) -> _Node:
+    """What reads a path: a search asks tens of conditions of each draw, mostly of fields that are
+    there."""
+    at = next((i for i, step in enumerate(steps) if isinstance(step, slice)), len(steps))
+    plain: Any = steps[:at]
+    if at < len(steps):
+        many, inner = steps[at], _walker(steps[at + 1 :])
+
+    def walked(names: Any) -> Any:
+        here = names
+        try:
+            for step in plain:
+                here = here[step]
+            return here if at == len(steps) else [inner(item) for item in here[many]]
+        except (KeyError, IndexError, TypeError):  # a field or a stage that is not there
+            return _walk(names, steps)
+
+    return walked
 
 
 def _walk(here: Any, steps: Sequence[str | int | slice]) -> Any:

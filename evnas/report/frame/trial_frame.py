@@ -124,8 +124,9 @@ class TrialFrame:
         self.numbers["seconds"][row] += line.seconds
         if line.started:
             self._set(row, "ended", line.started + line.seconds)
-        if line.phase in ("proxy", "score"):
-            self._take_trained(row, line)
+        phase = PHASES.usable().get(line.phase)
+        if phase is not None and phase.per_seed:
+            self._take_seed(row, line, trains=phase.trains)
         else:
             self._take_taken(row, line)
         for name, (low, high) in ends_of_quantities(PHASES.names()):
@@ -237,9 +238,9 @@ class TrialFrame:
             interval = Measurement(name, tuple(samples)).interval()
             self._set_interval(row, f"{name}@{line.target}", interval)
 
-    def _take_trained(self, row: int, line: SlimRecord) -> None:
-        """A training's results: the mean over the seeds of the largest budget."""
-        if line.phase == "proxy":
+    def _take_seed(self, row: int, line: SlimRecord, *, trains: bool) -> None:
+        """What a seed gives: the mean over seeds, of trainings those of the largest budget."""
+        if trains:
             largest = self.numbers["budget"][row] if "budget" in self.numbers else math.nan
             if line.budget < largest:
                 return
@@ -259,7 +260,7 @@ class TrialFrame:
                 )
             else:
                 self._set_mean(row, key, seeds)
-            if line.phase == "proxy":
+            if trains:
                 self._set(row, "seeds", float(len(seeds)))
 
     def _set_interval(self, row: int, key: str, interval: Interval) -> None:

@@ -97,7 +97,7 @@ def published_marks(sweep: Mapping[str, Any]) -> list[dict[str, Any]]:
             "change": row.change,
             "device": row.device,
             "params_m": row.number("params_m"),
-            "macs_g": row.number("flops_g"),
+            "macs_paper_g": row.number("flops_g"),
             "throughput_img_s": row.number("throughput_img_s"),
             "top1_percent": row.number("top1"),
             "note": row.note,

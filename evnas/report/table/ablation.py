@@ -76,7 +76,7 @@ def _conditions(
     cpu = environment.get("cpu")
     if isinstance(cpu, Mapping):
         found.append(f"machine: {cpu.get('model')}, {cpu.get('cores')} cores")
-    speeds = [r for r in results.records if r.phase == "speed"]
+    speeds = [r for r in results.records if r.on is not None]
     for target in dict.fromkeys(r.target for r in speeds):
         found.append(f"speed: {target}, in alternation with row {results.sweep.reference.label}")
     found += [*_about_targets(results), *mixed_machines(speeds)]
@@ -147,7 +147,7 @@ def _known_differences(
 
 def _about_targets(results: RowRecords) -> list[str]:
     """What a target's columns do not show: that it was not here, or took smaller images."""
-    measured = {r.details.get("target_index") for r in results.records if r.phase == "speed"}
+    measured = {r.details.get("target_index") for r in results.records if r.on is not None}
     found = []
     for i, target in enumerate(results.sweep.spec.targets):
         name = f"target {i + 1}, {target.device},"

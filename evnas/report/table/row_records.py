@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from evnas.record import Measurement, Record
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.sweep import Sweep
+from evnas.tables import PHASES
 
 
 @dataclass(slots=True)
@@ -27,7 +28,7 @@ class RowRecords:
     def of(self, candidate: Candidate, phase: str) -> list[Record]:
         """Its records, or those of the equal row that was evaluated in its place."""
         for other in self.sweep.candidates:
-            same = other.digest == candidate.digest if phase == "proxy" else False
+            same = PHASES.get(phase).by_digest and other.digest == candidate.digest
             if candidate.digest and (same or other.same_work(candidate)):
                 found = [r for r in self.by_label.get(other.label, []) if self._is(r, phase)]
                 if found:
@@ -81,7 +82,7 @@ class RowRecords:
         beside = [
             1e3 * own.conditions["batch_size"] / ms
             for r in self.records
-            if r.phase == "speed" and r.status == "complete" and r.target == record.target
+            if r.on is not None and r.status == "complete" and r.target == record.target
             if "base_latency_ms" in r.measurements
             for ms in r.measurements["base_latency_ms"].samples
         ]

@@ -10,6 +10,7 @@ from evnas.search.state.trial import Trial
 from evnas.space.expressions import Expression
 from evnas.stats.pareto import Front, Points
 from evnas.sweep.search_spec import ObjectiveSpec
+from evnas.tables import PHASES
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,7 +69,7 @@ class History:
         home, there = self.homes.get(record.target), record.machine
         if not self.objectives:  # a table compares ratios, which any machine may take
             return record
-        if record.phase != "speed" or record.status != "complete" or home is None or there is None:
+        if record.on is None or record.status != "complete" or home is None or there is None:
             return record
         if there.is_like(home):
             return record
@@ -85,9 +86,9 @@ class History:
             self.trials[record.label] = trial
             self.begin(record.label, record.digest)
         trial.take(record)
-        if record.phase == "speed" and record.status == "complete" and record.machine:
+        if record.on is not None and record.status == "complete" and record.machine:
             self.homes.setdefault(record.target, record.machine)
-        if record.phase == "proxy":
+        if PHASES.get(record.phase).trains:
             self.promised.pop(record.label, None)
         self.device_seconds += record.seconds
         return trial

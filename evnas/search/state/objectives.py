@@ -42,6 +42,11 @@ def phase_of(name: str) -> str:
     return found_by()[name.partition("@")[0]]
 
 
+def is_trained(name: str) -> bool:
+    """Whether trainings give a quantity."""
+    return PHASES.get(phase_of(name)).trains
+
+
 def resolved_objectives(
     objectives: Sequence[ObjectiveSpec], targets: Sequence[TargetFields]
 ) -> tuple[ObjectiveSpec, ...]:

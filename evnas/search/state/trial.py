@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evnas.record import Record, Status, ends_trial
-from evnas.search.state.objectives import phase_of
+from evnas.search.state.objectives import is_trained, phase_of
 from evnas.stats.pareto import Estimate, exact, from_samples, from_seeds
 from evnas.sweep.search_spec import ObjectiveSpec
-from evnas.tables import PHASES
+from evnas.tables import PHASES, found_by
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,29 +55,30 @@ class Trial:
             self.ended, self.reason = record.status, record.error
         if record.status not in ("complete", "infeasible"):
             return
-        if record.phase == "speed":
+        phase = PHASES.get(record.phase)
+        if phase.per_target:
             found = self.speed.setdefault(record.target, {})
             found |= record.values
             for name, measured in record.measurements.items():
                 key = f"{name}@{record.target}"
                 self.samples[key] = self.samples.get(key, ()) + tuple(measured.samples)
                 found[name] = statistics.median(self.samples[key])
-        elif record.phase == "proxy":
+        elif phase.trains:
             self.trained.setdefault(record.budget, {})[record.seed] = dict(record.values)
         else:
             self.counts |= record.values
             self.draws |= {k: tuple(v) for k, v in record.details.get("draws", {}).items()}
-            for quantity in PHASES.get(record.phase).quantities:
+            for quantity in phase.quantities:
                 if quantity.source in self.counts:
                     self.counts[quantity.name] = quantity.of(self.counts[quantity.source])
 
     def value(self, name: str) -> float | None:
         """A quantity by its resolved name; of trainings, the longest, its mean over seeds."""
-        phase = phase_of(name)
-        if phase == "speed":
+        phase = PHASES.get(phase_of(name))
+        if phase.per_target:
             metric, _, target = name.partition("@")
             return self.speed.get(target, {}).get(metric)
-        if phase == "proxy":
+        if phase.trains:
             seeds = self.trained.get(self.budget, {})
             found = [v[name] for v in seeds.values() if name in v]
             return sum(found) / len(found) if found else None
@@ -89,7 +90,8 @@ class Trial:
         for target, values in self.speed.items():
             known |= {f"{metric}@{target}": value for metric, value in values.items()}
         for name in next(iter(self.trained.get(self.budget, {}).values()), {}):
-            value = self.value(name) if name in ("top1_percent", "loss") else None
+            known_here = name in found_by() and is_trained(name)
+            value = self.value(name) if known_here else None
             if value is not None:
                 known[name] = value
         return known
@@ -103,7 +105,7 @@ class Trial:
             return Estimate(value, self.draws[name], joint=True)
         if name in self.samples and len(self.samples[name]) > 1:
             return from_samples(self.samples[name])
-        if phase_of(name) == "proxy":
+        if is_trained(name):
             seeds = [v[name] for v in self.trained[self.budget].values() if name in v]
             return from_seeds(seeds, spread=spread)
         return exact(value)
