@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from torch import Tensor, nn
 
+from evnas.arch.spec import ArchSpec
 from evnas.blocks.stage import Stage, run_stages
 
 
@@ -56,8 +57,10 @@ class FeatureBackbone(nn.Module):
         stages: Sequence[Stage],
         out_indices: tuple[int, ...],
         infos: Sequence[StageInfo],
+        arch: ArchSpec | None = None,
     ) -> None:
         super().__init__()
+        self.arch = arch
         self.stem = stem
         self.stages = nn.ModuleList(stages)
         self.feature_info = FeatureInfo(tuple(infos), out_indices)
