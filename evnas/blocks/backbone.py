@@ -121,7 +121,8 @@ def build(
         ]
         if features_only:
             infos = [
-                StageInfo(arch.stages[i].dim, arch.reduction[i], f"stages.{i}") for i in wanted
+                StageInfo(arch.stages[i].dim, arch.reduction[i], f"stages.{i}")
+                for i in range(count)
             ]
             return FeatureBackbone(stem, stages, wanted, infos, arch)
         return Backbone(arch, stem, stages, build_head(arch, impl=impl))

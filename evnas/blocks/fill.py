@@ -14,6 +14,7 @@ from evnas.blocks.backbone import Backbone, build
 from evnas.blocks.features import FeatureBackbone
 from evnas.blocks.names import Shape, View, renewed, same
 from evnas.blocks.naming import family_of, official_keys
+from evnas.blocks.unwrap import unwrapped
 from evnas.errors import DataError, SpecError
 
 CLASSIFIERS = ("head.classifier", "head.classifiers", "head.classifier_dist")
@@ -47,6 +48,22 @@ def fill(
     counters = {key: torch.zeros_like(own[key]) for key in match.counters}
     model.load_state_dict(taken | counters, strict=False)
     return match.left_out
+
+
+def under_our_names(
+    arch: ArchSpec, state: Mapping[str, Any], *, own: Mapping[str, Tensor]
+) -> dict[str, Any]:
+    """A state dict under our names, in our shapes where sizes agree; what has no name of ours
+    keeps its own."""
+    held = unwrapped(state)
+    names = _names(arch, held)
+    found = {}
+    for key, value in held.items():
+        ours = names[key][0] if key in names else key
+        like = own.get(ours)
+        fits = like is not None and isinstance(value, Tensor) and value.numel() == like.numel()
+        found[ours] = value.reshape(like.shape) if fits and like is not None else value
+    return found
 
 
 def is_classifier(key: str) -> bool:
