@@ -75,6 +75,7 @@ def build(
     out_indices: Sequence[int] | None = None,
     impl: Impl = "auto",
     drop_path: float = 0.0,
+    in_chans: int = 3,
     seed: int | None = None,
 ) -> nn.Module:
     """Build a model with fresh parameters, in training mode, on torch's default device.
@@ -87,6 +88,7 @@ def build(
         impl: which implementation of the state-space operators runs, see `evnas.kernels`.
         drop_path: stochastic depth of the last block; earlier ones rise to it linearly from 0.
             Blocks of kind efficientvim have none, as published.
+        in_chans: channels of the images.
         seed: initialize from this seed and leave torch's CPU generator as it was; None draws from
             it.
 
@@ -101,22 +103,24 @@ def build(
     wanted = _stage_indices(out_indices, len(arch.stages)) if features_only else ()
     count = max(wanted) + 1 if features_only else len(arch.stages)
     with _seeded(seed):
-        stem = build_stem(arch, impl=impl)
+        stem = build_stem(arch, impl=impl, in_chans=in_chans)
         stages = [
             _build_stage(arch, i, last=i == count - 1, impl=impl, drop_path=drop_path)
             for i in range(count)
         ]
         if features_only:
             infos = [
-                StageInfo(arch.stages[i].dim, arch.reduction[i], f"stages.{i}") for i in wanted
+                StageInfo(arch.stages[i].dim, arch.reduction[i], f"stages.{i}")
+                for i in range(count)
             ]
-            return FeatureBackbone(stem, stages, wanted, infos)
+            return FeatureBackbone(stem, stages, wanted, infos, arch)
         return Backbone(arch, stem, stages, build_head(arch, impl=impl))
 
 
-def build_stem(arch: ArchSpec, *, impl: Impl = "auto") -> nn.Module:
+def build_stem(arch: ArchSpec, *, impl: Impl = "auto", in_chans: int = 3) -> nn.Module:
     """The stem: (B, 3, H, W) -> (B, C_0, H', W')."""
-    return STEMS[arch.stem.kind](arch.stages[0].dim, arch.stem.stride, impl=impl)
+    stem = STEMS[arch.stem.kind]
+    return stem(arch.stages[0].dim, arch.stem.stride, in_chans=in_chans, impl=impl)
 
 
 def build_block(

@@ -22,6 +22,7 @@ def pooled_head(module: nn.Module, convert: Convert) -> nn.Module:
         sets.append([module.classifier_dist])
     if not _as_built([module.norm], [module.pool], sets):
         return convert_children(module, convert)
+    assert isinstance(module.classifier, nn.Linear)
     one = module.classifier.weight.new_ones(1)
     return _merged_head([module.norm], 0, [(one, s) for s in sets], convert=convert)
 

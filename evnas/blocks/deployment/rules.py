@@ -41,6 +41,7 @@ from evnas.blocks.stems import (
     SimpleVssdStem,
     VssdStem,
 )
+from evnas.blocks.timm_backbone import TimmBackbone
 from evnas.blocks.vss import MlpBranch, VssBlock
 from evnas.blocks.vssd import VssdBlock
 
@@ -114,6 +115,7 @@ RULES: Mapping[type[nn.Module], Rule] = {
             nn.Sequential,
             nn.ModuleList,
             Backbone,
+            TimmBackbone,
             FeatureBackbone,
             Stage,
             EvssBlock,
