@@ -11,6 +11,7 @@ from evnas.errors import StoreError
 from evnas.proxy.fingerprint import KnownImages
 from evnas.search.state.images import must_be_the_same, noted
 from evnas.store import Store
+from evnas.sweep.file_paths import paths_as_now
 from evnas.sweep.strategy_spec import as_written_now
 from evnas.sweep.sweep import Sweep, differences, write_resolved
 
@@ -112,7 +113,7 @@ def _must_be_of(sweep: Sweep, store: Store, images: KnownImages | None) -> None:
         must_be_the_same(store, images)
         if before.get("proxy"):  # the same images, wherever they lie
             before["proxy"] = before["proxy"] | {"data": now["proxy"]["data"]}
-    changes = differences(before, now)
+    changes = differences(paths_as_now(before, now), now)
     if changes:
         more = len(changes) - SHOWN_DIFFERENCES
         shown = "; ".join(changes[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
