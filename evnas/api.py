@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
+from evnas.files import expanded
 from evnas.sweep.named import Arch, arch_of
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def run(
     from evnas.running import run_and_write
 
     loaded = _sweep_of(sweep, quick=quick, name=name)
-    ran = run_and_write(loaded, results=Path(results), fresh=fresh, began=began)
+    ran = run_and_write(loaded, results=expanded(results), fresh=fresh, began=began)
     from evnas.report.notebook.study import load_study
 
     return load_study(ran.folder)
@@ -261,7 +262,7 @@ def _sweep_of(
     from evnas.sweep.sweep import Sweep, load_sweep, quickened, sweep_of
 
     if isinstance(sweep, str | Path):
-        return load_sweep(Path(sweep), quick=quick, name=name)
+        return load_sweep(expanded(sweep), quick=quick, name=name)
     if not isinstance(sweep, Sweep | Mapping):
         raise SpecError(
             f"a sweep must be a path to YAML, a mapping or a Sweep, got {type(sweep).__name__}"

@@ -4,8 +4,11 @@ stdout is data, stderr is talk; a user's mistake is one line and exit code 2, a 
 own keeps its traceback.
 """
 
+import functools
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -32,6 +35,7 @@ from evnas.commands import (
     verify,
 )
 from evnas.errors import EvnasError
+from evnas.files import expanded
 
 COMMANDS = (
     sweep.sweep,
@@ -64,8 +68,26 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _with_paths(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, with `~` and `${NAME}` replaced in every path that it is given."""
+
+    @functools.wraps(command)
+    def run(**options: Any) -> None:
+        command(**{name: _expanded(value) for name, value in options.items()})
+
+    return run
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_expanded(one) for one in value]
+    return expanded(value) if isinstance(value, Path) else value
+
+
 for command in COMMANDS:
-    app.command()(command)
+    app.command()(_with_paths(command))
 
 
 def _version(asked: bool) -> None:

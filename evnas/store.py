@@ -28,6 +28,7 @@ CREATE TABLE records (
     UNIQUE (label, digest, phase, seed, budget, target)
 );
 """
+_NOT_OPENED = (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM)
 _COLUMNS = ("label", "digest", "phase", "status", "seed", "budget", "target", "started", "seconds")
 
 
@@ -75,14 +76,20 @@ class Store:
     def append_to(cls, path: Path) -> Self:
         """The writer of an existing study; a second one is refused."""
         _must_exist(path)
-        with _writer_lock(path) as keep:
-            return cls(path, _checked(path, "rw"), keep())
+        try:
+            with _writer_lock(path) as keep:
+                return cls(path, _checked(path, "rw"), keep())
+        except (OSError, sqlite3.OperationalError) as e:
+            raise StoreError(f"{path.parent}: must be a writable folder ({e})") from e
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """A reader, which never blocks the writer."""
+        """A reader, which never blocks the writer; the folder may be read-only."""
         _must_exist(path)
-        return cls(path, _checked(path, "ro"), None)
+        try:
+            return cls(path, _checked(path, "ro"), None)
+        except sqlite3.OperationalError as e:
+            return cls(path, _as_it_lies(path, e), None)
 
     def append(self, record: Record) -> int:
         """Add a record, durably, and return its id; the same work twice is refused."""
@@ -158,6 +165,8 @@ class Store:
         self._db.close()
         if self._lock is not None:
             self._lock.close()
+        else:
+            _tidy(self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -186,7 +195,7 @@ def _must_exist(path: Path) -> None:
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={mode}"
     db = sqlite3.connect(uri, uri=True, timeout=30.0, check_same_thread=False)
-    if mode != "ro":
+    if not mode.startswith("ro"):
         # a record is durable when append returns: WAL's default would lose the last on power loss
         db.execute("PRAGMA synchronous=FULL")
     return db
@@ -198,6 +207,8 @@ def _checked(path: Path, mode: str) -> sqlite3.Connection:
         row = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
     except sqlite3.DatabaseError as e:
         db.close()
+        if e.sqlite_errorcode & 0xFF in _NOT_OPENED:
+            raise  # the folder's fault, not the file's: whoever asked knows what to do
         raise StoreError(f"{path}: not a study of evnas, or damaged ({e})") from e
     version = json.loads(row[0]) if row else None
     if version != SCHEMA_VERSION:
@@ -207,6 +218,30 @@ def _checked(path: Path, mode: str) -> sqlite3.Connection:
             "use the version that wrote it"
         )
     return db
+
+
+def _as_it_lies(path: Path, error: sqlite3.OperationalError) -> sqlite3.Connection:
+    """A reader that makes no files, for a folder that cannot be written."""
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        raise StoreError(
+            f"{path}: its newest records lie in {log.name}, and reading those needs a folder that "
+            f"can be written ({error}); copy the folder to such a place"
+        ) from error
+    try:
+        return _checked(path, "ro&immutable=1")
+    except sqlite3.OperationalError as e:
+        raise StoreError(f"{path}: must be a file that can be read ({e})") from e
+
+
+def _tidy(path: Path) -> None:
+    """Take away the log that a reader's connection had to make.
+
+    SQLite does so itself when the last connection that may write is closed.
+    """
+    if path.with_name(f"{path.name}-wal").exists():
+        with contextlib.suppress(sqlite3.Error), contextlib.closing(_connect(path, "rw")) as db:
+            db.execute("SELECT 1 FROM meta").fetchone()
 
 
 @contextlib.contextmanager

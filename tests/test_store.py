@@ -1,10 +1,12 @@
 """The store: durable, append-only, one writer, many readers, the same work never twice."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,80 @@ def test_a_writer_killed_without_warning_loses_nothing(path):
     with sqlite3.connect(path) as db:
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_readers_leave_nothing_behind(path):
+    with Store.create(path, sweep={}, environment={}) as store:
+        store.append(record())
+    born = files(path.parent)
+    with Store.read(path) as first:
+        with Store.read(path) as second:
+            assert second.last_id() == 1
+        assert [r.label for _, r in first.records()] == ["A"]
+    assert files(path.parent) == born
+
+
+def test_a_reader_that_ends_takes_nothing_from_a_writer(path):
+    with Store.create(path, sweep={}, environment={}) as writer:
+        writer.append(record())
+        Store.read(path).close()
+        writer.append(record("B"))
+        with Store.read(path) as reader:
+            assert [r.label for _, r in reader.records()] == ["A", "B"]
+    assert files(path.parent) == ["study.db", "study.lock"]
+
+
+@pytest.fixture
+def read_only():
+    """Makes a folder read-only, also to root, who is nobody meanwhile."""
+    folder = Path(tempfile.mkdtemp())  # not below pytest's own, which nobody else may enter
+    yielded = folder / "s"
+    try:
+        yield yielded
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)
+        yielded.chmod(0o755)
+        shutil.rmtree(folder)
+
+
+def lock_up(folder: Path) -> None:
+    folder.parent.chmod(0o755)
+    folder.chmod(0o555)
+    if os.getuid() == 0:
+        os.seteuid(65534)
+
+
+def test_a_study_in_a_read_only_folder_is_read(read_only):
+    path = read_only / "study.db"
+    with Store.create(path, sweep={"a": 1}, environment={}) as store:
+        store.append(record())
+    lock_up(read_only)
+    with Store.read(path) as reader:
+        assert [r.label for _, r in reader.records()] == ["A"]
+    with pytest.raises(StoreError, match=r"s: must be a writable folder"):
+        Store.append_to(path)
+
+
+def test_what_a_read_only_folder_hides_is_said(read_only):
+    path = read_only / "study.db"
+    with Store.create(path, sweep={"a": 1}, environment={}) as store:
+        store.append(record())
+        kept = path.with_name("study.db-wal").read_bytes()
+    path.with_name("study.db-wal").write_bytes(kept)  # as a kill leaves it
+    lock_up(read_only)
+    with pytest.raises(StoreError, match=r"its newest records lie in study\.db-wal"):
+        Store.read(path)
+
+
+def test_a_file_that_nobody_may_read_is_not_called_damaged(read_only):
+    path = read_only / "study.db"
+    Store.create(path, sweep={}, environment={}).close()
+    path.chmod(0o000)
+    lock_up(read_only)
+    with pytest.raises(StoreError, match="must be a file that can be read"):
+        Store.read(path)

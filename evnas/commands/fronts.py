@@ -5,6 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from evnas.commands.output import columns
+from evnas.record import mixed_machines
+from evnas.report.table.cautions import about_search
+from evnas.store import Store
 
 
 def front(folder: Path) -> list[dict[str, Any]] | None:
@@ -16,8 +19,19 @@ def front(folder: Path) -> list[dict[str, Any]] | None:
     return members
 
 
+def cautions(folder: Path) -> list[str]:
+    """What weakens a search's figures; nothing of an ablation, whose table says it."""
+    members = front(folder)
+    if members is None:
+        return []
+    with Store.read(folder / "study.db") as store:
+        records = [record for _, record in store.records()]
+    return [*about_search(records, [m["trial"] for m in members]), *mixed_machines(records)]
+
+
 def front_text(folder: Path) -> str:
-    """A line a member: objectives with their intervals, ties, differences from the base."""
+    """What weakens the figures, then a line a member: objectives with their intervals, ties,
+    differences from the base."""
     members = front(folder) or []
     if not members:
         return "no candidate reached the front"
@@ -33,8 +47,11 @@ def front_text(folder: Path) -> str:
         for member in members
     ]
     head = ("trial", *metrics, "tied with", "nearest published", "differs from the base")
-    return f"{columns(head, rows)}\n\neach with its files in {folder / 'front'}"
+    told = "".join(f"{line}\n" for line in cautions(folder))
+    return f"{told}{columns(head, rows)}\n\neach with its files in {folder / 'front'}"
 
 
 def _interval(value: dict[str, Any]) -> str:
+    if value["low"] == value["high"]:  # exact, or nothing is known of its noise
+        return f"{value['mid']:.4g}"
     return f"{value['mid']:.4g} [{value['low']:.4g}, {value['high']:.4g}]"

@@ -34,7 +34,7 @@ def sweep(
             ran = run_and_write(loaded, results=results, fresh=fresh, began=began)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
-    from evnas.commands.fronts import front, front_text
+    from evnas.commands.fronts import cautions, front, front_text
     from evnas.report.table.formats import as_data, as_text
 
     folder, table = ran.folder, ran.table
@@ -42,6 +42,7 @@ def sweep(
         "study": str(folder),
         "table": None if table is None else as_data(table),
         "front": front(folder),
+        "warnings": cautions(folder),
         "time": ran.spent.to_dict(),
     }
     shown = (front_text(folder) if table is None else as_text(table)) + "\n\n"

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from evnas.errors import DataError, nearest
+from evnas.files import placed
 from evnas.proxy import folder
 from evnas.proxy.arrays import ImageArrays
 from evnas.tables import DATASETS
@@ -91,7 +92,7 @@ def load_data(
         resolution: side in pixels at which folders will be trained; they are decoded once, a
             little larger. Fashion-MNIST keeps its 28 x 28 pixels.
         device: where the tensors shall live.
-        base_folder: what a relative PATH is relative to.
+        base_folder: what a relative PATH is relative to; `~` and `${NAME}` are replaced.
 
     Raises:
         DataError: there is no such set, or its files are not there or broken.
@@ -99,7 +100,9 @@ def load_data(
     if isinstance(source, Mapping):
         if set(source) != {"folder"}:
             raise DataError(f"data must be a name or {{folder: PATH}}, got {dict(source)}")
-        arrays = folder.read_folder(base_folder / source["folder"], folder.stored_side(resolution))
+        arrays = folder.read_folder(
+            placed(source["folder"], base_folder), folder.stored_side(resolution)
+        )
         return from_arrays(arrays).to(device)
     if source not in DATASETS:
         raise DataError(

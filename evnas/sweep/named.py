@@ -7,11 +7,12 @@ from typing import Any
 from evnas.arch.catalog import Entry, entry
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
+from evnas.files import expanded
+from evnas.sweep.file_paths import is_arch_file
 from evnas.sweep.yaml_lines import read_arch
 
 Arch = str | Path | Mapping[str, Any] | ArchSpec
 """A name of `evnas models`, a path to YAML or JSON, `ArchSpec.to_dict()`, or an `ArchSpec`."""
-FILES = (".yaml", ".yml", ".json")
 
 
 def arch_of(arch: Arch) -> ArchSpec:
@@ -28,8 +29,8 @@ def arch_of(arch: Arch) -> ArchSpec:
         return arch
     if isinstance(arch, Mapping):
         return ArchSpec.from_dict(dict(arch))
-    if isinstance(arch, Path) or (isinstance(arch, str) and arch.endswith(FILES)):
-        return read_arch(Path(arch))
+    if isinstance(arch, Path) or is_arch_file(arch):
+        return read_arch(expanded(arch))
     if isinstance(arch, str):
         return entry(arch).arch
     raise SpecError(
@@ -40,4 +41,4 @@ def arch_of(arch: Arch) -> ArchSpec:
 
 def entry_of(name: str) -> Entry | None:
     """The catalogue's entry of a name; None for a file. Raises SpecError for an unknown name."""
-    return None if name.endswith(FILES) else entry(name)
+    return None if is_arch_file(name) else entry(name)

@@ -14,8 +14,10 @@ from pydantic import TypeAdapter, ValidationError
 from evnas.arch.paths import assign, leaves, spell
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
+from evnas.files import shown
 from evnas.papers.published import PublishedRow, published_table
 from evnas.sweep.candidate import Candidate, candidate_of, named_arch
+from evnas.sweep.file_paths import beside, is_arch_file
 from evnas.sweep.messages import sweep_message, unknown_key
 from evnas.sweep.parts import FolderData, known_data
 from evnas.sweep.quick import quick_form
@@ -82,7 +84,7 @@ def load_sweep(
         LocatedError: with file and line, for whatever is wrong in the file.
         SpecError: for an override that cannot hold.
     """
-    located = read_yaml(path)
+    located = _with_paths(read_yaml(path), path.parent)
     spec = _validated(located)
     _data_is_here(spec, located)
     if quick:
@@ -99,8 +101,9 @@ def load_sweep(
 
 
 def sweep_of(data: Mapping[str, Any], *, source: str = "sweep") -> Sweep:
-    """A sweep from plain data, such as what a store holds."""
-    located = Located(source, dict(data))
+    """A sweep from plain data, such as what a store holds; relative paths lie in the working
+    directory."""
+    located = _with_paths(Located(source, dict(data)), Path())
     return _sweep(_validated(located), located)
 
 
@@ -125,6 +128,13 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
         for place in places
         if left.get(place) != right.get(place) or (place in left) != (place in right)
     ]
+
+
+def _with_paths(located: Located, folder: Path) -> Located:
+    try:
+        return replace(located, data=beside(located.data, folder))
+    except SpecError as e:
+        raise located.blame(e) from None
 
 
 def _validated(located: Located) -> AblationSpec | SearchSpec:
@@ -157,7 +167,7 @@ def _kind_of(located: Located) -> type[AblationSpec] | type[SearchSpec]:
 def _data_is_here(spec: SweepSpec, located: Located) -> None:
     data = spec.proxy.data if spec.proxy else None
     if isinstance(data, FolderData) and not Path(data.folder).is_dir():
-        reason = f"must be a folder of images, got {data.folder!r}, which is not there"
+        reason = f"must be a folder of images, {shown(data.folder)!r} is not there"
         raise located.blame(SpecError(reason, "proxy.data.folder"))
     if isinstance(data, str) and data not in DATASETS:
         reason = f"{known_data()}, got {data!r}{nearest(data, DATASETS)}"
@@ -179,6 +189,7 @@ def _overridden(spec: SweepSpec, text: str) -> AblationSpec | SearchSpec:
     raw = spec.to_dict()
     try:
         assign(raw, path.strip(), parse_yaml(f"value: {value}", source=where).data["value"])
+        raw = beside(raw, Path())  # those of the file are absolute already
     except SpecError as e:
         raise e if isinstance(e, LocatedError) else LocatedError(e, where) from None
     return _revalidated(raw, where)
@@ -186,11 +197,13 @@ def _overridden(spec: SweepSpec, text: str) -> AblationSpec | SearchSpec:
 
 def _sweep(spec: AblationSpec | SearchSpec, located: Located) -> Sweep:
     try:
-        base = _base(spec.base, Path(located.source).parent)
+        base = _base(spec.base)
     except SpecError as e:
         if isinstance(e, LocatedError):
             raise
         raise located.blame(SpecError(e.reason, f"base.{e.path}" if e.path else "base")) from None
+    if is_arch_file(spec.base):  # so that the study needs its file no more
+        spec = spec.model_copy(update={"base": base.to_dict()})
     if isinstance(spec, AblationSpec):
         return Sweep(spec, tuple(_rows(spec, base, located)), base, located)
     try:
@@ -224,12 +237,10 @@ def _row(
     return replace(candidate, printed_batch=row_in_print.batch) if row_in_print else candidate
 
 
-def _base(base: str | Mapping[str, Any], folder: Path) -> ArchSpec:
+def _base(base: str | Mapping[str, Any]) -> ArchSpec:
     if not isinstance(base, str):
         return ArchSpec.from_dict(base)
-    if not base.endswith((".yaml", ".yml")):
-        return named_arch(base)
-    return read_arch(folder / base if (folder / base).exists() else Path(base))
+    return read_arch(Path(shown(base))) if is_arch_file(base) else named_arch(base)
 
 
 def write_resolved(spec: SweepSpec, path: Path) -> None:

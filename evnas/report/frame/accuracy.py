@@ -14,17 +14,20 @@ from evnas.record import Interval, Record
 from evnas.stats.rank_correlation import paired_difference_percent
 
 Z95 = 1.959964
+ROUNDING = 1e-9
+"""Points of top-1 that only rounding makes."""
 
 
 def mean_top1(records: Sequence[Record]) -> Interval | None:
     """Mean top-1 in percent with a 95 % interval; None when no training gave one.
 
-    One seed: Wilson's interval over the held-out images. More: Student's over the seeds.
+    One seed: Wilson's interval over the held-out images. More: Student's over the seeds, and
+    Wilson's again where they are equal, which says nothing of their spread.
     """
     found = [r.values["top1_percent"] for r in records if "top1_percent" in r.values]
     if not found:
         return None
-    if len(found) > 1:
+    if _differ(found):
         return _over_seeds(found)
     images = next(r.values["held_out_images"] for r in records if "top1_percent" in r.values)
     return wilson_interval(found[0], images)
@@ -54,9 +57,23 @@ def top1_difference(records: Sequence[Record], reference: Sequence[Record]) -> I
     differences = [a.values["top1_percent"] - b.values["top1_percent"] for a, b in pairs]
     if all(a == b for a, b in pairs):
         return Interval(0.0, 0.0, 0.0)
-    if len(differences) > 1:
+    if _differ(differences):
         return _over_seeds(differences)
     return _over_images(*pairs[0])
+
+
+def at_chance(records: Sequence[Record]) -> bool:
+    """Whether a row's top-1 cannot be told from guessing: it has learnt nothing yet."""
+    found = mean_top1(records)
+    classes = [r.details["classes"] for r in records if "classes" in r.details]
+    if found is None or not classes:
+        return False
+    chance = 100 / classes[0]
+    return bool(found.low <= chance + ROUNDING and found.high >= chance - ROUNDING)
+
+
+def _differ(found: Sequence[float]) -> bool:
+    return max(found) - min(found) > ROUNDING
 
 
 def _over_seeds(found: Sequence[float]) -> Interval:

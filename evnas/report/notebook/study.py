@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from evnas.errors import EvnasError
+from evnas.files import expanded
 from evnas.report.frame.objectives import Objective, find_objectives
 from evnas.report.frame.slim_records import read_curve_points
 from evnas.report.frame.study_reader import StudyReader
@@ -102,7 +103,7 @@ def load_study(path: str | Path) -> Study:
     Raises:
         StoreError: there is none, or it cannot be read.
     """
-    folder = Path(path)
+    folder = expanded(path)
     reader = StudyReader(folder.parent if folder.name == "study.db" else folder)
     try:
         reader.read_all()

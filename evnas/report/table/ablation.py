@@ -6,17 +6,13 @@ from dataclasses import dataclass
 from evnas.papers.known_differences import known_reason
 from evnas.papers.published import PublishedRow, published_table
 from evnas.record import Record, mixed_machines
+from evnas.report.table.cautions import about_speeds, about_trainings, first_named
 from evnas.report.table.cells import data_name
-from evnas.report.table.proxy_cells import at_chance
 from evnas.report.table.rankings import Ranking, compare_rankings
 from evnas.report.table.row_records import RowRecords
 from evnas.report.table.rows import TableColumn, TableRow, fill_cells, list_columns
-from evnas.report.table.speed_cells import LEAST_ROUNDS
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.sweep import Sweep
-
-MOST_NAMED = 8
-"""Rows that a note above the table names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,18 +83,7 @@ def _conditions(
     methods = (r.details.get("conditions", {}).get("peak_mib_method") for r in speeds)
     if any(column.key == "peak_mib" for column in columns):
         found += [f"peak memory: {method}" for method in dict.fromkeys(methods) if method]
-    noisy = {r.label for r in speeds if _was_noisy(r)}
-    if noisy:
-        found.append(
-            f"not quiet: {len(noisy)} of {len(speeds)} speeds keep rounds that something else on "
-            "the machine disturbed"
-        )
-    few = dict.fromkeys(r.label for r in speeds if _had_few_rounds(r))
-    if few:
-        found.append(
-            f"fewer than {LEAST_ROUNDS} rounds: {_named(list(few))}; their ratios say little, one "
-            "without an interval is of a single round; raise budget_s"
-        )
+    found += about_speeds(speeds)
     if spec.proxy is not None:
         p = spec.proxy
         found.append(
@@ -108,10 +93,8 @@ def _conditions(
         )
     if spec.predict is not None:
         found.append(_about_predictions(results))
-    guessed = [c.label for c in results.sweep.candidates if at_chance(results.of(c, "proxy"))]
-    if guessed:
-        found.append(f"at chance, nothing learnt yet: {_named(guessed)}; train longer")
-    return found
+    trained = {c.label: results.of(c, "proxy") for c in results.sweep.candidates}
+    return found + about_trainings(trained)
 
 
 def _about_predictions(results: RowRecords) -> str:
@@ -125,7 +108,7 @@ def _about_predictions(results: RowRecords) -> str:
     )
     if held_out:
         text += f"; the predictor does not know printed rows of {', '.join(held_out)}"
-    return text + (f"; outside what is known: {_named(outside)}" if outside else "")
+    return text + (f"; outside what is known: {first_named(outside)}" if outside else "")
 
 
 def _known_differences(
@@ -156,19 +139,3 @@ def _about_targets(results: RowRecords) -> list[str]:
         if target.resolution_scale < 1:
             found.append(f"{name} timed each row at {target.resolution_scale:.2g} of its side")
     return found
-
-
-def _named(labels: Sequence[str]) -> str:
-    """The first of some rows, and how many more there are."""
-    more = len(labels) - MOST_NAMED
-    return ", ".join(labels[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _had_few_rounds(record: Record) -> bool:
-    ratio = record.measurements.get("throughput_ratio")
-    return ratio is not None and len(ratio.samples) < LEAST_ROUNDS
-
-
-def _was_noisy(record: Record) -> bool:
-    conditions = record.details.get("conditions", {})
-    return any("spoiled" in warning for warning in conditions.get("warnings", []))

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from evnas.report.table.ablation import AblationTable
 from evnas.report.table.cells import Cell
+from evnas.report.table.latex import tex
 from evnas.report.table.rows import TableColumn, TableRow
 
 _MARKS: Mapping[str, str] = {
@@ -42,14 +44,14 @@ def as_csv(table: AblationTable) -> str:
 def as_markdown(table: AblationTable) -> str:
     """A table to read on a page: measured, (published), verdict."""
     notes = _Notes()
-    head = ["row", *(column.head for column in table.columns)]
+    head = ["row", *(_as_written(column.head) for column in table.columns)]
     lines = [_pipe(head), _pipe(["---", *(["---:"] * len(table.columns))])]
     for line in table.lines:
         cells = [
             "<br>".join(_cell_lines(column, line.cells[column.key], notes))
             for column in table.columns
         ]
-        lines.append(_pipe([_row_name(line, notes), *cells]))
+        lines.append(_pipe([_as_written(_row_name(line, notes)), *cells]))
     parts = [f"# {table.title}", _legend(table), "\n".join(lines)]
     parts += [_bullets(notes.texts()), _bullets(map(str, table.ranks))]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -84,7 +86,7 @@ def as_latex(table: AblationTable) -> str:
     """A booktabs table; wants \\usepackage{booktabs}."""
     columns = [c for c in table.columns if not c.key.startswith("flops_exact")]
     spread = "l" + "rr" * len(columns)
-    heads = [f"\\multicolumn{{2}}{{c}}{{{_tex(column.head)}}}" for column in columns]
+    heads = [f"\\multicolumn{{2}}{{c}}{{{tex(column.head)}}}" for column in columns]
     rules = [f"\\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(columns))]
     lines = [
         "% measured, published; = matches, ~ same direction, != differs, ? cannot tell, "
@@ -98,7 +100,7 @@ def as_latex(table: AblationTable) -> str:
     ]
     for line in table.lines:
         cells = [text for c in columns for text in _tex_cells(c, line.cells[c.key])]
-        lines.append(" & ".join([_tex(line.label), *cells]) + r" \\")
+        lines.append(" & ".join([tex(line.label), *cells]) + r" \\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 
@@ -161,6 +163,11 @@ def _pipe(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
+def _as_written(text: str) -> str:
+    """A row's name in Markdown, where some signs would be formatting."""
+    return re.sub(r"([\\`*<])", r"\\\1", " ".join(text.split()))
+
+
 def _bullets(texts: Iterable[str]) -> str:
     return "\n".join(f"- {text}" for text in texts)
 
@@ -172,13 +179,7 @@ def _spaced(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _tex_cells(column: TableColumn, cell: Cell) -> tuple[str, str]:
-    value = _tex(cell.status) if cell.value is None else _number(column, cell.value)
+    value = tex(cell.status) if cell.value is None else _number(column, cell.value)
     value = f"${value}$" if column.signed and cell.value is not None else value
     mark = _MARKS[cell.verdict.kind]
-    return f"{value} {mark}".strip(), _tex(cell.published)
-
-
-def _tex(text: str) -> str:
-    for sign in ("\\", "&", "%", "_", "#"):
-        text = text.replace(sign, "\\textbackslash{}" if sign == "\\" else f"\\{sign}")
-    return text
+    return f"{value} {mark}".strip(), tex(cell.published)

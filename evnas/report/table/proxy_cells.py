@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from evnas.papers.published import PublishedRow
 from evnas.record import Interval, Record
-from evnas.report.frame.accuracy import mean_top1, top1_difference
+from evnas.report.frame.accuracy import at_chance, mean_top1, top1_difference
 from evnas.report.table.cells import Cell, data_name, interval_cell, parse_number
 from evnas.report.table.row_records import RowRecords, ending_status
 from evnas.report.table.verdicts import Verdict, against_difference, not_comparable
@@ -38,13 +38,6 @@ def proxy_cells(
         "top1_percent": interval_cell(mean_top1(records), text, verdict, status),
         "top1_difference": interval_cell(difference, printed, apart, status),
     }
-
-
-def at_chance(records: Sequence[Record]) -> bool:
-    """Whether a row's top-1 cannot be told from guessing: it has learnt nothing yet."""
-    found = mean_top1(records)
-    classes = [r.details["classes"] for r in records if "classes" in r.details]
-    return found is not None and bool(classes) and found.low <= 100 / classes[0] <= found.high
 
 
 def smallest_difference(results: RowRecords, proxy: ProxySpec) -> float:

@@ -12,6 +12,7 @@ from evnas.proxy.fingerprint import KnownImages
 from evnas.search.state.growth import growth
 from evnas.search.state.images import must_be_the_same, noted
 from evnas.store import Store
+from evnas.sweep.file_paths import paths_as_now
 from evnas.sweep.strategy_spec import as_written_now
 from evnas.sweep.sweep import Sweep, write_resolved
 
@@ -164,7 +165,7 @@ def _must_be_of(
         must_be_the_same(store, images)
         if before.get("proxy"):  # the same images, wherever they lie
             before["proxy"] = before["proxy"] | {"data": now["proxy"]["data"]}
-    found = growth(before, sweep, now)
+    found = growth(paths_as_now(before, now), sweep, now)
     if found.refused:
         raise StoreError(
             f"{store.path}: holds another sweep of this name, whose results would not stand "

@@ -10,9 +10,11 @@ from pydantic import Field
 from evnas.arch.catalog import entry
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
+from evnas.files import shown
 from evnas.search.propose import Proposal, Strategy
 from evnas.search.state.history import History
 from evnas.space.space import Point, SearchSpace
+from evnas.sweep.file_paths import is_arch_file
 from evnas.sweep.strategy_spec import StrategySpec
 from evnas.sweep.yaml_lines import LocatedError, read_arch
 
@@ -42,7 +44,7 @@ class OneAtATimeSpec(StrategySpec):
         try:
             rows = one_at_a_time(space, base)
         except ValueError as e:
-            name = self.base or "the base"
+            name = shown(self.base) if self.base else "the base"
             raise SpecError(f"{name} lies outside the space: {e}", "strategy.base") from None
         return Listed(rows, seeds=self.seeds)
 
@@ -50,8 +52,8 @@ class OneAtATimeSpec(StrategySpec):
         if not self.base:
             return space.base
         try:
-            is_file = self.base.endswith((".yaml", ".yml"))
-            return read_arch(Path(self.base)) if is_file else entry(self.base).arch
+            is_file = is_arch_file(self.base)
+            return read_arch(Path(shown(self.base))) if is_file else entry(self.base).arch
         except LocatedError:  # a fault inside that file
             raise
         except SpecError as e:

@@ -1,19 +1,17 @@
 """Warm starts: candidates to begin with, each with where it came from."""
 
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from evnas.arch.catalog import catalog
-from evnas.arch.paths import edit
 from evnas.arch.spec import ArchSpec
 from evnas.errors import EvnasError, SpecError
+from evnas.files import shown
 from evnas.record import Record
 from evnas.search.state.history import History
 from evnas.search.state.objectives import resolved_objectives
+from evnas.search.strategies.warm_csv import rows_of_csv
 from evnas.space.space import SearchSpace
 from evnas.stats.pareto import ranks
 from evnas.store import Store
@@ -33,7 +31,7 @@ def warm_candidates(starts: Sequence[WarmStart], space: SearchSpace) -> Origins:
         try:
             several = _candidates(start, space.base)
         except OSError as e:
-            file = start.study or start.csv
+            file = shown(start.study or start.csv)
             reason = f"{file}: must be a file that can be read ({e.strerror})"
             raise SpecError(reason, f"warm_start[{i}]") from None
         except EvnasError as e:
@@ -54,7 +52,8 @@ def seeds(space: SearchSpace) -> Origins:
 def _candidates(start: WarmStart, base: ArchSpec) -> Origins:
     if start.published:
         return _published()
-    return _of_study(Path(start.study)) if start.study else list(_of_csv(Path(start.csv), base))
+    file = Path(shown(start.study or start.csv))
+    return _of_study(file) if start.study else list(rows_of_csv(file, base))
 
 
 def _published() -> Origins:
@@ -92,36 +91,3 @@ def _by_training(records: Sequence[Record]) -> list[tuple[str, Any]]:
     for record in trained:
         best.setdefault(record.digest, (record.label, record.arch))
     return list(best.values())
-
-
-def _of_csv(path: Path, base: ArchSpec) -> Iterator[tuple[str, ArchSpec]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file, strict=True)
-        while True:
-            try:
-                row = next(reader, None)
-                if row is None:
-                    return
-                arch = edit(base, _changes(row))
-            except (SpecError, csv.Error, UnicodeDecodeError) as e:
-                raise SpecError(f"{path}:{reader.reader.line_num}: {e}") from None
-            yield f"{path.name}:{reader.reader.line_num}", arch
-
-
-def _changes(row: dict[str | None, Any]) -> dict[str, Any]:
-    """Path -> value of the cells that hold something."""
-    if None in row:
-        raise SpecError(f"a row must have a value a column, got {len(row[None])} more")
-    changes = {}
-    for path, text in row.items():
-        if text:
-            assert path is not None
-            changes[path.strip()] = _value(path, text)
-    return changes
-
-
-def _value(path: str, text: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise SpecError(f"must be a value as YAML has it, got {text!r}", path) from None

@@ -1,0 +1,66 @@
+"""What is to be said above figures that are weaker than they look, of ablations and searches."""
+
+from collections.abc import Mapping, Sequence
+
+from evnas.record import Record
+from evnas.report.frame.accuracy import at_chance
+from evnas.report.table.speed_cells import LEAST_ROUNDS
+
+MOST_NAMED = 8
+"""Rows or trials that a sentence names."""
+
+
+def about_speeds(speeds: Sequence[Record]) -> list[str]:
+    """Of noise on the machine, and of too few rounds."""
+    found = []
+    noisy = {r.label for r in speeds if _was_noisy(r)}
+    if noisy:
+        found.append(
+            f"not quiet: {len(noisy)} of {len(speeds)} speeds keep rounds that something else on "
+            "the machine disturbed"
+        )
+    few = dict.fromkeys(r.label for r in speeds if _had_few_rounds(r))
+    if few:
+        found.append(
+            f"fewer than {LEAST_ROUNDS} rounds: {first_named(list(few))}; their ratios say little, one "
+            "without an interval is of a single round; raise budget_s"
+        )
+    return found
+
+
+def about_trainings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
+    """Of rows or trials whose top-1 is a guess; `trained` holds the trainings of each label."""
+    guessed = [label for label, records in trained.items() if at_chance(records)]
+    if not guessed:
+        return []
+    return [f"at chance, nothing learnt yet: {first_named(guessed)}; train longer"]
+
+
+def about_search(records: Sequence[Record], front: Sequence[str]) -> list[str]:
+    """The same of a search's trials, each at its longest training; the front's come first."""
+    speeds = [r for r in records if r.phase == "speed"]
+    trained: dict[str, list[Record]] = {label: [] for label in front}
+    for record in records:
+        if record.phase == "proxy" and record.status == "complete":
+            trained.setdefault(record.label, []).append(record)
+    longest = {
+        label: [r for r in of if r.budget == max(x.budget for x in of)]
+        for label, of in trained.items()
+    }
+    return [*about_speeds(speeds), *about_trainings(longest)]
+
+
+def first_named(labels: Sequence[str]) -> str:
+    """The first of some rows, and how many more there are."""
+    more = len(labels) - MOST_NAMED
+    return ", ".join(labels[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _had_few_rounds(record: Record) -> bool:
+    ratio = record.measurements.get("throughput_ratio")
+    return ratio is not None and len(ratio.samples) < LEAST_ROUNDS
+
+
+def _was_noisy(record: Record) -> bool:
+    conditions = record.details.get("conditions", {})
+    return any("spoiled" in warning for warning in conditions.get("warnings", []))

@@ -1,0 +1,48 @@
+"""Top-1 with its interval: what seeds that agree can and cannot tell."""
+
+import pytest
+
+from evnas.record import Record
+from evnas.report.frame.accuracy import at_chance, mean_top1, top1_difference, wilson_interval
+from evnas.report.table.cautions import about_search
+
+
+def trained(top1, *, seed=0, classes=3, images=300.0, label="A", budget=10.0, right=""):
+    return Record(
+        label=label, digest=label, arch={}, phase="proxy", status="complete", seed=seed,
+        budget=budget, values={"top1_percent": top1, "held_out_images": images},
+        details={"classes": classes, "correct_hex": right},
+    )  # fmt: skip
+
+
+def test_equal_seeds_say_no_more_than_their_images():
+    seeds = [trained(60.0, seed=seed) for seed in range(2)]
+    assert mean_top1(seeds) == wilson_interval(60.0, 300.0)
+    apart = mean_top1([trained(60.0), trained(62.0, seed=1)])
+    assert apart.high - apart.low == pytest.approx(2 * 12.706, rel=1e-3)  # Student's, n = 2
+
+
+def test_equal_differences_have_a_width_too():
+    base = [trained(50.0, seed=seed, label="B") for seed in range(2)]
+    found = top1_difference([trained(60.0, seed=seed) for seed in range(2)], base)
+    assert found.low < 10 < found.high
+    assert top1_difference(base, base) == type(found)(0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 6, 7, 10, 100])
+def test_a_guess_of_one_class_is_at_chance_whatever_rounding_makes_of_it(classes):
+    share = 100 * (1 / classes)
+    for seeds in (1, 2, 3):
+        for top1 in (share, 100 / classes, sum([share] * 7) / 7):
+            records = [trained(top1, seed=s, classes=classes, images=8400.0) for s in range(seeds)]
+            assert at_chance(records)
+    assert not at_chance([trained(share + 10, classes=classes, images=8400.0)])
+
+
+def test_a_search_is_told_what_an_ablation_is_told():
+    short = [trained(33.3, label=str(i), budget=5.0) for i in range(3)]
+    longer = [trained(33.4, label="1"), trained(90.0, label="2")]
+    assert about_search([*short, *longer], ["2", "1"]) == [
+        "at chance, nothing learnt yet: 1, 0; train longer"
+    ]
+    assert about_search(longer[1:], ["2"]) == []
