@@ -9,6 +9,7 @@ from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
 from evnas.search.state.objectives import phase_of, resolved_constraints, resolved_objectives
 from evnas.search.strategies.warm import warm_candidates
+from evnas.space.dead import dead_values
 from evnas.space.space import SearchSpace
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.sweep import Sweep
@@ -121,7 +122,8 @@ def one_and_the_same(ids: Sequence[str]) -> list[str]:
 
 
 def checked(sweep: Sweep) -> list[str]:
-    """What `check` says beyond the file's own soundness: sentences about targets and budget.
+    """What `check` says beyond the file's own soundness: sentences about targets, values of the
+    space that no architecture has, and the budget.
 
     Raises:
         SpecError: with its place in the file, where a search could not be begun.
@@ -133,7 +135,9 @@ def checked(sweep: Sweep) -> list[str]:
             ids = target_ids(sweep)
         if isinstance(sweep.spec, SearchSpec):
             needs = must_begin(sweep.spec, sweep.base, ids)
-            notes = about_budget(sweep.spec, full_budget_of(sweep.spec, needs))
+            space = SearchSpace.from_spec(sweep.spec.space, sweep.base)
+            notes = [str(dead) for dead in dead_values(space)]
+            notes += about_budget(sweep.spec, full_budget_of(sweep.spec, needs))
     except SpecError as e:
         raise sweep.located.blame(e) from None
     return [*one_and_the_same(ids), *notes]
