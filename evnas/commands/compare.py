@@ -17,6 +17,10 @@ def compare(
     json: AsJson = False,
 ) -> None:
     """Set studies side by side: rows of one architecture, and how far they lie apart."""
+    from evnas.store import Store
+
+    for study in studies:  # a mistake does not wait for heavier packages
+        Store.read(study / "study.db").close()
     from evnas.report.query.compare import compare as compared
 
     found = compared(studies)
