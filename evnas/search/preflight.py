@@ -16,6 +16,7 @@ from evnas.search.state.objectives import (
     resolved_objectives,
 )
 from evnas.search.strategies.warm import warm_candidates
+from evnas.space.dead import dead_values
 from evnas.space.space import SearchSpace
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.sweep import Sweep
@@ -141,7 +142,8 @@ def one_and_the_same(targets: Sequence[TargetFields]) -> list[str]:
 
 
 def checked(sweep: Sweep) -> list[str]:
-    """What `check` says beyond the file's own soundness: sentences about targets and budget.
+    """What `check` says beyond the file's own soundness: sentences about targets, values of the
+    space that no architecture has, and the budget.
 
     Raises:
         SpecError: with its place in the file, where a search could not be begun.
@@ -155,7 +157,9 @@ def checked(sweep: Sweep) -> list[str]:
             targets = targets_of(sweep)
         if isinstance(sweep.spec, SearchSpec):
             needs = must_begin(sweep.spec, sweep.base, targets)
-            notes = about_budget(sweep.spec, full_budget_of(sweep.spec, needs))
+            space = SearchSpace.from_spec(sweep.spec.space, sweep.base)
+            notes = [str(dead) for dead in dead_values(space)]
+            notes += about_budget(sweep.spec, full_budget_of(sweep.spec, needs))
     except SpecError as e:
         raise sweep.located.blame(e) from None
     return [*one_and_the_same(targets), *notes]

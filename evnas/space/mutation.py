@@ -56,11 +56,19 @@ def _carried(axis: Axis, old: Value | None, rng: random.Random) -> Value:
 def repair(
     space: SearchSpace, point: Mapping[str, Value], rng: random.Random
 ) -> tuple[Point, ArchSpec]:
-    """A valid point near `point`: a random walk over the axes that conditions complain of.
+    """A valid point near `point`, else any.
 
     Raises:
         SpecError: the space seems to hold nothing valid.
     """
+    return mend(space, point, rng) or space.sample(rng)
+
+
+def mend(
+    space: SearchSpace, point: Mapping[str, Value], rng: random.Random
+) -> tuple[Point, ArchSpec] | None:
+    """A valid point near `point`: a random walk over the axes that conditions complain of. None
+    where it led nowhere."""
     here = completed(space, point, rng)
     found = space.check(here)
     for _ in range(MOST_REPAIRS):
@@ -77,7 +85,7 @@ def repair(
         then = space.check(there)
         if isinstance(then, ArchSpec) or then.count <= found.count:
             here, found = there, then
-    return (here, found) if isinstance(found, ArchSpec) else space.sample(rng)
+    return (here, found) if isinstance(found, ArchSpec) else None
 
 
 def _repair_step(

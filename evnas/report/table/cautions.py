@@ -22,8 +22,8 @@ def about_speeds(speeds: Sequence[Record]) -> list[str]:
     few = dict.fromkeys(r.label for r in speeds if _had_few_rounds(r))
     if few:
         found.append(
-            f"fewer than {LEAST_ROUNDS} rounds: {first_named(list(few))}; their ratios say little, one "
-            "without an interval is of a single round; raise budget_s"
+            f"fewer than {LEAST_ROUNDS} rounds: {first_named(list(few))}; their ratios say "
+            "little, one without an interval is of a single round; raise budget_s"
         )
     return found
 
