@@ -130,7 +130,7 @@ def checked(sweep: Sweep) -> list[str]:
         if isinstance(sweep.spec, SearchSpec):
             must_begin(sweep.spec, sweep.base, targets)
     except SpecError as e:
-        raise sweep.located.blame(e) from None
+        raise sweep.document.blame(e) from None
     return one_and_the_same(targets)
 
 
