@@ -66,8 +66,8 @@ def build_view(
     """Rows to be sent, and what the page gets beside them.
 
     Args:
-        stood: what `filter_and_group` gave for the same wish, whose zoom, sorting and page it does not
-            depend on.
+        stood: what `filter_and_group` gave for the same wish; it does not depend on the wish's
+            zoom, sorting and page.
     """
     kept, problem, found = stood
     x, y = (columns.numbers[key] for key in wish.axes[:2])
