@@ -27,7 +27,7 @@ def plan(
 
         expected = forecast(loaded, results=results)
     except SpecError as e:
-        raise loaded.located.blame(e) from None
+        raise loaded.document.blame(e) from None
     from evnas.search.tellable import tellable
     from evnas.store import Store
 

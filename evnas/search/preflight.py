@@ -161,7 +161,7 @@ def checked(sweep: Sweep) -> list[str]:
             notes = [str(dead) for dead in dead_values(space)]
             notes += about_budget(sweep.spec, full_budget_of(sweep.spec, needs))
     except SpecError as e:
-        raise sweep.located.blame(e) from None
+        raise sweep.document.blame(e) from None
     return [*one_and_the_same(targets), *notes]
 
 

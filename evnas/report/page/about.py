@@ -118,13 +118,13 @@ def best(reader: StudyReader) -> list[dict[str, Any]]:
             if not len(rows):
                 continue
             row = int(rows[values[:, 0].argmin()])
-            told = describe_column(aim.key)
+            column = describe_column(aim.key)
             found.append(
                 {
                     "key": aim.key,
-                    "name": told.label,
-                    "unit": told.unit,
-                    "place": places.get(told.target, ""),
+                    "name": column.label,
+                    "unit": column.unit,
+                    "place": places.get(column.target, ""),
                     "value": frame.numbers[aim.key][row],
                     "label": frame.text["label"][row],
                 }
