@@ -126,7 +126,7 @@ class _Session:
         self.held_out = validation_loader(config, ImageFiles(list(self.found.held_out)))
         with globally_seeded(config.seed, "init"):
             model = build(config.arch)
-        self.weights_digest = ""
+        self.weights_digest: str | None = None
         if config.weights is not None:
             self.weights_digest = begin_with(model, config.weights, config.new_classifier)
         self.model = model.to(self.device)
@@ -213,17 +213,15 @@ class _Session:
         return 100 * right / images_seen
 
     def _identity(self) -> dict[str, Any]:
-        whole = {
+        return {
             "arch": self.config.arch.digest,
             "seed": self.config.seed,
             "recipe": repr(self.recipe),
             "resolution": self.config.resolution,
             "teacher": repr(self.config.teacher),
+            "weights": self.weights_digest,  # None, as in checkpoints that know nothing of them
+            "new_classifier": self.config.new_classifier or None,
         }
-        if self.config.weights is None:
-            return whole  # as it was before trainings could begin with weights
-        begun = {"weights": self.weights_digest, "new_classifier": self.config.new_classifier}
-        return whole | begun
 
     def _state(self) -> dict[str, Any]:
         return {

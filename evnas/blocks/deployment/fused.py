@@ -212,6 +212,7 @@ def runs_on_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
         not followed()
         and x.is_cpu
+        and x.shape[0] > 0
         and x.dtype == weight.dtype == torch.float32
         and not x.requires_grad
         and not weight.is_inference()  # such a one has no copy-on-write copy

@@ -105,7 +105,7 @@ class Sliced(nn.Module):
             return whole
         images = max(1, int(SLICE_ELEMENTS / (self.widest * x.shape[2] * x.shape[3])))
         slices = -(-x.shape[0] // images)
-        if slices == 1:
+        if slices <= 1:
             whole = self.module(x)
             return whole
         return torch.cat([self.module(part) for part in x.chunk(slices)])

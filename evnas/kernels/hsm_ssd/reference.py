@@ -14,7 +14,9 @@ def hsm_ssd_compress_reference(
     (Bt, C, L), N = u.shape, B.shape[1]
     acc = accumulation_dtype(u, dt, B)
     scores = dt.to(acc) if A is None else dt.to(acc) + A.to(acc)[:, None]
-    G = torch.softmax(scores, dim=-1).view(Bt, heads, -1, L)  # (Bt, heads, N or 1, L)
+    G = torch.softmax(scores, dim=-1).view(
+        Bt, heads, dt.shape[1] // heads, L
+    )  # (Bt, heads, N or 1, L)
     K = G * B.to(acc)[:, None]  # (Bt, heads, N, L)
     h0 = u.to(acc).view(Bt, heads, C // heads, L) @ K.transpose(-1, -2)
     return h0.reshape(Bt, C, N)
