@@ -58,4 +58,8 @@ def train(
     )
     best = result.best("top1_percent")
     found = {"status": result.status, "epochs": result.epochs, "top1_percent": best}
-    emit(found | {"output": str(output)}, f"{result.status}, best top-1 {best} %: {output}", json)
+    emit(found | {"output": str(output)}, f"{result.status}{_told(best)}: {output}", json)
+
+
+def _told(best: float | None) -> str:
+    return "" if best is None else f", best top-1 {best:.2f} %"

@@ -3,6 +3,7 @@
 Broken off at any moment, it goes on where it was: what the store holds is not done again.
 """
 
+import contextlib
 import shutil
 import time
 from abc import ABC, abstractmethod
@@ -77,8 +78,13 @@ def run_sweep(
     images = images_of(sweep, folder / "study.db") if ready.looks_at_images else None
     if images is not None:
         ready = ready.with_images(images)
+    new = [path for path in (folder, results) if not path.exists()]
     with open_study(sweep, folder, environment=environment(), fresh=fresh, images=images) as store:
-        engine = (make_engine or engine_for)(sweep.spec.engine)
+        try:
+            engine = (make_engine or engine_for)(sweep.spec.engine)
+        except BaseException:  # a cluster that does not answer: nothing has begun
+            _take_away(new)
+            raise
         run = run_of(ready, store=store, engine=engine)
         try:
             for sentence in note(store, images) if images is not None else ():
@@ -92,6 +98,15 @@ def run_sweep(
             engine.close()
             add_time(store, wall_s=time.monotonic() - began, busy_s=run.busy_s)
     return folder
+
+
+def _take_away(folders: Sequence[Path]) -> None:
+    """The folders made for a study that did not begin: its own, then the one around it."""
+    if folders:
+        shutil.rmtree(folders[0], ignore_errors=True)
+    for around in folders[1:]:
+        with contextlib.suppress(OSError):  # somebody else put something there
+            around.rmdir()
 
 
 def run_of(

@@ -30,6 +30,10 @@ _SEXAGESIMAL = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?")
 _LEADING_ZERO = re.compile(r"[-+]?0[\d_]+")
 
 
+_OTHER_FILES = frozenset({"rows", "space", "members"})
+"""Keys of files that people name in an architecture's place."""
+
+
 class LocatedError(SpecError):
     """A SpecError that knows its place: `sweeps/x.yaml:12: rows.I: ...`."""
 
@@ -237,13 +241,19 @@ def _shorter(path: str) -> str:
 
 
 def read_arch(path: Path) -> ArchSpec:
-    """The architecture that a YAML or JSON file spells out.
+    """The architecture that a YAML or JSON file spells out, or holds as `arch`, as the files of a
+    front do.
 
     Raises:
         LocatedError: with file and line, when it cannot be.
     """
     located = read_yaml(path)
+    inside = located.data.get("arch") if "stages" not in located.data else None
+    if inside is None and _OTHER_FILES & located.data.keys():
+        reason = "must spell an architecture out, this is a sweep's file or a front's"
+        raise located.blame(SpecError(reason))
     try:
-        return ArchSpec.from_dict(located.data)
+        return ArchSpec.from_dict(inside if isinstance(inside, dict) else located.data)
     except SpecError as e:
-        raise located.blame(e) from None
+        at = "" if inside is None else f"arch.{e.path}".rstrip(".")
+        raise located.blame(SpecError(e.reason, at or e.path)) from None
