@@ -11,11 +11,13 @@ import pytest
 import torch
 import yaml
 
-import evnas
 from evnas.arch.catalog import entry
 from evnas.blocks.backbone import build
+from evnas.commands.verify import verify
 from evnas.errors import SpecError, StoreError
+from evnas.phases.work import Event, Work
 from evnas.report.page.outputs import write_outputs
+from evnas.search.evaluate import Evaluator, silent
 from evnas.search.runner import run_sweep
 from evnas.sweep.named import arch_of
 from evnas.sweep.sweep import sweep_of
@@ -39,6 +41,30 @@ def run(*words: object, cwd: Path, **environment: str) -> subprocess.CompletedPr
     )
 
 
+class Here:
+    """The evaluator in this process."""
+
+    slots = 1
+
+    def __init__(self) -> None:
+        self.works: list[Work] = []
+
+    def submit(self, work: Work) -> None:
+        self.works.append(work)
+
+    def wait(self, timeout_s: float) -> list[Event]:
+        return [Evaluator().run(self.works.pop(), silent)]
+
+    def close(self) -> None:
+        pass
+
+
+def made(results: Path, **more: object) -> Path:
+    """The folder of a study that only counts."""
+    sweep = sweep_of(ABLATION | more)
+    return run_sweep(sweep, results=results, fresh=False, began=0.0, make_engine=lambda _: Here())
+
+
 def test_a_locale_without_the_signs_changes_no_file_and_stops_no_command(tmp_path):
     (tmp_path / "x.yaml").write_text(yaml.safe_dump(ABLATION, allow_unicode=True), "utf-8")
     poor = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
@@ -54,13 +80,13 @@ def test_a_locale_without_the_signs_changes_no_file_and_stops_no_command(tmp_pat
 def test_a_report_needs_nothing_but_the_store(tmp_path, monkeypatch):
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(M1.to_dict()))
     monkeypatch.chdir(tmp_path)
-    evnas.run(ABLATION | {"base": "mine.yaml"}, results=tmp_path / "results")
-    whole = tmp_path / "results" / "small"
+    monkeypatch.setattr("evnas.report.page.outputs.write_report", lambda folder, out: [])
+    whole = made(tmp_path / "results", base="mine.yaml")
+    write_outputs(whole)
     (tmp_path / "mine.yaml").unlink()
     (tmp_path / "alone").mkdir()
     shutil.copy(whole / "study.db", tmp_path / "alone")
     monkeypatch.chdir("/")
-    monkeypatch.setattr("evnas.report.page.outputs.write_report", lambda folder, out: [])
     write_outputs(tmp_path / "alone")
     for name in ("table.md", "table.csv", "table.tex"):
         assert (tmp_path / "alone" / name).read_text() == (whole / name).read_text()
@@ -74,10 +100,10 @@ def test_a_report_of_no_study_makes_no_folder(tmp_path):
 
 
 def test_a_report_that_cannot_be_written_says_where(tmp_path):
-    evnas.run(ABLATION, results=tmp_path / "results")
+    study = made(tmp_path / "results")
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"file: must be a folder that can be written.*--output"):
-        write_outputs(tmp_path / "results" / "small", tmp_path / "file")
+        write_outputs(study, tmp_path / "file")
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["new", "among others"])
@@ -117,10 +143,10 @@ def test_a_model_is_built_by_its_name():
         build("efficientvim_m9")
 
 
-def test_verify_outside_the_checkout_says_what_it_lacks(tmp_path):
-    done = run("verify", "--no-peers", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert b"sweeps holds no sweep file that stands beside a published table" in done.stderr
-    done = run("verify", "--no-peers", "--sweeps", tmp_path, cwd=tmp_path)
-    assert done.returncode == 2
-    assert b"--sweeps must name a folder of such files" in done.stderr
+def test_verify_outside_the_checkout_says_what_it_lacks(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("evnas.measure.counting.verify.verify", lambda sweeps, *, peers: [])
+    verify(peers=False)
+    assert "sweeps holds no sweep file that stands beside a published" in capsys.readouterr().err
+    with pytest.raises(SpecError, match="--sweeps must name a folder of such files"):
+        verify(sweeps=tmp_path, peers=False)
