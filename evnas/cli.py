@@ -5,6 +5,7 @@ own keeps its traceback.
 """
 
 import functools
+import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -109,6 +110,9 @@ def _options(
 
 def main() -> None:
     """The entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a locale may lack signs that names have
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except EvnasError as e:

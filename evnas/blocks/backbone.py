@@ -20,6 +20,7 @@ from evnas.blocks.stems import STEMS
 from evnas.kernels import Impl
 from evnas.mixers import MIXERS
 from evnas.registry import place_of
+from evnas.sweep.named import Arch, arch_of
 from evnas.tables import BLOCKS
 
 
@@ -69,7 +70,7 @@ class Backbone(nn.Module):
 
 
 def build(
-    arch: ArchSpec,
+    arch: Arch,
     *,
     features_only: bool = False,
     out_indices: Sequence[int] | None = None,
@@ -81,7 +82,7 @@ def build(
     """Build a model with fresh parameters, in training mode, on torch's default device.
 
     Args:
-        arch: the architecture.
+        arch: an `ArchSpec`, or what means one: a name, a path, a mapping.
         features_only: a `FeatureBackbone` that returns stage maps, instead of a classifier.
         out_indices: with `features_only`, the stages wanted; None for all. Later ones are left
             out, and negative indices count from the last.
@@ -97,7 +98,9 @@ def build(
 
     Raises:
         ValueError: an index in `out_indices` that is no stage, or a rate outside [0, 1).
+        SpecError: there is no such architecture.
     """
+    arch = arch_of(arch)
     if not 0 <= drop_path < 1:
         raise ValueError(f"drop_path must be in [0, 1), got {drop_path}")
     wanted = _stage_indices(out_indices, len(arch.stages)) if features_only else ()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any
 
@@ -12,7 +13,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON."
 
 def as_json(data: object) -> str:
     """One line of strict JSON: a number that is not finite becomes null."""
-    return json.dumps(_finite(data), ensure_ascii=False, allow_nan=False)
+    spelt = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return json.dumps(_finite(data), ensure_ascii=not spelt, allow_nan=False)
 
 
 def emit(data: object, text: str, json_wanted: bool) -> None:

@@ -75,4 +75,8 @@ def train(
     }
     if weights is not None:
         found |= {"weights": str(weights), "new_classifier": new_classifier}
-    emit(found | {"output": str(output)}, f"{result.status}, best top-1 {best} %: {output}", json)
+    emit(found | {"output": str(output)}, f"{result.status}{_best(best)}: {output}", json)
+
+
+def _best(best: float | None) -> str:
+    return "" if best is None else f", best top-1 {best:.2f} %"

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import typer
 
-from evnas.commands.output import AsJson, columns, emit
+from evnas.commands.output import AsJson, columns, emit, talk
+from evnas.errors import SpecError
 
 
 def verify(
-    sweeps: Annotated[Path, typer.Option("--sweeps", help="A folder of sweep files.")] = Path(
-        "sweeps"
-    ),
+    sweeps: Annotated[
+        Path | None, typer.Option("--sweeps", help="A folder of sweep files; sweeps/ where it is.")
+    ] = None,
     peers: Annotated[bool, typer.Option("--peers/--no-peers", help="timm's models too.")] = True,
     json: AsJson = False,
 ) -> None:
@@ -19,8 +20,15 @@ def verify(
     from evnas.measure.counting.verify import verify as verified
     from evnas.sweep.sweep import load_sweep
 
-    loaded = [load_sweep(path) for path in sorted(sweeps.glob("*.yaml"))]
-    checks = verified([sweep for sweep in loaded if sweep.spec.published], peers=peers)
+    folder = sweeps or Path("sweeps")
+    loaded = [load_sweep(path) for path in sorted(folder.glob("*.yaml"))]
+    printed = [sweep for sweep in loaded if sweep.spec.published]
+    if not printed:
+        lacks = f"{folder} holds no sweep file that stands beside a published table"
+        if sweeps is not None:
+            raise SpecError(f"--sweeps must name a folder of such files, {lacks}")
+        talk(f"{lacks}: rows of tables are left out, what is named in evnas itself is counted")
+    checks = verified(printed, peers=peers)
     keys = ("paper", "table", "row", "model", "quantity", "printed")
     rows = [(*(getattr(c, key) for key in keys), f"{c.counted:.4g}", c.verdict) for c in checks]
     data = [

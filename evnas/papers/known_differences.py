@@ -32,7 +32,9 @@ class KnownDifference:
 def known_differences() -> tuple[KnownDifference, ...]:
     """The reasons on file."""
     file = importlib.resources.files("evnas.papers").joinpath("data/known_differences.csv")
-    return tuple(KnownDifference(**row) for row in csv.DictReader(file.read_text().splitlines()))
+    return tuple(
+        KnownDifference(**row) for row in csv.DictReader(file.read_text("utf-8").splitlines())
+    )
 
 
 def known_reason(row: PublishedRow, quantity: str) -> str:

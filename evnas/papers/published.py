@@ -72,7 +72,7 @@ def published_rows() -> tuple[PublishedRow, ...]:
 
 
 def _read(name: str) -> list[dict[str, str]]:
-    text = importlib.resources.files("evnas.papers").joinpath("data", name).read_text()
+    text = importlib.resources.files("evnas.papers").joinpath("data", name).read_text("utf-8")
     return list(csv.DictReader(text.splitlines()))
 
 

@@ -82,6 +82,7 @@ def run_sweep(
     if images is not None:
         ready = ready.with_images(images)
     said: list[str] = []
+    new = [path for path in (folder, results) if not path.exists()]
     with open_study(
         sweep,
         folder,
@@ -90,7 +91,11 @@ def run_sweep(
         images=images,
         say=said.append,
     ) as store:
-        engine = (make_engine or engine_for)(sweep.spec.engine)
+        try:
+            engine = (make_engine or engine_for)(sweep.spec.engine)
+        except BaseException:  # a cluster that does not answer: nothing has begun
+            _take_away(new)
+            raise
         run = run_of(ready, store=store, engine=engine, began=began)
         run.say_all([*said, *(note(store, images) if images is not None else ())])
         with stopped_by_signals():  # after the engine is made: Ray takes SIGTERM for itself
@@ -111,6 +116,15 @@ def _to_its_end(run: "Run", engine: Engine) -> None:
         run.clock.note(busy_s=run.busy_s)
         with suppress(OSError):
             run.view.close()
+
+
+def _take_away(folders: Sequence[Path]) -> None:
+    """The folders made for a study that did not begin: its own, then the one around it."""
+    if folders:
+        shutil.rmtree(folders[0], ignore_errors=True)
+    for around in folders[1:]:
+        with suppress(OSError):  # somebody else put something there
+            around.rmdir()
 
 
 def run_of(

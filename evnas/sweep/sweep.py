@@ -245,7 +245,8 @@ def _base(base: str | Mapping[str, Any]) -> ArchSpec:
 
 def write_resolved(spec: SweepSpec, path: Path) -> None:
     """Write the resolved sweep as YAML."""
-    path.write_text(yaml.safe_dump(spec.to_dict(), sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump(spec.to_dict(), sort_keys=False, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def sweep_schema() -> dict[str, Any]:

@@ -30,6 +30,10 @@ _SEXAGESIMAL = re.compile(r"[-+]?\d[\d_]*(:[0-5]?\d)+(\.\d*)?")
 _LEADING_ZERO = re.compile(r"[-+]?0[\d_]+")
 
 
+_OTHER_FILES = frozenset({"rows", "space", "members"})
+"""Keys of files that people name in an architecture's place."""
+
+
 class YamlSpecError(SpecError):
     """A SpecError that knows its place: `sweeps/x.yaml:12: rows.I: ...`."""
 
@@ -237,13 +241,19 @@ def _shorter(path: str) -> str:
 
 
 def read_arch(path: Path) -> ArchSpec:
-    """The architecture that a YAML or JSON file spells out.
+    """The architecture that a YAML or JSON file spells out, or holds as `arch`, as the files of a
+    front do.
 
     Raises:
         YamlSpecError: with file and line, when it cannot be.
     """
     document = read_yaml(path)
+    inside = document.data.get("arch") if "stages" not in document.data else None
+    if inside is None and _OTHER_FILES & document.data.keys():
+        reason = "must spell an architecture out, this is a sweep's file or a front's"
+        raise document.blame(SpecError(reason))
     try:
-        return ArchSpec.from_dict(document.data)
+        return ArchSpec.from_dict(inside if isinstance(inside, dict) else document.data)
     except SpecError as e:
-        raise document.blame(e) from None
+        at = "" if inside is None else f"arch.{e.path}".rstrip(".")
+        raise document.blame(SpecError(e.reason, at or e.path)) from None

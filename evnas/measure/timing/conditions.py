@@ -130,7 +130,9 @@ def nvidia_smi(query: str, fields: tuple[str, ...], uuid: str = "") -> list[list
     if uuid:
         command.append(f"--id={uuid}")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return []
     rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]

@@ -65,6 +65,8 @@ def _drawn(program: str, page: Path) -> str:
             f"{page.resolve().as_uri()}#export=1&theme=light",
         ]
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
-            done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S)
+            done = subprocess.run(
+                command, capture_output=True, encoding="utf-8", timeout=TIMEOUT_S
+            )
             return done.stdout
     return ""

@@ -82,7 +82,8 @@ def write_front(
 
 
 def _dump(data: Any, path: Path) -> None:
-    path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    path.write_text(text, encoding="utf-8")
 
 
 def _write_curves(labels: set[str], records: Iterable[Record], folder: Path) -> None:
@@ -93,7 +94,7 @@ def _write_curves(labels: set[str], records: Iterable[Record], folder: Path) -> 
             run = {"seed": float(record.seed), "budget": record.budget}
             curves.setdefault(record.label, []).extend(run | dict(p) for p in record.curve)
     for label, points in curves.items():
-        with (folder / f"{label}.curves.csv").open("w", newline="") as file:
+        with (folder / f"{label}.curves.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(points[0]))
             writer.writeheader()
             writer.writerows(points)
