@@ -11,7 +11,7 @@ claims to be true of real networks: it has branches, interactions, plateaus and 
 import itertools
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 PEAK_GFLOPS, GB_S, KERNEL_MS = 50.0, 10.0, 0.02
@@ -75,8 +75,42 @@ def accuracy(arch: Mapping[str, Any]) -> float:
     return score - (0.6 if arch["norm"] == "full_bn" and "sa" in kinds else 0.0)
 
 
-def trained(arch: Mapping[str, Any], digest: str, *, seed: int, share: float) -> float:
+def deceptive(arch: Mapping[str, Any]) -> float:
+    """top1_percent where branches mislead: a selective scan costs, but where all of its knobs are
+    right in a deep stage; attention pays at once, and costs in a deep stage."""
+    score: float = accuracy(arch)
+    for stage in arch["stages"]:
+        mixer = stage["mixer"]
+        if mixer["kind"] == "ss2d":
+            right = (mixer["scan"] == "cross") + (mixer["d_state"] == 8) + (stage["depth"] >= 4)
+            score += (-2.0, -2.0, -1.0, 3.0)[right]
+        elif mixer["kind"] == "sa":
+            score += 1.5 if stage["depth"] <= 2 else -1.5
+    return score
+
+
+def coupled(arch: Mapping[str, Any]) -> float:
+    """top1_percent in steps of 1.5, where what is right in a stage hangs on the one before: its
+    mixer, its depth and how much its MLP widens."""
+    score: float = accuracy(arch)
+    for here, after in itertools.pairwise(arch["stages"]):
+        score += 2.0 if here["mixer"]["kind"] != after["mixer"]["kind"] else -2.0
+        score -= 0.5 * abs(here["depth"] + after["depth"] - 7)
+        score -= 0.7 * abs(here["mlp_ratio"] + after["mlp_ratio"] - 6)
+    return 1.5 * math.floor(score / 1.5)
+
+
+LANDSCAPES: Mapping[str, Callable[[Mapping[str, Any]], float]] = {
+    "usual": accuracy,
+    "deceptive": deceptive,
+    "coupled": coupled,
+}
+
+
+def trained(
+    arch: Mapping[str, Any], digest: str, *, seed: int, share: float, landscape: str = "usual"
+) -> float:
     """top1_percent as a training of a share of the whole budget shows it."""
     noise = random.Random(f"{digest} {seed} {share}").gauss(0.0, NOISE_PERCENT * share**-0.25)
     slowness = 2.0 + 2.0 * math.log2(1 + 4 * cost(arch)[1])
-    return accuracy(arch) - slowness * (share**-0.5 - 1) + noise
+    return LANDSCAPES[landscape](arch) - slowness * (share**-0.5 - 1) + noise

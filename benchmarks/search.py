@@ -1,11 +1,13 @@
 """How well the strategies search, in closed form: `python benchmarks/search.py --write`.
 
 A space of more than 10^12 architectures with branches; latency and accuracy from
-`closed_form.py`; hypervolume of the noise-free values of what was evaluated, over the number of
-evaluations (of `mo_asha`: over the training it paid for). Strategies were tuned on seeds 0 to 9,
-the development seeds; figures are of the seeds from `--first-seed` on. GP runs on few seeds and
-for fewer evaluations, since each of its proposals takes seconds. One unbroken run makes every
-figure; the last line is JSON. Speed is measured apart: `search_rates.py`.
+`closed_form.py`, on three landscapes of accuracy; beside ours Optuna's own samplers as they are
+at their best (`native_peers.py`); hypervolume of the noise-free values of what was evaluated,
+over the number of evaluations (of `mo_asha`: over the training it paid for). Strategies were
+tuned on seeds 0 to 9 of the usual landscape, the development seeds; figures are of the seeds from
+`--first-seed` on. GP runs on few seeds and for fewer evaluations, since each of its proposals
+takes seconds. One unbroken run makes every figure; the last line is JSON. Speed is measured
+apart: `search_rates.py`.
 """
 
 import argparse
@@ -25,12 +27,15 @@ from typing import Any
 
 import numpy as np
 from closed_form import accuracy, cost
+from native_peers import PEERS, native
 from search_runs import REDUCED, REFERENCE, SPACE, Run, search, space_of
 
 from evnas.space.size import size_of
 from evnas.stats.pareto import front_mask, hypervolume
 
 RESULT = Path(__file__).parents[1] / "results/reference/search.json"
+SIBLINGS = ("deceptive", "coupled")
+"""Landscapes on which strategies were not tuned."""
 SMALL_TRIALS = 60
 """Evaluations on the reduced space."""
 
@@ -45,13 +50,18 @@ class Job:
     trials: int
     training: float = math.inf
     goal: float = math.inf
+    landscape: str = "usual"
 
 
 def run(job: Job) -> tuple[Job, Run]:
     """A worker's whole task."""
     space = space_of(SPACE if job.space == "large" else REDUCED)
+    if job.kind in PEERS:
+        return job, native(space, job.kind, seed=job.seed, trials=job.trials,
+                           landscape=job.landscape)  # fmt: skip
     return job, search(space, job.kind, seed=job.seed, trials=job.trials,
-                       training=job.training, goal=job.goal)  # fmt: skip
+                       training=job.training, goal=job.goal,
+                       landscape=job.landscape)  # fmt: skip
 
 
 def jobs_of(args: argparse.Namespace, goal: float) -> Iterator[Job]:
@@ -63,10 +73,17 @@ def jobs_of(args: argparse.Namespace, goal: float) -> Iterator[Job]:
     """
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     for seed in seeds[: args.gp_seeds]:
-        yield Job(space="large", kind="gp", seed=seed, trials=args.gp_trials)
-    for kind in ("tpe", "evolution", "nsga2"):
+        for kind in ("gp", "native gp"):
+            yield Job(space="large", kind=kind, seed=seed, trials=args.gp_trials)
+    peers = [kind for kind in PEERS if kind != "native gp"]
+    for kind in ("tpe", "evolution", "nsga2", *peers):
         for seed in seeds:
             yield Job(space="large", kind=kind, seed=seed, trials=args.trials)
+    for landscape in SIBLINGS:
+        for kind in ("tpe", "evolution", *peers):
+            for seed in seeds:
+                yield Job(space="large", kind=kind, seed=seed, trials=args.trials,
+                          landscape=landscape)  # fmt: skip
     for seed in seeds:
         yield Job(space="large", kind="mo_asha", seed=seed, trials=20 * args.trials,
                   training=args.trials / 4, goal=goal)  # fmt: skip
@@ -106,6 +123,8 @@ def reached(runs: Mapping[str, Sequence[Run]], table: Mapping[str, Any]) -> dict
     found: dict[str, Any] = {
         "best_peer": best,
         "evolution_reaches_best_peer_at": int(there[0]) + 1 if len(there) else None,
+        "best_peer_median": table[best]["median_hypervolume"],
+        "evolution_lowest": table["evolution"]["low"],
     }
     if "gp" in runs:
         count, seeds = table["gp"]["evaluations"], table["gp"]["seeds"]
@@ -149,11 +168,13 @@ def figures(args: argparse.Namespace) -> dict[str, Any]:
         runs["large"]["random"] = [found for _, found in pool.imap(run, chance)]
         goal = table_of(runs["large"])["random"]["median_hypervolume"]
         for job, found in pool.imap(run, list(jobs_of(args, goal))):
-            runs[job.space].setdefault(job.kind, []).append(found)
-            print(f"{time.perf_counter() - began:.0f} s {job.space} {job.kind} {job.seed} "
+            place = job.space if job.landscape == "usual" else job.landscape
+            runs.setdefault(place, {}).setdefault(job.kind, []).append(found)
+            print(f"{time.perf_counter() - began:.0f} s {place} {job.kind} {job.seed} "
                   f"{float(found.curve()[-1]):.1f}", flush=True)  # fmt: skip
     halved = runs["large"].pop("mo_asha")
     table = table_of(runs["large"])
+    beside = {name: table_of(runs[name]) for name in SIBLINGS}
     return {
         "date": date.today().isoformat(),
         "python": platform.python_version(),
@@ -164,6 +185,9 @@ def figures(args: argparse.Namespace) -> dict[str, Any]:
                           "exact": size.exact},
         "table": table,
         **reached(runs["large"], table),
+        "siblings": {
+            name: {"table": each, **reached(runs[name], each)} for name, each in beside.items()
+        },
         "mo_asha": halving(halved, goal=goal, trials=args.trials),
         "reduced": reduced(runs["reduced"]),
         "minutes": (time.perf_counter() - began) / 60,
@@ -171,8 +195,11 @@ def figures(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def rows_of(found: Mapping[str, Any]) -> list[str]:
-    """The table of docs/guide/search.md, best first."""
+    """The table of docs/guide/search.md, best first, one landscape after the other."""
     ordered = sorted(found["table"].items(), key=lambda kv: -kv[1]["median_hypervolume"])
+    for name, sibling in found.get("siblings", {}).items():
+        ours = sorted(sibling["table"].items(), key=lambda kv: -kv[1]["median_hypervolume"])
+        ordered += [(f"{kind} ({name})", row) for kind, row in ours]
     rows = ["| strategy | seeds | evaluations | median hypervolume | lowest | highest |"]
     rows.append("|---|---|---|---|---|---|")
     for kind, row in ordered:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from closed_form import accuracy, cost, trained
+from closed_form import LANDSCAPES, cost, trained
 
 from evnas.arch.catalog import entry
 from evnas.phases.base import Need, TimedOn
@@ -93,7 +93,7 @@ class ClosedForm:
         return None, ""
 
 
-def evaluate(ask: Ask) -> Record:
+def evaluate(ask: Ask, landscape: str = "usual") -> Record:
     """What a phase of a candidate finds, in closed form."""
     raw = ask.candidate.to_dict()
     latency, gflop = cost(raw)
@@ -104,7 +104,9 @@ def evaluate(ask: Ask) -> Record:
     elif ask.phase == "proxy":
         share = ask.need.budget / FULL
         values = {
-            "top1_percent": trained(raw, ask.candidate.digest, seed=ask.need.seed, share=share)
+            "top1_percent": trained(
+                raw, ask.candidate.digest, seed=ask.need.seed, share=share, landscape=landscape
+            )
         }
     return Record(
         label=ask.label, digest=ask.candidate.digest, arch=raw, phase=ask.phase, status="complete",
@@ -121,6 +123,7 @@ def search(
     trials: int,
     training: float = math.inf,
     goal: float = math.inf,
+    landscape: str = "usual",
 ) -> Run:
     """Search until so many trials were proposed, trainings paid for, or the goal was reached.
 
@@ -137,14 +140,14 @@ def search(
     run, paid, began = Run([], [], 0.0), 0.0, time.perf_counter()
     while asks := driver.next(1, 0.0):
         for ask in asks:
-            driver.take(evaluate(ask))
+            driver.take(evaluate(ask, landscape))
             if ask.phase == "proxy":
                 seen = driver.history.trials[ask.label].trained
                 before = max((b for b in seen if b < ask.need.budget), default=0.0)
                 paid += (ask.need.budget - before) / FULL
                 if ask.need.budget == FULL:
                     raw = ask.candidate.to_dict()
-                    run.vectors.append((cost(raw)[0], -accuracy(raw)))
+                    run.vectors.append((cost(raw)[0], -LANDSCAPES[landscape](raw)))
                     run.paid.append(paid)
         if paid >= training or (goal < math.inf and run.vectors and run.curve()[-1] >= goal):
             break

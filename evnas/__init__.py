@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from evnas.blocks.official import to_official as to_official
     from evnas.blocks.timm_models import register_timm as register_timm
     from evnas.errors import EvnasError as EvnasError
+    from evnas.proxy.torch_data import add_dataset as add_dataset
     from evnas.report.notebook.study import Study as Study
     from evnas.report.notebook.study import load_study as load_study
     from evnas.sweep.sweep import load_sweep as load_sweep
@@ -29,6 +30,7 @@ _PUBLIC = {
     "ArchSpec": "evnas.arch.spec",
     "EvnasError": "evnas.errors",
     "Study": "evnas.report.notebook.study",
+    "add_dataset": "evnas.proxy.torch_data",
     "bench": "evnas.api",
     "build": "evnas.api",
     "count": "evnas.api",

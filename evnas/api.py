@@ -205,6 +205,7 @@ def build(
     out_indices: Sequence[int] | None = None,
     impl: "Impl" = "auto",
     drop_path: float = 0.0,
+    in_chans: int = 3,
     seed: int | None = None,
 ) -> "nn.Module":
     """Build a model with fresh parameters, in training mode: (B, 3, H, W) -> (B, classes) logits.
@@ -215,6 +216,7 @@ def build(
         out_indices: with `features_only`, the stages wanted; None for all.
         impl: which implementation of the state-space operators runs, see `evnas.kernels`.
         drop_path: stochastic depth of the last block; earlier ones rise to it linearly from 0.
+        in_chans: channels of the images.
         seed: initialize from this seed and leave torch's CPU generator as it was; None draws
             from it.
 
@@ -230,6 +232,7 @@ def build(
         out_indices=out_indices,
         impl=impl,
         drop_path=drop_path,
+        in_chans=in_chans,
         seed=seed,
     )
 

@@ -5,6 +5,7 @@ each phase is appended when it ends, so a killed sweep repeats one phase and not
 """
 
 import functools
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -123,6 +124,69 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TargetFields:
+    """What a speed is measured on, as its record holds it; `evnas.measure.target` says what each
+    field means."""
+
+    device: str
+    """`cpu` or `cuda:N`; `auto` while the machine has not settled it."""
+    runtime: str
+    resolution: int
+    batch_size: int | Literal["auto"]
+    precision: str
+    form: str = "plain"
+    mode: str = "inference"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Of its id, in order."""
+        form = ("deployed",) if self.form == "deployed" else ()
+        mode = ("train",) if self.mode == "training" else ()
+        device, batch = self.device.replace(":", ""), f"b{self.batch_size}"
+        return (device, self.runtime, str(self.resolution), batch, self.precision, *form, *mode)
+
+    @property
+    def id(self) -> str:
+        """`cpu-torch-224-b16-float32`; `-deployed` or `-train` is added for that form or mode."""
+        return "-".join(self.parts)
+
+    @property
+    def device_type(self) -> str:
+        """`cpu` or `cuda`."""
+        return self.device.partition(":")[0]
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What it may be called: parts and beginnings of its id, `cuda` for any of its kind."""
+        beginnings = ("-".join(self.parts[:i]) for i in range(1, len(self.parts) + 1))
+        return frozenset({self.device_type, *self.parts, *beginnings})
+
+    @classmethod
+    def of_old(cls, target: str) -> "TargetFields | None":
+        """From the id alone, of records from before they held the fields; None where it is no
+        speed's."""
+        found = _TARGET_ID.fullmatch(target)
+        if found is None:
+            return None
+        device, batch = found["device"], found["batch"]
+        return cls(
+            device=device if device == "cpu" else f"cuda:{device.removeprefix('cuda')}",
+            runtime=found["runtime"],
+            resolution=int(found["side"]),
+            batch_size="auto" if batch == "auto" else int(batch),
+            precision=found["precision"],
+            form="deployed" if found["deployed"] else "plain",
+            mode="training" if found["train"] else "inference",
+        )
+
+
+_TARGET_ID = re.compile(
+    r"(?P<device>cpu|cuda\d+)-(?P<runtime>\w+)-(?P<side>\d+)-b(?P<batch>\d+|auto)-"
+    r"(?P<precision>\w+)(?P<deployed>-deployed)?(?P<train>-train)?"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One phase of one trial, and how it ended. Everything in it is JSON."""
 
@@ -166,6 +230,12 @@ class Record:
         return (self.label, self.digest, self.phase, self.seed, self.budget, self.target)
 
     @property
+    def on(self) -> TargetFields | None:
+        """The target that a speed was measured on; None of other phases."""
+        held = self.details.get("target")
+        return TargetFields.of_old(self.target) if held is None else TargetFields(**held)
+
+    @property
     def machine(self) -> Machine | None:
         """Where it was taken; None of records from before that was noted."""
         conditions = self.details.get("conditions") or {}
@@ -188,11 +258,17 @@ class Record:
         return cls(**raw)
 
 
+def ends_trial(status: Status, seed: int) -> bool:
+    """Whether a search's trial ends by a record: by any that breaks a constraint or diverges. A
+    further seed that was lost or timed out leaves what the first ones found as it is."""
+    return status in ("infeasible", "diverged") or (status != "complete" and seed == 0)
+
+
 def mixed_machines(records: Iterable[Record]) -> list[str]:
     """A sentence for each target whose speeds are of several machines."""
     times: dict[str, Counter[Machine]] = {}
     for record in records:
-        if record.phase == "speed" and record.status == "complete" and record.machine:
+        if record.on is not None and record.status == "complete" and record.machine:
             times.setdefault(record.target, Counter())[record.machine] += 1
     return [
         f"speeds of {target} are of several machines, "

@@ -8,6 +8,7 @@ import contextlib
 import functools
 import importlib
 import pickle
+import sys
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Generic, TypeVar
@@ -15,6 +16,8 @@ from typing import Any, Generic, TypeVar
 from evnas.errors import EvnasError, SpecError, nearest
 
 T = TypeVar("T")
+_SortedOut = tuple[tuple[str, ...], dict[str, T], dict[str, "PluginError"]]
+"""Names, those that can be loaded, those that cannot."""
 
 
 class PluginError(EvnasError):
@@ -39,6 +42,8 @@ class Registry(Generic[T]):
         self._builtin = dict(builtin)
         self._loaded: dict[str, T] = {}
         self._added: dict[str, T] = {}
+        self._found: _SortedOut[T] | None = None
+        """Kept for its names: counting asks which mixer a module is of."""
         self._names: tuple[str, ...] | None = None
         """Kept until a name is added: searches ask with every value of every trial."""
         Registry._tables[kind] = self
@@ -63,6 +68,26 @@ class Registry(Generic[T]):
         if found is None:
             found = self._loaded[name] = self._load(name)
         return found
+
+    def usable(self) -> Mapping[str, T]:
+        """Name -> thing of all that can be loaded; one that cannot is not tried again."""
+        return self._sorted_out()[1]
+
+    def broken(self) -> Mapping[str, PluginError]:
+        """Name -> what is wrong with it, of those that `usable` leaves out."""
+        return self._sorted_out()[2]
+
+    def _sorted_out(self) -> "_SortedOut[T]":
+        names = self.names()
+        if self._found is None or self._found[0] is not names:
+            usable, broken = {}, {}
+            for name in names:
+                try:
+                    usable[name] = self.get(name)
+                except PluginError as e:
+                    broken[name] = e
+            self._found = names, usable, broken
+        return self._found
 
     def add(self, name: str, thing: T) -> T:
         """Register a thing of one's own; workers of a sweep that is begun later have it too.
@@ -96,8 +121,7 @@ class Registry(Generic[T]):
 
     def _load(self, name: str) -> T:
         if name in self._builtin:
-            module, _, attribute = self._builtin[name].partition(":")
-            thing: T = getattr(importlib.import_module(module), attribute)
+            thing: T = imported(self._builtin[name])
             return thing
         point = self._entry_points().get(name)
         if point is None:
@@ -116,7 +140,37 @@ class Registry(Generic[T]):
         return loaded
 
     def _entry_points(self) -> Mapping[str, EntryPoint]:
-        return _points(self.group)
+        return points_of(self.group)
+
+
+class ModuleRegistry(Registry[T]):
+    """A table of things whose `module` is a class, or the place of one."""
+
+    def of_module(self, module: type[Any]) -> T | None:
+        """The thing whose module is exactly this class; None where none is."""
+        return next((x for x in self.usable().values() if _made(x) is module), None)
+
+
+def place_of(place: Any) -> Any:
+    """What stands at a place, imported if need be; what is no place is returned.
+
+    Raises:
+        PluginError: the module cannot be imported, or has no such attribute.
+    """
+    if not isinstance(place, str):
+        return place
+    try:
+        return imported(place)
+    except (ImportError, AttributeError) as e:
+        raise PluginError(f"{place!r} cannot be loaded: {e}") from e
+
+
+def _made(thing: Any) -> Any:
+    """The class of a thing's module, if it is imported; else nobody has made one of it."""
+    if not isinstance(thing.module, str):
+        return thing.module
+    module, _, attribute = thing.module.partition(":")
+    return getattr(sys.modules.get(module), attribute, None)
 
 
 def additions() -> tuple[tuple[str, str, Any], ...]:
@@ -152,8 +206,15 @@ def adopt_pickled(added: bytes) -> None:
             adopt((pickle.loads(item),))
 
 
+def imported(place: str) -> Any:
+    """What stands at a place, `module:attribute`."""
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
 @functools.cache
-def _points(group: str) -> Mapping[str, EntryPoint]:
+def points_of(group: str) -> Mapping[str, EntryPoint]:
+    """Name -> entry point of all installed packages, looked up once."""
     return {point.name: point for point in sorted(entry_points(group=group))}
 
 

@@ -44,7 +44,7 @@ def run_and_write(sweep: "Sweep", *, results: Path, fresh: bool, began: float) -
 
         folder = run_sweep(sweep, results=results, fresh=fresh, began=began)
     except SpecError as e:
-        raise sweep.located.blame(e) from None
+        raise sweep.document.blame(e) from None
     from evnas.report.page.outputs import write_outputs
     from evnas.search.state.study import add_time
     from evnas.store import Store

@@ -1,16 +1,37 @@
-"""The tables of what can be added, a line each: phases, strategies, runtimes and scores."""
+"""The tables of what can be added, a line each, but for mixers, which have a room of their own."""
 
 import functools
+import inspect
 from collections.abc import Mapping
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
-from evnas.registry import Registry
+from evnas.registry import ModuleRegistry, PluginError, Registry, imported, points_of
 
 if TYPE_CHECKING:
+    from evnas.arch.block import Block
     from evnas.phases.base import Phase, Quantity
     from evnas.runtime import Runtime
 
-PHASES: "Registry[Phase]" = Registry(
+
+class PhaseRegistry(Registry["Phase"]):
+    """The phases; functions of the entry points' group `evnas.objectives` are phases too."""
+
+    def _entry_points(self) -> Mapping[str, EntryPoint]:
+        return {**points_of("evnas.objectives"), **super()._entry_points()}
+
+    def _load(self, name: str) -> "Phase":
+        found: Any = super()._load(name)
+        if inspect.isfunction(found):
+            found = imported("evnas.phases.function:FunctionPhase")(found)
+        if getattr(found, "name", None) != name:
+            got = getattr(found, "name", found)
+            raise PluginError(f"phase {name!r} is called {got!r}; the two must be equal")
+        phase: Phase = found
+        return phase
+
+
+PHASES = PhaseRegistry(
     "phase",
     {
         "count": "evnas.phases.count:COUNT",
@@ -21,6 +42,19 @@ PHASES: "Registry[Phase]" = Registry(
     },
 )
 """Name -> `evnas.phases.base.Phase`."""
+
+BLOCKS: "ModuleRegistry[Block]" = ModuleRegistry(
+    "block",
+    {
+        "efficientvim": "evnas.arch.block:EFFICIENTVIM",
+        "vss": "evnas.arch.block:VSS",
+        "vanilla_vss": "evnas.arch.block:VANILLA_VSS",
+        "vssd": "evnas.arch.block:VSSD",
+        "evss": "evnas.arch.block:EVSS",
+        "inres": "evnas.arch.block:INRES",
+    },
+)
+"""Name -> `evnas.arch.block.Block`."""
 
 STRATEGIES: Registry[Any] = Registry(
     "strategy",
@@ -72,6 +106,16 @@ SCORES: Registry[Any] = Registry(
 gives a float, higher meaning better, and leaves the model as it was. All but `params`, which is
 counted, are objectives."""
 
+DATASETS: Registry[Any] = Registry(
+    "dataset",
+    {
+        "fashion-mnist-12k": "evnas.proxy.fashion:small_set",
+        "fashion-mnist": "evnas.proxy.fashion:whole_set",
+    },
+)
+"""Name -> function that gives its `evnas.proxy.arrays.ImageArrays`, of the side in pixels that
+images need at most: trainings see them a little smaller."""
+
 
 def phases() -> "tuple[Phase, ...]":
     """All phases, cheapest first: what breaks a constraint in one is spared the next."""
@@ -84,8 +128,9 @@ def phase_order() -> list[str]:
 
 
 def quantities() -> "dict[str, Quantity]":
-    """Name -> quantity of all that a search may want or limit."""
-    return {q.name: q for phase in phases() for q in phase.quantities}
+    """Name -> quantity of all that records may hold, as far as its phase can be loaded: a study
+    opens whatever has become of another package."""
+    return {q.name: q for phase in PHASES.usable().values() for q in phase.quantities}
 
 
 def found_by() -> Mapping[str, str]:

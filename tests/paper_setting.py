@@ -7,6 +7,7 @@ from typing import Any
 from evnas.arch.spec import ArchSpec
 from evnas.phases.base import Need, TimedOn
 from evnas.phases.work import Work
+from evnas.record import TargetFields
 from evnas.search.driver import Ask
 from evnas.sweep.candidate import Candidate
 
@@ -19,6 +20,8 @@ class PaperSetting:
     scores: tuple[str, ...] = ()
     convention: str | None = None
     proxy: Mapping[str, Any] | None = None
+    predict: Mapping[str, Any] | None = None
+    paper: str = ""
 
     def counted_at(self, candidate: Candidate) -> int:
         return 224
@@ -32,6 +35,12 @@ class PaperSetting:
 
     def rung(self, candidate: Candidate, need: Need) -> tuple[int | None, str]:
         return None, ""
+
+
+def targets_called(*ids: str) -> list[TargetFields]:
+    """Targets by their ids."""
+    found = [TargetFields.of_old(each) for each in ids]
+    return [each for each in found if each is not None]
 
 
 def asking(

@@ -50,13 +50,13 @@ def mixers(dim: int, kinds: tuple[str, ...] = MIXERS) -> st.SearchStrategy[dict[
 def stages(draw: st.DrawFn, kinds: tuple[str, ...] = MIXERS) -> dict[str, Any]:
     """A valid stage."""
     dim = draw(st.sampled_from([8, 16, 24]))
-    blocks = BLOCKS if kinds == MIXERS else tuple(b for b in BLOCKS if b != "inres")
+    blocks = [b for b in BLOCKS if kinds == MIXERS or BLOCKS.get(b).mixer]
     block = draw(st.sampled_from(blocks))
     return {
         "depth": draw(st.integers(1, 2)),
         "dim": dim,
         "block": block,
-        "mixer": None if block == "inres" else draw(mixers(dim, kinds)),
+        "mixer": draw(mixers(dim, kinds)) if BLOCKS.get(block).mixer else None,
         "mlp_ratio": draw(st.sampled_from([1.0, 1.3, 2.0])),
     }
 

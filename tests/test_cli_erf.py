@@ -38,6 +38,7 @@ def test_rows_of_a_study_are_drawn_and_kept(tmp_path):
     assert done.returncode == 0, done.stderr
     (field,) = json.loads(done.stdout)["fields"]
     assert 0 < field["erf_area_fraction"] <= 1
+    assert field["weights"] == "random" and "A has RANDOM weights" in done.stderr
     assert picture.stat().st_size > 1000
     with Store.read(study / "study.db") as store:
         kept = [r for _, r in store.records() if r.phase == "score"]

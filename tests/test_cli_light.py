@@ -80,6 +80,7 @@ def test_looking_up_loads_nothing_heavy(arguments):
         (("train", "efficientvim_m22", "--data", ".", "-o", "x"), "did you mean"),
         (("sweep", "sweeps/nope.yaml"), "must be a readable YAML file"),
         (("plan", "sweeps/nope.yaml"), "must be a readable YAML file"),
+        (("compare", "results/nope", "results/nowhere"), "no study is here"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

@@ -12,8 +12,15 @@ from evnas.record import Record
 from evnas.store import Store
 
 PAGES = Path(__file__).parents[1] / "docs" / "extending"
-STUDIES = {"strategy": "widest", "phase": "shallow", "runtime": "formats", "score": "spread"}
-TRIALS = {"strategy": 4, "phase": 4, "runtime": 2, "score": 4}
+STUDIES = {
+    "strategy": "widest",
+    "phase": "shallow",
+    "runtime": "formats",
+    "score": "spread",
+    "dataset": "bright",
+    "block": "sandwiches",
+}
+TRIALS = {"strategy": 4, "phase": 4, "runtime": 2, "score": 4, "dataset": 2, "block": 2}
 
 
 @pytest.mark.parametrize("page", STUDIES)
@@ -61,7 +68,22 @@ def _score(records: list[Record]) -> None:
     assert all(r.values["logit_spread"] > 0 for r in found)
 
 
-CHECKS = {"strategy": _strategy, "phase": _phase, "runtime": _runtime, "score": _score}
+def _block(records: list[Record]) -> None:
+    blocks = {r.label: {stage["block"] for stage in r.arch["stages"]} for r in records}
+    assert blocks["sandwich"] == {"sandwich"}
+    assert {r.status for r in records} == {"complete"}
+
+
+def _dataset(records: list[Record]) -> None:
+    found = [r for r in records if r.phase == "proxy"]
+    assert [(r.status, r.details["classes"]) for r in found] == [("complete", 2)] * 2
+
+
+CHECKS = {
+    **{"strategy": _strategy, "phase": _phase, "runtime": _runtime, "score": _score},
+    "dataset": _dataset,
+    "block": _block,
+}
 
 
 def test_a_study_opens_without_the_phase_and_the_strategy_that_made_it(tmp_path: Path) -> None:

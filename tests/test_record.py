@@ -1,12 +1,13 @@
 """Records: the round trip through plain data, and what is refused."""
 
 import json
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evnas.record import STATUSES, Interval, Measurement, Record
+from evnas.record import STATUSES, Interval, Measurement, Record, TargetFields
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 samples = st.lists(finite, min_size=1, max_size=20).map(tuple)
@@ -70,3 +71,31 @@ def test_bounds_are_part_of_an_interval():
     interval = Interval(1.0, 2.0, 3.0)
     assert interval.holds(1.0) and interval.holds(3.0)
     assert not interval.holds(3.0001)
+
+
+targets = st.builds(
+    TargetFields,
+    device=st.sampled_from(["cpu", "cuda:0", "cuda:11"]),
+    runtime=st.sampled_from(["torch", "cuda_graph"]),
+    resolution=st.integers(8, 8192),
+    batch_size=st.integers(1, 512) | st.just("auto"),
+    precision=st.sampled_from(["float32", "bfloat16"]),
+    form=st.sampled_from(["plain", "deployed"]),
+    mode=st.sampled_from(["inference", "training"]),
+)
+
+
+@given(targets)
+def test_a_speed_holds_its_target_and_an_old_one_is_read_by_its_id(on: TargetFields) -> None:
+    fields = {"label": "A", "digest": "0", "arch": {}, "phase": "speed", "status": "complete"}
+    old = Record(**fields, target=on.id)
+    assert old.on == on
+    elsewhere = replace(on, device="cuda:7")
+    assert replace(old, details={"target": asdict(elsewhere)}).on == elsewhere
+    assert {on.id, on.device_type, on.parts[0], str(on.resolution), on.runtime} <= on.names
+
+
+def test_what_is_no_speed_has_no_target() -> None:
+    fields = {"label": "A", "digest": "0", "arch": {}, "status": "complete"}
+    assert Record(**fields, phase="count").on is None
+    assert Record(**fields, phase="score", target="erf-224").on is None

@@ -181,7 +181,7 @@ def _gathered(changed: list[tuple[Concrete, Any, Any]], stages: int) -> list[tup
         if place[0] == "stages":
             by_tail.setdefault(place[2:], []).append((old, new))
     lines: list[tuple[str, Any, Any]] = []
-    told: set[Concrete] = set()
+    done: set[Concrete] = set()
     for place, old, new in changed:
         tail = place[2:]
         same = by_tail.get(tail, [])
@@ -191,8 +191,8 @@ def _gathered(changed: list[tuple[Concrete, Any, Any]], stages: int) -> list[tup
             and len(same) == stages
             and len(set(map(repr, same))) == 1
         ):
-            if tail not in told:
-                told.add(tail)
+            if tail not in done:
+                done.add(tail)
                 lines.append((f"stages[*].{spell(tail)}", old, new))
         else:
             lines.append((spell(place), old, new))

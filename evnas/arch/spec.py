@@ -12,15 +12,23 @@ import math
 import re
 import reprlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
 
 from evnas.arch.mixer_field import LookedUpByKind
 from evnas.errors import SpecError, nearest
 from evnas.mixers import MIXERS, MixerSpec
+from evnas.tables import BLOCKS
 
-BlockKind = Literal["efficientvim", "vss", "vanilla_vss", "vssd", "evss", "inres"]
 StemKind = Literal["efficientvim", "vssd", "vssd_simple", "vmamba_v1", "vmamba_v2"]
 DownsampleKind = Literal[
     "efficientvim", "vssd", "vssd_simple", "vmamba_v1", "vmamba_v2", "vmamba_v3"
@@ -28,8 +36,6 @@ DownsampleKind = Literal[
 Norm = Literal["partial_ln", "full_bn", "ln"]
 Fusion = Literal["hidden", "features", "none"]
 
-BLOCKS: tuple[BlockKind, ...] = get_args(BlockKind)
-BLOCKS_WITHOUT_BATCH_NORM = frozenset({"vss", "vanilla_vss", "vssd"})
 STEM_STRIDES: Mapping[StemKind, tuple[int, ...]] = {
     "efficientvim": (1, 2, 4, 8, 16),
     "vssd": (1, 2, 4),
@@ -76,6 +82,18 @@ class StemSpec(_Frozen):
         return self
 
 
+def _known_block(name: object) -> object:
+    if not isinstance(name, str) or name not in BLOCKS:
+        *others, last = map(repr, BLOCKS)
+        expected = f"{', '.join(others)} or {last}"
+        raise PydanticKnownError("literal_error", {"expected": expected})
+    return name
+
+
+def _name_blocks(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(BLOCKS)
+
+
 class StageSpec(_Frozen):
     """One resolution of the backbone: `depth` blocks of one kind around one mixer."""
 
@@ -83,7 +101,8 @@ class StageSpec(_Frozen):
     """Blocks."""
     dim: int = Field(ge=8, le=8192, multiple_of=8)
     """Channels C."""
-    block: BlockKind
+    block: Annotated[str, BeforeValidator(_known_block), Field(json_schema_extra=_name_blocks)]
+    """A name of `evnas.tables.BLOCKS`."""
     mixer: Annotated[MixerSpec, LookedUpByKind] | None = None
     """The token mixer inside the block; `inres` has none."""
     mlp_ratio: float = Field(default=4.0, ge=0, le=16)
@@ -91,19 +110,18 @@ class StageSpec(_Frozen):
 
     @model_validator(mode="after")
     def _canonical(self) -> Self:
-        if self.block == "inres":
-            if self.mlp_ratio == 0:
-                raise ValueError("mlp_ratio of block inres is its expansion and must be over 0")
+        block = BLOCKS.get(self.block)
+        if not block.mlp:
+            self._set("mlp_ratio", 0.0)
+        elif self.mlp_ratio == 0 and block.mlp_needed:
+            raise ValueError(block.mlp_needed)
+        elif self.mlp_ratio == 0 and block.without_mlp:
+            self._set("block", block.without_mlp)
+        if not block.mixer:
             self._set("mixer", None)
             return self
         if self.mixer is None:
             raise ValueError(f"block {self.block} needs a mixer, one of {MIXERS.names()}")
-        if self.block == "vss" and self.mlp_ratio == 0:
-            self._set("block", "vanilla_vss")
-        if self.block == "vanilla_vss":
-            self._set("mlp_ratio", 0.0)
-        if self.block == "efficientvim" and self.mlp_ratio == 0:
-            raise ValueError("block efficientvim needs an FFN: mlp_ratio must be over 0, got 0")
         if self.mlp_ratio and int(self.mlp_ratio * self.dim) < 1:
             raise ValueError(
                 f"mlp_ratio * dim must be at least 1, got {self.mlp_ratio * self.dim}"
@@ -146,8 +164,8 @@ class ArchSpec(_Frozen):
 
     @model_validator(mode="after")
     def _holds_together(self) -> Self:
-        if self.norm == "partial_ln" and all(
-            s.block in BLOCKS_WITHOUT_BATCH_NORM for s in self.stages
+        if self.norm == "partial_ln" and not any(
+            BLOCKS.get(s.block).batch_norm for s in self.stages
         ):
             object.__setattr__(self, "norm", "ln")  # the two do not differ here
         if self.head.fusion == "hidden":
@@ -176,8 +194,7 @@ class ArchSpec(_Frozen):
     @functools.cached_property
     def digest(self) -> str:
         """12 hex digits that name this architecture in the store."""
-        text = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:12]
+        return digest_of(self.to_dict())
 
     @property
     def reduction(self) -> tuple[int, ...]:
@@ -197,6 +214,15 @@ class ArchSpec(_Frozen):
         if stem_stride is not None:
             raw["stem"]["stride"] = min(stem_stride, raw["stem"]["stride"])
         return ArchSpec.from_dict(raw)
+
+
+def digest_of(plain: Mapping[str, Any]) -> str:
+    """`ArchSpec.digest` of its canonical form as plain data."""
+    return hashlib.sha256(_sorted_json(plain).encode()).hexdigest()[:12]
+
+
+_sorted_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+"""Made once: `json.dumps` makes an encoder a call."""
 
 
 def first_fault(error: ValidationError, data: Any) -> SpecError:

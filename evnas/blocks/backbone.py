@@ -12,27 +12,16 @@ from torch import Tensor, nn
 
 from evnas.arch.spec import ArchSpec, StageSpec
 from evnas.blocks.downsample import DOWNSAMPLES
-from evnas.blocks.efficientvim import EfficientVimBlock
-from evnas.blocks.evss import EvssBlock
 from evnas.blocks.features import FeatureBackbone, StageInfo
 from evnas.blocks.heads import FusionHead, PooledHead
-from evnas.blocks.inres import InResBlock
 from evnas.blocks.norms import norms
 from evnas.blocks.stage import Stage, run_stages
 from evnas.blocks.stems import STEMS
-from evnas.blocks.vss import VssBlock
-from evnas.blocks.vssd import VssdBlock
 from evnas.kernels import Impl
 from evnas.mixers import MIXERS
-from evnas.mixers.mixer import place_of
+from evnas.registry import place_of
 from evnas.sweep.named import Arch, arch_of
-
-RESIDUAL_BLOCKS: dict[str, type[VssBlock] | type[VssdBlock] | type[EvssBlock]] = {
-    "vss": VssBlock,
-    "vanilla_vss": VssBlock,
-    "vssd": VssdBlock,
-    "evss": EvssBlock,
-}
+from evnas.tables import BLOCKS
 
 
 class Backbone(nn.Module):
@@ -87,6 +76,7 @@ def build(
     out_indices: Sequence[int] | None = None,
     impl: Impl = "auto",
     drop_path: float = 0.0,
+    in_chans: int = 3,
     seed: int | None = None,
 ) -> nn.Module:
     """Build a model with fresh parameters, in training mode, on torch's default device.
@@ -99,6 +89,7 @@ def build(
         impl: which implementation of the state-space operators runs, see `evnas.kernels`.
         drop_path: stochastic depth of the last block; earlier ones rise to it linearly from 0.
             Blocks of kind efficientvim have none, as published.
+        in_chans: channels of the images.
         seed: initialize from this seed and leave torch's CPU generator as it was; None draws from
             it.
 
@@ -115,22 +106,24 @@ def build(
     wanted = _stage_indices(out_indices, len(arch.stages)) if features_only else ()
     count = max(wanted) + 1 if features_only else len(arch.stages)
     with _seeded(seed):
-        stem = build_stem(arch, impl=impl)
+        stem = build_stem(arch, impl=impl, in_chans=in_chans)
         stages = [
             _build_stage(arch, i, last=i == count - 1, impl=impl, drop_path=drop_path)
             for i in range(count)
         ]
         if features_only:
             infos = [
-                StageInfo(arch.stages[i].dim, arch.reduction[i], f"stages.{i}") for i in wanted
+                StageInfo(arch.stages[i].dim, arch.reduction[i], f"stages.{i}")
+                for i in range(count)
             ]
-            return FeatureBackbone(stem, stages, wanted, infos)
+            return FeatureBackbone(stem, stages, wanted, infos, arch)
         return Backbone(arch, stem, stages, build_head(arch, impl=impl))
 
 
-def build_stem(arch: ArchSpec, *, impl: Impl = "auto") -> nn.Module:
+def build_stem(arch: ArchSpec, *, impl: Impl = "auto", in_chans: int = 3) -> nn.Module:
     """The stem: (B, 3, H, W) -> (B, C_0, H', W')."""
-    return STEMS[arch.stem.kind](arch.stages[0].dim, arch.stem.stride, impl=impl)
+    stem = STEMS[arch.stem.kind]
+    return stem(arch.stages[0].dim, arch.stem.stride, in_chans=in_chans, impl=impl)
 
 
 def build_block(
@@ -138,13 +131,12 @@ def build_block(
 ) -> nn.Module:
     """One block of a stage; they are all alike. (B, C, H, W) -> (the same, states or None)."""
     spec, table = arch.stages[stage], norms(arch.norm, impl=impl)
-    if spec.block == "inres":
-        return InResBlock(spec.dim, mlp_ratio=spec.mlp_ratio, norms=table, drop_path=drop_path)
-    mixer = build_mixer(arch, stage, impl=impl)
-    if spec.block == "efficientvim":
-        return EfficientVimBlock(spec.dim, mixer, mlp_ratio=spec.mlp_ratio, norms=table)
-    kind = RESIDUAL_BLOCKS[spec.block]
-    return kind(spec.dim, mixer, mlp_ratio=spec.mlp_ratio, norms=table, drop_path=drop_path)
+    block = BLOCKS.get(spec.block)
+    mixer = (build_mixer(arch, stage, impl=impl),) if block.mixer else ()
+    rate = {"drop_path": drop_path} if block.drop_path else {}
+    kind = place_of(block.module)
+    module: nn.Module = kind(spec.dim, *mixer, mlp_ratio=spec.mlp_ratio, norms=table, **rate)
+    return module
 
 
 def build_mixer(arch: ArchSpec, stage: int, *, impl: Impl = "auto") -> nn.Module:

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from evnas.blocks.deployment.layers import ChannelsLast, Sliced
 from evnas.blocks.deployment.rule import deployments_in, replace_child
 from evnas.blocks.deployment.rules import converter_for
-from evnas.blocks.norms import BatchNorm2d, ChannelNorm
+from evnas.blocks.deployment.shapes import BATCH_NORMS, frozen_norms
+from evnas.blocks.norms import ChannelNorm
 
 Layout = Literal["channels_last", "contiguous"]
 KEPT_PRECISE: Mapping[type[nn.Module], tuple[str, ...]] = {
     ChannelNorm: ("*",),
-    BatchNorm2d: ("*",),
+    **dict.fromkeys(BATCH_NORMS, ("*",)),
 }
 """Parameters that `dtype` leaves alone; mixers name those of their own. Operators take them in
 float32 with any input."""
@@ -27,19 +28,21 @@ class Deployed(nn.Module):
     `torch.compile`, `torch.export` and CUDA graphs take it like any module.
     """
 
-    def __init__(self, body: nn.Module, layout: Layout, dtype: torch.dtype | None) -> None:
+    def __init__(self, body: nn.Module, layout: Layout) -> None:
         super().__init__()
         self.body = body
         self.layout: Layout = layout
-        self.dtype = dtype
         self.requires_grad_(False)
         self.eval()
 
     def forward(self, x: Tensor) -> Any:
-        """Images (B, 3, H, W) -> what the model gives in evaluation."""
-        if self.dtype is not None:
-            x = x.to(self.dtype)
-        return self.body(x)
+        """Images (B, 3, H, W) of any float dtype -> what the model gives in evaluation."""
+        return self.body(x.to(self.dtype) if x.is_floating_point() else x)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights as they are now, hence of the maps: that of the first convolution."""
+        return next(p.dtype for p in self.body.parameters() if p.ndim > 1)
 
     def train(self, mode: bool = True) -> "Deployed":
         """Refuse training mode.
@@ -79,7 +82,8 @@ def deploy(
 
     Returns:
         A module in evaluation mode, without gradients, on the model's device. Images of any
-        float dtype go in; logits come out in `dtype`. Its parameters have names of their own.
+        float dtype go in; logits come out in the dtype of its weights. Its parameters have names
+        of their own. Modules that a user has put into the model, or changed, stay as they are.
 
     Raises:
         ValueError: an unknown layout, a model that is deployed already, or a batch norm without
@@ -97,7 +101,7 @@ def deploy(
         body = _channels_last(body)
     if dtype is not None:
         _cast(body, dtype, _kept_precise(model))
-    return Deployed(body, chosen, dtype)
+    return Deployed(body, chosen)
 
 
 def _kept_precise(model: nn.Module) -> Mapping[type[nn.Module], tuple[str, ...]]:
@@ -115,6 +119,8 @@ def _cast(
         for name, parameter in module.named_parameters(recurse=False):
             if "*" not in kept and name not in kept:
                 parameter.data = parameter.data.to(dtype)
+        if type(module) in frozen_norms():  # buffers alone, by which torch would widen the map
+            module.to(dtype)
 
 
 def _channels_last(body: nn.Module) -> nn.Module:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from evnas.blocks.layers import ConvNorm, mix
+from evnas.blocks.layers import ConvNorm, DropPath, mix
 from evnas.blocks.norms import Norms
 
 ALPHA_INIT = 1e-4
@@ -31,6 +31,7 @@ class EfficientVimBlock(nn.Module):
         self.norm = norms.token(dim)
         self.dwconv1 = ConvNorm(dim, dim, 3, norm=norms.conv, groups=dim)
         self.dwconv2 = ConvNorm(dim, dim, 3, norm=norms.conv, groups=dim)
+        self.drop_path = DropPath(0.0)  # none, as published; `TimmBackbone` sets it
         self.ffn = nn.Sequential(
             ConvNorm(dim, hidden, norm=norms.conv, act=nn.ReLU),
             ConvNorm(hidden, dim, norm=norms.conv),
@@ -39,8 +40,14 @@ class EfficientVimBlock(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """(B, C, H, W) -> the same shape, and the mixer's hidden states or None."""
         a = torch.sigmoid(self.alpha)[..., None, None]  # (4, C, 1, 1)
-        x = (1 - a[0]) * x + a[0] * self.dwconv1(x)
+        x = self._gated(x, self.dwconv1(x), a[0])
         y, h = mix(self.mixer, self.norm(x))
-        x = (1 - a[1]) * x + a[1] * y
-        x = (1 - a[2]) * x + a[2] * self.dwconv2(x)
-        return (1 - a[3]) * x + a[3] * self.ffn(x), h
+        x = self._gated(x, y, a[1])
+        x = self._gated(x, self.dwconv2(x), a[2])
+        return self._gated(x, self.ffn(x), a[3]), h
+
+    def _gated(self, x: Tensor, y: Tensor, a: Tensor) -> Tensor:
+        if self.training and self.drop_path.rate:
+            kept: Tensor = self.drop_path(a * (y - x))
+            return x + kept
+        return (1 - a) * x + a * y

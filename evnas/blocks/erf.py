@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from evnas.blocks.backbone import Backbone
 from evnas.blocks.features import FeatureBackbone
+from evnas.blocks.stage import run_stages
 
 
 def effective_receptive_field(
@@ -63,7 +64,7 @@ def last_map_of(model: nn.Module) -> Callable[[Tensor], Tensor]:
     """
     model.eval()
     if isinstance(model, Backbone):
-        return lambda images: model.forward_features(images)[0][-1]
+        return lambda images: run_stages(model.stem(images), model.stages)[0][-1]
     if isinstance(model, FeatureBackbone):
         return lambda images: model(images)[-1]
     raise ValueError(f"last_map_of knows Backbone and FeatureBackbone, got {type(model).__name__}")

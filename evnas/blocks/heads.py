@@ -33,18 +33,28 @@ class PooledHead(nn.Module):
         super().__init__()
         self.norm = norms.token(dim)
         self.pool = GlobalPool()
-        self.classifier = Classifier(dim, num_classes)
-        self.classifier_dist = Classifier(dim, num_classes) if distillation else None
+        self.drop = nn.Dropout(0.0)
+        self.classifier: nn.Module = Classifier(dim, num_classes)
+        self.classifier_dist: nn.Module | None = (
+            Classifier(dim, num_classes) if distillation else None
+        )
 
     def forward(
         self, maps: Sequence[Tensor], states: Sequence[Tensor | None]
     ) -> Tensor | tuple[Tensor, Tensor]:
         """The last map (B, C, H, W) -> (B, classes), or a pair of them."""
-        features = self.pool(self.norm(maps[-1]))
-        logits: Tensor = self.classifier(features)
+        return self.classified([self.drop(self.pool(self.norm(maps[-1])))])
+
+    def classified(self, features: Sequence[Tensor]) -> Tensor | tuple[Tensor, Tensor]:
+        """Pooled features, one (B, C), -> (B, classes), or a pair of them."""
+        logits: Tensor = self.classifier(features[0])
         if self.classifier_dist is None:
             return logits
-        return _both(logits, self.classifier_dist(features), training=self.training)
+        return _both(logits, self.classifier_dist(features[0]), training=self.training)
+
+    def set_classifiers(self, classifier: nn.Module, dist: nn.Module | None) -> None:
+        """Put others in their place."""
+        self.classifier, self.classifier_dist = classifier, dist
 
 
 class FusionHead(nn.Module):
@@ -83,6 +93,7 @@ class FusionHead(nn.Module):
             [*(norms.state(d) for d in state_dims), *(norms.token(d) for d in map_dims)]
         )
         self.state_pool, self.pool = StatePool(), GlobalPool()
+        self.drop = nn.Dropout(0.0)
         self.classifiers = nn.ModuleList(Classifier(d, num_classes) for d in dims)
         self.classifiers_dist = (
             nn.ModuleList(Classifier(d, num_classes) for d in dims) if distillation else None
@@ -95,9 +106,13 @@ class FusionHead(nn.Module):
         sources = [*states[: self.n_states], *maps[len(maps) - self.n_maps :]]
         pools = [self.state_pool] * self.n_states + [self.pool] * self.n_maps
         features = [
-            pool(norm(source))
+            self.drop(pool(norm(source)).to(maps[-1].dtype))  # states are float32 in any model
             for pool, norm, source in zip(pools, self.norms, sources, strict=True)
         ]
+        return self.classified(features)
+
+    def classified(self, features: Sequence[Tensor]) -> Tensor | tuple[Tensor, Tensor]:
+        """Pooled features, (B, C_s) each, -> (B, classes), or a pair."""
         logits = _fused(self.weights, self.classifiers, features)
         if self.weights_dist is None or self.classifiers_dist is None:
             return logits

@@ -5,6 +5,7 @@ statistics) keeps its leaf name. Rows stand in the order of the official state d
 module a model does not have is passed over.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -244,3 +245,23 @@ FAMILIES: Mapping[str, FamilyNames] = {
     "vmamba": VMAMBA,
     "efficientvmamba": EFFICIENTVMAMBA,
 }
+
+OLD_NAMES: Mapping[str, tuple[tuple[str, str], ...]] = dict.fromkeys(
+    ("vmamba", "efficientvmamba"),
+    (
+        (r"^patch_embed\.proj\.", "patch_embed.0."),
+        (r"^patch_embed\.norm\.", "patch_embed.2."),
+        (r"(\.blocks\.\d+)\.ln_1\.", r"\1.norm."),
+        (r"(\.blocks\.\d+)\.self_attention\.", r"\1.op."),
+        (r"^norm\.", "classifier.norm."),
+        (r"^head\.", "classifier.head."),
+    ),
+)
+"""Of a family's first files: a pattern, and what its later code renames it to on loading."""
+
+
+def renewed(family: str, key: str) -> str:
+    """A key of a family's first files under its later name."""
+    for pattern, name in OLD_NAMES.get(family, ()):
+        key = re.sub(pattern, name, key)
+    return key

@@ -51,6 +51,10 @@ def family_of(arch: ArchSpec) -> str:
 def _family_of_stage(stage: StageSpec) -> str:
     if stage.block == "vanilla_vss" and stage.mixer is not None and stage.mixer.kind == "es2d":
         return "efficientvmamba"  # row "ES2D" of its Table 5
+    if stage.block not in FAMILY_OF_BLOCK:
+        raise SpecError(
+            f"no release has blocks of kind {stage.block}, so none names their weights"
+        )
     return FAMILY_OF_BLOCK[stage.block]
 
 

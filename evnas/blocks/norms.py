@@ -38,7 +38,9 @@ class BatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Same shape."""
-        return _running(self, x) if _is_lone(self, x) else super().forward(x)
+        if _is_lone(self, x):
+            return _running(self, x)
+        return _widened(self, x) if _is_wider(self, x) else super().forward(x)
 
 
 class BatchNorm1d(nn.BatchNorm1d):
@@ -46,11 +48,35 @@ class BatchNorm1d(nn.BatchNorm1d):
 
     def forward(self, h: Tensor) -> Tensor:
         """Same shape."""
-        return _running(self, h) if _is_lone(self, h) else super().forward(h)
+        if _is_lone(self, h):
+            return _running(self, h)
+        return _widened(self, h) if _is_wider(self, h) else super().forward(h)
 
 
 def _is_lone(norm: nn.BatchNorm2d | nn.BatchNorm1d, x: Tensor) -> bool:
     return norm.training and x.numel() == x.shape[1]
+
+
+def _is_wider(norm: nn.BatchNorm2d | nn.BatchNorm1d, x: Tensor) -> bool:
+    """Whether the input is a sum that stayed float32 in a model of half precision."""
+    stats = norm.running_mean
+    return stats is not None and stats.dtype.itemsize < x.dtype.itemsize
+
+
+def _widened(norm: nn.BatchNorm2d | nn.BatchNorm1d, x: Tensor) -> Tensor:
+    """The norm in the dtype of x; torch takes no narrower parameters than the input."""
+    mean, var, weight, bias = (
+        None if t is None else t.to(x.dtype)
+        for t in (norm.running_mean, norm.running_var, norm.weight, norm.bias)
+    )
+    momentum = norm.momentum or 0.0
+    y = F.batch_norm(x, mean, var, weight, bias, norm.training, momentum, norm.eps)
+    if norm.training:
+        assert mean is not None and var is not None
+        assert norm.running_mean is not None and norm.running_var is not None
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(var)
+    return y
 
 
 def _running(norm: nn.BatchNorm2d | nn.BatchNorm1d, x: Tensor) -> Tensor:

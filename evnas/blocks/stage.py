@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import cast
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class Stage(nn.Module):
@@ -13,12 +15,16 @@ class Stage(nn.Module):
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.downsample = downsample
+        self.grad_checkpointing = False
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """(B, C, H, W) -> the same shape, before downsampling, and the last hidden states."""
         h = None
         for block in self.blocks:
-            x, h = block(x)
+            if self.grad_checkpointing and torch.is_grad_enabled():
+                x, h = checkpoint(block, x, use_reentrant=False)
+            else:
+                x, h = block(x)
         return x, h
 
 

@@ -1,6 +1,7 @@
 """Image to first map, (B, 3, H, W) -> (B, C, H / stride, W / stride).
 
-Below the published stride, the first strided convolutions go at stride 1, and patches shrink.
+`in_chans` is the number of an image's channels, 3 as published. Below the published stride, the
+first strided convolutions go at stride 1, and patches shrink.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,9 +19,9 @@ class EfficientVimStem(nn.Module):
     Source: EfficientViM, arXiv 2411.15241, Figure 4, as released: widths C/8, C/4, C/2, C.
     """
 
-    def __init__(self, dim: int, stride: int, *, impl: Impl = "auto") -> None:
+    def __init__(self, dim: int, stride: int, *, in_chans: int = 3, impl: Impl = "auto") -> None:
         super().__init__()
-        widths = (3, dim // 8, dim // 4, dim // 2, dim)
+        widths = (in_chans, dim // 8, dim // 4, dim // 2, dim)
         self.convs = nn.Sequential(
             *(
                 ConvNorm(
@@ -50,10 +51,10 @@ class VssdStem(nn.Module):
     Source: VSSD, arXiv 2407.18559, appendix Section 3 and Figure 2, and its release.
     """
 
-    def __init__(self, dim: int, stride: int, *, impl: Impl = "auto") -> None:
+    def __init__(self, dim: int, stride: int, *, in_chans: int = 3, impl: Impl = "auto") -> None:
         super().__init__()
         half, (first, second) = dim // 2, _strides(stride, 2)
-        self.entry = ConvNorm(3, half, 3, norm=BatchNorm2d, stride=first, act=nn.ReLU)
+        self.entry = ConvNorm(in_chans, half, 3, norm=BatchNorm2d, stride=first, act=nn.ReLU)
         self.residual = nn.Sequential(
             ConvNorm(half, half, 3, norm=BatchNorm2d, act=nn.ReLU),
             ConvNorm(half, half, 3, norm=BatchNorm2d),
@@ -73,9 +74,9 @@ class VssdStem(nn.Module):
 class SimpleVssdStem(nn.Module):
     """Patches of stride x stride, batch norm, ReLU, layer norm: VSSD's simple toggle."""
 
-    def __init__(self, dim: int, stride: int, *, impl: Impl = "auto") -> None:
+    def __init__(self, dim: int, stride: int, *, in_chans: int = 3, impl: Impl = "auto") -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, dim, stride, stride, bias=False)
+        self.conv = nn.Conv2d(in_chans, dim, stride, stride, bias=False)
         self.norm = BatchNorm2d(dim)
         self.act = nn.ReLU()
         self.out_norm = ChannelNorm(dim, impl=impl)
@@ -92,9 +93,9 @@ class PatchStem(nn.Module):
     Source: VMamba, arXiv 2401.10166, Vanilla-VMamba; EfficientVMamba, arXiv 2403.09977.
     """
 
-    def __init__(self, dim: int, stride: int, *, impl: Impl = "auto") -> None:
+    def __init__(self, dim: int, stride: int, *, in_chans: int = 3, impl: Impl = "auto") -> None:
         super().__init__()
-        self.conv = nn.Conv2d(3, dim, stride, stride)
+        self.conv = nn.Conv2d(in_chans, dim, stride, stride)
         self.norm = ChannelNorm(dim, impl=impl)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,10 +110,10 @@ class OverlappingStem(nn.Module):
     Source: VMamba, arXiv 2401.10166, Table 4 (stem), as released.
     """
 
-    def __init__(self, dim: int, stride: int, *, impl: Impl = "auto") -> None:
+    def __init__(self, dim: int, stride: int, *, in_chans: int = 3, impl: Impl = "auto") -> None:
         super().__init__()
         half, (first, second) = dim // 2, _strides(stride, 2)
-        self.conv1 = nn.Conv2d(3, half, 3, first, 1)
+        self.conv1 = nn.Conv2d(in_chans, half, 3, first, 1)
         self.norm1 = ChannelNorm(half, impl=impl)
         self.act = nn.GELU()
         self.conv2 = nn.Conv2d(half, dim, 3, second, 1)

@@ -1,16 +1,36 @@
 """The catalogue under timm's roof: `timm.create_model("evnas_vssd_tiny", num_classes=10)`."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import nn
 
 from evnas.arch.catalog import Entry, catalog
-from evnas.arch.paths import edit
-from evnas.blocks.backbone import build
+from evnas.arch.spec import ArchSpec
+from evnas.blocks.fill import under_our_names
+from evnas.blocks.timm_backbone import TimmBackbone
 
 PREFIX = "evnas_"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+FIRST_CONVOLUTIONS: Mapping[str, str] = {
+    "efficientvim": "stem.convs.0.conv",
+    "vssd": "stem.entry.conv",
+    "vssd_simple": "stem.conv",
+    "vmamba_v1": "stem.conv",
+    "vmamba_v2": "stem.conv1",
+}
+
+
+def _classifiers(arch: ArchSpec) -> tuple[str, ...]:
+    """The layers whose rows are classes."""
+    sources = {"hidden": len(arch.stages) + 1, "features": len(arch.stages), "none": 0}
+    count = sources[arch.head.fusion]
+    names = [f"classifiers{{}}.{i}" for i in range(count)] or ["classifier{}"]
+    ends = ("", "_dist") if arch.head.distillation else ("",)
+    return tuple(f"head.{name.format(end)}" for end in ends for name in names)
+
 
 default_cfgs: dict[str, dict[str, Any]] = {
     PREFIX + name: {
@@ -22,10 +42,13 @@ default_cfgs: dict[str, dict[str, Any]] = {
         "interpolation": "bicubic",
         "mean": IMAGENET_MEAN,
         "std": IMAGENET_STD,
+        "first_conv": FIRST_CONVOLUTIONS[entry.arch.stem.kind],
+        "classifier": _classifiers(entry.arch),
     }
     for name, entry in catalog().items()
 }
-"""What timm reads beside the entry points: input size and normalization of each."""
+"""What timm reads beside the entry points: input size, normalization, and which layers depend on
+the image's channels and the classes."""
 
 
 def register_timm() -> list[str]:
@@ -34,9 +57,10 @@ def register_timm() -> list[str]:
     A second call changes nothing.
 
     Returns:
-        The names, to be given to `timm.create_model`, which takes `num_classes`, `features_only`,
-        `out_indices` and `drop_path_rate` with them. There are no pretrained weights: those are
-        loaded with `evnas.load_official`.
+        The names, to be given to `timm.create_model`. The models keep timm's contract, so its
+        arguments, `features_only` among them, and its scripts work on them. There are no
+        pretrained weights: `checkpoint_path`, or `pretrained=True` with a
+        `pretrained_cfg_overlay` of a `file`, takes released ones too.
     """
     import timm  # its import costs more than all of ours
 
@@ -47,32 +71,40 @@ def register_timm() -> list[str]:
 
 
 def _entry_point(entry: Entry) -> Callable[..., nn.Module]:
-    def create(
-        pretrained: bool = False,
-        *,
-        pretrained_cfg: Any = None,
-        pretrained_cfg_overlay: Any = None,
-        cache_dir: Any = None,
-        num_classes: int = entry.arch.num_classes,
-        features_only: bool = False,
-        out_indices: Sequence[int] | None = None,
-        drop_path_rate: float = 0.0,
-    ) -> nn.Module:
-        if pretrained:
+    def create(pretrained: bool = False, **settings: Any) -> nn.Module:
+        overlay = settings.get("pretrained_cfg_overlay") or {}
+        given = [settings.get("pretrained_cfg"), overlay]
+        if pretrained and not any(_has_weights(config) for config in given):
             raise ValueError(
                 f"{PREFIX}{entry.name} has no weights in timm; "
-                f"use evnas.load_official({entry.name!r}, FILE)"
+                f"use evnas.load_official({entry.name!r}, FILE), or checkpoint_path=FILE"
             )
-        model = build(
-            edit(entry.arch, {"num_classes": num_classes}),
-            features_only=features_only,
-            out_indices=out_indices,
-            drop_path=drop_path_rate,
+        from timm.models import build_model_with_cfg
+
+        model: nn.Module = build_model_with_cfg(
+            functools.partial(TimmBackbone, entry.arch),
+            PREFIX + entry.name,
+            pretrained,
+            pretrained_filter_fn=_renamed,
+            feature_cfg={
+                "out_indices": tuple(range(len(entry.arch.stages))),
+                "feature_cls": "getter",
+            },
+            **settings,
         )
-        config = default_cfgs[PREFIX + entry.name] | {"num_classes": num_classes}
-        model.__dict__["pretrained_cfg"] = config  # where timm's data code looks for it
         return model
 
     create.__name__ = PREFIX + entry.name
     create.__doc__ = f"{entry.name} of evnas's catalogue."
     return create
+
+
+def _has_weights(config: Any) -> bool:
+    """Whether a configuration of timm's says where weights are."""
+    fields = config if isinstance(config, Mapping) else vars(config) if config else {}
+    return any(fields.get(key) for key in ("file", "url", "hf_hub_id", "state_dict"))
+
+
+def _renamed(state: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
+    assert isinstance(model, TimmBackbone)
+    return under_our_names(model.arch, state, own=model.state_dict())

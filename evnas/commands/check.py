@@ -29,7 +29,7 @@ def check(
     try:
         must_be_installed(loaded.spec.engine)
     except SpecError as e:
-        raise loaded.located.blame(e) from None
+        raise loaded.document.blame(e) from None
     notes = checked(loaded)
     digests = {c.label: c.digest for c in loaded.candidates}
     data = {

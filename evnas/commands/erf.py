@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from evnas.commands.output import AsJson, columns, emit
+from evnas.commands.output import AsJson, columns, emit, warn_of_random_weights
 from evnas.sweep.named import entry_of
 
 
@@ -35,11 +35,12 @@ def erf(
     import time
 
     from evnas.commands import fields
-    from evnas.proxy.data import NAMED_SETS, load_data
+    from evnas.proxy.data import load_data
     from evnas.report.page.erf_picture import area_fraction, draw_fields
+    from evnas.tables import DATASETS
 
     subjects = fields.subjects(names, weights or [], resolution, study)
-    source = data if data in NAMED_SETS else {"folder": data}
+    source = data if data in DATASETS else {"folder": data}
     found, rows = {}, []
     for subject in subjects:
         began = time.perf_counter()
@@ -48,10 +49,12 @@ def erf(
         if study is not None:
             fields.keep(study, subject, field, time.perf_counter() - began)
         found[subject.name] = field
-        rows.append((subject.name, subject.resolution, area_fraction(field)))
+        known = subject.weights.name if subject.weights else "random"
+        rows.append((subject.name, subject.resolution, area_fraction(field), known))
     draw_fields(found, output)
-    head = ("model", "resolution", "area over 5 % of the peak")
-    keys = ("name", "resolution", "erf_area_fraction")
+    head = ("model", "resolution", "area over 5 % of the peak", "weights")
+    keys = ("name", "resolution", "erf_area_fraction", "weights")
     listed = [dict(zip(keys, row, strict=True)) for row in rows]
-    text = columns(head, [(*row[:2], f"{row[2]:.3f}") for row in rows])
+    text = columns(head, [(*row[:2], f"{row[2]:.3f}", row[3]) for row in rows])
+    warn_of_random_weights([subject.name for subject in subjects if subject.weights is None])
     emit({"output": str(output), "fields": listed}, f"{text}\n{output}", json)

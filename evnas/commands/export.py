@@ -7,7 +7,7 @@ import typer
 
 from evnas.commands.named import ArchName, arch_and_side
 from evnas.commands.options import Resolution
-from evnas.commands.output import AsJson, emit
+from evnas.commands.output import AsJson, emit, warn_of_random_weights
 
 
 def export(
@@ -21,6 +21,12 @@ def export(
     form: Annotated[
         Literal["plain", "deployed"], typer.Option("--form", help="deployed folds batch norms.")
     ] = "deployed",
+    dynamic_batch: Annotated[
+        bool, typer.Option("--dynamic-batch", help="Take batches of any size; checked at others.")
+    ] = False,
+    dynamic_sides: Annotated[
+        bool, typer.Option("--dynamic-sides", help="ONNX: take images of any size; no scans.")
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Write a model as torch.export's .pt2 or as ONNX."""
@@ -34,5 +40,9 @@ def export(
         resolution=side,
         batch_size=batch_size,
         form=form,
+        dynamic_batch=dynamic_batch,
+        dynamic_sides=dynamic_sides,
     )
-    emit(written, f"{output}: {written['bytes']:,} bytes, {form}", json)
+    warn_of_random_weights([] if weights else [arch])
+    known = f"weights {written['weights']}"
+    emit(written, f"{output}: {written['bytes']:,} bytes, {form}, {known}", json)

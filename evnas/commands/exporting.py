@@ -1,19 +1,29 @@
 """Files made from a model: torch.export, ONNX, and weights under other names."""
 
+import hashlib
+import importlib.util
+import json
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from torch import nn
 
+import evnas
 from evnas.arch.spec import ArchSpec
-from evnas.blocks.backbone import Backbone, build
+from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
 from evnas.blocks.official import load_official, load_state, read_checkpoint, to_official
-from evnas.errors import DataError, SpecError
+from evnas.errors import DataError, MeasurementError, SpecError
 from evnas.kernels import Impl
 from evnas.measure.runtimes.onnx_runtime import export as onnx_form
+
+RANDOM = "random"
+"""What stands for weights that nobody gave."""
+LARGEST_ERROR = 1e-3
+"""Relative, of an exported model's logits."""
 
 
 def write_export(
@@ -24,12 +34,15 @@ def write_export(
     resolution: int,
     batch_size: int,
     form: Literal["plain", "deployed"],
+    dynamic_batch: bool = False,
+    dynamic_sides: bool = False,
 ) -> dict[str, Any]:
     """Build, load, fold and write a model; what was written, as data.
 
     Raises:
-        SpecError: the file name says neither .pt2 nor .onnx.
+        SpecError: the file name says neither .pt2 nor .onnx, or sides cannot be dynamic.
         DataError: the weights do not fit, or the file cannot be written.
+        MeasurementError: at other sizes the file does not give what the model gives.
     """
     if output.suffix not in (".pt2", ".onnx"):
         raise SpecError(f"the output must end in .pt2 or .onnx, got {output}")
@@ -42,17 +55,28 @@ def write_export(
         load_weights(model, weights)
     if form == "deployed":
         model = deploy(model)
-    images = torch.zeros(batch_size, 3, resolution, resolution)
+    if dynamic_sides:
+        _refuse_fixed_sides(arch, output)
+    dynamic = [0] * dynamic_batch + [2, 3] * dynamic_sides
+    # a batch of one is a constant to torch's exporters
+    images = torch.zeros(max(batch_size, 1 + dynamic_batch), 3, resolution, resolution)
+    metadata = _metadata(arch, weights, form, resolution)
     try:
-        _write(model, images, output)
+        checked = _write(model, images, output, dynamic, metadata)
     except OSError as e:
         raise DataError(f"{output} must be writable, got: {e.strerror}") from e
     return {
         "output": str(output),
         "bytes": output.stat().st_size,
         "digest": arch.digest,
-        "input": list(images.shape),
+        "input": [
+            "batch" if dynamic_batch else batch_size,
+            3,
+            *["sides" if dynamic_sides else resolution] * 2,
+        ],
         "form": form,
+        "weights": metadata["weights"],
+        "checked": checked,
     }
 
 
@@ -86,14 +110,98 @@ def load_weights(model: nn.Module, weights: Path) -> None:
     Raises:
         DataError: the weights do not fit, or the file cannot be read.
     """
-    assert isinstance(model, Backbone)
     load_state(model, read_checkpoint(weights))
 
 
-def _write(model: nn.Module, images: torch.Tensor, output: Path) -> None:
+def _refuse_fixed_sides(arch: ArchSpec, output: Path) -> None:
+    """A scan is written as its steps, one after another, so their number is fixed."""
+    kinds = {stage.mixer.kind for stage in arch.stages if stage.mixer is not None}
+    scans = sorted(kinds - {"hsm_ssd", "nc_ssd", "sa"})
+    if scans or output.suffix != ".onnx":
+        why = f"mixers {', '.join(scans)}" if scans else "a .pt2 file"
+        raise SpecError(f"--dynamic-sides needs ONNX and mixers that are no scans, got {why}")
+
+
+def _metadata(arch: ArchSpec, weights: Path | None, form: str, resolution: int) -> dict[str, str]:
+    """What a file says of itself."""
+    known = RANDOM
+    if weights is not None:
+        digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+        known = f"{weights.name}, sha256 {digest}"
+    return {
+        "producer": f"evnas {evnas.__version__}",
+        "arch": json.dumps(arch.to_dict()),
+        "digest": arch.digest,
+        "weights": known,
+        "form": form,
+        "resolution": str(resolution),
+    }
+
+
+def _write(
+    model: nn.Module,
+    images: torch.Tensor,
+    output: Path,
+    dynamic: Sequence[int],
+    metadata: Mapping[str, str],
+) -> bool:
+    """Write the file; whether it was tried at other sizes than those of `images`."""
     if output.suffix == ".onnx":
-        output.write_bytes(onnx_form(model, images))
-        return
+        content = onnx_form(model, images, dynamic=dynamic, metadata=metadata)
+        checked = bool(dynamic) and _is_right_elsewhere(model, content, images, dynamic)
+        output.write_bytes(content)
+        return checked
+    batch = torch.export.Dim("batch", min=1)
+    shapes = ({0: batch},) if dynamic else None
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own archive writer, about views of weights
-        torch.export.save(torch.export.export(model, (images,)), output)
+        program = torch.export.export(model, (images,), dynamic_shapes=shapes)
+        if dynamic:
+            others = _others(images, dynamic)
+            _refuse_difference(model, {x: program.module()(x) for x in others})
+        extra = {"evnas.json": json.dumps(dict(metadata))}
+        torch.export.save(program, output, extra_files=extra)
+    return bool(dynamic)
+
+
+def _is_right_elsewhere(
+    model: nn.Module, content: bytes, images: torch.Tensor, dynamic: Sequence[int]
+) -> bool:
+    """Whether onnxruntime is there to try the file at other sizes; a wrong result is refused."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return False
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    found = {}
+    for x in _others(images, dynamic):
+        (logits,) = session.run(None, {"images": x.numpy()})
+        found[x] = torch.from_numpy(logits)
+    _refuse_difference(model, found)
+    return True
+
+
+def _others(images: torch.Tensor, dynamic: Sequence[int]) -> list[torch.Tensor]:
+    """Random images of other sizes along the dynamic axes, smaller and larger."""
+    generator = torch.Generator().manual_seed(0)
+    steps = {0: (1 - len(images), 3), 2: (32, 96), 3: (64, 32)}
+    shapes = [
+        [
+            size + steps[axis][i] if axis in dynamic else size
+            for axis, size in enumerate(images.shape)
+        ]
+        for i in (0, 1)
+    ]
+    return [torch.randn(shape, generator=generator) for shape in shapes]
+
+
+def _refuse_difference(model: nn.Module, found: Mapping[torch.Tensor, torch.Tensor]) -> None:
+    for x, logits in found.items():
+        with torch.no_grad():
+            want = model(x)
+        error = float((logits - want).norm() / want.norm().clamp(min=1e-12))
+        if not error < LARGEST_ERROR:
+            raise MeasurementError(
+                f"the exported model must give the model's logits at {tuple(x.shape)}, its "
+                f"relative error is {error:.1e}; export it with fixed sizes"
+            )

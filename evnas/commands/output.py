@@ -27,6 +27,15 @@ def talk(text: str) -> None:
     typer.echo(text, err=True)
 
 
+def warn_of_random_weights(names: Sequence[str]) -> None:
+    """Say loudly, on stderr, that models were not trained."""
+    if names:
+        talk(
+            f"WARNING: {', '.join(names)} has RANDOM weights: what it computes means nothing; "
+            "give --weights FILE"
+        )
+
+
 def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A plain table: the first column to the left, numbers to the right."""
     cells = [list(head), *([str(cell) for cell in row] for row in rows)]

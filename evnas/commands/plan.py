@@ -27,5 +27,15 @@ def plan(
 
         expected = forecast(loaded, results=results)
     except SpecError as e:
-        raise loaded.located.blame(e) from None
-    emit(expected.to_dict(), expected.text(), json)
+        raise loaded.document.blame(e) from None
+    from evnas.search.tellable import tellable
+    from evnas.store import Store
+
+    path = results / loaded.spec.name / "study.db"
+    records = []
+    if path.exists():
+        with Store.read(path) as store:
+            records = [record for _, record in store.records()]
+    power = tellable(loaded, records)
+    data = {**expected.to_dict(), "power": power and power.to_dict()}
+    emit(data, "\n".join([expected.text(), *([power.text()] if power else [])]), json)

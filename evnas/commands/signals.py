@@ -25,6 +25,10 @@ def signals(
         list[str] | None, typer.Option("--signal", help="One of them; all if not given.")
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, help="Initialisations of each.")] = 1,
+    images: Annotated[int, typer.Option("--images", min=4, help="How many they are of.")] = 16,
+    resolution: Annotated[
+        int, typer.Option("--resolution", min=32, help="Side of those in pixels.")
+    ] = 96,
     results: Annotated[
         Path, typer.Option("--results", help="Where they are kept; what is there is not redone.")
     ] = Path("results/signals"),
@@ -51,7 +55,11 @@ def signals(
     )
     from evnas.store import Store
 
-    works = list(signal_works(wanted, known_signals(signal or ()), range(seeds)))
+    works = list(
+        signal_works(
+            wanted, known_signals(signal or ()), range(seeds), side=resolution, images=images
+        )
+    )
     path = results / "signals.db"
     take_signals(
         works,

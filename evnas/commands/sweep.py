@@ -27,9 +27,11 @@ def sweep(
 
     loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
     from evnas.running import run_and_write
+    from evnas.search.stopping import stopped_by_signals
 
     try:
-        ran = run_and_write(loaded, results=results, fresh=fresh, began=began)
+        with stopped_by_signals():
+            ran = run_and_write(loaded, results=results, fresh=fresh, began=began)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     from evnas.commands.fronts import cautions, front, front_text

@@ -24,6 +24,12 @@ def train(
     teacher: Annotated[
         Path | None, typer.Option("--teacher-weights", help="RegNetY-160's; for _dist models.")
     ] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Begin with these, ours or a release's.")
+    ] = None,
+    new_classifier: Annotated[
+        bool, typer.Option("--new-classifier", help="Leave the classifiers of --weights out.")
+    ] = False,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     workers: Annotated[int, typer.Option("--workers", min=0, help="Image loaders.")] = 8,
     device: Device = "auto",
@@ -35,6 +41,9 @@ def train(
     from evnas.train.recipe import Recipe, Teacher, TrainConfig
     from evnas.train.training import train as trained
 
+    if weights is not None:
+        kept = "; its classifiers are left out, ours begin anew" if new_classifier else ""
+        talk(f"beginning with {weights}{kept}")
     result = trained(
         TrainConfig(
             arch=spec,
@@ -50,6 +59,8 @@ def train(
                 precision=precision,
             ),
             teacher=None if teacher is None else Teacher(weights=teacher),
+            weights=weights,
+            new_classifier=new_classifier,
             seed=seed,
             device=Target(device=device).resolved().device,
             workers=workers,
@@ -57,9 +68,15 @@ def train(
         tell=talk,
     )
     best = result.best("top1_percent")
-    found = {"status": result.status, "epochs": result.epochs, "top1_percent": best}
-    emit(found | {"output": str(output)}, f"{result.status}{_told(best)}: {output}", json)
+    found: dict[str, object] = {
+        "status": result.status,
+        "epochs": result.epochs,
+        "top1_percent": best,
+    }
+    if weights is not None:
+        found |= {"weights": str(weights), "new_classifier": new_classifier}
+    emit(found | {"output": str(output)}, f"{result.status}{_best(best)}: {output}", json)
 
 
-def _told(best: float | None) -> str:
+def _best(best: float | None) -> str:
     return "" if best is None else f", best top-1 {best:.2f} %"

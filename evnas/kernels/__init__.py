@@ -7,6 +7,7 @@ Every operator takes `impl`: "auto" (the best that runs on the tensor's device),
 from .channel_layer_norm import channel_layer_norm as channel_layer_norm
 from .dispatch import Impl as Impl
 from .dispatch import implementation_in_use as implementation_in_use
+from .flops import MACS as MACS
 from .hsm_ssd import hsm_ssd as hsm_ssd
 from .hsm_ssd import hsm_ssd_compress as hsm_ssd_compress
 from .hsm_ssd import hsm_ssd_expand as hsm_ssd_expand

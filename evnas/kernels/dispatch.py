@@ -131,6 +131,8 @@ def choose(
     require(op_name, impl, x)
     if torch.compiler.is_compiling():
         return impl
+    if impl == "auto" and torch._C._are_functorch_transforms_active():
+        return "reference"  # alone made of operators that torch.func knows
     listening = _NOTED.get()
     if impl != "auto" and listening is None:
         return impl

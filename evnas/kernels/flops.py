@@ -6,7 +6,8 @@ skip D. Norms, gates, activations, sums and exponentials count nothing. A backwa
 forward, two products for each one, and the states that a scan computes again. What papers printed
 follows conventions of their own (`evnas.measure.counting.conventions`).
 
-Importing this module registers the counts, times two, with torch's FlopCounterMode.
+Importing this module registers the counts, times two, with torch's FlopCounterMode; and those of
+torch's own operators that it leaves out, which deployed models call.
 """
 
 import math
@@ -14,7 +15,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import register_flop_formula
+from torch.utils.flop_counter import flop_registry, register_flop_formula
+
+# they register the operators that are counted here
+from . import channel_layer_norm, hsm_ssd, nc_ssd, selective_scan, ss2d_scan  # noqa: F401
 
 Arguments = Mapping[str, Any]
 """By the names of the operator's schema; a tensor is its shape, a missing one None or left out."""
@@ -103,5 +107,50 @@ def _register(name: str, formula: Formula) -> None:
     register_flop_formula(packet)(flops)
 
 
+def _convolution(*shapes: Any, out_shape: Any = None, **named: Any) -> int:
+    """Images and weight; a packed weight has the sizes of the plain one."""
+    return int(2 * math.prod(out_shape) * math.prod(shapes[1][1:]))
+
+
+def _linear(*shapes: Any, out_shape: Any = None, **named: Any) -> int:
+    return int(2 * math.prod(out_shape) * shapes[0][-1])
+
+
+def _batched_product(*shapes: Any, out_shape: Any = None, **named: Any) -> int:
+    """total, then the two factors (Bt, M, K) and (Bt, K, N)."""
+    return int(2 * math.prod(shapes[1]) * shapes[2][-1])
+
+
+def _attention(*shapes: Any, out_shape: Any = None, **named: Any) -> int:
+    """q k^T and its product with v: (B, heads, L, E) each."""
+    query, key, value = shapes[:3]
+    return int(2 * math.prod(query[:-1]) * key[-2] * (query[-1] + value[-1]))
+
+
+def _attention_backward(*shapes: Any, out_shape: Any = None, **named: Any) -> int:
+    """Scores again, and two products for each of the forward's."""
+    _, query, key, value = shapes[:4]
+    return int(2 * math.prod(query[:-1]) * key[-2] * (3 * query[-1] + 2 * value[-1]))
+
+
+OF_TORCH: Mapping[str, Callable[..., int]] = {
+    "mkldnn._convolution_pointwise": _convolution,
+    "mkldnn._linear_pointwise": _linear,
+    "aten.baddbmm_": _batched_product,
+    "aten._scaled_dot_product_flash_attention_for_cpu": _attention,
+    "aten._scaled_dot_product_flash_attention_for_cpu_backward": _attention_backward,
+}
+"""Operator -> its FLOPs from the shapes of its arguments and of its result."""
+
+
+def _register_torch(name: str, formula: Callable[..., int]) -> None:
+    namespace, _, op = name.partition(".")
+    packet = getattr(getattr(torch.ops, namespace), op, None)  # a build may lack oneDNN
+    if packet is not None and packet not in flop_registry:
+        register_flop_formula(packet)(formula)
+
+
 for _name, _formula in MACS.items():
     _register(_name, _formula)
+for _name, _flops in OF_TORCH.items():
+    _register_torch(_name, _flops)

@@ -6,6 +6,7 @@ cold, as they are between the layers of a model. Here a body is registered as it
 return fresh tensors (`torch.library.opcheck` finds those that are not).
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,9 @@ from torch.library import Library, infer_schema
 
 NAMESPACE = "evnas"
 _LIBRARY: Any = Library(NAMESPACE, "FRAGMENT")  # type: ignore[no-untyped-call] # torch's own
+
+_FAKES: dict[str, Callable[..., Any]] = {}
+"""What an operator returns, without its values."""
 
 Body = Callable[..., Any]
 Gradient = Callable[..., tuple[Tensor | None, ...]]
@@ -29,8 +33,14 @@ def operator(name: str) -> Callable[[Body], OpOverload]:
     """
 
     def register(body: Body) -> OpOverload:
+        @functools.wraps(body)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            if args[0].shape[0] == 0:
+                return _of_no_images(_FAKES[name](*args, **kwargs))
+            return body(*args, **kwargs)
+
         _LIBRARY.define(name + infer_schema(body, mutates_args=()))
-        _LIBRARY.impl(name, body, "CompositeExplicitAutograd")
+        _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
         found: OpOverload = getattr(getattr(torch.ops, NAMESPACE), name).default
         return found
 
@@ -42,9 +52,17 @@ def fake(op: OpOverload) -> Callable[[Body], Body]:
 
     def register(body: Body) -> Body:
         torch.library.register_fake(op, body, lib=_LIBRARY)
+        _FAKES[op._opname] = body
         return body
 
     return register
+
+
+def _of_no_images(found: Any) -> Any:
+    """A batch of no image: maps have no entries, and gradients of parameters are zero."""
+    if isinstance(found, Tensor):
+        return found.zero_()
+    return type(found)(part.zero_() for part in found)
 
 
 def differentiate(op: OpOverload, gradient: Gradient, *, setup: Callable[..., None]) -> None:
@@ -73,4 +91,15 @@ def differentiate(op: OpOverload, gradient: Gradient, *, setup: Callable[..., No
 
     parts = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
     function: Any = type(f"{NAMESPACE}_{op._opname}", (torch.autograd.Function,), parts)
-    _LIBRARY.impl(op._opname, function.apply, "Autograd")
+
+    def run(*inputs: Any) -> Any:
+        try:
+            return function.apply(*inputs)
+        except RuntimeError as e:
+            if "functorch" not in str(e):
+                raise
+            raise RuntimeError(
+                f"{NAMESPACE}::{op._opname} is not for torch.func: take impl='auto' or 'reference'"
+            ) from e
+
+    _LIBRARY.impl(op._opname, run, "Autograd")

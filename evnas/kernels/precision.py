@@ -36,7 +36,7 @@ def without_autocast(body: Callable[P, R]) -> Callable[P, R]:
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         first = args[0]
         assert isinstance(first, Tensor)  # every operator has its input first
-        if not torch.is_autocast_enabled(first.device.type):
+        if first.is_meta or not torch.is_autocast_enabled(first.device.type):
             return body(*args, **kwargs)
         with torch.autocast(first.device.type, enabled=False):
             return body(*args, **kwargs)

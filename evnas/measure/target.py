@@ -1,12 +1,13 @@
 """What a speed is measured on: device, runtime, batch, resolution, precision, form and mode."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Literal, get_args
 
 import torch
 
 from evnas.errors import MeasurementError, nearest
-from evnas.sweep.parts import target_id, training_fault
+from evnas.record import TargetFields
+from evnas.sweep.parts import training_fault
 from evnas.tables import RUNTIMES
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -72,16 +73,8 @@ class Target:
 
     @property
     def id(self) -> str:
-        """`evnas.sweep.parts.target_id` of its fields."""
-        return target_id(
-            device=self.device,
-            runtime=self.runtime,
-            resolution=self.resolution,
-            batch_size=self.batch_size,
-            precision=self.precision,
-            form=self.form,
-            mode=self.mode,
-        )
+        """That of its fields."""
+        return TargetFields(**asdict(self)).id
 
     @property
     def device_type(self) -> str:

@@ -1,14 +1,11 @@
 """What is registered of a mixer, and the table of them. Nothing here imports torch."""
 
-import functools
-import importlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from evnas.mixers.spec import MixerSpec
-from evnas.registry import PluginError, Registry
+from evnas.registry import ModuleRegistry, PluginError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Mixer:
         return {name: field.default for name, field in self.spec.model_fields.items()}
 
 
-class MixerRegistry(Registry[Mixer]):
+class MixerRegistry(ModuleRegistry[Mixer]):
     """The mixers by kind."""
 
     def __init__(self, builtin: Mapping[str, str]) -> None:
@@ -68,34 +65,7 @@ class MixerRegistry(Registry[Mixer]):
 
     def with_hidden_states(self) -> tuple[str, ...]:
         """Kinds that compress the tokens into states, (B, C, N)."""
-        return tuple(mixer.kind for mixer in _usable(self) if mixer.hidden_states)
-
-    def of_module(self, module: type[Any]) -> Mixer | None:
-        """The mixer whose module is exactly this class; None where none is."""
-        return next((m for m in _usable(self) if _imported(m.module) is module), None)
-
-
-def place_of(place: Any) -> Any:
-    """What stands at a place, imported if need be.
-
-    Raises:
-        PluginError: the module cannot be imported, or has no such attribute.
-    """
-    if not isinstance(place, str):
-        return place
-    module, _, attribute = place.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as e:
-        raise PluginError(f"{place!r} of a mixer cannot be loaded: {e}") from e
-
-
-def _imported(place: Any) -> Any:
-    """What stands at a place if its module is imported; else nobody has made one of it."""
-    if not isinstance(place, str):
-        return place
-    module, _, attribute = place.partition(":")
-    return getattr(sys.modules.get(module), attribute, None)
+        return tuple(mixer.kind for mixer in self.usable().values() if mixer.hidden_states)
 
 
 def _refuse_misnamed(name: str, mixer: object) -> None:
@@ -103,19 +73,3 @@ def _refuse_misnamed(name: str, mixer: object) -> None:
         raise PluginError(f"mixer {name!r} must be an evnas.mixers.Mixer, got {mixer!r}")
     if mixer.kind != name:
         raise PluginError(f"mixer {name!r} has the kind {mixer.kind!r}; the two must be equal")
-
-
-def _usable(table: MixerRegistry) -> tuple[Mixer, ...]:
-    """Those that can be loaded: of the others there is no module, and no architecture."""
-    return _loaded(table, table.names())
-
-
-@functools.lru_cache(maxsize=8)  # a package that fails to load is not tried at every question
-def _loaded(table: MixerRegistry, names: tuple[str, ...]) -> tuple[Mixer, ...]:
-    found = []
-    for name in names:
-        try:
-            found.append(table.get(name))
-        except PluginError:
-            continue
-    return tuple(found)

@@ -1,8 +1,10 @@
 """What a phase of an evaluation is, and what it is handed: plain data, nothing live, no torch."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from evnas.record import Record, Status
@@ -29,6 +31,15 @@ class Quantity:
     """The value of the record that it is made from; "" is its own name."""
     factor: float = 1.0
     """What that value is multiplied by."""
+    ends: tuple[str, str] | None = None
+    """The values of the record that are the ends of its interval."""
+
+    def of(self, value: float) -> float:
+        """The quantity for a value of its source: the float nearest to the decimal, so that
+        6679458 parameters are the 6.679458 million that a file may spell."""
+        if self.factor == 1.0 or not math.isfinite(value):
+            return value * self.factor
+        return float(Fraction(value) * Fraction(repr(self.factor)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +50,11 @@ class Task:
     def device(self) -> str:
         """What it runs on; the CPU, unless a task says otherwise."""
         return "cpu"
+
+    @property
+    def place(self) -> int:
+        """Its place among tasks of the phase for one candidate, where they have an order."""
+        return 0
 
     def noted(self) -> dict[str, Any]:
         """What every record of the task notes among its details, however it ended."""
@@ -126,6 +142,18 @@ class Found:
     """Seconds that measured or trained."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What a plan knows before it guesses how long work takes."""
+
+    counted: Record
+    """The candidate's count."""
+    share: float
+    """Its multiply-adds over those of the reference."""
+    rehearsed: Record | None
+    """The second rehearsal, of the reference."""
+
+
 @dataclass(slots=True)
 class Workshop:
     """What a process keeps between two pieces of work: data on a device, the reference's model."""
@@ -134,7 +162,7 @@ class Workshop:
 
     def kept(self, slot: str, key: str, make: Callable[[], Any]) -> Any:
         """What `slot` holds for `key`; made again where it holds another, which goes first."""
-        if self._kept.get(slot, ("", None))[0] != key:
+        if slot not in self._kept or self._kept[slot][0] != key:
             self._kept.pop(slot, None)
             self._kept[slot] = (key, make())
         return self._kept[slot][1]
@@ -158,6 +186,14 @@ class Phase(ABC):
     """What a sweep must have for it, as its key: `targets` or `proxy`; "" needs nothing."""
     by_digest: ClassVar[bool] = False
     """Whether rows of one architecture share it, whatever their resolution and batch."""
+    per_target: ClassVar[bool] = False
+    """Whether a record is of one target; its samples add up over records."""
+    per_seed: ClassVar[bool] = False
+    """Whether a record is of one seed; its values are meaned over seeds."""
+    trains: ClassVar[bool] = False
+    """Whether a record is of a budget of image presentations; the largest counts."""
+    status_column: ClassVar[str] = "params_m"
+    """The column of the terminal's table that says how it ended where it ended badly."""
 
     @abstractmethod
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:
@@ -174,6 +210,18 @@ class Phase(ABC):
     @abstractmethod
     def words(self, record: Record) -> str:
         """A complete record's figures in a few words."""
+
+    def shown(self, record: Record) -> Mapping[str, str]:
+        """Column of the terminal's table -> text, of a complete record; by default none."""
+        return {}
+
+    def rehearsal(self, work: "Work") -> "Work | None":
+        """Short work that a plan does twice to see how fast it is; by default none."""
+        return None
+
+    def expected_s(self, work: "Work", seen: Seen) -> float:
+        """Seconds that work is expected to take; by default the guess."""
+        return self.guess_s
 
     def again(self, timed: Sequence[str], seed: int, budget: float) -> Iterator[Need]:
         """What is repeated with a further seed when a front is confirmed; by default nothing.

@@ -12,6 +12,7 @@ from evnas.phases.base import (
     OnProgress,
     Phase,
     Quantity,
+    Seen,
     Setting,
     Task,
     Workshop,
@@ -67,6 +68,15 @@ class Count(Phase):
         ]
         details = {"convention": convention, "resolution": work.task.resolution, "parts": parts}
         return Found(values=values, rest={"details": details})
+
+    def expected_s(self, work: Work, seen: Seen) -> float:
+        """What it took just now."""
+        return seen.counted.seconds
+
+    def shown(self, record: Record) -> dict[str, str]:
+        """Both in millions."""
+        macs = record.values.get("macs", record.values["macs_exact"])
+        return {"params_m": f"{record.values['params'] / 1e6:.1f}", "flops_m": f"{macs / 1e6:.0f}"}
 
     def words(self, record: Record) -> str:
         """Parameters and FLOPs in millions."""

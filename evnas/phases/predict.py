@@ -46,7 +46,7 @@ class Predict(Phase):
     guess_s = 2.0
     by_digest = True
     quantities = (
-        Quantity(PREDICTED, "Top-1 (predicted)", "%", "max"),
+        Quantity(PREDICTED, "Top-1 (predicted)", "%", "max", ends=(LOW, HIGH)),
         Quantity(LOW, "Top-1 (predicted), low", "%", "max"),
         Quantity(HIGH, "Top-1 (predicted), high", "%", "max"),
     )

@@ -3,7 +3,7 @@
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from evnas.phases.base import (
     OnProgress,
     Phase,
     Quantity,
+    Seen,
     Setting,
     Task,
     Workshop,
@@ -23,6 +24,10 @@ from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate
 
+AROUND_S = 0.5
+"""Of a training, beside its images."""
+FORWARD_SHARE = 1 / 3
+"""A forward's cost over that of a training step: forward and backward are three forwards."""
 BUDGET_FIELDS = (
     *("epochs", "images_per_epoch", "resolution", "batch_size", "lr", "precision"),
     *("points_per_epoch", "curve_images", "held_out_images"),
@@ -50,6 +55,9 @@ class Proxy(Phase):
     """Held-out top-1 and training loss after a short training, with its curve."""
 
     name = "proxy"
+    per_seed = True
+    trains = True
+    status_column = "top1"
     guess_s = 60.0
     needs = "proxy"
     by_digest = True
@@ -114,6 +122,36 @@ class Proxy(Phase):
             rest={"curve": tuple(p.to_dict() for p in result.curve), "details": details},
             busy_s=min(result.seconds, here_s),
         )
+
+    def rehearsal(self, work: Work) -> Work:
+        """Four batches; the first time loads the data too."""
+        assert isinstance(work.task, ProxyTask)
+        size = work.task.proxy["batch_size"]
+        short = dict(work.task.proxy) | {
+            "epochs": 1,
+            "images_per_epoch": 4 * size,
+            "points_per_epoch": 1,
+            "curve_images": size,
+            "held_out_images": size,
+        }
+        return replace(work, task=ProxyTask(proxy=short), seed=0, budget=0.0)
+
+    def expected_s(self, work: Work, seen: Seen) -> float:
+        """Images trained and held out, at the rate of the reference."""
+        assert isinstance(work.task, ProxyTask)
+        if seen.rehearsed is None:
+            return self.guess_s
+        proxy = work.task.proxy
+        points = proxy["epochs"] * proxy["points_per_epoch"] - 1
+        held_out: float = min(2000, proxy["held_out_images"])
+        held_out += points * proxy["curve_images"]
+        images = work.budget + FORWARD_SHARE * held_out
+        rate = seen.rehearsed.values.get("train_throughput_img_s", 1.0)
+        return AROUND_S + images * seen.share / rate
+
+    def shown(self, record: Record) -> dict[str, str]:
+        """Top-1 alone."""
+        return {"top1": f"{record.values['top1_percent']:.1f}"}
 
     def words(self, record: Record) -> str:
         """Top-1 alone."""

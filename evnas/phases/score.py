@@ -13,6 +13,7 @@ from evnas.phases.base import (
     OnProgress,
     Phase,
     Quantity,
+    Seen,
     Setting,
     Task,
     Workshop,
@@ -33,6 +34,10 @@ class ScoreTask(Task):
     on a few images of `evnas.proxy.signal_images`."""
     scores: tuple[str, ...]
     """Of `evnas.tables.SCORES`."""
+    side: int = 96
+    """Pixels of the images that a whole model is scored on."""
+    images: int = 16
+    """How many they are."""
 
     @property
     def device(self) -> str:
@@ -44,13 +49,14 @@ class Score(Phase):
     """Scores of the untrained model on one batch of training images."""
 
     name = "score"
+    per_seed = True
     guess_s = 5.0
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:  # type: ignore[override] # they grow with a table
         """A quantity a score; `params` is counted."""
         names = [name for name in SCORES if name != "params"]
-        return tuple(Quantity(n, n.replace("_", " ").capitalize()) for n in names)
+        return tuple(Quantity(n, n.replace("_", " ").capitalize(), goal="max") for n in names)
 
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:
         """Once, where an objective or constraint names a score."""
@@ -70,7 +76,9 @@ class Score(Phase):
         assert isinstance(task, ScoreTask)
         start = time.perf_counter()
         device = "cpu" if task.proxy is None else device_of(task.proxy)
-        untrained = _whole(work) if task.proxy is None else _reduced(work, task.proxy, workshop)
+        untrained = (
+            _whole(work, task) if task.proxy is None else _reduced(work, task.proxy, workshop)
+        )
         with device_lock_for(device).working():
             found = scored(task.scores, *untrained, seed=work.seed)
         busy_s = time.perf_counter() - start
@@ -78,6 +86,14 @@ class Score(Phase):
             error = "; ".join(found.reasons.values())
             return Found(status="failed", error=error, values=found.values, busy_s=busy_s)
         return Found(values=found.values, busy_s=busy_s)
+
+    def rehearsal(self, work: Work) -> Work:
+        """The base itself: its first scoring loads the data too."""
+        return work
+
+    def expected_s(self, work: Work, seen: Seen) -> float:
+        """That of the base."""
+        return self.guess_s if seen.rehearsed is None else seen.rehearsed.seconds
 
     def words(self, record: Record) -> str:
         """Each score by name."""
@@ -106,15 +122,15 @@ def _reduced(work: Work, proxy: Mapping[str, Any], workshop: Workshop) -> Untrai
     return model, images, labels
 
 
-def _whole(work: Work) -> Untrained:
+def _whole(work: Work, task: ScoreTask) -> Untrained:
     """The model itself, on a few small images."""
     from evnas.measure.models import model_for
     from evnas.proxy.seeding import seeded
-    from evnas.proxy.signal_images import SIDE, signal_images
+    from evnas.proxy.signal_images import signal_images
 
     with seeded(work.seed, "init"):
-        model = model_for(work.arch, resolution=SIDE)
-    return model, *signal_images()
+        model = model_for(work.arch, resolution=task.side)
+    return model, *signal_images(task.side, task.images)
 
 
 SCORE = Score()

@@ -12,6 +12,7 @@ from evnas.phases.base import (
     OnProgress,
     Phase,
     Quantity,
+    Seen,
     Setting,
     Task,
     Workshop,
@@ -21,6 +22,8 @@ from evnas.record import Record
 from evnas.sweep.candidate import Candidate
 from evnas.tables import RUNTIMES
 
+AROUND_S = 2.0
+"""Building a model and finding its peak memory, beside the budget of its measurement."""
 REFERENCE = "reference model"
 """The workshop's slot for the prepared reference."""
 
@@ -45,15 +48,22 @@ class SpeedTask(Task):
         """The target's."""
         return str(self.target["device"])
 
+    @property
+    def place(self) -> int:
+        """The target's in the sweep."""
+        return self.target_index
+
     def noted(self) -> dict[str, Any]:
-        """The target's place in the sweep."""
-        return {"target_index": self.target_index}
+        """The target, and its place in the sweep."""
+        return {"target_index": self.target_index, "target": dict(self.target)}
 
 
 class Speed(Phase):
     """Latency and throughput, with their samples, and peak memory."""
 
     name = "speed"
+    per_target = True
+    status_column = "throughput_img_s"
     guess_s = 10.0
     needs = "targets"
     quantities = (
@@ -115,11 +125,24 @@ class Speed(Phase):
             busy_s=time.perf_counter() - start,
         )
 
-    def words(self, record: Record) -> str:
+    def expected_s(self, work: Work, seen: Seen) -> float:
+        """The target's budget, and what is around it."""
+        assert isinstance(work.task, SpeedTask)
+        return work.task.budget_s + AROUND_S
+
+    def shown(self, record: Record) -> dict[str, str]:
         """Images a second, and what that is of the reference's."""
         ratio = record.measurements.get("throughput_ratio")
         share = f"{ratio.median:.3f}" if ratio else "1"
-        return f"{record.values['throughput_img_s']:.1f} images/s, {share} of the reference"
+        return {
+            "throughput_img_s": f"{record.values['throughput_img_s']:.1f}",
+            "ratio": share,
+        }
+
+    def words(self, record: Record) -> str:
+        """Images a second, and what that is of the reference's."""
+        shown = self.shown(record)
+        return f"{shown['throughput_img_s']} images/s, {shown['ratio']} of the reference"
 
     def again(self, timed: Sequence[str], seed: int, budget: float) -> Iterator[Need]:
         """Every target once more."""

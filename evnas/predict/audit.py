@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
+from evnas.predict.predictor import SIGNALS
 from evnas.predict.published_signals import SignalRow, published_signals
 from evnas.predict.validation import SPLITS, HeldOut, by_folds, by_recipe, of_others
-from evnas.stats.ladder import LadderLine, ladder
+from evnas.stats.ladder import FLOPS, PARAMS, SIZE, LadderLine, ladder
 from evnas.stats.rank_correlation import Column, kendall
 from evnas.tables import SCORES
 
-FLOPS, PARAMS, SIZE = "FLOPs", "params", "params x FLOPs"
 PREDICTED = "predicted, recipe held out"
 PREDICTED_FOLDS = "predicted, 10-fold"
 
@@ -101,10 +101,12 @@ def _paired(a: Sequence[float], b: Column) -> Column:
 
 def _seconds(rows: Sequence[SignalRow]) -> dict[str, float]:
     names = dict.fromkeys(name for row in rows for name in row.seconds)
-    return {
+    found = {
         name: float(np.mean([row.seconds[name] for row in rows if name in row.seconds]))
         for name in names
     }
+    one_walk = found["mixers"]  # gives all of them
+    return found | dict.fromkeys((*SIGNALS, PREDICTED, PREDICTED_FOLDS), one_walk)
 
 
 def _tau(held_out: HeldOut) -> float:

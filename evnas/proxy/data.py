@@ -16,9 +16,9 @@ from torch import Tensor
 
 from evnas.errors import DataError, nearest
 from evnas.files import placed
-from evnas.proxy import fashion, folder
-
-NAMED_SETS = ("fashion-mnist-12k", "fashion-mnist")
+from evnas.proxy import folder
+from evnas.proxy.arrays import ImageArrays
+from evnas.tables import DATASETS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +88,9 @@ def load_data(
     """The images that a sweep's `proxy.data` names.
 
     Args:
-        source: `fashion-mnist-12k`, `fashion-mnist`, or `{"folder": PATH}`.
+        source: a name of `evnas.tables.DATASETS`, or `{"folder": PATH}`.
         resolution: side in pixels at which folders will be trained; they are decoded once, a
-            little larger. The named sets keep their 28 x 28 pixels.
+            little larger. Fashion-MNIST keeps its 28 x 28 pixels.
         device: where the tensors shall live.
         base_folder: what a relative PATH is relative to; `~` and `${NAME}` are replaced.
 
@@ -104,26 +104,18 @@ def load_data(
             placed(source["folder"], base_folder), folder.stored_side(resolution)
         )
         return from_arrays(arrays).to(device)
-    if source not in NAMED_SETS:
+    if source not in DATASETS:
         raise DataError(
-            f"data must be {', '.join(NAMED_SETS)} or {{folder: PATH}}, got {source!r}"
-            f"{nearest(source, NAMED_SETS)}"
+            f"data must be {', '.join(DATASETS)} or {{folder: PATH}}, got {source!r}"
+            f"{nearest(source, DATASETS)}"
         )
-    full = source == "fashion-mnist"
-    images = fashion.full_set(fashion.full_set_folders()) if full else fashion.shipped()
-    return from_arrays(
-        folder.FolderArrays(
-            name=source,
-            train_images=images.train_images[:, None],
-            train_labels=images.train_labels,
-            held_out_images=images.test_images[:, None],
-            held_out_labels=images.test_labels,
-            classes=fashion.CLASSES,
-        )
-    ).to(device)
+    named = DATASETS.get(source)(folder.stored_side(resolution))
+    if not isinstance(named, ImageArrays):
+        raise DataError(f"data {source} must be given as ImageArrays, got {named!r:.60}")
+    return from_arrays(named).to(device)
 
 
-def from_arrays(arrays: folder.FolderArrays) -> ProxyData:
+def from_arrays(arrays: ImageArrays) -> ProxyData:
     """Balance the order of both splits and take the statistics of the training images."""
     train = _image_set(arrays.train_images, arrays.train_labels)
     mean, std = channel_statistics(train.images)

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from evnas.errors import DataError
+from evnas.proxy.arrays import Bytes, ImageArrays
 
 SHIPPED_FILE = Path(__file__).with_name("data_files") / "fashion-mnist-12k.npz"
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
@@ -30,8 +30,6 @@ CLASSES = (
     "Bag",
     "Ankle boot",
 )
-
-Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,27 @@ def shipped() -> FashionArrays:
             archive["test_images"],
             archive["test_labels"],
         )
+
+
+def small_set(side: int) -> ImageArrays:
+    """`fashion-mnist-12k`, at its 28 x 28 pixels."""
+    return _named("fashion-mnist-12k", shipped())
+
+
+def whole_set(side: int) -> ImageArrays:
+    """`fashion-mnist`, at its 28 x 28 pixels. Raises DataError where it is not installed."""
+    return _named("fashion-mnist", full_set(full_set_folders()))
+
+
+def _named(name: str, images: FashionArrays) -> ImageArrays:
+    return ImageArrays(
+        name=name,
+        train_images=images.train_images[:, None],
+        train_labels=images.train_labels,
+        held_out_images=images.test_images[:, None],
+        held_out_labels=images.test_labels,
+        classes=CLASSES,
+    )
 
 
 def full_set_folders() -> tuple[Path, ...]:

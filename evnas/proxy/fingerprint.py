@@ -15,16 +15,21 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from evnas.errors import DataError
+import numpy as np
+
+from evnas.errors import DataError, nearest
 from evnas.proxy import fashion
-from evnas.proxy.folder import proxy_images
+from evnas.proxy.folder import proxy_images, stored_side
 from evnas.proxy.folder_survey import Survey, by_class
+from evnas.tables import DATASETS
 
 READING = 1
 """Raised when files come to be read as other pixels."""
 MOST_BYTES = 2**30
 """Contents that are read: some seconds of a disk."""
 SHOWN_CHANGES = 3
+ADDED_SIDE = 56
+"""Pixels, at which an added set is asked for its images."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +105,7 @@ def known_images(
     """The images that a sweep's `proxy.data` names.
 
     Args:
-        source: `fashion-mnist-12k`, `fashion-mnist`, or `{"folder": PATH}`.
+        source: a name of `evnas.tables.DATASETS`, or `{"folder": PATH}`.
         before: what is known from an earlier run; spares reading files that are the same.
 
     Raises:
@@ -112,7 +117,18 @@ def known_images(
         arrays = fashion.full_set(fashion.full_set_folders())
         parts = (arrays.train_images, arrays.train_labels, arrays.test_images, arrays.test_labels)
         return KnownImages(fingerprint=_digest(part.tobytes() for part in parts))
-    return KnownImages(fingerprint=_digest([fashion.SHIPPED_FILE.read_bytes()]))
+    if source == "fashion-mnist-12k":
+        return KnownImages(fingerprint=_digest([fashion.SHIPPED_FILE.read_bytes()]))
+    return _added_known(source)
+
+
+def _added_known(name: str) -> KnownImages:
+    """Of a set that a package or script added: what it gives is all there is to compare."""
+    if name not in DATASETS:
+        raise DataError(f"no data set is named {name!r}{nearest(name, DATASETS)}")
+    added = DATASETS.get(name)(stored_side(ADDED_SIDE))
+    parts = (added.train_images, added.train_labels, added.held_out_images, added.held_out_labels)
+    return KnownImages(fingerprint=_digest(np.ascontiguousarray(part).tobytes() for part in parts))
 
 
 def files_known(found: Survey, *, before: KnownImages | None = None) -> KnownImages:

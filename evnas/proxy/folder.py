@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from evnas.errors import DataError
+from evnas.proxy.arrays import ImageArrays
 from evnas.proxy.folder_survey import Sample, Survey, survey
 from evnas.proxy.image_file import read_rgb
 
@@ -17,26 +18,12 @@ MAX_TRAIN_IMAGES = 50_000
 MAX_HELD_OUT_IMAGES = 10_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FolderArrays:
-    """Images (N, C, H, W) uint8 and labels (N,), two splits, in the order of the files."""
-
-    name: str
-    train_images: npt.NDArray[np.uint8]
-    train_labels: npt.NDArray[np.integer]
-    held_out_images: npt.NDArray[np.uint8]
-    held_out_labels: npt.NDArray[np.integer]
-    classes: tuple[str, ...]
-    note: str = ""
-    """What was found where they come from, and left out."""
-
-
 def stored_side(resolution: int) -> int:
     """Side in pixels that images are kept at: an eighth more than they are trained at."""
     return resolution + -(-resolution // 8)
 
 
-def read_folder(root: Path, side: int) -> FolderArrays:
+def read_folder(root: Path, side: int) -> ImageArrays:
     """Decode a folder: shorter side to `side` pixels, centre square, RGB.
 
     At most 50,000 training and 10,000 held-out images are kept (at 64 x 64 pixels 0.74 GB),
@@ -47,7 +34,7 @@ def read_folder(root: Path, side: int) -> FolderArrays:
             an image that cannot be decoded.
     """
     found = proxy_images(root)
-    return FolderArrays(
+    return ImageArrays(
         name=f"folder {root}",
         train_images=_decode_all(found.train, side),
         train_labels=np.array([label for _, label in found.train]),
@@ -100,8 +87,12 @@ def _decode(path: str, side: int) -> npt.NDArray[np.uint8] | DataError:
         rgb = read_rgb(path, least_side=side)
     except DataError as e:
         return e
-    square = min(rgb.size)
-    left, top = (rgb.width - square) // 2, (rgb.height - square) // 2
-    box = (left, top, left + square, top + square)
-    small = rgb.resize((side, side), Image.Resampling.BICUBIC, box=box)
-    return np.asarray(small).transpose(2, 0, 1)
+    return np.asarray(square(rgb, side)).transpose(2, 0, 1)
+
+
+def square(image: Image.Image, side: int) -> Image.Image:
+    """The square in an image's middle, resized with antialiasing (bicubic)."""
+    edge = min(image.size)
+    left, top = (image.width - edge) // 2, (image.height - edge) // 2
+    box = (left, top, left + edge, top + edge)
+    return image.resize((side, side), Image.Resampling.BICUBIC, box=box)

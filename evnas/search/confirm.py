@@ -41,12 +41,10 @@ class Confirm:
         return found
 
     def take(self, record: Record) -> Record:
-        """Learn from a record; one that cannot be compared is kept as `lost`."""
+        """Judge a record by the constraints, learn from it, and give back what is to be stored."""
         need = Need(seed=record.seed, budget=record.budget, target=record.target)
         self._asked.discard((record.label, record.phase, need))
-        record = self.history.judged(record)
-        self.history.take(record)
-        return record
+        return self.history.take(record)
 
     def missing(self) -> Iterator[Ask]:
         """What the present front still lacks."""

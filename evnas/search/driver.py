@@ -5,7 +5,7 @@ is next follows from the history alone, so whatever was killed goes on where it 
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -13,21 +13,17 @@ from evnas.errors import SpecError
 from evnas.phases.base import Goal, Need, Setting
 from evnas.phases.work import Event, Finished, Work
 from evnas.record import Record
-from evnas.search.budget import Meter
+from evnas.search.budget import HOPELESS, Meter
 from evnas.search.engines.base import Engine
 from evnas.search.propose import Proposal, Strategy
 from evnas.search.setting import needs_of
 from evnas.search.state.history import History
-from evnas.search.state.trial import Trial
-from evnas.space.expressions import Expression
 from evnas.store import Store
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.search_spec import BudgetSpec
 from evnas.tables import PHASES, phase_order
 
 TICK_S = 0.25
-HOPELESS = 200
-"""So many candidates in a row that break a constraint, none ever having met them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +83,6 @@ class Schedule:
     history: History
     strategy: Strategy
     setting: Setting
-    constraints: Sequence[Expression] = ()
     budget: BudgetSpec | None = None
     """When a search ends; a list of rows ends with its last."""
     first_budget: float = 0.0
@@ -98,7 +93,6 @@ class Schedule:
     goals: dict[str, _UnderWay] = field(default_factory=dict)
     running: dict[str, Ask] = field(default_factory=dict)
     _meter: Meter = field(init=False)
-    _in_vain: int = 0
 
     def __post_init__(self) -> None:
         self._meter = Meter(self.budget)
@@ -119,6 +113,8 @@ class Schedule:
         """Up to `free` phases to start now."""
         if self.strategy.by_phase:
             return self._next_by_phase(free)
+        if len(self.history.course) >= HOPELESS and self.history.all_in_vain:
+            raise self.hopeless()
         found: list[Ask] = []
         for label in sorted(self.goals, key=int):
             if len(found) < free and label not in self.running:
@@ -131,7 +127,7 @@ class Schedule:
                 found += self._begin(proposal)
             elif self.running or found:  # what is under way may give it something to say
                 break
-            elif not (self.over or full) and self.all_in_vain():
+            elif not (self.over or full) and self.history.all_in_vain:
                 raise self.hopeless()
             else:
                 self.over = self.over or full or "the strategy has nothing more to propose"
@@ -243,45 +239,18 @@ class Schedule:
     def take(self, record: Record) -> Record:
         """Judge a record by the constraints, learn from it, and give back what is to be stored."""
         del self.running[record.label]
-        record = self.history.judged(record)
-        trial = self.history.learn(record)
-        broken = self._broken(trial) if record.status == "complete" else ""
-        if broken:
-            record = replace(record, status="infeasible", error=broken)
-            trial.ended, trial.reason = "infeasible", broken
-        self.history.settle(trial)  # judged first: what breaks a constraint is on no front
-        if trial.ended is not None and not self.strategy.by_phase:
+        record = self.history.take(record)
+        ended = self.history.trials[record.label].ended is not None
+        if ended and not self.strategy.by_phase:
             self.goals.pop(record.label, None)
-        self._count_in_vain(trial)
         return record
-
-    def _broken(self, trial: Trial) -> str:
-        """The first constraint that what is known so far breaks, with the values, or ""."""
-        known = trial.quantities()
-        for constraint in self.constraints:
-            if constraint.holds(trial.arch, known) is False:
-                values = ", ".join(f"{q} is {known[q]:.6g}" for q in sorted(constraint.quantities))
-                return f"{constraint.text}: {values}" if values else constraint.text
-        return ""
-
-    def _count_in_vain(self, trial: Trial) -> None:
-        if self.history.complete:
-            self._in_vain = -1
-        if self._in_vain >= 0 and trial.ended == "infeasible":
-            self._in_vain += 1
-            if self._in_vain >= HOPELESS:
-                raise self.hopeless()
-
-    def all_in_vain(self) -> bool:
-        """Whether there were candidates, and each broke a constraint."""
-        trials = self.history.trials.values()
-        return bool(trials) and all(t.ended == "infeasible" for t in trials)
 
     def hopeless(self) -> SpecError:
         """That no candidate met all constraints, at the one that the last of them broke."""
         ended = [t for t in self.history.trials.values() if t.ended == "infeasible"]
         reason = ended[-1].reason
-        path = next((c.path for c in self.constraints if reason.startswith(c.text)), "constraints")
+        constraints = self.history.constraints
+        path = next((c.path for c in constraints if reason.startswith(c.text)), "constraints")
         return SpecError(
             f"{len(ended)} candidates and none met all of them; the last broke {reason}", path
         )
@@ -294,13 +263,16 @@ def drive(
     *,
     make_work: MakeWork,
     on_event: Callable[[Event], None] = lambda event: None,
+    on_tick: Callable[[float], None] = lambda wall_s: None,
     wall_s: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
     """Run an agenda to its end; every record is stored before anything follows from it.
 
     Args:
-        wall_s: what earlier runs of the study took.
+        on_tick: is told again and again how long all runs have driven by now, in seconds; what
+            it raises ends the drive.
+        wall_s: how long earlier runs of the study did.
 
     Returns:
         Why it ended.
@@ -310,10 +282,12 @@ def drive(
     """
     began = clock()
     while True:
+        on_tick(wall_s + clock() - began)
         free = engine.slots - agenda.under_way
         for ask in agenda.next(free, wall_s + clock() - began) if free > 0 else []:
             engine.submit(make_work(ask))
         if not agenda.under_way:
+            on_tick(wall_s + clock() - began)
             return agenda.over
         for event in engine.wait(TICK_S):
             if isinstance(event, Finished):

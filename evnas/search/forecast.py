@@ -1,14 +1,11 @@
 """What a sweep would run and for how long, from its counts and a few seconds of trial training."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from evnas.phases.base import Goal
-from evnas.phases.proxy import ProxyTask
-from evnas.phases.score import ScoreTask
-from evnas.phases.speed import SpeedTask
+from evnas.phases.base import Goal, Seen
 from evnas.phases.work import Work
 from evnas.record import Record, mixed_machines
 from evnas.search.evaluate import Evaluator, silent
@@ -18,12 +15,6 @@ from evnas.store import Store
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.sweep import Sweep
 from evnas.tables import PHASES, phase_order
-
-AROUND_SPEED_S = 2.0
-"""Building a model and finding its peak memory, beside the budget of its measurement."""
-AROUND_PROXY_S = 0.5
-FORWARD_SHARE = 1 / 3
-"""A forward's cost over that of a training step: forward and backward are three forwards."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +50,7 @@ class Forecast:
         """Plain data."""
         return {
             "study": self.study,
-            "trials": len({(s.label, s.seed) for s in self.steps if s.phase == "proxy"})
+            "trials": len({(s.label, s.seed) for s in self.steps if PHASES.get(s.phase).trains})
             or len({s.label for s in self.steps}),
             "seconds": self.seconds,
             "calibrated_train_throughput_img_s": self.throughput_img_s,
@@ -131,8 +122,7 @@ def _of_rows(run: PreparedAblation, evaluator: Evaluator, path: Path) -> Forecas
         label: record.values.get("macs_exact", 0.0) / setting.reference_macs
         for label, record in counts.items()
     }
-    trainings = [work for work in ahead if isinstance(work.task, ProxyTask)]
-    rate = _trial_training(evaluator, trainings[0]) if trainings else None
+    seen = _rehearsed(ahead, evaluator)
     done = {record.key for record in _records(path)}
     steps = [
         Step(
@@ -143,19 +133,18 @@ def _of_rows(run: PreparedAblation, evaluator: Evaluator, path: Path) -> Forecas
             seconds=(
                 0.0
                 if work.key in done
-                else _seconds(work, counts[work.label], cost[work.label], rate)
+                else _seconds(work, counts[work.label], cost[work.label], seen)
             ),
             done=work.key in done,
         )
         for work in ahead
     ]
-    return Forecast(study=sweep.spec.name, steps=steps, throughput_img_s=rate)
+    return Forecast(study=sweep.spec.name, steps=steps, throughput_img_s=_train_rate(seen))
 
 
 def _place(work: Work) -> tuple[int, int, int]:
     """Where a piece of work comes: phases, then targets or seeds."""
-    index = work.task.target_index if isinstance(work.task, SpeedTask) else 0
-    return phase_order().index(work.phase), index, work.seed
+    return phase_order().index(work.phase), work.task.place, work.seed
 
 
 def _of_search(run: PreparedSearch, evaluator: Evaluator) -> Forecast:
@@ -164,15 +153,9 @@ def _of_search(run: PreparedSearch, evaluator: Evaluator) -> Forecast:
     budget = run.spec.budget
     base = Candidate(label="base", arch=sweep.base, published="")
     works = list(run.setting.works(base, Goal(budget=run.full_budget)))
-    trainings = [work for work in works if isinstance(work.task, ProxyTask)]
-    rate = _trial_training(evaluator, trainings[0]) if trainings else None
+    seen = _rehearsed(works, evaluator)
     counted = evaluator.run(works[0], silent).record
-    each = [
-        (work, _trial_scoring(evaluator, work))
-        if isinstance(work.task, ScoreTask)
-        else (work, _seconds(work, counted, 1.0, rate))
-        for work in works
-    ]
+    each = [(work, _seconds(work, counted, 1.0, seen)) for work in works]
     limits = [m * 60 for m in (budget.minutes, budget.device_minutes) if m is not None]
     a_trial = sum(seconds for _, seconds in each)
     trials = budget.trials or (round(min(limits) / a_trial) if limits else 1)
@@ -190,42 +173,29 @@ def _of_search(run: PreparedSearch, evaluator: Evaluator) -> Forecast:
         for number in range(1, trials + 1)
         for work, seconds in each
     ]
-    return Forecast(study=sweep.spec.name, steps=steps, throughput_img_s=rate)
+    return Forecast(study=sweep.spec.name, steps=steps, throughput_img_s=_train_rate(seen))
 
 
-def _seconds(work: Work, counted: Record, cost: float, rate: float | None) -> float:
-    """What a piece of work takes; `cost` is its MACs over the reference's."""
-    if isinstance(work.task, SpeedTask):
-        return work.task.budget_s + AROUND_SPEED_S
-    if not isinstance(work.task, ProxyTask):
-        return counted.seconds if work.phase == "count" else PHASES.get(work.phase).guess_s
-    assert rate is not None
-    proxy = work.task.proxy
-    points = proxy["epochs"] * proxy["points_per_epoch"] - 1
-    held_out: float = min(2000, proxy["held_out_images"])
-    held_out += points * proxy["curve_images"]
-    return AROUND_PROXY_S + (work.budget + FORWARD_SHARE * held_out) * cost / rate
+def _rehearsed(works: Sequence[Work], evaluator: Evaluator) -> dict[str, Record]:
+    """Phase -> the second rehearsal of its first work, of phases that have one."""
+    found: dict[str, Record] = {}
+    for work in works:
+        trial = PHASES.get(work.phase).rehearsal(work)
+        if trial is not None and work.phase not in found:
+            found[work.phase] = [evaluator.run(trial, silent).record for _ in range(2)][-1]
+    return found
 
 
-def _trial_training(evaluator: Evaluator, work: Work) -> float:
-    """Images a second that the reference trains, after a first batch that nobody counts."""
-    assert isinstance(work.task, ProxyTask)
-    size = work.task.proxy["batch_size"]
-    short = dict(work.task.proxy) | {
-        "epochs": 1,
-        "images_per_epoch": 4 * size,
-        "points_per_epoch": 1,
-        "curve_images": size,
-        "held_out_images": size,
-    }
-    trial = replace(work, task=ProxyTask(proxy=short), seed=0, budget=0.0)
-    records = [evaluator.run(trial, silent).record for _ in range(2)]
-    return float(records[-1].values.get("train_throughput_img_s", 1.0))
+def _seconds(work: Work, counted: Record, share: float, seen: Mapping[str, Record]) -> float:
+    """What a piece of work takes; `share` is its MACs over the reference's."""
+    about = Seen(counted=counted, share=share, rehearsed=seen.get(work.phase))
+    return PHASES.get(work.phase).expected_s(work, about)
 
 
-def _trial_scoring(evaluator: Evaluator, work: Work) -> float:
-    """Seconds of the second scoring of the base: the first loads the data too."""
-    return [evaluator.run(work, silent).record.seconds for _ in range(2)][-1]
+def _train_rate(seen: Mapping[str, Record]) -> float | None:
+    """Images a second that the reference trains; None where nothing is trained."""
+    trained = [record for phase, record in seen.items() if PHASES.get(phase).trains]
+    return float(trained[0].values.get("train_throughput_img_s", 1.0)) if trained else None
 
 
 def _about_machines(run: Prepared, path: Path) -> list[str]:

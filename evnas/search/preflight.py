@@ -6,9 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evnas.arch.spec import ArchSpec
-from evnas.errors import SpecError
-from evnas.search.state.objectives import phase_of, resolved_constraints, resolved_objectives
+from evnas.errors import SpecError, nearest
+from evnas.predict.printed import printed_architectures
+from evnas.record import TargetFields
+from evnas.search.state.objectives import (
+    is_trained,
+    phase_of,
+    resolved_constraints,
+    resolved_objectives,
+)
 from evnas.search.strategies.warm import warm_candidates
+from evnas.space.dead import dead_values
 from evnas.space.space import SearchSpace
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.sweep import Sweep
@@ -27,23 +35,22 @@ class Needs:
     """Training-free scores that an objective or constraint names."""
 
 
-def must_begin(spec: SearchSpec, base: ArchSpec, ids: Sequence[str]) -> Needs:
+def must_begin(spec: SearchSpec, base: ArchSpec, targets: Sequence[TargetFields]) -> Needs:
     """A search whose file is sound can be begun.
 
     Args:
         base: the architecture that its space changes.
-        ids: of its targets.
+        targets: its own, as far as they are settled.
 
     Raises:
         SpecError: an objective or constraint names no target of these, a warm start holds nothing
             for the space, or the strategy lacks what it starts from.
     """
-    needs = needs_of(spec, ids)
+    needs = needs_of(spec, targets)
     asked = spec.strategy
     if spec.warm_start and asked.own_rows:
         raise SpecError(f"{asked.kind} proposes its own rows and no others", "warm_start")
-    proxy = spec.proxy
-    full = float(proxy.presentations) if proxy is not None and needs.trains else 0.0
+    proxy, full = spec.proxy, full_budget_of(spec, needs)
     if asked.needs_training and not full:
         raise SpecError(f"{asked.kind} needs an objective that training gives", "strategy")
     if proxy is not None:
@@ -54,15 +61,52 @@ def must_begin(spec: SearchSpec, base: ArchSpec, ids: Sequence[str]) -> Needs:
     return needs
 
 
-def needs_of(spec: SearchSpec, ids: Sequence[str]) -> Needs:
+def full_budget_of(spec: SearchSpec, needs: Needs) -> float:
+    """Image presentations of a whole training; 0 where nothing is trained."""
+    return float(spec.proxy.presentations) if spec.proxy is not None and needs.trains else 0.0
+
+
+def about_budget(spec: SearchSpec, full_budget: float) -> list[str]:
+    """Sentences about a budget that ends nothing, or before anything is finished.
+
+    Args:
+        full_budget: image presentations of a whole training; 0 where nothing is trained.
+    """
+    budget, found = spec.budget, []
+    least = spec.strategy.least_trials(full_budget)
+    if budget.trials is not None and budget.trials < least:
+        found.append(
+            f"budget.trials is {budget.trials}, and {spec.strategy.kind} finishes a training only "
+            f"with {least} candidates that meet all constraints or more: give at least so many"
+        )
+    if budget.trials is None and budget.minutes is None and budget.device_minutes is None:
+        found.append(
+            "budget.patience alone says nothing of when the search ends: it goes on while the "
+            "hypervolume grows; trials, minutes or device_minutes beside it would bound it"
+        )
+    return found
+
+
+def needs_of(spec: SearchSpec, targets: Sequence[TargetFields]) -> Needs:
     """What objectives and constraints ask for. Raises SpecError where one names no target."""
-    names = [o.metric for o in resolved_objectives(spec.objectives, ids)]
-    names += [q for c in resolved_constraints(spec.constraints, ids) for q in c.quantities]
+    names = [o.metric for o in resolved_objectives(spec.objectives, targets)]
+    names += [q for c in resolved_constraints(spec.constraints, targets) for q in c.quantities]
     return Needs(
-        trains=any(phase_of(name) == "proxy" for name in names),
+        trains=any(is_trained(name) for name in names),
         predicts=any(phase_of(name) == "predict" for name in names),
         scores=tuple(sorted({name for name in names if phase_of(name) == "score"})),
     )
+
+
+def must_be_a_recipe(name: str) -> None:
+    """Raises SpecError where no printed architecture that predictions rest on is trained so."""
+    known = {p.recipe for p in printed_architectures() if not p.candidate.timm}
+    if name and name not in known:
+        raise SpecError(
+            f"no recipe is named {name!r}{nearest(name, sorted(known))} "
+            f"(known: {', '.join(sorted(known))}; leave it out for one of your own)",
+            "predict.recipe",
+        )
 
 
 def _must_be_whole_epochs(budgets: Sequence[float], images_per_epoch: float) -> None:
@@ -75,18 +119,18 @@ def _must_be_whole_epochs(budgets: Sequence[float], images_per_epoch: float) -> 
         )
 
 
-def target_ids(sweep: Sweep) -> list[str]:
-    """The targets' ids on this machine, as far as it has their devices."""
+def targets_of(sweep: Sweep) -> list[TargetFields]:
+    """The targets on this machine, as far as it has their devices."""
     if all(spec.is_settled for spec in sweep.spec.targets):
-        return [spec.spelt_id() for spec in sweep.spec.targets]
-    from evnas.search.setting import ids_here  # torch knows what `auto` means here
+        return [spec.spelt() for spec in sweep.spec.targets]
+    from evnas.search.setting import targets_here  # torch knows what `auto` means here
 
-    return ids_here(sweep)
+    return targets_here(sweep)
 
 
-def one_and_the_same(ids: Sequence[str]) -> list[str]:
-    """A sentence for each id that several targets have."""
-    found = []
+def one_and_the_same(targets: Sequence[TargetFields]) -> list[str]:
+    """A sentence for each that stands several times."""
+    found, ids = [], [target.id for target in targets]
     for name in dict.fromkeys(ids):
         places = [f"targets[{i}]" for i, other in enumerate(ids) if other == name]
         if len(places) > 1:
@@ -98,20 +142,27 @@ def one_and_the_same(ids: Sequence[str]) -> list[str]:
 
 
 def checked(sweep: Sweep) -> list[str]:
-    """What `check` says beyond the file's own soundness: sentences about its targets.
+    """What `check` says beyond the file's own soundness: sentences about targets, values of the
+    space that no architecture has, and the budget.
 
     Raises:
         SpecError: with its place in the file, where a search could not be begun.
     """
-    ids = [spec.spelt_id() for spec in sweep.spec.targets]
+    targets = [spec.spelt() for spec in sweep.spec.targets]
+    notes: list[str] = []
     try:
+        if sweep.spec.predict is not None:
+            must_be_a_recipe(sweep.spec.predict.recipe)
         if _machine_decides(sweep):
-            ids = target_ids(sweep)
+            targets = targets_of(sweep)
         if isinstance(sweep.spec, SearchSpec):
-            must_begin(sweep.spec, sweep.base, ids)
+            needs = must_begin(sweep.spec, sweep.base, targets)
+            space = SearchSpace.from_spec(sweep.spec.space, sweep.base)
+            notes = [str(dead) for dead in dead_values(space)]
+            notes += about_budget(sweep.spec, full_budget_of(sweep.spec, needs))
     except SpecError as e:
-        raise sweep.located.blame(e) from None
-    return one_and_the_same(ids)
+        raise sweep.document.blame(e) from None
+    return [*one_and_the_same(targets), *notes]
 
 
 def _machine_decides(sweep: Sweep) -> bool:

@@ -9,9 +9,16 @@ from typing import Self
 from evnas.errors import SpecError, nearest
 from evnas.phases.base import Goal
 from evnas.proxy.fingerprint import KnownImages
-from evnas.record import Record
+from evnas.record import Record, TargetFields
 from evnas.search.driver import Schedule
-from evnas.search.preflight import must_begin, one_and_the_same, target_ids
+from evnas.search.preflight import (
+    about_budget,
+    full_budget_of,
+    must_be_a_recipe,
+    must_begin,
+    one_and_the_same,
+    targets_of,
+)
 from evnas.search.setting import SweepSetting, missing, needs_of, reference_macs
 from evnas.search.state.history import History
 from evnas.search.state.machines import taken_elsewhere
@@ -36,9 +43,9 @@ class Prepared(ABC):
     """Image presentations of a whole training; 0 where nothing is trained."""
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """Ids of the targets that the reference is timed on, each once."""
-        return tuple(self.setting.targets_of(self.sweep.reference))
+    def targets(self) -> tuple[TargetFields, ...]:
+        """The targets that the reference is timed on, each once."""
+        return _timed_on(self.setting, self.sweep)
 
     @property
     def looks_at_images(self) -> bool:
@@ -61,9 +68,9 @@ class Prepared(ABC):
     def notes(self) -> list[str]:
         """Sentences about targets that are left out, or are one."""
         absent = self.setting.absent
-        ids = [x for i, x in enumerate(target_ids(self.sweep)) if i not in absent]
+        here = [x for i, x in enumerate(targets_of(self.sweep)) if i not in absent]
         left = [f"target {i + 1} is left out: {reason}" for i, reason in absent.items()]
-        return left + one_and_the_same(ids)
+        return left + one_and_the_same(here)
 
     def about_machines(self, records: Iterable[Record]) -> list[str]:
         """What is to be said where speeds were taken on another machine so far."""
@@ -124,10 +131,15 @@ class PreparedSearch(Prepared):
         """Yes: fronts compare absolute speeds."""
         return True
 
+    def notes(self) -> list[str]:
+        """Also what its budget has to be said of."""
+        return [*Prepared.notes(self), *about_budget(self.spec, self.full_budget)]
+
     def history(self, store: Store) -> History:
         """What the store holds, by the objectives' own targets."""
         history = History(
             objectives=resolved_objectives(self.spec.objectives, self.targets),
+            constraints=resolved_constraints(self.spec.constraints, self.targets),
             full_budget=self.full_budget,
         )
         return history.take_all(store.records())
@@ -140,7 +152,6 @@ class PreparedSearch(Prepared):
             history=history,
             strategy=asked.strategy(self.space, warm=warm, full_budget=self.full_budget),
             setting=self.setting,
-            constraints=resolved_constraints(self.spec.constraints, self.targets),
             budget=self.spec.budget,
             first_budget=0.0 if self.setting.rungs else self.full_budget,
             seeds=asked.seeds,
@@ -149,18 +160,24 @@ class PreparedSearch(Prepared):
         return schedule
 
 
-def prepared(sweep: Sweep, *, checkpoints: Path = Path()) -> PreparedAblation | PreparedSearch:
+def prepared(
+    sweep: Sweep, *, checkpoints: Path | None = None
+) -> PreparedAblation | PreparedSearch:
     """Settle a sweep on this machine.
 
     Args:
-        checkpoints: where trainings that break off at a rung are kept.
+        checkpoints: a folder of its own for trainings that break off at a rung, which goes with
+            the search's end; None where nothing is to run.
 
     Raises:
         SpecError: the space cannot be, an objective needs what the sweep lacks, the base lies
-            outside the space where a strategy starts from it, or timm lacks a row's model.
+            outside the space where a strategy starts from it, timm lacks a row's model, or nobody
+            prints results of the recipe that is named.
         MeasurementError: a target is not here.
     """
     spec = sweep.spec
+    if spec.predict is not None:
+        must_be_a_recipe(spec.predict.recipe)
     if isinstance(spec, AblationSpec):
         return _ablation(sweep, spec)
     return _search(sweep, spec, checkpoints)
@@ -178,11 +195,11 @@ def _ablation(sweep: Sweep, spec: AblationSpec) -> PreparedAblation:
     )
 
 
-def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path) -> PreparedSearch:
+def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path | None) -> PreparedSearch:
     space = SearchSpace.from_spec(spec.space, sweep.base)
     setting = SweepSetting(sweep=sweep, reference_macs=reference_macs(sweep))
-    needs = must_begin(spec, sweep.base, list(setting.targets_of(sweep.reference)))
-    full = float(spec.proxy.presentations) if spec.proxy is not None and needs.trains else 0.0
+    needs = must_begin(spec, sweep.base, _timed_on(setting, sweep))
+    full = full_budget_of(spec, needs)
     rungs = spec.strategy.rungs_of(full)
     return PreparedSearch(
         sweep=sweep,
@@ -197,6 +214,11 @@ def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path) -> PreparedSearch
         full_budget=full,
         space=space,
     )
+
+
+def _timed_on(setting: SweepSetting, sweep: Sweep) -> tuple[TargetFields, ...]:
+    on = setting.targets_of(sweep.reference).values()
+    return tuple(TargetFields(**each.fields) for each in on)
 
 
 def _must_be_known(sweep: Sweep) -> None:

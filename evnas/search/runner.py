@@ -3,11 +3,11 @@
 Broken off at any moment, it goes on where it was: what the store holds is not done again.
 """
 
-import contextlib
 import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,14 +17,16 @@ from evnas.measure.timing.conditions import environment
 from evnas.phases.work import Event, Finished, Work
 from evnas.record import Record, mixed_machines
 from evnas.search.confirm import Confirm
-from evnas.search.driver import Ask, Schedule, drive, expected
+from evnas.search.driver import Agenda, Ask, Schedule, drive, expected
 from evnas.search.engines.base import Engine
 from evnas.search.engines.local import LocalEngine
 from evnas.search.installed import must_be_installed
 from evnas.search.prepare import Prepared, PreparedAblation, PreparedSearch, prepared
 from evnas.search.results.ending import write_end
+from evnas.search.state.history import History
 from evnas.search.state.images import images_of, note
-from evnas.search.state.study import add_time, open_study
+from evnas.search.state.study import StudyClock, open_study
+from evnas.search.stopping import stopped_by_signals
 from evnas.search.terminal.progress_state import ProgressRow, ProgressState
 from evnas.search.terminal.view import View, view_for
 from evnas.store import Store
@@ -72,32 +74,48 @@ def run_sweep(
         DataError: the images are not there, or cannot be understood.
         MeasurementError: a target asks for what is not here.
         SpecError: what shows only on this machine, or in a search.
+        KeyboardInterrupt: it was told to stop, by SIGTERM and SIGHUP too.
     """
     folder = results / sweep.spec.name
     ready = prepared(sweep, checkpoints=folder / "checkpoints")
     images = images_of(sweep, folder / "study.db") if ready.looks_at_images else None
     if images is not None:
         ready = ready.with_images(images)
+    said: list[str] = []
     new = [path for path in (folder, results) if not path.exists()]
-    with open_study(sweep, folder, environment=environment(), fresh=fresh, images=images) as store:
+    with open_study(
+        sweep,
+        folder,
+        environment=environment(),
+        fresh=fresh,
+        images=images,
+        say=said.append,
+    ) as store:
         try:
             engine = (make_engine or engine_for)(sweep.spec.engine)
         except BaseException:  # a cluster that does not answer: nothing has begun
             _take_away(new)
             raise
-        run = run_of(ready, store=store, engine=engine)
-        try:
-            for sentence in note(store, images) if images is not None else ():
-                run.view.say(sentence)
-            run.to_its_end()
-        except KeyboardInterrupt:
-            run.view.say("stopped; the same command goes on from here")
-            raise
-        finally:
-            run.view.close()
-            engine.close()
-            add_time(store, wall_s=time.monotonic() - began, busy_s=run.busy_s)
+        run = run_of(ready, store=store, engine=engine, began=began)
+        run.say_all([*said, *(note(store, images) if images is not None else ())])
+        with stopped_by_signals():  # after the engine is made: Ray takes SIGTERM for itself
+            _to_its_end(run, engine)
     return folder
+
+
+def _to_its_end(run: "Run", engine: Engine) -> None:
+    try:
+        run.to_its_end()
+    except KeyboardInterrupt as stop:
+        by = f" by {stop}" if str(stop) else ""
+        with suppress(OSError):  # the terminal may be what hung up
+            run.view.say(f"stopped{by}; the same command goes on from here")
+        raise
+    finally:
+        engine.close()
+        run.clock.note(busy_s=run.busy_s)
+        with suppress(OSError):
+            run.view.close()
 
 
 def _take_away(folders: Sequence[Path]) -> None:
@@ -105,7 +123,7 @@ def _take_away(folders: Sequence[Path]) -> None:
     if folders:
         shutil.rmtree(folders[0], ignore_errors=True)
     for around in folders[1:]:
-        with contextlib.suppress(OSError):  # somebody else put something there
+        with suppress(OSError):  # somebody else put something there
             around.rmdir()
 
 
@@ -114,12 +132,19 @@ def run_of(
     *,
     store: Store,
     engine: Engine,
+    began: float | None = None,
     view_of: Callable[[ProgressState], View] = view_for,
 ) -> "AblationRun | SearchRun":
-    """What runs a sweep that is prepared; `view_of` makes who watches."""
+    """What runs a sweep that is prepared.
+
+    Args:
+        began: `time.monotonic()` when the command started; None is now.
+        view_of: makes who watches.
+    """
+    clock = StudyClock(store, time.monotonic() if began is None else began)
     if isinstance(ready, PreparedAblation):
-        return AblationRun(ready=ready, store=store, engine=engine, view_of=view_of)
-    return SearchRun(ready=ready, store=store, engine=engine, view_of=view_of)
+        return AblationRun(ready=ready, store=store, engine=engine, clock=clock, view_of=view_of)
+    return SearchRun(ready=ready, store=store, engine=engine, clock=clock, view_of=view_of)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,6 +154,7 @@ class Run(ABC):
     ready: Prepared
     store: Store
     engine: Engine
+    clock: StudyClock
     view_of: Callable[[ProgressState], View]
     busy_s: float = 0.0
     """Seconds that measured or trained."""
@@ -144,16 +170,38 @@ class Run(ABC):
         """Drive what is left, and do what comes at its end."""
         self.schedule = self.ready.schedule(self.ready.history(self.store))
         self._open()
-        before = float((self.store.meta("time") or {}).get("wall_s", 0.0))
-        reason = drive(
-            self.schedule,
-            self.store,
-            self.engine,
-            make_work=self.make_work,
-            on_event=self.take,
-            wall_s=before,
-        )
-        self.end(reason)
+        self.end(self.ended() or self.drive(self.schedule, self.clock.searched_s))
+
+    def drive(self, agenda: Agenda, searched_s: float | None = None) -> str:
+        """Run an agenda to its end, and return why it ended.
+
+        Args:
+            searched_s: how long earlier runs searched; None where its time is not counted so.
+        """
+        told = searched_s
+
+        def note(wall_s: float) -> None:
+            nonlocal told
+            told = None if searched_s is None else wall_s
+            self.clock.beat(busy_s=self.busy_s, searched_s=told)
+
+        try:
+            return drive(
+                agenda,
+                self.store,
+                self.engine,
+                make_work=self.make_work,
+                on_event=self.take,
+                on_tick=note,
+                wall_s=searched_s or 0.0,
+                clock=self.clock.clock,
+            )
+        finally:
+            self.clock.note(busy_s=self.busy_s, searched_s=told)
+
+    def ended(self) -> str:
+        """Why it was over already when it was opened, or ""."""
+        return ""
 
     @abstractmethod
     def labels(self) -> tuple[str, ...]:
@@ -239,6 +287,11 @@ class SearchRun(Run):
     def opened(self, records: Sequence[Record]) -> None:
         """Nothing is shown before the first candidate."""
 
+    def ended(self) -> str:
+        """A search that came to its end stays there, whatever its confirmation found since."""
+        noted = self.store.meta("search") or {}
+        return str(noted.get("ended", ""))
+
     def begun(self, work: Work) -> None:
         """Keep the board small: the front and what is under way."""
         history = self.schedule.history
@@ -252,13 +305,26 @@ class SearchRun(Run):
         """Confirm the front, and write what a search leaves."""
         say, history = self.view.say, self.schedule.history
         say(f"search over: {reason}")
-        if self.schedule.all_in_vain():
+        self.store.note("search", {"ended": reason, "trials": len(history.trials)})
+        if history.all_in_vain:
             say(str(self.schedule.hopeless()))
+        elif history.trials and not history.complete:
+            say(nothing_completed(history))
         if self.ready.spec.confirm is not None:
             seeds = self.ready.spec.confirm.seeds
             confirm = Confirm(history, seeds, self.ready.full_budget)
-            drive(confirm, self.store, self.engine, make_work=self.make_work, on_event=self.take)
-        self.store.note("search", {"ended": reason, "trials": len(history.trials)})
+            self.drive(confirm)
         self.say_all(write_end(self.ready, history, store=self.store))
         self.say_all(mixed_machines(record for _, record in self.store.records()))
-        shutil.rmtree(self.ready.setting.checkpoints, ignore_errors=True)  # the search is over
+        if self.ready.setting.checkpoints is not None:
+            shutil.rmtree(self.ready.setting.checkpoints, ignore_errors=True)  # none goes on
+
+
+def nothing_completed(history: History) -> str:
+    """That no trial of a search has all objectives, and what ended the last that failed."""
+    said = f"none of {len(history.trials)} trials was completed"
+    ended = [t for t in history.trials.values() if t.ended is not None]
+    if not ended:
+        return said
+    reason = (ended[-1].reason.strip().splitlines() or [""])[-1]
+    return f"{said}; the last ended {ended[-1].ended}: {reason}"

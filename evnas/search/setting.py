@@ -14,6 +14,7 @@ from evnas.phases.base import Goal, Need, TimedOn
 from evnas.phases.base import Setting as Asked
 from evnas.phases.count import CountTask
 from evnas.phases.work import Work
+from evnas.record import TargetFields
 from evnas.search.evaluate import Evaluator, silent
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import PredictSpec, TargetSpec
@@ -37,8 +38,9 @@ class SweepSetting:
     """Training-free scores that an objective or constraint names."""
     rungs: tuple[float, ...] = ()
     """Budgets at which trainings break off, the last being the whole."""
-    checkpoints: Path = Path()
-    """Where trainings that break off at a rung are kept."""
+    checkpoints: Path | None = None
+    """The folder of trainings that break off at a rung, removed when the search is over; None
+    keeps none."""
     images: Mapping[str, Any] = field(default_factory=dict)
     """`KnownImages.in_short` of what is trained on, for workers to compare theirs with."""
     _targets: dict[tuple[object, ...], dict[str, TimedOn]] = field(default_factory=dict)
@@ -92,9 +94,11 @@ class SweepSetting:
             return None, ""
         proxy = self.sweep.spec.proxy
         assert proxy is not None
-        file = self.checkpoints / f"{candidate.digest}-seed{need.seed}.pt"
         whole = need.budget >= self.rungs[-1]
         epoch = None if whole else round(need.budget * proxy.epochs / proxy.presentations)
+        if self.checkpoints is None:
+            return epoch, ""
+        file = self.checkpoints / f"{candidate.digest}-seed{need.seed}.pt"
         return epoch, str(file.absolute())
 
     def work(self, candidate: Candidate, phase: str, need: Need, *, origin: str = "row") -> Work:
@@ -194,14 +198,15 @@ def settled(spec: TargetSpec, candidate: Candidate, *, macs: float, counted: int
     return target.with_batch(macs_each, budget_s=spec.budget_s)
 
 
-def ids_here(sweep: Sweep) -> list[str]:
-    """The targets' ids for the reference row; as the file spells one whose device is not here."""
+def targets_here(sweep: Sweep) -> list[TargetFields]:
+    """The targets for the reference row; as the file spells one whose device is not here."""
     counted = sweep.reference.resolution or sweep.spec.resolution
     macs = reference_macs(sweep)
     found = []
     for spec in sweep.spec.targets:
         try:
-            found.append(settled(spec, sweep.reference, macs=macs, counted=counted).id)
+            here = settled(spec, sweep.reference, macs=macs, counted=counted)
+            found.append(TargetFields(**asdict(here)))
         except DeviceMissing:
-            found.append(spec.spelt_id())
+            found.append(spec.spelt())
     return found

@@ -17,6 +17,7 @@ from evnas.phases.count import CountTask
 from evnas.phases.score import ScoreTask
 from evnas.phases.work import Work
 from evnas.proxy.scores.mixing import MixerScore
+from evnas.proxy.signal_images import IMAGES, SIDE
 from evnas.record import Record
 from evnas.search.evaluate import Evaluator, silent
 from evnas.store import Store
@@ -39,21 +40,29 @@ def known_signals(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def signal_works(
-    candidates: Iterable[tuple[Candidate, int]], names: Sequence[str], seeds: Sequence[int]
+    candidates: Iterable[tuple[Candidate, int]],
+    names: Sequence[str],
+    seeds: Sequence[int],
+    *,
+    side: int = SIDE,
+    images: int = IMAGES,
 ) -> Iterator[Work]:
     """Counts first, then the mixers' signals, then each other one, a seed of all at a time.
 
     Args:
         candidates: each with the side of the images that it is counted for.
+        side: pixels of the images that signals are taken on.
+        images: how many.
     """
     all_of_them = list(candidates)
-    for candidate, side in all_of_them:
-        yield _work(candidate, "count", CountTask(resolution=side))
+    for candidate, counted_at in all_of_them:
+        yield _work(candidate, "count", CountTask(resolution=counted_at))
+    unusual = "" if (side, images) == (SIDE, IMAGES) else f" of {images} at {side}"
     for group in _groups(names):
         for seed in seeds:
             for candidate, _ in all_of_them:
-                task = ScoreTask(proxy=None, scores=group)
-                target = group[0] if len(group) == 1 else "mixers"
+                task = ScoreTask(proxy=None, scores=group, side=side, images=images)
+                target = (group[0] if len(group) == 1 else "mixers") + unusual
                 yield _work(candidate, "score", task, seed=seed, target=target)
 
 

@@ -230,19 +230,37 @@ def _domain(spec: DomainSpec) -> Domain:
 
 
 def _refuse_overlaps(axes: list[Axis]) -> None:
-    taken: dict[tuple[Concrete, str, Value], Axis] = {}
+    by_key = {axis.key: axis for axis in axes}
+    taken: dict[Concrete, list[Axis]] = {}
     choices = [a for a in axes if a.templates is not None]
     for axis in axes:
         for place in axis.places:
-            for value in axis.parent_values or frozenset({""}):
-                other = taken.setdefault((place, axis.parent, value), axis)
-                if other is not axis:
+            others = taken.setdefault(place, [])
+            for other in others:
+                if not _exclude(axis, other, by_key):
                     raise SpecError(
                         f"{paths.spell(place)} is set by {other.key} too", f"space.axes.{axis.key}"
                     )
+            others.append(axis)
             for choice in choices:
-                if choice.key != axis.key and not axis.key.startswith(f"{choice.key}:"):
+                outside = choice.key != axis.key and not axis.key.startswith(f"{choice.key}:")
+                if outside and not _exclude(axis, choice, by_key):
                     _refuse_leak(axis, place, choice)
+
+
+def _exclude(one: Axis, other: Axis, by_key: Mapping[str, Axis]) -> bool:
+    """Whether no point has both: they stand in different branches of one choice, however deep."""
+    mine, its = _branches(one, by_key), _branches(other, by_key)
+    return any(not mine[key] & its[key] for key in mine.keys() & its.keys())
+
+
+def _branches(axis: Axis, by_key: Mapping[str, Axis]) -> dict[str, frozenset[Value]]:
+    """Of each choice above an axis the branches that lead to it."""
+    found: dict[str, frozenset[Value]] = {}
+    while axis.parent:
+        found[axis.parent] = axis.parent_values
+        axis = by_key[axis.parent]
+    return found
 
 
 def _refuse_leak(axis: Axis, place: Concrete, choice: Axis) -> None:

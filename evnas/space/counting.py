@@ -17,12 +17,13 @@ from typing import Any
 
 from evnas.arch.paths import parse
 from evnas.arch.plain import Plain, look
-from evnas.arch.spec import BLOCKS_WITHOUT_BATCH_NORM, ArchSpec, StageSpec
+from evnas.arch.spec import ArchSpec, StageSpec
 from evnas.errors import SpecError
 from evnas.mixers import MIXERS
 from evnas.space.axes import COUNT, Axis
 from evnas.space.space import Point, SearchSpace
 from evnas.space.writer import Writer
+from evnas.tables import BLOCKS
 
 MOST_PARTS = 300_000
 """Points of all stages together, about 5 s; combinations of groups, as many again."""
@@ -247,7 +248,7 @@ def _follows(last: Picks, picks: Picks) -> bool:
 
 def _rules(spec: StageSpec) -> Rules:
     hidden = spec.mixer is not None and MIXERS.get(spec.mixer.kind).hidden_states
-    return hidden, spec.block in BLOCKS_WITHOUT_BATCH_NORM
+    return hidden, not BLOCKS.get(spec.block).batch_norm
 
 
 def _read_by(space: SearchSpace) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:

@@ -4,13 +4,18 @@ A small language on Python's grammar: comparisons, arithmetic, and/or/not, min, 
 paths as in `evnas.arch.paths`, where `stages[*].dim` is a list; names of measured or counted
 quantities, `latency_ms@gpu` for one target. A field that an architecture lacks (the states of a
 scan) is unknown, as in Kleene's logic, and a condition that stays unknown holds.
+
+Numbers are the decimals that they are written as, and are worked out as fractions: a bound that is
+met exactly holds, and so does `0.1 + 0.2 <= 0.3`.
 """
 
 import ast
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from evnas.arch.spec import ArchSpec, HeadSpec, StageSpec, StemSpec
@@ -25,11 +30,25 @@ _AT = re.compile(r"\b([A-Za-z_]\w*)@([\w.-]*\w)")
 _FIELDS = frozenset(
     name for spec in (ArchSpec, StageSpec, StemSpec, HeadSpec) for name in spec.model_fields
 )
+
+
+def as_written(number: float) -> float | Fraction:
+    """The decimal that a number is written as, exactly; whole, and infinite or NaN, as it is."""
+    if not isinstance(number, float) or not math.isfinite(number):
+        return number
+    return Fraction(repr(number))
+
+
+def _quotient(a: Any, b: Any) -> Any:
+    """Of whole numbers too a fraction: a float would round."""
+    return Fraction(a, b) if isinstance(a, int) and isinstance(b, int) else a / b
+
+
 _OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
+    ast.Div: _quotient,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
     ast.Eq: operator.eq,
@@ -104,8 +123,11 @@ class _Reader:
 
     def node(self, tree: ast.expr) -> _Node:
         match tree:
-            case ast.Constant(value=bool() | int() | float() | str() as value):
+            case ast.Constant(value=bool() | int() | str() as value):
                 return lambda names: value
+            case ast.Constant(value=float() as value):
+                written = as_written(value)
+                return lambda names: written
             case ast.Name(id=name):
                 return self._name(name)
             case ast.Attribute() | ast.Subscript():
@@ -131,12 +153,12 @@ class _Reader:
         name = self.targets.get(name, name)
         if name in ArchSpec.model_fields:
             self.fields.append(name)
-            return lambda names: names[name]
+            return lambda names: _exact(names[name])
         if name.partition("@")[0] not in self.known:
             choices = [*self.known, *ArchSpec.model_fields]
             raise SpecError(f"nothing is called {name!r}{nearest(name, choices)}", self.text)
         self.quantities.add(name)
-        return lambda names: names.get(name)
+        return lambda names: _exact(names.get(name))
 
     def _path(self, tree: ast.Attribute | ast.Subscript) -> _Node:
         steps: list[str | int | slice] = []
@@ -154,8 +176,8 @@ class _Reader:
             hint = nearest(here.id, ArchSpec.model_fields)
             raise SpecError(f"an architecture has no {here.id!r}{hint}", self.text)
         self.fields.append(ast.unparse(tree).replace("[:]", "[*]"))
-        root = here.id
-        return lambda names: _walk(names[root], steps)
+        walked = _walker((here.id, *steps))
+        return lambda names: _exact(walked(names))
 
     def _known_field(self, name: str) -> str:
         known = _FIELDS.union(*(MIXERS.get(kind).fields() for kind in MIXERS))
@@ -211,6 +233,26 @@ class _Reader:
         raise SpecError(f"a condition may call min, max, sum, len, abs, got {name}", self.text)
 
 
+def _walker(steps: tuple[str | int | slice, ...]) -> _Node:
+    """What reads a path: a search asks tens of conditions of each draw, mostly of fields that are
+    there."""
+    at = next((i for i, step in enumerate(steps) if isinstance(step, slice)), len(steps))
+    plain: Any = steps[:at]
+    if at < len(steps):
+        many, inner = steps[at], _walker(steps[at + 1 :])
+
+    def walked(names: Any) -> Any:
+        here = names
+        try:
+            for step in plain:
+                here = here[step]
+            return here if at == len(steps) else [inner(item) for item in here[many]]
+        except (KeyError, IndexError, TypeError):  # a field or a stage that is not there
+            return _walk(names, steps)
+
+    return walked
+
+
 def _walk(here: Any, steps: Sequence[str | int | slice]) -> Any:
     for i, step in enumerate(steps):
         if here is None:
@@ -222,6 +264,13 @@ def _walk(here: Any, steps: Sequence[str | int | slice]) -> Any:
         else:
             here = here[step] if -len(here) <= step < len(here) else None
     return here
+
+
+def _exact(value: Any) -> Any:
+    """Numbers as they are written, within lists too."""
+    if isinstance(value, float):
+        return as_written(value)
+    return [_exact(item) for item in value] if isinstance(value, list) else value
 
 
 def _lifted(function: Callable[[Any, Any], Any], left: _Node, right: _Node) -> _Node:

@@ -5,7 +5,7 @@ Whatever comes in, what goes out is a valid point of the space with its architec
 
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from evnas.arch.paths import Concrete
@@ -16,6 +16,10 @@ from evnas.space.domains import Value
 from evnas.space.space import Fault, Point, SearchSpace
 
 MOST_REPAIRS = 60
+NEAREST = 40
+"""Values of one axis that are tried, the nearest first, where a point is wanted near another."""
+WALKS = 8
+"""Random walks that are tried beside them."""
 MOST_LOOKS = 8
 """Values of an axis that are held against the conditions before one is tried in earnest."""
 _NAMED = re.compile(r"head\.fusion|stages\[\d+\]")
@@ -56,11 +60,19 @@ def _carried(axis: Axis, old: Value | None, rng: random.Random) -> Value:
 def repair(
     space: SearchSpace, point: Mapping[str, Value], rng: random.Random
 ) -> tuple[Point, ArchSpec]:
-    """A valid point near `point`: a random walk over the axes that conditions complain of.
+    """A valid point near `point`, else any.
 
     Raises:
         SpecError: the space seems to hold nothing valid.
     """
+    return mend(space, point, rng) or space.sample(rng)
+
+
+def mend(
+    space: SearchSpace, point: Mapping[str, Value], rng: random.Random
+) -> tuple[Point, ArchSpec] | None:
+    """A valid point near `point`: a random walk over the axes that conditions complain of. None
+    where it led nowhere."""
     here = completed(space, point, rng)
     found = space.check(here)
     for _ in range(MOST_REPAIRS):
@@ -77,7 +89,63 @@ def repair(
         then = space.check(there)
         if isinstance(then, ArchSpec) or then.count <= found.count:
             here, found = there, then
-    return (here, found) if isinstance(found, ArchSpec) else space.sample(rng)
+    return (here, found) if isinstance(found, ArchSpec) else None
+
+
+def repair_near(
+    space: SearchSpace, point: Mapping[str, Value], rng: random.Random
+) -> tuple[Point, ArchSpec]:
+    """The valid point that changes least of `point`, of those that are looked at: every axis that
+    conditions complain of moved alone, and a few random walks.
+
+    Raises:
+        SpecError: the space seems to hold nothing valid.
+    """
+    here = completed(space, point, rng)
+    found = space.check(here)
+    if isinstance(found, ArchSpec):
+        return here, found
+    near = [*_one_axis_away(space, here, found, rng)]
+    near += [walked for _ in range(WALKS) if (walked := mend(space, here, rng)) is not None]
+    if not near:
+        return space.sample(rng)
+    return min(near, key=lambda other: _distance(space, here, other[0]))
+
+
+def _one_axis_away(
+    space: SearchSpace, point: Point, fault: Fault, rng: random.Random
+) -> Iterator[tuple[Point, ArchSpec]]:
+    """Of each blamed axis the nearest value that makes the point valid."""
+    for axis in _blamed(space, point, fault):
+        for value in _nearest_first(axis, point[axis.key])[:NEAREST] if axis.key in point else ():
+            there = space.moved(point, axis, value)
+            if there is None:
+                there = completed(space, {**point, axis.key: value}, rng)
+            found = space.check(there)
+            if isinstance(found, ArchSpec):
+                yield there, found
+                break
+
+
+def _nearest_first(axis: Axis, value: Value) -> list[Value]:
+    others = [v for v in axis.domain.values if v != value]
+    if axis.domain.ordered:
+        at = axis.domain.index(value)
+        others.sort(key=lambda v: abs(axis.domain.index(v) - at))
+    return others
+
+
+def _distance(space: SearchSpace, point: Point, other: Point) -> float:
+    """How much two points differ: a share of an ordered range, else 1 an axis."""
+    apart = 0.5 * len(point.keys() ^ other.keys())
+    for key in point.keys() & other.keys():
+        domain = space.by_key[key].domain
+        if domain.ordered and len(domain) > 1:
+            steps = abs(domain.index(point[key]) - domain.index(other[key]))
+            apart += steps / (len(domain) - 1)
+        else:
+            apart += point[key] != other[key]
+    return apart
 
 
 def _repair_step(

@@ -4,6 +4,7 @@ Deciding on architectures is one walk over it, be it search, grid or ablation; e
 anybody proposes comes through `check`.
 """
 
+import copy
 import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from evnas.arch.plain import Plain, look
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
 from evnas.space.axes import COUNT, Axis, compile_axes
-from evnas.space.domains import Value
+from evnas.space.domains import Domain, Value
 from evnas.space.expressions import Expression, parse_expression
 from evnas.space.spec import SpaceSpec
 from evnas.space.writer import Writer
@@ -161,6 +162,22 @@ class SearchSpace:
                 picks.reverse()
             for axis, pick in zip(live, picks, strict=True):
                 point[axis.key] = axis.domain.values[pick]
+
+    def holding(self, key: str, value: Value) -> "SearchSpace":
+        """The same space with one axis held at one value."""
+        axes = [
+            replace(axis, domain=Domain((value,), axis.domain.ordered))
+            if axis.key == key
+            else axis
+            for axis in self.axes
+        ]
+        held = copy.copy(self)
+        held.axes, held.by_key = tuple(axes), {axis.key: axis for axis in axes}
+        held._ordered = {}
+        for axis in axes:
+            if axis.order:
+                held._ordered.setdefault(axis.order, []).append(axis)
+        return held
 
     def plain(self, point: Mapping[str, Value]) -> Plain:
         """The plain form that a point means, not yet validated."""

@@ -7,13 +7,15 @@ from typing import Any
 from evnas.arch.catalog import catalog
 from evnas.errors import SpecError
 from evnas.space.axes import Axis
+from evnas.space.dead import dead_values
 from evnas.space.size import size_of
 from evnas.space.space import SearchSpace
 
 
 def space_report(space: SearchSpace, *, samples: int = 10, seed: int = 0) -> dict[str, Any]:
     """Plain data: `axes`, `size`, `samples` (points and digests), `catalogue` (name -> "inside"
-    or the reason it lies outside), `empty` (a sentence, or "")."""
+    or the reason it lies outside), `empty` (a sentence, or ""), `dead` (values that no
+    architecture has, each with the reason)."""
     rng = random.Random(seed)
     size = size_of(space)
     empty, drawn = "", []
@@ -30,6 +32,7 @@ def space_report(space: SearchSpace, *, samples: int = 10, seed: int = 0) -> dic
             n: where if isinstance(where, str) else "inside" for n, where in lies.items()
         },
         "empty": empty,
+        "dead": [asdict(dead) | {"text": str(dead)} for dead in dead_values(space)],
     }
 
 
@@ -57,6 +60,7 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     )
     lines.append(f"distinct valid architectures: {spelt}; points: {size['points']:.6g}")
     lines.append(f"valid share of even random draws: {100 * size['valid_share']:.1f} %")
+    lines += [dead["text"] for dead in report["dead"]]
     if report["empty"]:
         return [*lines, report["empty"]]
     lines.append("samples")

@@ -12,6 +12,7 @@ import numpy as np
 
 from evnas.stats.rank_correlation import Agreement, Column, Pairs, kendall, kendall_gain
 
+FLOPS, PARAMS, SIZE = "FLOPs", "params", "params x FLOPs"
 OVERALL, WITHIN, EQUAL = "overall", "within papers", "equal FLOPs"
 EQUAL_FLOPS = 1.25
 """Two of one paper are of equal FLOPs up to this ratio."""
@@ -30,6 +31,22 @@ class LadderLine:
     """tau-b with the truth; None where it is undefined."""
     gains: Mapping[str, Agreement | None]
     """Baseline -> by how much the column orders better, over the things that both know."""
+
+    @property
+    def verdict(self) -> str:
+        """In words, from the interval of the gain over the first baseline alone."""
+        if self.agreement is None:
+            return "too few to tell"
+        if self.signal == FLOPS:
+            return "baseline"
+        base, gain = next(iter(self.gains.items()), ("", None))
+        if gain is None:
+            return "too few to tell"
+        if gain.low > 0:
+            return f"better than {base}"
+        if gain.high < 0:
+            return f"worse than {base}"
+        return f"not told apart from {base}"
 
 
 def scopes(groups: Sequence[str], macs: Sequence[float]) -> dict[str, Pairs]:

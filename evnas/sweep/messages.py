@@ -8,10 +8,14 @@ from pydantic import BaseModel, ValidationError
 from evnas.arch.paths import spell
 from evnas.arch.spec import first_fault
 from evnas.errors import SpecError, nearest
-from evnas.sweep.parts import DATA_SETS, PATTERNS
+from evnas.sweep.parts import PATTERNS, known_data
 from evnas.tables import STRATEGIES
 
-_SHORT = {"dict_type": "must be a mapping", "string_type": "must be text"}
+_SHORT = {
+    "dict_type": "must be a mapping",
+    "finite_number": "must be a finite number",
+    "string_type": "must be text",
+}
 
 
 def sweep_message(error: ValidationError, data: Any, model: type[BaseModel]) -> SpecError:
@@ -19,27 +23,24 @@ def sweep_message(error: ValidationError, data: Any, model: type[BaseModel]) -> 
     faults = error.errors(include_url=False)
     fault = faults[0]
     reason = _or_named(first_fault(error, data).reason, faults)
-    told = SpecError(reason, _path(fault["loc"], fault["type"], data))
+    complaint = SpecError(reason, _path(fault["loc"], fault["type"], data))
     if fault["loc"][:2] == ("proxy", "data") and len(fault["loc"]) > 2:
-        return SpecError(
-            f"must be one of {', '.join(DATA_SETS)} or {{folder: PATH}}, got {fault['input']!r}",
-            "proxy.data",
-        )
+        return SpecError(f"{known_data()}, got {fault['input']!r}", "proxy.data")
     if fault["loc"][:1] == ("targets",) and "batch_size" in fault["loc"]:
         given = data["targets"][fault["loc"][1]]["batch_size"]
         must = "a number of images from 1, auto, printed or {cuda: ONE OF THESE, cpu: ...}"
-        return SpecError(f"must be {must}, got {given!r}", told.path)
+        return SpecError(f"must be {must}, got {given!r}", complaint.path)
     if fault["type"] in _SHORT:
-        return SpecError(f"{_SHORT[fault['type']]}, got {fault['input']!r:.60}", told.path)
+        return SpecError(f"{_SHORT[fault['type']]}, got {fault['input']!r:.60}", complaint.path)
     if fault["type"] in ("too_short", "too_long"):
-        return SpecError(_length(fault["ctx"]), told.path)
+        return SpecError(_length(fault["ctx"]), complaint.path)
     if fault["type"] == "string_pattern_mismatch":
         must = PATTERNS.get(fault["ctx"]["pattern"], fault["ctx"]["pattern"])
-        return SpecError(f"must be {must}, got {fault['input']!r}", told.path)
+        return SpecError(f"must be {must}, got {fault['input']!r}", complaint.path)
     if fault["type"] == "extra_forbidden":
         known = _keys(model, fault["loc"][:-1], data)
-        return SpecError(unknown_key(str(fault["loc"][-1]), known), told.path)
-    return told
+        return SpecError(unknown_key(str(fault["loc"][-1]), known), complaint.path)
+    return complaint
 
 
 def unknown_key(name: str, known: Sequence[str]) -> str:

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from evnas.arch.catalog import Family
 from evnas.errors import SpecError, nearest
 from evnas.papers.published import published_table
-from evnas.tables import RUNTIMES
+from evnas.record import TargetFields
+from evnas.tables import DATASETS, RUNTIMES
 
 CONVENTIONS: Mapping[str, Family] = {
     "EfficientViM": "efficientvim",
@@ -22,7 +23,6 @@ Batch = Annotated[int, Field(ge=1)] | Literal["auto", "printed"]
 nothing."""
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """What a store and every generator can hold."""
-DATA_SETS = ("fashion-mnist-12k", "fashion-mnist")
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 PATTERNS = {
@@ -81,25 +81,6 @@ def training_fault(*, runtime: str, form: str) -> str:
     return ""
 
 
-def target_id(
-    *,
-    device: str,
-    runtime: str,
-    resolution: int,
-    batch_size: int | str,
-    precision: str,
-    form: str,
-    mode: str,
-) -> str:
-    """`cpu-torch-224-b16-float32`; `-deployed` or `-train` is added for that form or mode."""
-    parts = [device.replace(":", ""), runtime, str(resolution), f"b{batch_size}", precision]
-    if form == "deployed":
-        parts.append("deployed")
-    if mode == "training":
-        parts.append("train")
-    return "-".join(parts)
-
-
 class TargetSpec(SweepPart):
     """What throughput is measured on; `evnas.measure.target` says what each field means."""
 
@@ -137,13 +118,13 @@ class TargetSpec(SweepPart):
 
     @property
     def is_settled(self) -> bool:
-        """Whether `spelt_id` is its id on every machine."""
+        """Whether `spelt` is what it is on every machine."""
         return self.device != "auto" and isinstance(self._spelt_batch, int)
 
-    def spelt_id(self) -> str:
-        """Its id as far as the file tells it, with `auto` for what a machine decides."""
-        return target_id(
-            device="cuda0" if self.device == "cuda" else self.device,
+    def spelt(self) -> TargetFields:
+        """The target as far as the file tells it, with `auto` for what a machine decides."""
+        return TargetFields(
+            device="cuda:0" if self.device == "cuda" else self.device,
             runtime=self.runtime,
             resolution=self.side(),
             batch_size=self._spelt_batch,
@@ -177,6 +158,19 @@ class FolderData(SweepPart):
     folder: str
 
 
+def known_data() -> str:
+    """What a proxy's data may be."""
+    return f"must be one of {', '.join(DATASETS)} or {{folder: PATH}}"
+
+
+def _name_data(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(DATASETS)
+
+
+DataName = Annotated[str, Field(json_schema_extra=_name_data)]
+"""A name of `evnas.tables.DATASETS`; whether it is there is asked with that of a folder."""
+
+
 class PredictSpec(SweepPart):
     """ImageNet top-1 predicted from printed results, without any training."""
 
@@ -190,7 +184,7 @@ class PredictSpec(SweepPart):
 class ProxySpec(SweepPart):
     """A short training on real images, the same for every row."""
 
-    data: str | FolderData = "fashion-mnist-12k"
+    data: DataName | FolderData = "fashion-mnist-12k"
     resolution: int = Field(default=56, ge=8, le=1024)
     stem_stride: int = Field(default=4, ge=1, le=16)
     """The stem's total stride here: 4 at 56x56 gives stages the maps of 16 at 224x224."""

@@ -47,6 +47,8 @@ def quick_form(spec: AblationSpec | SearchSpec) -> dict[str, Any]:
         target["resolution_scale"] *= scale
     if spec.proxy is not None:
         raw["proxy"] = _short(raw["proxy"], epochs=_epochs(spec, spec.proxy))
+    if raw["predict"] is not None:
+        raw["predict"]["seeds"] = 1
     if isinstance(spec, SearchSpec):
         _end_soon(raw)
     return raw

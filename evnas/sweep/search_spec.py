@@ -56,12 +56,13 @@ class BudgetSpec(_Spec):
     """When to stop; whichever comes first. At least one must be given."""
 
     trials: int | None = Field(default=None, ge=1)
-    minutes: float | None = Field(default=None, gt=0)
-    """Wall-clock, over all runs of the study."""
-    device_minutes: float | None = Field(default=None, gt=0)
+    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Wall-clock that was searched, over all runs of the study."""
+    device_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Sum of what phases took."""
     patience: int | None = Field(default=None, ge=1)
-    """Trials without a gain of hypervolume."""
+    """Trials without a gain of hypervolume, those that failed among them; what breaks a
+    constraint does not count, up to `evnas.search.budget.HOPELESS` in a row."""
 
     @model_validator(mode="after")
     def _ends(self) -> Self:

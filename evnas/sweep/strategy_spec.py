@@ -57,6 +57,14 @@ class StrategySpec(BaseModel):
         """
         return ()
 
+    def least_trials(self, full_budget: float) -> int:
+        """Candidates without which no training comes to its end.
+
+        Args:
+            full_budget: image presentations of a whole training; 0 where nothing is trained.
+        """
+        return 1
+
     def strategy(
         self, space: "SearchSpace", *, warm: Sequence[tuple[str, ArchSpec]], full_budget: float
     ) -> Any:

@@ -19,12 +19,13 @@ from evnas.papers.published import PublishedRow, published_table
 from evnas.sweep.candidate import Candidate, candidate_of, named_arch
 from evnas.sweep.file_paths import RULE, beside, is_arch_file
 from evnas.sweep.messages import sweep_message, unknown_key
-from evnas.sweep.parts import DATA_SETS, FolderData
+from evnas.sweep.parts import FolderData, known_data
 from evnas.sweep.quick import quick_form
 from evnas.sweep.search_spec import SEARCH_KEYS, SearchSpec
 from evnas.sweep.spec import AblationSpec, SweepSpec
 from evnas.sweep.validate import validate_search
-from evnas.sweep.yaml_lines import Located, LocatedError, parse_yaml, read_arch, read_yaml
+from evnas.sweep.yaml_lines import YamlDocument, YamlSpecError, parse_yaml, read_arch, read_yaml
+from evnas.tables import DATASETS
 
 _EITHER = (
     "a sweep has either rows (an ablation) or space, strategy, objectives and budget (a search), "
@@ -40,7 +41,7 @@ class Sweep:
     candidates: tuple[Candidate, ...]
     """Of an ablation, a row each; none of a search."""
     base: ArchSpec
-    located: Located
+    document: YamlDocument
     """The file that it was read from, to say where a fault found later stands."""
 
     @property
@@ -48,8 +49,7 @@ class Sweep:
         """The row that ratios and differences refer to: the base's own, else the first."""
         if not self.candidates:
             return Candidate(label="base", arch=self.base, published="", is_base=True)
-        own = [c for c in self.candidates if c.is_base and not c.absent]
-        return (own or [c for c in self.candidates if not c.absent] or list(self.candidates))[0]
+        return reference_of(self.candidates)
 
     def identity(self) -> dict[str, Any]:
         """What must not change when a study is continued: the sweep less names and engine."""
@@ -61,6 +61,12 @@ class Sweep:
         if self.spec.predict is None:  # studies from before there were predictions go on
             del resolved["predict"]
         return {**resolved, "digests": {c.label: c.digest for c in self.candidates}}
+
+
+def reference_of(rows: Sequence[Candidate]) -> Candidate:
+    """The base's own row, else the first that can be had; of one row or more."""
+    own = [c for c in rows if c.is_base and not c.absent]
+    return (own or [c for c in rows if not c.absent] or list(rows))[0]
 
 
 def load_sweep(
@@ -75,30 +81,30 @@ def load_sweep(
         name: another name for the study.
 
     Raises:
-        LocatedError: with file and line, for whatever is wrong in the file.
+        YamlSpecError: with file and line, for whatever is wrong in the file.
         SpecError: for an override that cannot hold.
     """
-    located = _with_paths(read_yaml(path), path.parent)
-    spec = _validated(located)
-    _data_is_here(spec, located)
+    document = _with_paths(read_yaml(path), path.parent)
+    spec = _validated(document)
+    _data_is_here(spec, document)
     if quick:
         try:
             spec = quickened(spec)
         except SpecError as e:
-            raise located.blame(e) from None
+            raise document.blame(e) from None
     for text in overrides:
         spec = _overridden(spec, text)
-        _data_is_here(spec, Located(f"--set {text}", {}))
+        _data_is_here(spec, YamlDocument(f"--set {text}", {}))
     if name is not None:
         spec = _revalidated(spec.to_dict() | {"name": name}, "--name")
-    return _sweep(spec, located)
+    return _sweep(spec, document)
 
 
 def sweep_of(data: Mapping[str, Any], *, source: str = "sweep") -> Sweep:
     """A sweep from plain data, such as what a store holds; relative paths lie in the working
     directory."""
-    located = _with_paths(Located(source, dict(data)), Path())
-    return _sweep(_validated(located), located)
+    document = _with_paths(YamlDocument(source, dict(data)), Path())
+    return _sweep(_validated(document), document)
 
 
 def quickened(spec: AblationSpec | SearchSpec) -> AblationSpec | SearchSpec:
@@ -107,10 +113,10 @@ def quickened(spec: AblationSpec | SearchSpec) -> AblationSpec | SearchSpec:
     for path, value in raw.pop("quick").items():
         try:
             assign(raw, path, value)
-            _validated(Located("--quick", raw))
+            _validated(YamlDocument("--quick", raw))
         except SpecError as e:
             raise SpecError(e.reason, f"quick.{path}") from None
-    return _validated(Located("--quick", raw))
+    return _validated(YamlDocument("--quick", raw))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -124,29 +130,29 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _with_paths(located: Located, folder: Path) -> Located:
+def _with_paths(document: YamlDocument, folder: Path) -> YamlDocument:
     try:
-        return replace(located, data=beside(located.data, folder))
+        return replace(document, data=beside(document.data, folder))
     except SpecError as e:
-        raise located.blame(e) from None
+        raise document.blame(e) from None
 
 
-def _validated(located: Located) -> AblationSpec | SearchSpec:
-    kind = _kind_of(located)
+def _validated(document: YamlDocument) -> AblationSpec | SearchSpec:
+    kind = _kind_of(document)
     other = SEARCH_KEYS if kind is AblationSpec else ("rows",)  # these say nothing, if they stand
-    data = {key: value for key, value in located.data.items() if key not in other}
+    data = {key: value for key, value in document.data.items() if key not in other}
     try:
         return kind.model_validate(data)
     except ValidationError as e:
-        raise located.blame(sweep_message(e, data, kind)) from None
+        raise document.blame(sweep_message(e, data, kind)) from None
 
 
-def _kind_of(located: Located) -> type[AblationSpec] | type[SearchSpec]:
+def _kind_of(document: YamlDocument) -> type[AblationSpec] | type[SearchSpec]:
     """Which kind of sweep a file means, by what it says."""
-    data = located.data
+    data = document.data
     searches = any(data.get(key) is not None for key in SEARCH_KEYS)
     if searches and data.get("rows"):
-        raise located.blame(SpecError(_EITHER.format("both")))
+        raise document.blame(SpecError(_EITHER.format("both")))
     if searches:
         return SearchSpec
     if "rows" in data:
@@ -154,27 +160,25 @@ def _kind_of(located: Located) -> type[AblationSpec] | type[SearchSpec]:
     known = [*AblationSpec.model_fields, *SEARCH_KEYS]
     for key in data:
         if key not in known:  # it may be `rows`, mistyped
-            raise located.blame(SpecError(unknown_key(key, known), key))
-    raise located.blame(SpecError(_EITHER.format("neither")))
+            raise document.blame(SpecError(unknown_key(key, known), key))
+    raise document.blame(SpecError(_EITHER.format("neither")))
 
 
-def _data_is_here(spec: SweepSpec, located: Located) -> None:
-    data = spec.proxy.data if spec.proxy else DATA_SETS[0]
-    if isinstance(data, FolderData):
-        if not Path(data.folder).is_dir():
-            reason = f"must be a folder of images, {shown(data.folder)!r} is not there; {RULE}"
-            raise located.blame(SpecError(reason, "proxy.data.folder"))
-    elif data not in DATA_SETS:
-        must = f"must be one of {', '.join(DATA_SETS)} or {{folder: PATH}}"
-        reason = f"{must}, got {data!r}{nearest(data, DATA_SETS)}"
-        raise located.blame(SpecError(reason, "proxy.data"))
+def _data_is_here(spec: SweepSpec, document: YamlDocument) -> None:
+    data = spec.proxy.data if spec.proxy else None
+    if isinstance(data, FolderData) and not Path(data.folder).is_dir():
+        reason = f"must be a folder of images, {shown(data.folder)!r} is not there; {RULE}"
+        raise document.blame(SpecError(reason, "proxy.data.folder"))
+    if isinstance(data, str) and data not in DATASETS:
+        reason = f"{known_data()}, got {data!r}{nearest(data, DATASETS)}"
+        raise document.blame(SpecError(reason, "proxy.data"))
 
 
 def _revalidated(raw: Mapping[str, Any], where: str) -> AblationSpec | SearchSpec:
     try:
-        return _validated(Located(where, dict(raw)))
-    except LocatedError as e:
-        raise LocatedError(SpecError(e.reason, e.path), where) from None
+        return _validated(YamlDocument(where, dict(raw)))
+    except YamlSpecError as e:
+        raise YamlSpecError(SpecError(e.reason, e.path), where) from None
 
 
 def _overridden(spec: SweepSpec, text: str) -> AblationSpec | SearchSpec:
@@ -187,29 +191,29 @@ def _overridden(spec: SweepSpec, text: str) -> AblationSpec | SearchSpec:
         assign(raw, path.strip(), parse_yaml(f"value: {value}", source=where).data["value"])
         raw = beside(raw, Path())  # those of the file are absolute already
     except SpecError as e:
-        raise e if isinstance(e, LocatedError) else LocatedError(e, where) from None
+        raise e if isinstance(e, YamlSpecError) else YamlSpecError(e, where) from None
     return _revalidated(raw, where)
 
 
-def _sweep(spec: AblationSpec | SearchSpec, located: Located) -> Sweep:
+def _sweep(spec: AblationSpec | SearchSpec, document: YamlDocument) -> Sweep:
     try:
         base = _base(spec.base)
     except SpecError as e:
-        if isinstance(e, LocatedError):
+        if isinstance(e, YamlSpecError):
             raise
-        raise located.blame(SpecError(e.reason, f"base.{e.path}" if e.path else "base")) from None
+        raise document.blame(SpecError(e.reason, f"base.{e.path}" if e.path else "base")) from None
     if is_arch_file(spec.base):  # so that the study needs its file no more
         spec = spec.model_copy(update={"base": base.to_dict()})
     if isinstance(spec, AblationSpec):
-        return Sweep(spec, tuple(_rows(spec, base, located)), base, located)
+        return Sweep(spec, tuple(_rows(spec, base, document)), base, document)
     try:
         validate_search(spec, base)
     except SpecError as e:
-        raise located.blame(e) from None
-    return Sweep(spec, (), base, located)
+        raise document.blame(e) from None
+    return Sweep(spec, (), base, document)
 
 
-def _rows(spec: AblationSpec, base: ArchSpec, located: Located) -> Iterator[Candidate]:
+def _rows(spec: AblationSpec, base: ArchSpec, document: YamlDocument) -> Iterator[Candidate]:
     table = spec.published
     printed = published_table(table.paper, table.table) if table is not None else {}
     for label, row in spec.rows.items():
@@ -217,7 +221,7 @@ def _rows(spec: AblationSpec, base: ArchSpec, located: Located) -> Iterator[Cand
             yield _row(label, row or {}, base=base, printed=printed)
         except SpecError as e:
             path = f"rows.{label}.{e.path}" if e.path else f"rows.{label}"
-            raise located.blame(SpecError(e.reason, path)) from None
+            raise document.blame(SpecError(e.reason, path)) from None
 
 
 def _row(

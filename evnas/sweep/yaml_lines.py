@@ -34,7 +34,7 @@ _OTHER_FILES = frozenset({"rows", "space", "members"})
 """Keys of files that people name in an architecture's place."""
 
 
-class LocatedError(SpecError):
+class YamlSpecError(SpecError):
     """A SpecError that knows its place: `sweeps/x.yaml:12: rows.I: ...`."""
 
     def __init__(self, error: SpecError, where: str) -> None:
@@ -44,7 +44,7 @@ class LocatedError(SpecError):
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
+class YamlDocument:
     """A mapping read from YAML, and the line of each of its nodes."""
 
     source: str
@@ -61,19 +61,19 @@ class Located:
             path = _shorter(path)
         return 1
 
-    def blame(self, error: SpecError) -> LocatedError:
+    def blame(self, error: SpecError) -> YamlSpecError:
         """`error`, whose path lies in this file, with file and line before it."""
-        if isinstance(error, LocatedError):
+        if isinstance(error, YamlSpecError):
             return error
-        return LocatedError(error, f"{self.source}:{self.line(error.path)}")
+        return YamlSpecError(error, f"{self.source}:{self.line(error.path)}")
 
 
-def read_yaml(path: Path) -> Located:
+def read_yaml(path: Path) -> YamlDocument:
     """Read a file that must hold one mapping.
 
     Raises:
         SpecError: no such file, or not text.
-        LocatedError: not YAML, empty, no mapping, or a key that stands twice.
+        YamlSpecError: not YAML, empty, no mapping, or a key that stands twice.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -84,30 +84,30 @@ def read_yaml(path: Path) -> Located:
     return parse_yaml(text, source=str(path))
 
 
-def parse_yaml(text: str, *, source: str) -> Located:
+def parse_yaml(text: str, *, source: str) -> YamlDocument:
     """`read_yaml` of text that is here already; `source` names it in complaints."""
     if yaml.SafeLoader.NON_PRINTABLE.search(text):
-        raise LocatedError(SpecError("must be YAML, got control characters"), f"{source}:1")
+        raise YamlSpecError(SpecError("must be YAML, got control characters"), f"{source}:1")
     loader = _Loader(text)
     try:
         node = loader.get_single_node()
         if node is None:
             reason = "is empty; it must hold a mapping, as sweeps/table_c.yaml does"
-            raise LocatedError(SpecError(reason), f"{source}:1")
+            raise YamlSpecError(SpecError(reason), f"{source}:1")
         reading = _Reading(source, loader)
         data = reading.value(node, ())
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else 1
-        raise LocatedError(SpecError(f"must be YAML: {e.problem}"), f"{source}:{line}") from e
+        raise YamlSpecError(SpecError(f"must be YAML: {e.problem}"), f"{source}:{line}") from e
     finally:
         loader.dispose()
     if not isinstance(data, dict):
         line = node.start_mark.line + 1
-        raise LocatedError(
+        raise YamlSpecError(
             SpecError(f"must be a mapping of keys to values, got {data!r:.60}"),
             f"{source}:{line}",
         )
-    return Located(source, data, reading.lines)
+    return YamlDocument(source, data, reading.lines)
 
 
 class _Loader(yaml.SafeLoader):
@@ -225,7 +225,7 @@ class _Reading:
 
     def _refuse(self, reason: str, node: yaml.Node, place: Concrete) -> NoReturn:
         where = f"{self.source}:{node.start_mark.line + 1}"
-        raise LocatedError(SpecError(reason, spell(place)), where)
+        raise YamlSpecError(SpecError(reason, spell(place)), where)
 
 
 def _trap(text: str) -> str:
@@ -245,15 +245,15 @@ def read_arch(path: Path) -> ArchSpec:
     front do.
 
     Raises:
-        LocatedError: with file and line, when it cannot be.
+        YamlSpecError: with file and line, when it cannot be.
     """
-    located = read_yaml(path)
-    inside = located.data.get("arch") if "stages" not in located.data else None
-    if inside is None and _OTHER_FILES & located.data.keys():
+    document = read_yaml(path)
+    inside = document.data.get("arch") if "stages" not in document.data else None
+    if inside is None and _OTHER_FILES & document.data.keys():
         reason = "must spell an architecture out, this is a sweep's file or a front's"
-        raise located.blame(SpecError(reason))
+        raise document.blame(SpecError(reason))
     try:
-        return ArchSpec.from_dict(inside if isinstance(inside, dict) else located.data)
+        return ArchSpec.from_dict(inside if isinstance(inside, dict) else document.data)
     except SpecError as e:
         at = "" if inside is None else f"arch.{e.path}".rstrip(".")
-        raise located.blame(SpecError(e.reason, at or e.path)) from None
+        raise document.blame(SpecError(e.reason, at or e.path)) from None

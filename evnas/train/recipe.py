@@ -96,6 +96,10 @@ class TrainConfig:
     """Needs `arch.head.distillation`."""
     seed: int = 0
     device: str = "cpu"
+    weights: Path | None = None
+    """A state dict to begin with, ours or of a release; None for fresh weights."""
+    new_classifier: bool = False
+    """With `weights`, keep their classifiers out: for other classes than theirs."""
     workers: int = 8
     """Processes that load images; 0 loads within this one."""
 

@@ -1,5 +1,6 @@
 """Full-schedule training of a chosen architecture on one device, resumed where it stopped."""
 
+import hashlib
 import json
 import math
 from collections.abc import Callable
@@ -13,6 +14,9 @@ from timm.utils.model_ema import ModelEmaV3
 from torch import Tensor, nn
 
 from evnas.blocks.backbone import build
+from evnas.blocks.fill import fill
+from evnas.blocks.official import read_checkpoint
+from evnas.blocks.unwrap import unwrapped
 from evnas.errors import DataError
 from evnas.proxy.checkpoint import load, save
 from evnas.proxy.evaluation import autocast
@@ -91,6 +95,17 @@ def load_teacher(teacher: Teacher, *, classes: int, device: torch.device) -> nn.
     return model.to(device).eval().requires_grad_(False)
 
 
+def begin_with(model: nn.Module, weights: Path, new_classifier: bool) -> str:
+    """Fill a model from a file; the digest of what was read.
+
+    Raises:
+        DataError: the file cannot be read, or is of another model.
+    """
+    state = unwrapped(read_checkpoint(weights))
+    fill(model, state, where=f"{weights} does not fit the model", new_classifier=new_classifier)
+    return hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+
+
 class _Session:
     """Model, optimizer and images of a training under way."""
 
@@ -111,6 +126,9 @@ class _Session:
         self.held_out = validation_loader(config, ImageFiles(list(self.found.held_out)))
         with globally_seeded(config.seed, "init"):
             model = build(config.arch)
+        self.weights_digest: str | None = None
+        if config.weights is not None:
+            self.weights_digest = begin_with(model, config.weights, config.new_classifier)
         self.model = model.to(self.device)
         self.average = ModelEmaV3(self.model, decay=self.recipe.ema_decay)
         self.optimizer = torch.optim.AdamW(
@@ -201,6 +219,8 @@ class _Session:
             "recipe": repr(self.recipe),
             "resolution": self.config.resolution,
             "teacher": repr(self.config.teacher),
+            "weights": self.weights_digest,  # None, as in checkpoints that know nothing of them
+            "new_classifier": self.config.new_classifier or None,
         }
 
     def _state(self) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import evnas
 from evnas.arch.catalog import catalog, entry
 from evnas.arch.paths import edit
 from evnas.blocks.backbone import Backbone, build, drop_path_rates
-from evnas.blocks.features import FeatureBackbone
 from evnas.blocks.layers import DropPath
 
 ONE_A_FAMILY = [
@@ -90,7 +89,7 @@ def test_timm_builds_with_its_own_words() -> None:
         tuned.num_classes == 10 and tuned(torch.empty(1, 3, 64, 64, device="meta")).shape[1] == 10
     )
     assert resolve_model_data_config(tuned)["input_size"] == (3, 256, 256)
-    assert isinstance(maps, FeatureBackbone) and maps.feature_info.channels() == [128, 512]
+    assert maps.feature_info.channels() == [128, 512] and maps.feature_info.channels(1) == 128
     with pytest.raises(ValueError, match=r"evnas\.load_official"):
         timm.create_model("evnas_vssd_tiny", pretrained=True)
     with pytest.raises(TypeError, match="depths"):

@@ -5,44 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from deploying import FAMILIES, LAYOUTS, TOLERANCE, difference, settled
 from hypothesis import given, settings
 from strategies import archs
-from torch import Tensor, nn
 
 import evnas
 from evnas.arch.catalog import catalog
 from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import Deployed, deploy
-
-TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
-LAYOUTS = ("channels_last", "contiguous")
-FAMILIES = [
-    "efficientvim_m1_dist",
-    "efficientvim_m2",
-    "vssd_micro",
-    "vssd_tiny_appendix",
-    "vanilla_vmamba_tiny",
-    "vmamba_tiny_s1l8",
-    "efficient_vmamba_tiny",
-]
-
-
-def settled(model: nn.Module) -> nn.Module:
-    """Vectors, gates and running statistics moved off their initial values, in eval mode."""
-    generator = torch.Generator().manual_seed(1)
-    with torch.no_grad():
-        for name, value in [*model.named_parameters(), *model.named_buffers()]:
-            if name.endswith("running_var"):
-                value.uniform_(0.5, 2.0, generator=generator)
-            elif value.is_floating_point() and (value.ndim == 1 or name.endswith("alpha")):
-                value.add_(torch.randn(value.shape, generator=generator, dtype=value.dtype) / 5)
-    return model.eval()
-
-
-def difference(got: Tensor, want: Tensor) -> float:
-    """Relative, in the L2 norm."""
-    return float((got - want).norm() / want.norm().clamp(min=1e-12))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

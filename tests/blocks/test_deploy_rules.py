@@ -1,10 +1,10 @@
 """Each rule of deployment alone, in float64, on layers with weights away from their start."""
 
 import copy
-from typing import TypeVar
 
 import pytest
 import torch
+from deploying import image, inference_form, settle
 from torch import Tensor, nn
 from torch.testing import assert_close
 
@@ -19,7 +19,6 @@ from evnas.blocks.deployment.fused import (
 )
 from evnas.blocks.deployment.layers import Blend, ChannelsLast, Sliced, TokenNorm
 from evnas.blocks.deployment.norms import merged_norm, norm_absorbed
-from evnas.blocks.deployment.rules import converter_for
 from evnas.blocks.downsample import DOWNSAMPLES
 from evnas.blocks.efficientvim import EfficientVimBlock
 from evnas.blocks.heads import FusionHead, PooledHead
@@ -33,29 +32,6 @@ from evnas.mixers.hsm_ssd.module import HsmSsd
 from evnas.mixers.sa.module import SelfAttention
 
 FLOAT32 = {"rtol": 1e-4, "atol": 1e-5}
-M = TypeVar("M", bound=nn.Module)
-
-
-def settled(module: M) -> M:
-    """Float64, eval mode, every value moved off its start."""
-    module = module.double().eval()
-    generator = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for name, value in [*module.named_parameters(), *module.named_buffers()]:
-            if name.endswith("running_var"):
-                value.uniform_(0.5, 2.0, generator=generator)
-            elif value.is_floating_point():
-                value.add_(torch.randn(value.shape, generator=generator, dtype=value.dtype) / 3)
-    return module
-
-
-def inference_form(module: nn.Module, *, channels_last: bool) -> nn.Module:
-    """Of a copy: a rule uses its module up."""
-    return converter_for(module, channels_last=channels_last)(copy.deepcopy(module))
-
-
-def image(*shape: int) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 
 
 def vector(n: int) -> Tensor:
@@ -63,14 +39,14 @@ def vector(n: int) -> Tensor:
 
 
 def test_scale_and_shift_after() -> None:
-    conv, x = settled(nn.Conv2d(4, 6, 3, 2, 1, bias=False)), image(2, 4, 7, 5)
+    conv, x = settle(nn.Conv2d(4, 6, 3, 2, 1, bias=False)), image(2, 4, 7, 5)
     a, b = vector(6), image(6)
     want = conv(x) * a[:, None, None] + b[:, None, None]
     assert_close(fold.scaled_after(conv, a, b)(x), want)
 
 
 def test_scale_and_shift_before() -> None:
-    conv, x = settled(nn.Conv2d(4, 6, 1)), image(2, 4, 7, 5)
+    conv, x = settle(nn.Conv2d(4, 6, 1)), image(2, 4, 7, 5)
     a, b = vector(4), image(4)
     want = conv(x * a[:, None, None] + b[:, None, None])
     assert_close(fold.scaled_before(conv, a, b)(x), want)
@@ -78,12 +54,12 @@ def test_scale_and_shift_before() -> None:
 
 @pytest.mark.parametrize("conv", [nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 1, groups=2)])
 def test_a_shift_does_not_enter_padding_or_groups(conv: nn.Conv2d) -> None:
-    with pytest.raises(ValueError, match="dense unpadded"):
+    with pytest.raises(ValueError, match="linear map of a pixel"):
         fold.scaled_before(conv, vector(4), vector(4))
 
 
 def test_identity_path() -> None:
-    conv, x = settled(nn.Conv2d(5, 5, 3, padding=1, groups=5)), image(2, 5, 4, 6)
+    conv, x = settle(nn.Conv2d(5, 5, 3, padding=1, groups=5)), image(2, 5, 4, 6)
     share = vector(5)
     assert_close(fold.with_identity(conv)(x), conv(x) + x)
     assert_close(fold.with_identity(conv, share)(x), conv(x) + share[:, None, None] * x)
@@ -96,14 +72,14 @@ def test_batch_norm_without_statistics_is_refused() -> None:
 
 @pytest.mark.parametrize("affine", [True, False])
 def test_batch_norm_is_a_scale_and_a_shift(affine: bool) -> None:
-    norm, x = settled(BatchNorm2d(4, affine=affine)), image(2, 4, 3, 3)
+    norm, x = settle(BatchNorm2d(4, affine=affine)), image(2, 4, 3, 3)
     scale, shift = fold.batch_norm_affine(norm)
     assert_close(scale[:, None, None] * x + shift[:, None, None], norm(x))
 
 
 def test_only_batch_norms_merge_into_the_convolution_before() -> None:
     x = image(2, 4, 5, 5)
-    batch = settled(ConvNorm(4, 8, 3, norm=BatchNorm2d))
+    batch = settle(ConvNorm(4, 8, 3, norm=BatchNorm2d))
     merged = merged_norm(batch)
     assert merged is not None
     assert_close(merged(x), batch(x))
@@ -112,7 +88,11 @@ def test_only_batch_norms_merge_into_the_convolution_before() -> None:
 
 @pytest.mark.parametrize("kind", [BatchNorm2d, ChannelNorm])
 def test_a_norm_goes_into_the_linear_map_behind(kind: type[nn.Module]) -> None:
-    norm, linear, x = settled(kind(6)), settled(PixelLinear(6, 9, bias=False)), image(2, 6, 3, 4)
+    norm, linear, x = (
+        settle(kind(6)),
+        settle(PixelLinear(6, 9, bias=False)),
+        image(2, 6, 3, 4),
+    )
     left, absorbed = norm_absorbed(norm, linear)
     assert_close(absorbed(left(x)), linear(norm(x)))
     assert not list(left.parameters())
@@ -134,7 +114,7 @@ PARTS = {
 @pytest.mark.parametrize("channels_last", [False, True], ids=["any", "channels_last"])
 @pytest.mark.parametrize("part", PARTS)
 def test_parts(part: str, channels_last: bool) -> None:
-    module, x = settled(PARTS[part][0]), image(2, PARTS[part][1], 21, 16)
+    module, x = settle(PARTS[part][0]), image(2, PARTS[part][1], 21, 16)
     want = module(x)
     converted = inference_form(module, channels_last=channels_last)
     assert_close(converted(x), want)
@@ -146,7 +126,7 @@ def test_parts(part: str, channels_last: bool) -> None:
 def test_gates_and_identity_paths_of_the_efficientvim_block(norm: str) -> None:
     table = norms(norm)
     mixer = HsmSsd(8, states=5, heads=2, score="per_state", expand=2.0, norms=table)
-    block = settled(EfficientVimBlock(8, mixer, mlp_ratio=2.0, norms=table))
+    block = settle(EfficientVimBlock(8, mixer, mlp_ratio=2.0, norms=table))
     x = image(2, 8, 5, 4)
     want = block(x)
     converted = inference_form(block, channels_last=True)
@@ -165,7 +145,7 @@ def test_gates_are_folded_where_their_inverse_is_tame(
 ) -> None:
     table = norms("partial_ln")
     mixer = HsmSsd(8, states=5, heads=2, score="per_state", expand=2.0, norms=table)
-    block = settled(EfficientVimBlock(8, mixer, mlp_ratio=2.0, norms=table))
+    block = settle(EfficientVimBlock(8, mixer, mlp_ratio=2.0, norms=table))
     with torch.no_grad():
         block.alpha[1, 3] = block.alpha[3, 2] = largest  # sigmoid(9) leaves x a share of 1e-4
     x = image(2, 8, 5, 4)
@@ -200,7 +180,7 @@ def test_images_are_put_in_channels_last_order(channels: int) -> None:
 
 
 def test_local_perception_units_take_their_identity_in() -> None:
-    block = settled(
+    block = settle(
         VssdBlock(8, SelfAttention(8, heads=2, norms=norms("ln")), mlp_ratio=2, norms=norms("ln"))
     )
     x = image(2, 8, 5, 4)
@@ -213,7 +193,7 @@ def test_local_perception_units_take_their_identity_in() -> None:
 @pytest.mark.parametrize("norm", ["partial_ln", "full_bn"])
 @pytest.mark.parametrize("distillation", [False, True])
 def test_the_classifiers_of_a_fusion_head_become_one(norm: str, distillation: bool) -> None:
-    head = settled(FusionHead([8, 16], [16], 7, norms=norms(norm), distillation=distillation))
+    head = settle(FusionHead([8, 16], [16], 7, norms=norms(norm), distillation=distillation))
     states, maps = [image(2, 8, 5), image(2, 16, 3)], [image(2, 8, 4, 4), image(2, 16, 2, 2)]
     want = head(maps, states)
     converted = inference_form(head, channels_last=True)
@@ -223,7 +203,7 @@ def test_the_classifiers_of_a_fusion_head_become_one(norm: str, distillation: bo
 
 @pytest.mark.parametrize("distillation", [False, True])
 def test_a_pooled_head_keeps_its_norm_in_the_classifier(distillation: bool) -> None:
-    head = settled(PooledHead(8, 5, norms=norms("ln"), distillation=distillation))
+    head = settle(PooledHead(8, 5, norms=norms("ln"), distillation=distillation))
     maps = [image(2, 8, 3, 4)]
     want = head(maps, [None])
     assert_close(inference_form(head, channels_last=False)(maps, [None]), want)
@@ -232,7 +212,7 @@ def test_a_pooled_head_keeps_its_norm_in_the_classifier(distillation: bool) -> N
 @pytest.mark.parametrize("score", ["per_state", "shared"])
 @pytest.mark.parametrize("heads", [1, 2])
 def test_hsm_ssd_by_rows(score: str, heads: int) -> None:
-    mixer = settled(HsmSsd(8, states=5, heads=heads, score=score, expand=1.0, norms=norms("ln")))
+    mixer = settle(HsmSsd(8, states=5, heads=heads, score=score, expand=1.0, norms=norms("ln")))
     x = image(2, 8, 3, 7)
     for got, want in zip(RowHsmSsd(mixer)(x), mixer(x), strict=True):
         assert_close(got, want)
@@ -240,7 +220,7 @@ def test_hsm_ssd_by_rows(score: str, heads: int) -> None:
 
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_token_norm(channels_last: bool) -> None:
-    norm, x = settled(ChannelNorm(8)), image(2, 8, 3, 5)
+    norm, x = settle(ChannelNorm(8)), image(2, 8, 3, 5)
     if channels_last:
         x = x.contiguous(memory_format=torch.channels_last)
     assert_close(TokenNorm(norm.weight, norm.bias)(x), norm(x))
@@ -252,7 +232,7 @@ def test_token_norm(channels_last: bool) -> None:
 def test_the_onednn_primitive_is_the_convolution(
     act: Act, layout: torch.memory_format, groups: int
 ) -> None:
-    conv = settled(nn.Conv2d(8, 16, 3, 2, 1, groups=groups)).float()
+    conv = settle(nn.Conv2d(8, 16, 3, 2, 1, groups=groups)).float()
     fused = FusedConv(copy.deepcopy(conv), act)
     x = image(2, 8, 9, 7).float().contiguous(memory_format=layout)
     want = ACTIVATIONS[act](conv(x).detach())
@@ -270,7 +250,7 @@ def test_the_onednn_primitive_is_the_convolution(
 def test_a_pointwise_convolution_is_the_linear_map_of_its_pixels(
     act: Act, layout: torch.memory_format
 ) -> None:
-    conv = settled(nn.Conv2d(8, 16, 1)).float()
+    conv = settle(nn.Conv2d(8, 16, 1)).float()
     fused = FusedConv(copy.deepcopy(conv), act)
     x = image(2, 8, 9, 7).float().contiguous(memory_format=layout)
     for _ in range(2):
@@ -296,7 +276,7 @@ def test_the_onednn_primitive_is_the_linear_map(act: Act) -> None:
 def test_slices_are_the_whole(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evnas.blocks.deployment.layers.SLICE_ELEMENTS", 2 * 4 * 36)
     seen = []
-    conv = settled(nn.Conv2d(3, 4, 1))
+    conv = settle(nn.Conv2d(3, 4, 1))
     conv.register_forward_hook(lambda _m, args, _y: seen.append(len(args[0])))
     x = image(batch, 3, 6, 6)
     assert_close(Sliced(conv, 4)(x), torch.cat([conv(part) for part in x.split(1)]))
@@ -322,7 +302,7 @@ def test_what_the_rules_do_not_know_is_kept_whole() -> None:
             block.mixer.register_forward_pre_hook(lambda module, inputs: (5 * inputs[0],))
         else:
             block.lpu2.forward = lambda x: 7 * x
-        return settled(block)
+        return settle(block)
 
     for kind in ("subclass", "hook", "mixer's hook", "forward"):
         block, x = odd(kind), image(2, 8, 5, 4)

@@ -34,7 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 VARIANTS |= {
     kind: {"kind": kind} for kind in MIXERS if all(v["kind"] != kind for v in VARIANTS.values())
 }
-WITH_MIXER = [b for b in BLOCKS if b != "inres"]
+WITH_MIXER = [b for b in BLOCKS if BLOCKS.get(b).mixer]
 CASES = [*((b, m) for b in WITH_MIXER for m in VARIANTS), ("inres", None)]
 # of the norm of each: values, gradients. bfloat16 has 8 bits of mantissa, and where it flips the
 # sign of one of the few values that a ReLU sees on a 1x1 map, a gradient of one in a hundred goes

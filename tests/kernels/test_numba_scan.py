@@ -193,7 +193,7 @@ def test_doctor_says_what_is_lost_without_it(monkeypatch):
 def test_one_input_in_float64_asks_for_states_in_float64(build_scan):
     call = build_scan("cross", 1, 1, 2, 1, 3, 3).to(torch.float32)
     call.inputs["A"] = call.inputs["A"].double()
-    assert call.outputs("auto")[0].dtype == torch.float32
+    assert call.outputs("auto")[0].dtype == torch.float64
     with pytest.raises(KernelUnavailable, match="float64"):
         call.outputs("numba")
 

@@ -136,5 +136,5 @@ def test_a_score_without_a_value_says_why():
         model[2].weight.zero_()
     found = scored(["synflow", "naswot", "params"], model, IMAGES, LABELS, seed=0)
     assert found.values == {"params": 6.0}
-    assert "synflow is -inf" in found.reasons["synflow"]
+    assert "synflow of this model is -inf" in found.reasons["synflow"]
     assert "modules of ReLU" in found.reasons["naswot"]

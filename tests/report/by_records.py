@@ -12,7 +12,7 @@ from evnas.store import Store
 
 COUNTS = {
     "params": ("params_m", 1e6),
-    "macs": ("macs_g", 1e9),
+    "macs": ("macs_paper_g", 1e9),
     "macs_exact": ("macs_exact_g", 1e9),
 }
 

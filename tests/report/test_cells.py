@@ -34,7 +34,7 @@ HEADINGS = {  # of a study with one target; with several, " on " and what tells 
     "ended": "Ended",
     "params_m": "Parameters, M",
     "macs_exact_g": "MACs, exact, G",
-    "macs_g": "MACs, G",
+    "macs_paper_g": "MACs, by the paper, G",
     "throughput_img_s": "Throughput, images/s",
     "throughput_ratio": "Throughput, ratio to base",
     "latency_ms": "Latency of a batch, ms",

@@ -5,13 +5,14 @@ import json
 import re
 import time
 from base64 import b64decode
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from evnas.record import Record
-from evnas.registry import PluginError
+from evnas.registry import PluginError, Registry
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.notebook.study import load_study
 from evnas.report.page.one_file import render_page
@@ -24,7 +25,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs/extending/panel.md"
 ARCH = {"stages": [{"depth": 2, "dim": 64, "block": "hybrid", "mixer": {"kind": "their_mixer"}}]}
 
 
-def made(folder: Path, sweep: dict[str, object]) -> Path:
+def made(folder: Path, sweep: dict[str, object], *, arch: dict[str, object] = ARCH) -> Path:
     """A study with a mixer, a block, a strategy and a score that no package here knows."""
     with Store.create(folder / "study.db", sweep=sweep, environment={}) as store:
         for i in range(3):
@@ -33,7 +34,7 @@ def made(folder: Path, sweep: dict[str, object]) -> Path:
                 digest=f"digest {i}",
                 phase="score",
                 status="complete",
-                arch=ARCH,
+                arch=arch,
                 values={"their_quantity": 1.5 + i, "params": 1e6 * (i + 1)},
             )
             store.append(trial)
@@ -155,6 +156,40 @@ def test_a_panel_whose_data_fails_is_named(results: Path, monkeypatch: pytest.Mo
     ):
         render_page(reader)
     reader.close()
+
+
+@pytest.fixture
+def broken_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something called `broken` in every table, whose module is not there."""
+    point = EntryPoint("broken", "no_such_module:THING", "evnas.things")
+    for table in Registry._tables.values():
+        monkeypatch.setattr(table, "_entry_points", lambda: {"broken": point})
+        monkeypatch.setattr(table, "_names", None)
+
+
+def test_a_broken_package_leaves_the_dashboard_and_the_report(
+    broken_package: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evnas.report.page.one_file.write_pictures", lambda *_: [])
+    arch = {"stages": [{"depth": 2, "dim": 64, "block": "vss", "mixer": {"kind": "broken"}}]}
+    for name, sweep in {
+        "search": {"name": "search", "strategy": {"kind": "broken"}},
+        "rows": {"name": "rows", "base": arch, "rows": {"a": {}}},
+    }.items():
+        folder = made(tmp_path / name, sweep, arch=arch)
+        write_outputs(folder)
+        assert (
+            "panel 'broken' of no_such_module:THING cannot be loaded"
+            in (folder / "report.html").read_text()
+        )
+    with TestClient(make_app(tmp_path), base_url="http://localhost") as client:
+        assert '"/static/panels/broken.js"' in client.get("/").text
+        assert client.get("/static/panels/broken.js").text.startswith("console.error(")
+        for name in ("search", "rows"):
+            wait_until_read(client, name)
+            for path in ("", "/pack", "/trials", "/card?row=0", "/panels/search"):
+                assert client.get(f"/api/studies/{name}{path}").status_code == 200, path
+        assert [s["trials"] for s in client.get("/api/studies").json()["studies"]] == [3, 3]
 
 
 def test_a_notebook_draws_a_study_without_a_network(results: Path) -> None:

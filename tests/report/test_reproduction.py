@@ -129,6 +129,21 @@ def test_figures_pair_print_with_measurement(panel: Page) -> None:
     assert {"B", "C", "L"} <= found.keys()
 
 
+def test_the_audit_says_what_orders_rows_as_print_does(ablation: Page) -> None:
+    ablation.evaluate("EV.choose({ view: 'audit', filter: null })")
+    expect(ablation.locator("#figure-audit-overall .main-svg").first).to_be_visible()
+    rows = ablation.get_by_role("region", name="Audit, overall").locator("tbody tr")
+    told = {}
+    for line in rows.all():
+        told[line.locator("th").inner_text()] = line.locator("td").all_inner_texts()
+    assert {"FLOPs", "params", "params x FLOPs", "proxy top-1"} == set(told)
+    assert told["FLOPs"][-1] == "baseline"
+    tau, low, high, n, pairs, verdict = told["proxy top-1"]
+    assert -1 <= float(low) <= float(tau) <= float(high) <= 1
+    assert (n, pairs) == ("10", "45")
+    assert "FLOPs" in verdict
+
+
 def test_the_table_has_what_was_printed_with_its_verdict(ablation: Page) -> None:
     ablation.evaluate("EV.choose({ view: 'front' })")
     row = ablation.locator("#trials tbody tr", has=ablation.locator("button:text-is('C')"))

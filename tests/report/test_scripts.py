@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
+from evnas.registry import PluginError
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.page import assets
 from evnas.report.page.html import live_page, one_file
@@ -151,11 +152,27 @@ def test_a_registration_that_cannot_be_is_refused(page: Any, call: str, said: st
     assert page.evaluate(told) == said
 
 
+def test_a_panel_that_cannot_say_whether_it_has_anything_leaves_the_others(
+    reader: StudyReader, tmp_path: Path, watched: Any
+) -> None:
+    lost = OUTSIDE.replace('"sizes"', '"lost"').replace(
+        "build(", "available: () => EV.x.y, build("
+    )
+    url = with_panels(reader, tmp_path, lost=lost, sizes=OUTSIDE)
+    page = watched.open(url, offline=True)
+    expect(page.locator("#tabs a").last).to_have_text("Sizes")
+    expect(page.locator("#tab-lost")).to_have_count(0)
+    page.locator("#tab-conditions").click()
+    expect(page.locator(".command")).to_be_visible()
+    assert any('panel "lost": available() failed: ' in said for said in watched.complaints)
+    watched.complaints.clear()
+
+
 def test_the_live_page_asks_for_the_scripts_of_panels_after_its_own() -> None:
     sources = re.findall(r'<script src="([^"]*)" defer', live_page(["sizes", "a/b"]))
     assert sources == ["/static/page.js", "/static/panels/sizes.js", "/static/panels/a%2Fb.js"]
 
 
 def test_a_source_that_would_end_its_script_is_refused() -> None:
-    with pytest.raises(ValueError, match="panel p: its JavaScript must not hold </script"):
+    with pytest.raises(PluginError, match="panel 'p': its JavaScript must not hold </script"):
         one_file("t", {}, {"p": "'</SCRIPT>'"})

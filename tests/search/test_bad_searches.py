@@ -123,8 +123,8 @@ IN_THE_FILE = {
         "10: objectives[1]: 'top1_percent' needs a training; say proxy: {}",
     ),
     "constraint without a proxy": (
-        SPACE + REST + LIMITS + "  - naswot >= 1\n",
-        "15: constraints[1]: 'naswot' needs naswot, a score of the proxy's model; say proxy: {}",
+        SPACE + REST + LIMITS + "  - loss <= 1\n",
+        "15: constraints[1]: 'loss' needs a training; say proxy: {}",
     ),
     "objective without a target": (
         SPACE + REST.replace("macs_g", "throughput_img_s"),

@@ -65,3 +65,24 @@ def test_few_pairs_take_the_paired_t() -> None:
 
 def test_no_base_no_effects() -> None:
     assert effects(history({"row": [1.0]}), "top1_percent") == []
+
+
+@pytest.mark.parametrize("pairs", [2, 3, 5, 6, 7, 12])
+def test_a_constant_difference_is_tested(pairs: int) -> None:
+    base = [60.1 + 0.7 * i for i in range(pairs)]  # less 2.0 they differ in the last bits
+    (found,) = effects(history({"base": base, "row": [b - 2.0 for b in base]}), "top1_percent")
+    assert found.difference == pytest.approx(-2.0)
+    assert found.p_value == pytest.approx(2.0 ** (1 - pairs))  # all signs agree, nothing else
+    assert found.test == "Wilcoxon signed rank"
+
+
+def test_no_difference_is_no_effect() -> None:
+    found = effects(history({"base": [61.3] * 7, "row": [61.3] * 7}), "top1_percent")
+    assert (found[0].p_value, found[0].test) == (1.0, "none: all pairs are equal")
+
+
+def test_a_difference_that_is_often_the_same_keeps_its_exact_test() -> None:
+    base = [60.0, 61.0, 62.0, 63.0, 64.0, 65.0, 66.0]
+    moved = [b - 2.0 for b in base[:5]] + base[5:]
+    (found,) = effects(history({"base": base, "row": moved}), "top1_percent")
+    assert found.p_value == pytest.approx(2 / 2**5)  # two pairs say nothing

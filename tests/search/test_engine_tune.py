@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import ray
-from paper_setting import PaperSetting, make_work
+from paper_setting import PaperSetting, make_work, targets_called
 from ray.cluster_utils import Cluster
 from tiny_search import TRIALS as TINY
 from tiny_search import killed_after, outcomes, records, tiny_search, write
@@ -118,7 +118,7 @@ def searched(store: Store, engine: Engine, *, make_work: MakeWork) -> Schedule:
     wishes = {"throughput_img_s": "max", "params": "max"}
     objectives = resolved_objectives(
         [ObjectiveSpec.model_validate({"metric": m, "goal": g}) for m, g in wishes.items()],
-        [TARGET],
+        targets_called(TARGET),
     )
     axes = {"stages[*].depth": {"each": [1, 2, 3]}, "stages[0].dim": [64, 96, 128]}
     space = SearchSpace.from_spec(SpaceSpec.model_validate({"axes": axes}), entry("m1").arch)

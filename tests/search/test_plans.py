@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import yaml
+from paper_setting import targets_called
 from tiny_search import tiny_search, write
 
 from evnas import cli
@@ -108,7 +109,7 @@ class Listening(PlainView):
 
 def test_a_sweep_says_it_and_expects_as_many_timings_as_there_are(tmp_path: Path) -> None:
     ready = prepared(sweep_of(ROWS | TWICE))
-    assert ready.targets == ("cpu-torch-32-b1-float32",)
+    assert [on.id for on in ready.targets] == ["cpu-torch-32-b1-float32"]
     view = Listening()
     with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:
         run = run_of(ready, store=store, engine=Deaf(), view_of=lambda board: view)
@@ -120,8 +121,9 @@ def test_a_sweep_says_it_and_expects_as_many_timings_as_there_are(tmp_path: Path
 
 def test_a_kind_of_device_names_its_target() -> None:
     ids = ["cuda0-torch-224-b256-float32", "cpu-torch-224-b8-float32"]
-    assert resolved("throughput_img_s@cuda", ids) == f"throughput_img_s@{ids[0]}"
-    assert resolved("throughput_img_s@cpu", ids) == f"throughput_img_s@{ids[1]}"
+    targets = targets_called(*ids)
+    assert resolved("throughput_img_s@cuda", targets) == f"throughput_img_s@{ids[0]}"
+    assert resolved("throughput_img_s@cpu", targets) == f"throughput_img_s@{ids[1]}"
 
 
 @pytest.mark.parametrize("form", ["plain", "deployed"])
@@ -129,4 +131,4 @@ def test_a_kind_of_device_names_its_target() -> None:
 def test_a_file_spells_the_id_that_the_store_has(device: str, form: str) -> None:
     fields: dict[str, Any] = {"device": device, "batch_size": 4, "resolution": 64, "form": form}
     spec = TargetSpec.model_validate(fields)
-    assert spec.is_settled and spec.spelt_id() == Target(**fields).id
+    assert spec.is_settled and spec.spelt().id == Target(**fields).id

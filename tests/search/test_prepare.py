@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from paper_setting import targets_called
 
 from evnas.arch.catalog import entry
 from evnas.arch.paths import diff, edit
@@ -35,7 +36,8 @@ def session(**changes: object) -> PreparedSearch:
                 "proxy": {"epochs": 9, "images_per_epoch": 320},
                 **changes,
             }
-        )
+        ),
+        checkpoints=Path("kept"),
     )
 
 
@@ -100,7 +102,9 @@ def test_an_objective_may_be_the_throughput_of_a_training():
         objectives={f"throughput_img_s@{step}": "max", f"throughput_img_s@{forward}": "max"},
         constraints=["latency_ms@train < 100"],
     )
-    metrics = [o.metric for o in resolved_objectives(found.spec.objectives, [forward, step])]
+    metrics = [
+        o.metric for o in resolved_objectives(found.spec.objectives, targets_called(forward, step))
+    ]
     assert metrics == [f"throughput_img_s@{step}", f"throughput_img_s@{forward}"]
     candidate = Candidate(label="1", arch=found.space.base, published="")
     work = found.setting.work(candidate, "speed", Need(target=step))

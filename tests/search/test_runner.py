@@ -117,8 +117,10 @@ def test_a_failure_is_a_result_and_the_sweep_goes_on(tmp_path, capsys):
 def test_changed_fresh_and_foreign_studies(tmp_path):
     folder, sweep = tmp_path / "study", table(ROWS)
     open_study(sweep, folder, environment={}, fresh=False).close()
-    other = table(ROWS | {"more": {"arch": "efficientvim_m3"}})
-    with pytest.raises(StoreError, match=r"rows\.more\.arch: 'nothing' -> 'efficientvim_m3'"):
+    other = table(ROWS | {"big": {"arch": "efficientvim_m3"}})
+    with pytest.raises(
+        StoreError, match=r"rows\.big\.arch: 'efficientvim_m2' -> 'efficientvim_m3'"
+    ):
         open_study(other, folder, environment={}, fresh=False)
     with (
         open_study(sweep, folder, environment={}, fresh=False),

@@ -8,10 +8,8 @@ from typing import Any
 import pytest
 from tiny_search import records, tiny_search
 
-from evnas.errors import SpecError
 from evnas.phases.work import Event, Work
 from evnas.search.evaluate import Evaluator
-from evnas.search.prepare import prepared
 from evnas.search.runner import run_sweep
 from evnas.sweep.parts import EngineSpec
 from evnas.sweep.sweep import sweep_of
@@ -79,10 +77,11 @@ def test_a_score_that_is_not_finite_is_a_result(
     monkeypatch.setitem(SCORES._loaded, "naswot", lambda *_: -math.inf)
     run(tmp_path, {"objectives": {"params_m": "min", "naswot": "max"}})
     ends = [(r.status, r.error) for r in records(tmp_path) if r.phase == "score"]
-    assert ends == [("failed", "naswot of this candidate is -inf")] * 4
+    assert ends == [("failed", "naswot of this model is -inf")] * 4
 
 
-def test_a_score_needs_the_proxys_images() -> None:
-    sweep = tiny_search() | {"proxy": None, "objectives": {"params_m": "min", "naswot": "max"}}
-    with pytest.raises(SpecError, match=r"naswot, a score of the proxy's model; say proxy: \{\}"):
-        prepared(sweep_of(sweep))
+def test_without_a_proxy_the_whole_model_is_scored(tmp_path: Path) -> None:
+    run(tmp_path, {"objectives": {"params_m": "min", "reach": "max"}, "proxy": "none"})
+    scores = [r for r in records(tmp_path) if r.phase == "score"]
+    assert [r.status for r in scores] == ["complete"] * 4
+    assert all(r.values["reach"] > 0 for r in scores)

@@ -7,7 +7,7 @@ from pathlib import Path
 import optuna
 import pytest
 import torch
-from paper_setting import PaperSetting, make_work
+from paper_setting import PaperSetting, make_work, targets_called
 
 from evnas.arch.catalog import entry
 from evnas.arch.spec import ArchSpec
@@ -56,7 +56,7 @@ OBJECTIVES = resolved_objectives(
         ObjectiveSpec(metric="throughput_img_s", goal="max"),
         ObjectiveSpec(metric="top1_percent", goal="max"),
     ),
-    [TARGET],
+    targets_called(TARGET),
 )
 
 
@@ -125,9 +125,12 @@ def searched(
 ) -> tuple[Schedule, str]:
     spec = spec_of(kind, startup=8, population=8, screen=8, replicates=3)
     search = Schedule(
-        history=History(objectives=OBJECTIVES, full_budget=FULL).take_all(store.records()),
+        history=History(
+            objectives=OBJECTIVES,
+            constraints=resolved_constraints(constraints, targets_called(TARGET)),
+            full_budget=FULL,
+        ).take_all(store.records()),
         strategy=spec.strategy(SPACE, warm=(), full_budget=FULL),
-        constraints=resolved_constraints(constraints, [TARGET]),
         setting=PaperSetting((TARGET,)),
         budget=budget or BudgetSpec(trials=24),
         first_budget=0.0 if spec.rungs_of(FULL) else FULL,
@@ -319,9 +322,9 @@ BAD = [
 def test_what_nobody_measures_is_refused(part: str, text: str, reason: str) -> None:
     with pytest.raises(SpecError) as caught:
         if part == "objectives":
-            resolved_objectives([ObjectiveSpec(metric=text, goal="max")], [TARGET])
+            resolved_objectives([ObjectiveSpec(metric=text, goal="max")], targets_called(TARGET))
         else:
-            resolved_constraints([text], [TARGET])
+            resolved_constraints([text], targets_called(TARGET))
     assert reason in str(caught.value) and caught.value.path == f"{part}[0]"
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from evnas.arch.catalog import catalog, entry
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
-from evnas.space.mutation import crossover, mutate, repair
+from evnas.space.mutation import crossover, mutate, repair, repair_near
 from evnas.space.size import count_points, draw_evenly, size_of
 from evnas.space.space import SearchSpace
 from evnas.space.spec import SpaceSpec
@@ -195,3 +195,43 @@ def test_blocks_without_mixers_are_branches_too() -> None:
     assert [inside[f"stages[{i}]"] for i in range(4)] == ["evss", "evss", "inres", "inres"]
     inside["stages[3]"] = "evss"
     assert isinstance(space.check(repair(space, inside, random.Random(0))[0]), ArchSpec)
+
+
+@given(st.integers(0, 2**32))
+def test_a_near_repair_is_valid_and_leaves_what_is(seed: int) -> None:
+    rng = random.Random(seed)
+    point = WIDE_SPACE.draw(rng)
+    near, arch = repair_near(WIDE_SPACE, point, rng)
+    assert WIDE_SPACE.decode(near) == arch
+    if isinstance(WIDE_SPACE.check(point), ArchSpec):
+        assert near == point
+
+
+def test_a_near_repair_moves_one_axis_where_one_is_enough() -> None:
+    space = SearchSpace.from_spec(
+        SpaceSpec.model_validate(
+            {
+                "axes": {
+                    "stages[*].dim": {"each": {"int": {"low": 64, "high": 512, "step": 16}}},
+                    "stages[*].mixer": {"each": MIXERS},
+                    "head.fusion": ["hidden", "none"],
+                },
+                "fragments": WIDE["fragments"],
+                "require": ["stages[1].dim >= stages[0].dim", "stages[2].dim >= stages[1].dim"],
+            }
+        ),
+        entry("m1").arch,
+    )
+    rng = random.Random(1)
+    point = {
+        **{f"stages[{i}].dim": dim for i, dim in enumerate((128, 112, 320))},
+        **{f"stages[{i}].mixer": "sa" for i in range(3)},
+        **{f"stages[{i}].mixer:sa.heads": 4 for i in range(3)},
+        "head.fusion": "none",
+    }
+    near, _ = repair_near(space, point, rng)
+    moved = {key: value for key, value in near.items() if point.get(key) != value}
+    assert moved in ({"stages[0].dim": 112}, {"stages[1].dim": 128})
+    fused = {**point, "stages[1].dim": 128, "head.fusion": "hidden"}
+    near, _ = repair_near(space, fused, rng)
+    assert {k for k, v in near.items() if fused.get(k) != v} == {"head.fusion"}

@@ -1,10 +1,16 @@
 """Conditions: what they mean, what they refuse, and that unknown fields leave them open."""
 
+from decimal import Decimal
+
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from evnas.arch.catalog import entry
 from evnas.errors import SpecError
+from evnas.report.frame.columns import scale_count
 from evnas.space.expressions import parse_expression
+from evnas.tables import quantities
 
 M1 = entry("m1").arch.to_dict()
 TINY = entry("efficient_vmamba_tiny").arch.to_dict()
@@ -50,3 +56,48 @@ def test_refused(text: str) -> None:
 
 def test_a_block_without_a_mixer_leaves_its_condition_open() -> None:
     assert parse_expression("stages[3].mixer.step == 2").holds(TINY, {}) is None
+
+
+@example(6_679_458)
+@given(st.integers(0, 10**14))
+def test_a_bound_that_is_met_exactly_holds(count: int) -> None:
+    for name, unit in (("params_m", 10**6), ("macs_g", 10**9)):
+        found = quantities()[name].of(float(count))
+        for bound in (count - 1, count, count + 1):
+            written = f"{Decimal(bound) / unit:f}"
+            for sign, holds in (
+                (">=", count >= bound), ("<=", count <= bound), ("==", count == bound),
+                (">", count > bound), ("<", count < bound),
+            ):  # fmt: skip
+                asked = parse_expression(f"{name} {sign} {written}", [name])
+                assert asked.holds({}, {name: found}) is holds, f"{count}: {asked.text}"
+
+
+@given(st.integers(0, 10**14))
+def test_a_table_shows_the_same_decimal(count: int) -> None:
+    assert scale_count("params", float(count)) == ("params_m", float(Decimal(count) / 10**6))
+    key, value = scale_count("macs_vmamba", float(count))
+    assert (key, value) == ("macs_vmamba_g", float(Decimal(count) / 10**9))
+
+
+@given(*(st.decimals(-1000, 1000, places=4) for _ in range(2)), st.integers(1, 1000))
+def test_arithmetic_is_of_decimals(a: Decimal, b: Decimal, n: int) -> None:
+    found = {"loss": float(a), "params_m": float(b)}
+    known = list(found)
+    for text in (f"loss + params_m == {a + b:f}", f"loss - params_m == {a - b:f}",
+                 f"loss * {n} == {a * n:f}", f"loss * 1 / {n} <= loss / {n}",
+                 f"{n} / 3 * 3 == {n}", f"loss in [params_m, {a:f}]"):  # fmt: skip
+        assert parse_expression(text, known).holds({}, found) is True, text
+
+
+def test_fields_are_the_decimals_that_they_are_written_as() -> None:
+    stages = [{"mlp_ratio": 1.3}, {"mlp_ratio": 2.0}]
+    for text in ("stages[0].mlp_ratio == 1.3", "stages[*].mlp_ratio == [1.3, 2]",
+                 "stages[0].mlp_ratio * 3 == 3.9", "sum(stages[*].mlp_ratio) <= 3.3"):  # fmt: skip
+        assert parse_expression(text).holds({"stages": stages}, {}) is True, text
+
+
+def test_a_value_that_is_not_finite_compares_as_such() -> None:
+    asked = parse_expression("loss <= 2.5", ["loss"])
+    assert asked.holds({}, {"loss": float("inf")}) is False
+    assert asked.holds({}, {"loss": float("nan")}) is False

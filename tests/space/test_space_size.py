@@ -14,6 +14,7 @@ from evnas.space.counting import SpaceCount, count_exactly
 from evnas.space.size import count_points, size_of
 from evnas.space.space import SearchSpace
 from evnas.space.spec import SpaceSpec
+from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.sweep import load_sweep
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -137,6 +138,7 @@ def test_ordered_lists_cost_no_combinations() -> None:
 
 def test_the_ready_searches_are_counted() -> None:
     sweep = load_sweep(SWEEPS / "search_gpu.yaml")
+    assert isinstance(sweep.spec, SearchSpec)
     space = SearchSpace.from_spec(sweep.spec.space, sweep.base)
     size, estimate = size_of(space), size_of(space, apart=False, draws=1000)
     assert size.exact and not estimate.exact

@@ -73,7 +73,8 @@ def test_verdicts(table):
     assert told(table, "B", "throughput_ratio") == "matches"  # print: 11952 / 17005 = 0.703
     assert told(table, "C", "throughput_ratio").startswith("differs by +0.92")
     assert told(table, "A", "throughput_img_s").startswith("not comparable: RTX 3090, batch 256")
-    assert told(table, "B", "top1_difference") == "matches"  # print: +2.1, ours +2.0
+    # print: +2.1, ours +2.0, and one seed of so short a training tells no such difference
+    assert told(table, "B", "top1_difference").startswith("cannot tell: the least that shows")
     assert told(table, "C", "top1_difference") == "differs by -10.8"
     assert told(table, "L", "top1_percent") == "matches: diverged"
     assert told(table, "B", "top1_percent").startswith("not comparable: ImageNet")
@@ -99,7 +100,7 @@ def test_ranks_have_interval_and_n(table):
     # A 50, B 52, C 40 against 75.4, 77.5, 76.2: A and C disagree, the other two pairs agree
     assert proxy.agreement.tau == pytest.approx(1 / 3)
     assert {r.name.split(" against")[0] for r in table.ranks} == {
-        "measured images/s", "proxy top-1", "FLOPs"
+        "measured images/s", "proxy top-1", "predicted top-1", "FLOPs"
     }  # fmt: skip
 
 
@@ -119,7 +120,7 @@ def trained_at(shares: dict[str, float]) -> AblationTable:
 
 def test_a_row_at_chance_has_no_verdict_and_is_named():
     table = trained_at({"A": 52.0, "B": 54.0, "C": 10.8})
-    assert told(table, "B", "top1_difference") == "matches"
+    assert told(table, "B", "top1_difference").startswith("cannot tell")
     assert told(table, "C", "top1_difference").startswith("not comparable: one of the two rows")
     assert "at chance, nothing learnt yet: C; train longer" in table.conditions
     table = trained_at({"A": 9.9, "B": 14.0})  # the reference itself is
@@ -166,7 +167,7 @@ def test_written_forms_agree(table):
     latex = as_latex(table)
     assert latex.count(r"\\") == 2 + 11
     assert latex.startswith("%") and "\\toprule" in latex
-    assert {line.count("&") for line in latex.splitlines() if line.startswith("A ")} == {12}
+    assert {line.count("&") for line in latex.splitlines() if line.startswith("A ")} == {16}
     json.dumps(as_data(table))
     assert asdict(table)["lines"][0]["label"] == "A"
 

@@ -19,19 +19,19 @@ seeds:
 
 
 def test_plain_data_with_lines():
-    located = parse_yaml(TEXT, source="x.yaml")
-    assert located.data["mixed"] == {"lr": 3, "off": True}
-    assert located.data["fragment"]["lr"] == 0.001
-    assert located.line("rows.I.stages[*].mixer.states") == 4
-    assert located.line("seeds[1]") == 9
-    assert located.line("rows.I.nothing.of[3].this") == 4
+    document = parse_yaml(TEXT, source="x.yaml")
+    assert document.data["mixed"] == {"lr": 3, "off": True}
+    assert document.data["fragment"]["lr"] == 0.001
+    assert document.line("rows.I.stages[*].mixer.states") == 4
+    assert document.line("seeds[1]") == 9
+    assert document.line("rows.I.nothing.of[3].this") == 4
 
 
 def test_a_complaint_gets_its_line():
-    located = parse_yaml(TEXT, source="x.yaml")
-    error = located.blame(SpecError("must be odd, got 1", "seeds[1]"))
+    document = parse_yaml(TEXT, source="x.yaml")
+    error = document.blame(SpecError("must be odd, got 1", "seeds[1]"))
     assert str(error) == "x.yaml:9: seeds[1]: must be odd, got 1"
-    assert located.blame(error) is error
+    assert document.blame(error) is error
 
 
 @pytest.mark.parametrize(

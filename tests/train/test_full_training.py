@@ -237,3 +237,21 @@ def test_global_generators_are_given_back():
     assert before[0] == random.getstate()
     assert before[1] == np.random.get_state()[1].tolist()
     assert torch.equal(before[2], torch.get_rng_state())
+
+
+def test_it_begins_with_weights_of_other_classes(config):
+    torch.manual_seed(3)
+    taught = build(ArchSpec.from_dict(config.arch.to_dict() | {"num_classes": 5}))
+    path = config.output.parent / "taught.pt"
+    torch.save({"model_ema": {f"module.{k}": v for k, v in taught.state_dict().items()}}, path)
+    with pytest.raises(DataError, match="new_classifier"):
+        train(dataclasses.replace(config, weights=path))
+    still = dataclasses.replace(config.recipe, lr=0.0, lr_floor=0.0, warmup_lr=0.0)
+    begun = dataclasses.replace(config, weights=path, new_classifier=True, recipe=still)
+    assert train(begun).status == "complete"
+    held = torch.load(config.output / "checkpoint.pt", weights_only=True)["model"]
+    for name, value in taught.named_parameters():
+        assert name.startswith("head.classifier") or torch.equal(held[name], value), name
+    assert held["head.classifier.weight"].shape[0] == 2
+    with pytest.raises(DataError):  # the training that is there began otherwise
+        train(dataclasses.replace(begun, weights=None, new_classifier=False))

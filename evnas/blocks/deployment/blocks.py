@@ -142,7 +142,7 @@ class MergedHead(nn.Module):
         n_maps = len(self.norms) - self.n_states
         sources = [*states[: self.n_states], *maps[len(maps) - n_maps :]]
         pooled = [
-            norm(source).flatten(2).mean(2)
+            norm(source).flatten(2).mean(2).to(maps[-1].dtype)
             for norm, source in zip(self.norms, sources, strict=True)
         ]
         logits: Tensor = self.classifier(torch.cat(pooled, dim=1))

@@ -7,6 +7,8 @@ gives a new `nn.Conv2d` with a bias; its argument is left as it was.
 import torch
 from torch import Tensor, nn
 
+from evnas.blocks.deployment.shapes import is_batch_norm, is_by_pixel, takes_identity
+
 
 def batch_norm_affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
     """Scale and shift, (C,) in float64, that a batch norm applies by its running statistics.
@@ -14,15 +16,20 @@ def batch_norm_affine(norm: nn.Module) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: it keeps no running statistics, so its inference form is no fixed map.
     """
-    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
-    if norm.running_mean is None or norm.running_var is None:
+    assert is_batch_norm(norm)
+    mean, var, weight, bias = (
+        getattr(norm, name) for name in ("running_mean", "running_var", "weight", "bias")
+    )
+    if mean is None or var is None:
         raise ValueError("a batch norm must keep running statistics to be deployed")
-    scale = (norm.running_var.double() + norm.eps).rsqrt()
-    if norm.weight is not None:
-        scale = scale * norm.weight.double()
-    shift = -norm.running_mean.double() * scale
-    if norm.bias is not None:
-        shift = shift + norm.bias.double()
+    eps = norm.eps
+    assert isinstance(eps, float)
+    scale = (var.double() + eps).rsqrt()
+    if weight is not None:
+        scale = scale * weight.double()
+    shift = -mean.double() * scale
+    if bias is not None:
+        shift = shift + bias.double()
     return scale, shift
 
 
@@ -36,10 +43,10 @@ def scaled_before(conv: nn.Conv2d, scale: Tensor, shift: Tensor) -> nn.Conv2d:
     """conv(scale * x + shift); scale and shift (C,).
 
     Raises:
-        ValueError: the convolution pads (a shift would reach into the padding) or has groups.
+        ValueError: the convolution is no linear map of a pixel: a shift would reach into padding.
     """
-    if any(conv.padding) or conv.groups != 1:
-        raise ValueError(f"a shift can be moved into a dense unpadded convolution only: {conv}")
+    if not is_by_pixel(conv):
+        raise ValueError(f"a shift can be moved into a linear map of a pixel only: {conv}")
     weight = conv.weight.double()
     moved = (weight * shift.double()[None, :, None, None]).sum((1, 2, 3))
     return _like(conv, weight * scale.double()[None, :, None, None], _bias(conv) + moved)
@@ -53,11 +60,9 @@ def depthwise_scaled_before(conv: nn.Conv2d, scale: Tensor) -> nn.Conv2d:
 
 def with_identity(conv: nn.Conv2d, share: Tensor | float = 1.0) -> nn.Conv2d:
     """conv(x) + share * x, share (C,) or a number, of a depthwise convolution that keeps H x W."""
-    k = conv.kernel_size[0]
-    assert conv.groups == conv.in_channels == conv.out_channels
-    assert conv.stride == (1, 1) and conv.padding == (k // 2, k // 2) and k % 2
-    weight = conv.weight.detach().double().clone()  # (C, 1, k, k)
-    weight[:, 0, k // 2, k // 2] += share
+    assert takes_identity(conv)
+    weight = conv.weight.detach().double().clone()  # (C, 1, k, k')
+    weight[:, 0, conv.kernel_size[0] // 2, conv.kernel_size[1] // 2] += share
     return _like(conv, weight, _bias(conv))
 
 

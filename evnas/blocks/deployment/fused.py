@@ -1,7 +1,7 @@
 """Convolutions and linear maps with their activation, on a CPU as oneDNN primitives."""
 
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,10 +18,18 @@ EXACT: Mapping[Act, str] = {"none": "", "relu": "", "gelu": "none"}
 
 
 class Reordered:
-    """A weight in the order that oneDNN asked for: a cache, neither saved nor copied."""
+    """A weight in the order that oneDNN asked for: a cache, neither saved nor copied.
+
+    It has to notice every edit of the weight, also one that raises no version: through `.data`, a
+    NumPy view, a swap of storages. Hence it holds a copy-on-write copy. While the weight still
+    shares that one's memory nobody has written to it, since a write through any tensor, and
+    handing out a pointer too, would have moved it. After that values are compared, for as long as
+    somebody may hold a pointer.
+    """
 
     def __init__(self) -> None:
-        self._made: tuple[object, Tensor] | None = None
+        self._made: Tensor | None = None
+        self._of: Tensor | None = None
 
     def of(self, weight: Tensor, reorder: Callable[..., Tensor], *shape: torch.Size) -> Tensor:
         """The reordered weight, made again when the weight has changed.
@@ -31,21 +39,52 @@ class Reordered:
             reorder: a weight, and the shape if there is one, to the reordered weight.
             shape: of the input that the order is made for.
         """
-        state = (weight.data_ptr(), weight._version)
-        if self._made is None or self._made[0] != state:
-            self._made = (state, reorder(weight.detach().contiguous(), *shape))
-        return self._made[1]
+        if self._made is not None and self._of is not None:
+            if _unwritten(weight, self._of):
+                return self._made
+            if _same_bits(weight, self._of):
+                self._of = _guarded(weight, self._of)
+                return self._made
+        plain = weight.detach().clone(memory_format=torch.contiguous_format)
+        self._made = reorder(plain, *shape)
+        self._of = _guarded(weight, plain)
+        return self._made
 
     def __reduce__(self) -> tuple[type["Reordered"], tuple[()]]:
         return Reordered, ()
 
 
+def _unwritten(weight: Tensor, copy: Tensor) -> bool:
+    """Whether a weight still shares its memory with its copy-on-write copy."""
+    torch_c: Any = torch._C  # its stub lacks them
+    same: bool = torch_c._data_address(weight) == torch_c._data_address(copy)
+    return same and bool(torch_c._is_cow_tensor(weight))
+
+
+def _same_bits(weight: Tensor, copy: Tensor) -> bool:
+    """Whether two float32 tensors hold the same values, NaN like any other."""
+    if weight.shape != copy.shape:
+        return False
+    return torch.equal(weight.detach().view(torch.int32), copy.view(torch.int32))
+
+
+def _guarded(weight: Tensor, plain: Tensor) -> Tensor:
+    """A copy that shares the weight's memory until one of them is written to; where somebody else
+    may hold a pointer to it, `plain`, whose values are the same."""
+    storage = weight.untyped_storage()
+    owners: int = torch._C._storage_Use_Count(storage._cdata)
+    if owners > 2 or storage.is_shared():  # the weight, and the line above
+        return plain
+    return torch._lazy_clone(weight.detach())
+
+
 class FusedConv(nn.Module):
-    """A convolution and its activation in one pass.
+    """A convolution and its activation.
 
     On a CPU, in eager float32, it is one oneDNN primitive on weights that were reordered once: of
     a 1x1 convolution of a channels-last map the linear map of its pixels, which takes 3 to 20 %
-    less; compilers, exporters and other devices see a plain convolution and activation.
+    less; compilers, exporters and other devices see a plain convolution and activation. A ReLU is
+    a pass of its own: oneDNN's turns NaN into 0.
     """
 
     def __init__(self, conv: nn.Conv2d, act: Act = "none") -> None:
@@ -57,6 +96,7 @@ class FusedConv(nn.Module):
         self.padding = [int(conv.padding[0]), int(conv.padding[1])]
         self.groups = conv.groups
         self.act: Act = act
+        self._fused: Act = fused_with(act)
         shape = (*conv.kernel_size, *self.stride, *self.padding, self.groups)
         self._by_pixel = shape == (1, 1, 1, 1, 0, 0, 1)
         self._packed, self._packed_linear = Reordered(), Reordered()
@@ -77,11 +117,11 @@ class FusedConv(nn.Module):
             self.stride,
             [1, 1],
             self.groups,
-            self.act,
+            self._fused,
             [],
-            EXACT[self.act],
+            EXACT[self._fused],
         )
-        return packed
+        return torch.relu_(packed) if self.act == "relu" else packed
 
     def _reordered(self, weight: Tensor, shape: torch.Size) -> Tensor:
         # the stub of torch.C knows an older signature
@@ -110,7 +150,7 @@ class FusedLinear(nn.Module):
         if runs_on_onednn(x, self.weight):
             weight = self._packed.of(self.weight, _reordered_linear)
             return linear(x, weight, self.bias, self.act)
-        return ACTIVATIONS[self.act](F.linear(x, self.weight, self.bias))
+        return ACTIVATIONS[self.act](F.linear(x, *self._parameters_for(x)))
 
     def added_to(self, total: Tensor, x: Tensor) -> Tensor:
         """total + the map of x, without the activation: (..., C') and (..., C) -> (..., C')."""
@@ -120,7 +160,11 @@ class FusedLinear(nn.Module):
                 x, total, weight, self.bias, "add"
             )
             return summed
-        return total + F.linear(x, self.weight, self.bias)
+        return total + F.linear(x, *self._parameters_for(x))
+
+    def _parameters_for(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight and bias for hidden states, which stay float32 where weights are half."""
+        return self.weight.to(x.dtype), self.bias.to(x.dtype)
 
     def extra_repr(self) -> str:
         """Shapes and activation."""
@@ -145,8 +189,16 @@ def by_pixel(conv: nn.Conv2d, act: Act = "none") -> FusedLinear:
 
 def linear(x: Tensor, packed: Tensor, bias: Tensor, act: Act) -> Tensor:
     """A linear map and its activation, (..., C) -> (..., C'), by oneDNN."""
-    y: Tensor = torch.ops.mkldnn._linear_pointwise.default(x, packed, bias, act, [], EXACT[act])
-    return y
+    fused = fused_with(act)
+    y: Tensor = torch.ops.mkldnn._linear_pointwise.default(
+        x, packed, bias, fused, [], EXACT[fused]
+    )
+    return torch.relu_(y) if act == "relu" else y
+
+
+def fused_with(act: Act) -> Act:
+    """The activation that oneDNN may apply: its ReLU turns NaN into 0 and is left out."""
+    return "none" if act == "relu" else act
 
 
 def _reordered_linear(weight: Tensor) -> Tensor:
@@ -160,9 +212,10 @@ def runs_on_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
         not followed()
         and x.is_cpu
+        and x.shape[0] > 0
         and x.dtype == weight.dtype == torch.float32
         and not x.requires_grad
-        and not weight.is_inference()  # such a one does not tell when it changes
+        and not weight.is_inference()  # such a one has no copy-on-write copy
         and type(x) is Tensor
         and not torch.is_autocast_enabled("cpu")
         and torch._C._has_mkldnn

@@ -25,7 +25,8 @@ class TokenNorm(nn.Module):
         """Same shape, a position's channels side by side."""
         rows = x.permute(0, *range(2, x.ndim), 1)
         width = int(rows.shape[-1])  # ONNX wants a constant, which slices before it would hide
-        y = F.layer_norm(rows, (width,), self.weight, self.bias, EPS)
+        weight, bias = (None if v is None else v.to(x.dtype) for v in (self.weight, self.bias))
+        y = F.layer_norm(rows, (width,), weight, bias, EPS)
         return y.permute(0, x.ndim - 1, *range(1, x.ndim - 1))
 
 
@@ -40,6 +41,19 @@ class Blend(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
         return blend(x, self.branch(x), self.share)
+
+
+class Plus(nn.Module):
+    """x + branch(x)."""
+
+    def __init__(self, branch: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        y: Tensor = self.branch(x)
+        return x + y
 
 
 def blend(x: Tensor, y: Tensor, share: Tensor) -> Tensor:
@@ -91,7 +105,7 @@ class Sliced(nn.Module):
             return whole
         images = max(1, int(SLICE_ELEMENTS / (self.widest * x.shape[2] * x.shape[3])))
         slices = -(-x.shape[0] // images)
-        if slices == 1:
+        if slices <= 1:
             whole = self.module(x)
             return whole
         return torch.cat([self.module(part) for part in x.chunk(slices)])

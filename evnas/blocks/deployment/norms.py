@@ -3,29 +3,42 @@
 from torch import nn
 
 from evnas.blocks.deployment.fold import batch_norm_affine, scaled_after, scaled_before
+from evnas.blocks.deployment.shapes import is_batch_norm, is_by_pixel, is_convolution
 from evnas.blocks.layers import ConvNorm
-from evnas.blocks.norms import BatchNorm2d, ChannelNorm
+from evnas.blocks.norms import ChannelNorm
 
 
 def merged_norm(conv_norm: ConvNorm) -> nn.Conv2d | None:
     """Convolution and batch norm as one convolution; None where the norm is of another kind."""
-    if isinstance(conv_norm.norm, nn.Identity):
+    if not is_convolution(conv_norm.conv):
+        return None
+    if type(conv_norm.norm) is nn.Identity:
         return conv_norm.conv
-    if isinstance(conv_norm.norm, BatchNorm2d):
+    if is_batch_norm(conv_norm.norm):
         return scaled_after(conv_norm.conv, *batch_norm_affine(conv_norm.norm))
     return None
 
 
-def norm_absorbed(norm: nn.Module, conv: nn.Conv2d) -> tuple[nn.Module, nn.Conv2d]:
+def bare_conv(module: nn.Module) -> nn.Conv2d | None:
+    """A `ConvNorm` without activation as one convolution; None of any other module."""
+    if type(module) is not ConvNorm or type(module.act) is not nn.Identity:
+        return None
+    return merged_norm(module)
+
+
+def norm_absorbed(norm: nn.Module, conv: nn.Module) -> tuple[nn.Module, nn.Module]:
     """Move a norm's fixed part into the 1x1 convolution that alone reads it.
 
     Returns:
         What is left of the norm (nothing of a batch norm, the normalization itself of a layer
-        norm), and the convolution.
+        norm), and the convolution. Both as they are, where it is no such convolution.
     """
-    if isinstance(norm, BatchNorm2d):
+    if not is_by_pixel(conv):
+        return norm, conv
+    assert isinstance(conv, nn.Conv2d)
+    if is_batch_norm(norm):
         return nn.Identity(), scaled_before(conv, *batch_norm_affine(norm))
-    if isinstance(norm, ChannelNorm) and norm.weight is not None and norm.bias is not None:
+    if type(norm) is ChannelNorm and norm.weight is not None and norm.bias is not None:
         return without_affine(norm), scaled_before(conv, norm.weight, norm.bias)
     return norm, conv
 

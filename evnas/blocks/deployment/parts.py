@@ -12,8 +12,8 @@ from evnas.blocks.deployment.fold import (
     with_identity,
 )
 from evnas.blocks.deployment.fused import FusedConv, by_pixel
-from evnas.blocks.deployment.layers import Blend, Sliced
-from evnas.blocks.deployment.norms import merged_norm, norm_absorbed
+from evnas.blocks.deployment.layers import Blend, Plus, Sliced
+from evnas.blocks.deployment.norms import bare_conv, merged_norm, norm_absorbed
 from evnas.blocks.deployment.rule import (
     Convert,
     RowMixer,
@@ -21,6 +21,12 @@ from evnas.blocks.deployment.rule import (
     deployment_of,
     is_plain,
     replace_child,
+)
+from evnas.blocks.deployment.shapes import (
+    is_batch_norm,
+    is_by_pixel,
+    is_convolution,
+    takes_identity,
 )
 from evnas.blocks.downsample import EfficientVimDownsample, PatchMerging, StridedConv
 from evnas.blocks.efficientvim import EfficientVimBlock
@@ -44,7 +50,6 @@ def _absorb_mixer_norm(block: VssBlock | VssdBlock | EfficientVimBlock) -> None:
         return
     entry = block.mixer.get_submodule(deployment.entry)
     if is_plain(entry, {nn.Conv2d, PixelLinear}):
-        assert isinstance(entry, nn.Conv2d)
         block.norm, moved = norm_absorbed(block.norm, entry)
         replace_child(block.mixer, deployment.entry, moved)
 
@@ -61,8 +66,8 @@ def vssd_block(module: nn.Module, convert: Convert) -> nn.Module:
     assert isinstance(module, VssdBlock)
     _absorb_mixer_norm(module)
     return MergedLpuBlock(
-        lpu1=FusedConv(with_identity(module.lpu1)),
-        lpu2=FusedConv(with_identity(module.lpu2)),
+        lpu1=_residual(module.lpu1, convert),
+        lpu2=_residual(module.lpu2, convert),
         norm=convert(module.norm),
         mixer=convert(module.mixer),
         mlp=None if module.mlp is None else convert(module.mlp),
@@ -93,13 +98,14 @@ def summed_efficientvim_block(module: nn.Module, convert: Convert) -> nn.Module:
     blow up rounding; else the block with blends."""
     assert isinstance(module, EfficientVimBlock)
     a = torch.sigmoid(module.alpha.detach().double())  # (4, C)
-    local2, fc1, fc2 = (merged_norm(conv) for conv in (module.dwconv2, *module.ffn))
+    local2, ffn = bare_conv(module.dwconv2), _ffn(module.ffn)
     _absorb_mixer_norm(module)
     mixer = convert(module.mixer)
     foldable = isinstance(mixer, RowMixer) and float(a[[1, 3]].max()) <= 1 - LEAST_SHARE
-    if not foldable or local2 is None or fc1 is None or fc2 is None:
+    if not foldable or local2 is None or not takes_identity(local2) or ffn is None:
         return _blended_block(module, mixer, convert)
     assert isinstance(mixer, RowMixer)
+    fc1, fc2 = ffn
     before, after = 1 - a[1], 1 - a[3]
     local2 = with_identity(scaled_after(local2, a[2]), 1 - a[2])
     local2 = scaled_after(depthwise_scaled_before(local2, before), after)
@@ -116,42 +122,68 @@ def summed_efficientvim_block(module: nn.Module, convert: Convert) -> nn.Module:
     )
 
 
-def _blended(branch: ConvNorm, share: Tensor, convert: Convert) -> nn.Module:
+def _ffn(module: nn.Module) -> tuple[nn.Conv2d, nn.Conv2d] | None:
+    """The two linear maps of an FFN with their norms; None of any other."""
+    if not isinstance(module, nn.Sequential) or [type(m) for m in module] != [ConvNorm] * 2:
+        return None
+    first, last = module
+    assert isinstance(first, ConvNorm)
+    fc1, fc2 = merged_norm(first), bare_conv(last)
+    if type(first.act) is not nn.ReLU or not is_by_pixel(fc1) or not is_by_pixel(fc2):
+        return None
+    assert fc1 is not None and fc2 is not None
+    return fc1, fc2
+
+
+def _blended(branch: nn.Module, share: Tensor, convert: Convert) -> nn.Module:
     """(1 - share) x + share * branch(x), one convolution where the norm is a batch norm."""
-    merged = merged_norm(branch)
-    if merged is None:
+    merged = bare_conv(branch)
+    if merged is None or not takes_identity(merged):
         return Blend(convert(branch), share)
     share = share.double()
     return FusedConv(with_identity(scaled_after(merged, share), 1 - share))
 
 
+def _residual(branch: nn.Module, convert: Convert) -> nn.Module:
+    """x + branch(x), one convolution where the branch is a depthwise one."""
+    merged = branch if is_convolution(branch) else bare_conv(branch)
+    if not takes_identity(merged):
+        return Plus(convert(branch))
+    assert isinstance(merged, nn.Conv2d)
+    return FusedConv(with_identity(merged))
+
+
 def mlp_branch(module: nn.Module, convert: Convert) -> nn.Module:
     """The norm goes into the first linear map."""
     assert isinstance(module, MlpBranch)
-    norm, fc1 = norm_absorbed(module.norm, module.mlp.fc1)
-    replace_child(module, "norm", norm)
-    replace_child(module.mlp, "fc1", fc1)
+    if type(module.mlp) is Mlp:
+        norm, fc1 = norm_absorbed(module.norm, module.mlp.fc1)
+        replace_child(module, "norm", norm)
+        replace_child(module.mlp, "fc1", fc1)
     return convert_children(module, convert)
 
 
 def mlp(module: nn.Module, convert: Convert) -> nn.Module:
     """Two convolutions, the first with its GELU."""
     assert isinstance(module, Mlp)
-    return nn.Sequential(FusedConv(module.fc1, "gelu"), FusedConv(module.fc2))
+    fc1, act = module.fc1, module.act
+    if not is_convolution(fc1) or type(act) is not nn.GELU:
+        return convert_children(module, convert)
+    return nn.Sequential(FusedConv(fc1, "gelu"), convert(module.fc2))
 
 
 def efficientvim_downsample(module: nn.Module, convert: Convert) -> nn.Module:
     """Depthwise residuals merged; the wide part in slices."""
     assert isinstance(module, EfficientVimDownsample)
-    first, last = merged_norm(module.dwconv1), merged_norm(module.dwconv2)
-    assert first is not None and last is not None  # it always has batch norms
-    wide = nn.Sequential(*(convert(getattr(module, n)) for n in ("expand", "dwconv")))
-    hidden, dim = module.expand.conv.out_channels, module.expand.conv.in_channels
+    wide, sizes = (module.expand, module.dwconv), module.expand
+    if not all(type(m) is ConvNorm and is_convolution(m.conv) for m in wide):
+        return convert_children(module, convert)
+    widest = max(sizes.conv.out_channels, sizes.conv.in_channels)
     return nn.Sequential(
-        FusedConv(with_identity(first)),
-        Sliced(wide, max(hidden, dim)),
-        *(convert(getattr(module, n)) for n in ("se", "project")),
-        FusedConv(with_identity(last)),
+        _residual(module.dwconv1, convert),
+        Sliced(nn.Sequential(*(convert(m) for m in wide)), widest),
+        *(convert(m) for m in (module.se, module.project)),
+        _residual(module.dwconv2, convert),
     )
 
 
@@ -167,8 +199,8 @@ def patch_merging(module: nn.Module, convert: Convert) -> nn.Module:
 def strided_conv(module: nn.Module, convert: Convert) -> nn.Module:
     """The convolution alone; of 2x2 ones the forward stays, which pads odd maps."""
     assert isinstance(module, StridedConv)
-    if module.conv.kernel_size[0] == 2:  # its forward pads odd maps
-        replace_child(module, "norm", convert(module.norm))
+    if not is_convolution(module.conv) or module.conv.kernel_size[0] == 2:
+        replace_child(module, "norm", convert(module.norm))  # its forward pads odd maps
         return module
     return nn.Sequential(FusedConv(module.conv), convert(module.norm))
 
@@ -178,7 +210,8 @@ def efficientvim_stem(module: nn.Module, convert: Convert) -> nn.Module:
     assert isinstance(module, EfficientVimStem)
     shrunk, widest = 1, 0.0
     for conv_norm in module.convs:
-        assert isinstance(conv_norm, ConvNorm)
+        if type(conv_norm) is not ConvNorm or not is_convolution(conv_norm.conv):
+            return convert_children(module, convert)
         shrunk *= conv_norm.conv.stride[0]
         widest = max(widest, conv_norm.conv.out_channels / shrunk**2)
     return Sliced(convert_children(module.convs, convert), widest)
@@ -187,5 +220,8 @@ def efficientvim_stem(module: nn.Module, convert: Convert) -> nn.Module:
 def simple_vssd_stem(module: nn.Module, convert: Convert) -> nn.Module:
     """Convolution, batch norm and ReLU in one."""
     assert isinstance(module, SimpleVssdStem)
+    as_built = is_convolution(module.conv) and is_batch_norm(module.norm)
+    if not as_built or type(module.act) is not nn.ReLU:
+        return convert_children(module, convert)
     merged = scaled_after(module.conv, *batch_norm_affine(module.norm))
     return nn.Sequential(FusedConv(merged, "relu"), convert(module.out_norm))

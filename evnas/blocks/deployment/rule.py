@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
+from evnas.blocks.deployment.shapes import is_standard
 from evnas.mixers import MIXERS
-from evnas.mixers.mixer import place_of
+from evnas.registry import place_of
+from evnas.tables import BLOCKS
 
 Convert = Callable[[nn.Module], nn.Module]
 Rule = Callable[[nn.Module, Convert], nn.Module]
@@ -15,15 +17,15 @@ Rule = Callable[[nn.Module, Convert], nn.Module]
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What deployment may do with a mixer."""
+    """What deployment may do with a mixer, or a block."""
 
     rules: Mapping[type[nn.Module], Rule] = field(default_factory=dict)
-    """For the mixer's class, and classes of its own inside. `convert_children` is the rule of a
+    """For its class, and classes of its own inside. `convert_children` is the rule of a
     module whose forward calls its children and reads nothing else of them."""
     channels_last: Mapping[type[nn.Module], Rule] = field(default_factory=dict)
     """In place of those, for maps in channels-last memory format."""
     entry: str = ""
-    """Its 1x1 convolution that alone reads the input, hence may take in the norm before it."""
+    """A mixer's 1x1 convolution that alone reads its input, so it may take in the norm before."""
     kept_precise: Mapping[type[nn.Module], tuple[str, ...]] = field(default_factory=dict)
     """Of deployed modules: parameters that a `dtype` leaves alone; `*` for all."""
 
@@ -46,16 +48,17 @@ class RowMixer(nn.Module):
 
 
 def deployment_of(module: nn.Module) -> Deployment | None:
-    """Of a mixer exactly as it was registered; None of any other module, and where it has none."""
-    mixer = MIXERS.of_module(type(module))
-    if mixer is None or mixer.deployment is None:
+    """Of a mixer or block exactly as it was registered; None of any other module, and where it
+    has none."""
+    thing = MIXERS.of_module(type(module)) or BLOCKS.of_module(type(module))
+    if thing is None or thing.deployment is None:
         return None
-    found: Deployment = place_of(mixer.deployment)
+    found: Deployment = place_of(thing.deployment)
     return found
 
 
 def deployments_in(model: nn.Module) -> tuple[Deployment, ...]:
-    """Of the mixers of a model, each once."""
+    """Of the mixers and blocks of a model, each once."""
     kinds = {type(module): module for module in model.modules()}
     found = (deployment_of(module) for module in kinds.values())
     return tuple({id(d): d for d in found if d is not None}.values())
@@ -93,9 +96,11 @@ def _is_as_known(module: nn.Module, known: Set[type[nn.Module]]) -> bool:
 
 
 def is_plain(module: nn.Module, known: Set[type[nn.Module]]) -> bool:
-    """Whether a module's forward is that of its class, a known one, and nothing is hooked on."""
+    """Whether a module's forward is that of its class, a known one, in a form that rules know, and
+    nothing is hooked on."""
     hooks = module._forward_hooks or module._forward_pre_hooks
-    return type(module) in known and not hooks and "forward" not in vars(module)
+    ours = type(module) in known and "forward" not in vars(module)
+    return ours and not hooks and is_standard(module)
 
 
 def convert_children(module: nn.Module, convert: Convert) -> nn.Module:

@@ -17,6 +17,7 @@ from evnas.blocks.deployment.rule import (
     deployments_in,
     replace_child,
 )
+from evnas.blocks.deployment.shapes import BATCH_NORMS, frozen_norms, is_by_pixel
 from evnas.blocks.downsample import (
     EfficientVimDownsample,
     PatchMerging,
@@ -30,7 +31,7 @@ from evnas.blocks.features import FeatureBackbone
 from evnas.blocks.heads import Classifier, FusionHead, PooledHead
 from evnas.blocks.inres import InResBlock
 from evnas.blocks.layers import ConvNorm, DropPath, GlobalPool, Mlp, PixelLinear, StatePool
-from evnas.blocks.norms import BatchNorm1d, BatchNorm2d, ChannelNorm
+from evnas.blocks.norms import ChannelNorm
 from evnas.blocks.squeeze_excite import NormedSqueezeExcite, SqueezeExcite
 from evnas.blocks.stage import Stage
 from evnas.blocks.stems import (
@@ -40,6 +41,7 @@ from evnas.blocks.stems import (
     SimpleVssdStem,
     VssdStem,
 )
+from evnas.blocks.timm_backbone import TimmBackbone
 from evnas.blocks.vss import MlpBranch, VssBlock
 from evnas.blocks.vssd import VssdBlock
 
@@ -52,8 +54,7 @@ FUSED_ACTIVATIONS: Mapping[type[nn.Module], Act] = {
 
 def _conv(module: nn.Module, convert: Convert) -> nn.Module:
     assert isinstance(module, nn.Conv2d)
-    is_ours = module.padding_mode == "zeros" and module.dilation == (1, 1)
-    return FusedConv(module) if is_ours and module.padding not in ("same", "valid") else module
+    return FusedConv(module)
 
 
 def _conv_norm(module: nn.Module, convert: Convert) -> nn.Module:
@@ -71,7 +72,8 @@ def _channel_norm(module: nn.Module, convert: Convert) -> nn.Module:
 
 def _squeeze_excite(module: nn.Module, convert: Convert) -> nn.Module:
     assert isinstance(module, SqueezeExcite)
-    return RowSqueezeExcite(module)
+    as_built = type(module.act) is nn.ReLU and is_by_pixel(module.fc1) and is_by_pixel(module.fc2)
+    return RowSqueezeExcite(module) if as_built else convert_children(module, convert)
 
 
 def _normed_squeeze_excite(module: nn.Module, convert: Convert) -> nn.Module:
@@ -83,7 +85,7 @@ def _normed_squeeze_excite(module: nn.Module, convert: Convert) -> nn.Module:
     return convert_children(module, convert)
 
 
-def _drop_path(module: nn.Module, convert: Convert) -> nn.Module:
+def _nothing(module: nn.Module, convert: Convert) -> nn.Module:
     return nn.Identity()
 
 
@@ -103,7 +105,8 @@ RULES: Mapping[type[nn.Module], Rule] = {
     SimpleVssdStem: parts.simple_vssd_stem,
     SqueezeExcite: _squeeze_excite,
     NormedSqueezeExcite: _normed_squeeze_excite,
-    DropPath: _drop_path,
+    DropPath: _nothing,
+    nn.Dropout: _nothing,
     PooledHead: heads.pooled_head,
     FusionHead: heads.fusion_head,
     # their forwards call their children, and read nothing else of them
@@ -112,6 +115,7 @@ RULES: Mapping[type[nn.Module], Rule] = {
             nn.Sequential,
             nn.ModuleList,
             Backbone,
+            TimmBackbone,
             FeatureBackbone,
             Stage,
             EvssBlock,
@@ -143,9 +147,8 @@ LEAVES = frozenset(
         Classifier,
         GlobalPool,
         StatePool,
-        BatchNorm1d,
-        BatchNorm2d,
         ChannelNorm,
+        *BATCH_NORMS,
     }
 )
 """Types that the rules read besides those which have one."""
@@ -158,4 +161,4 @@ def converter_for(model: nn.Module, *, channels_last: bool) -> Convert:
         rules |= deployment.rules
         if channels_last:
             rules |= deployment.channels_last
-    return converter(rules, LEAVES)
+    return converter(rules, LEAVES.union(frozen_norms()))

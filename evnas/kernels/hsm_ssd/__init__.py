@@ -36,7 +36,7 @@ def hsm_ssd_compress(
         impl: "auto", or an implementation by name, which runs or raises.
 
     Returns:
-        h0: (Bt, C, N), dtype of u.
+        h0: (Bt, C, N), float32 (float64 where an input is float64), as every state.
 
     Raises:
         ValueError: shapes that do not fit one another.
@@ -111,7 +111,8 @@ def hsm_ssd(
         impl: "auto", or an implementation by name, which runs or raises.
 
     Returns:
-        y: (Bt, Ch, L), and h: (Bt, Ch, N), the hidden states after O; both of the dtype of u.
+        y: (Bt, Ch, L), dtype of u, and h: (Bt, Ch, N), the hidden states after O, float32 (float64
+        where an input is float64).
 
     Raises:
         ValueError: shapes that do not fit one another.

@@ -68,16 +68,16 @@ def _expand_backward(gy: Tensor, h: Tensor, C: Tensor, impl: str) -> tuple[Tenso
 def hsm_ssd_compress_op(
     u: Tensor, dt: Tensor, B: Tensor, A: Tensor | None, heads: int, impl: str
 ) -> tuple[Tensor, Tensor]:
-    """h0 (Bt, C, N) in the dtype of u, and the log-sums that the backward starts from."""
+    """h0 (Bt, C, N) in accumulation dtype, and the log-sums that the backward starts from."""
     h0, log_sum = _compress(u, dt, B, heads, impl)
-    return h0.to(u.dtype).contiguous(), log_sum
+    return h0.contiguous(), log_sum
 
 
 @fake(hsm_ssd_compress_op)
 def _(
     u: Tensor, dt: Tensor, B: Tensor, A: Tensor | None, heads: int, impl: str
 ) -> tuple[Tensor, Tensor]:
-    return _hidden_like(u, B), _log_sum_like(u, dt, B)
+    return _hidden_like(u, dt, B), _log_sum_like(u, dt, B)
 
 
 @operator("hsm_ssd_compress_backward")
@@ -178,12 +178,13 @@ def hsm_ssd_op(
     heads: int,
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """y and h in the dtype of u; for the backward h0 and [h1; z], a row a state, and log-sums."""
+    """y in the dtype of u, h in accumulation dtype; for the backward h0 and [h1; z], a row a
+    state, and log-sums."""
     h0, log_sum = _compress(u, dt, B, heads, impl)
     states = h0.mT.contiguous()  # (Bt, N, Ch)
     h, hz = middle(states, Q, O, D)
     y = _expand(h, C, u.dtype, impl)
-    return y, h.to(u.dtype), states, hz, log_sum
+    return y, h, states, hz, log_sum
 
 
 @fake(hsm_ssd_op)
@@ -202,7 +203,7 @@ def _(
     shape = (u.shape[0], B.shape[1], u.shape[1])
     states = u.new_empty(shape, dtype=accumulation_dtype(u, dt, B))
     hz = states.new_empty((shape[0] * shape[1], Q.shape[0]))
-    return u.new_empty(u.shape), _hidden_like(u, B), states, hz, _log_sum_like(u, dt, B)
+    return u.new_empty(u.shape), _hidden_like(u, dt, B), states, hz, _log_sum_like(u, dt, B)
 
 
 @operator("hsm_ssd_backward")
@@ -271,8 +272,9 @@ def _grad(ctx: Any, gy: Tensor, gh: Tensor, *_: Tensor) -> tuple[Tensor | None, 
 differentiate(hsm_ssd_op, _grad, setup=_setup)
 
 
-def _hidden_like(u: Tensor, B: Tensor) -> Tensor:
-    return u.new_empty((u.shape[0], u.shape[1], B.shape[1]))
+def _hidden_like(u: Tensor, dt: Tensor, B: Tensor) -> Tensor:
+    shape = (u.shape[0], u.shape[1], B.shape[1])
+    return u.new_empty(shape, dtype=accumulation_dtype(u, dt, B))
 
 
 def _log_sum_like(u: Tensor, dt: Tensor, B: Tensor) -> Tensor:

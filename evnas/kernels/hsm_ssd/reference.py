@@ -14,10 +14,12 @@ def hsm_ssd_compress_reference(
     (Bt, C, L), N = u.shape, B.shape[1]
     acc = accumulation_dtype(u, dt, B)
     scores = dt.to(acc) if A is None else dt.to(acc) + A.to(acc)[:, None]
-    G = torch.softmax(scores, dim=-1).view(Bt, heads, -1, L)  # (Bt, heads, N or 1, L)
+    G = torch.softmax(scores, dim=-1).view(
+        Bt, heads, dt.shape[1] // heads, L
+    )  # (Bt, heads, N or 1, L)
     K = G * B.to(acc)[:, None]  # (Bt, heads, N, L)
     h0 = u.to(acc).view(Bt, heads, C // heads, L) @ K.transpose(-1, -2)
-    return h0.reshape(Bt, C, N).to(u.dtype)
+    return h0.reshape(Bt, C, N)
 
 
 def hsm_ssd_expand_reference(h: Tensor, C: Tensor) -> Tensor:
@@ -46,7 +48,6 @@ def hsm_ssd_reference(
     heads: int = 1,
 ) -> tuple[Tensor, Tensor]:
     """Compress, mix the hidden states, expand; shapes as in `evnas.kernels.hsm_ssd.hsm_ssd`."""
-    acc = accumulation_dtype(u, dt, B, C)
-    h0 = hsm_ssd_compress_reference(u.to(acc), dt, B, A, heads=heads)
+    h0 = hsm_ssd_compress_reference(u, dt, B, A, heads=heads)
     h = hsm_ssd_middle_reference(h0, Q, O, D)
-    return hsm_ssd_expand_reference(h, C).to(u.dtype), h.to(u.dtype)
+    return hsm_ssd_expand_reference(h, C).to(u.dtype), h

@@ -37,7 +37,8 @@ def nc_ssd(
         impl: "auto", or an implementation by name, which runs or raises.
 
     Returns:
-        y: (Bt, Ci, L), and the state (Bt, Ci, N); both of the dtype of v.
+        y: (Bt, Ci, L), and the state (Bt, Ci, N); both float32 (float64 where an input is
+        float64): they are sums over all tokens, and a norm comes next.
 
     Raises:
         ValueError: shapes that do not fit one another.
@@ -49,7 +50,7 @@ def nc_ssd(
     impl = choose("nc_ssd", impl, (v, delta, A_log, B, C, D), states=B.shape[1])
     if impl == "reference":
         return nc_ssd_reference(v, delta, A_log, B, C, D, heads=heads)
-    y, state, _ = nc_ssd_op(v, delta, A_log, B, C, D, impl)
+    y, state = nc_ssd_op(v, delta, A_log, B, C, D, impl)
     return y, state
 
 

@@ -65,10 +65,10 @@ def _tokens_bwd(
 def nc_ssd_triton(
     v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, C: Tensor, D: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """y in the dtype of v, and the state in float32."""
+    """y and the state, in float32."""
     gamma = delta.float() * torch.exp(A_log.float())[:, None]
     state = contract(v, B, gamma)
-    return expand(state, C, D, v, dtype=v.dtype), state
+    return expand(state, C, D, v, dtype=torch.float32), state
 
 
 def nc_ssd_triton_backward(

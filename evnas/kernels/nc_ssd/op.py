@@ -15,24 +15,22 @@ from .cpu import nc_ssd_cpu, nc_ssd_cpu_backward
 @without_autocast
 def nc_ssd_op(
     v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, C: Tensor, D: Tensor, impl: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """y and the state in the dtype of v, and the state in accumulation dtype, for backward."""
+) -> tuple[Tensor, Tensor]:
+    """y and the state, in accumulation dtype."""
     if resolve("nc_ssd", impl, v) == "triton":
         from .kernel import nc_ssd_triton  # triton is optional
 
-        y, state = nc_ssd_triton(v, delta, A_log, B, C, D)
-    else:
-        y, state = nc_ssd_cpu(v, delta, A_log, B, C, D)
-    return y.to(v.dtype), state.to(v.dtype, copy=True), state
+        return nc_ssd_triton(v, delta, A_log, B, C, D)
+    return nc_ssd_cpu(v, delta, A_log, B, C, D)
 
 
 @fake(nc_ssd_op)
 def _(
     v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, C: Tensor, D: Tensor, impl: str
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     shape = (v.shape[0], v.shape[1], B.shape[1])
     acc = accumulation_dtype(v, delta, B, C)
-    return v.new_empty(v.shape), v.new_empty(shape), v.new_empty(shape, dtype=acc)
+    return v.new_empty(v.shape, dtype=acc), v.new_empty(shape, dtype=acc)
 
 
 @operator("nc_ssd_backward")
@@ -73,13 +71,12 @@ def _(
     return [t.new_empty(t.shape) for t in (v, delta, A_log, B, C, D)]
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
     *tensors, ctx.impl = inputs
-    ctx.save_for_backward(*tensors, output[2])
-    ctx.mark_non_differentiable(output[2])
+    ctx.save_for_backward(*tensors, output[1])
 
 
-def _grad(ctx: Any, gy: Tensor, g_state: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+def _grad(ctx: Any, gy: Tensor, g_state: Tensor) -> tuple[Tensor | None, ...]:
     return *nc_ssd_backward_op(gy, g_state, *ctx.saved_tensors, ctx.impl), None
 
 

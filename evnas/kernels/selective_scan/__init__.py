@@ -39,7 +39,8 @@ def selective_scan(
         impl: "auto", or an implementation by name, which runs or raises.
 
     Returns:
-        y: (Bt, K*Dm, L), dtype of x.
+        y: (Bt, K*Dm, L), float32 (float64 where an input is float64): a sum over states may be
+        too large for half precision, and a norm comes next.
 
     Raises:
         ValueError: shapes that do not fit one another.

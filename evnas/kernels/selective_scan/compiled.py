@@ -18,7 +18,7 @@ def selective_scan_compiled(
 ) -> Tensor:
     """Shapes as in `evnas.kernels.selective_scan.selective_scan`; runs below autograd."""
     maps = _maps(x, delta, A, B, C, D, delta_bias, delta_softplus)
-    return scan_forward(maps).view(x.shape).to(x.dtype)
+    return scan_forward(maps).view(x.shape)
 
 
 def selective_scan_compiled_backward(

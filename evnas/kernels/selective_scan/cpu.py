@@ -37,7 +37,7 @@ def selective_scan_cpu(
 ) -> Tensor:
     """Shapes as in `evnas.kernels.selective_scan.selective_scan`; runs below autograd."""
     acc, L = accumulation_dtype(x, delta, A, B, C), x.shape[2]
-    out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
+    out = torch.empty(x.shape, dtype=acc, device=x.device)
     for images, channels, k in _chunks(x, B.shape[1]):
         raw = _biased(delta[images, channels], delta_bias, channels, acc)
         step = _softplus(raw) if delta_softplus else raw

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from evnas.kernels.dispatch import resolve
 from evnas.kernels.operator import differentiate, fake, operator
-from evnas.kernels.precision import widest
+from evnas.kernels.precision import accumulation_dtype, widest
 
 from .cpu import selective_scan_cpu, selective_scan_cpu_backward
 
@@ -23,7 +23,7 @@ def selective_scan_op(
     delta_softplus: bool,
     impl: str,
 ) -> Tensor:
-    """y (Bt, K*Dm, L), contiguous, in the dtype of x."""
+    """y (Bt, K*Dm, L), contiguous, in accumulation dtype."""
     match resolve("selective_scan", impl, widest(x, delta, A, B, C)):
         case "triton":
             from .kernel import selective_scan_triton as run  # triton is optional
@@ -46,7 +46,7 @@ def _(
     delta_softplus: bool,
     impl: str,
 ) -> Tensor:
-    return x.new_empty(x.shape)
+    return x.new_empty(x.shape, dtype=accumulation_dtype(x, delta, A, B, C))
 
 
 @operator("selective_scan_backward")

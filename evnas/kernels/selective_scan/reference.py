@@ -20,7 +20,7 @@ def selective_scan_reference(
 ) -> Tensor:
     """h[t] = exp(dt A) h[t-1] + dt B x, y = <C, h> + D x, in at least float32.
 
-    Shapes as in `evnas.kernels.selective_scan.selective_scan`; the result has the dtype of x.
+    Shapes as in `evnas.kernels.selective_scan.selective_scan`; the result has accumulation dtype.
     """
     acc = accumulation_dtype(x, delta, A, B, C)
     repeats = x.shape[1] // B.shape[1]
@@ -39,4 +39,4 @@ def selective_scan_reference(
     out = torch.stack(y, dim=-1)
     if D is not None:
         out = out + D.to(acc)[:, None] * value
-    return out.to(x.dtype)
+    return out

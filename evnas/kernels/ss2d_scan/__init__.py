@@ -52,7 +52,8 @@ def ss2d_scan(
         impl: "auto", or an implementation by name, which runs or raises.
 
     Returns:
-        y: (Bt, Dm, H, W), dtype of u.
+        y: (Bt, Dm, H, W), float32 (float64 where an input is float64): a sum over states and
+        routes may be too large for half precision, and a norm comes next.
 
     Raises:
         ValueError: unknown scan, or shapes that do not fit one another.
@@ -86,8 +87,8 @@ def _check(
         raise ValueError(
             f"step must be >= 1, and 1 for any scan but 'atrous', got {step} for {scan!r}"
         )
-    if u.ndim != 4 or u.numel() == 0:
-        raise ValueError(f"u must be a non-empty (Bt, Dm, H, W), got {tuple(u.shape)}")
+    if u.ndim != 4 or min(u.shape[1:]) == 0:
+        raise ValueError(f"u must be (Bt, Dm, H, W) of pixels, got {tuple(u.shape)}")
     (Bt, Dm, H, W), K = u.shape, route_count(scan, step)
     N = A.shape[2] if A.ndim == 3 else 0
     if not 1 <= N <= 64:

@@ -32,9 +32,9 @@ def ss2d_scan_compiled(
 ) -> Tensor:
     """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; runs below autograd."""
     if scan != "atrous":
-        return scan_forward(Maps(u, delta, A, B, C, D, delta_bias, WALKS[scan])).to(u.dtype)
+        return scan_forward(Maps(u, delta, A, B, C, D, delta_bias, WALKS[scan]))
     y = scan_forward(_phases(u, delta, A, B, C, D, delta_bias, step))
-    return _joined(y, u, step).to(u.dtype).contiguous()
+    return _joined(y, u, step).contiguous()
 
 
 def ss2d_scan_compiled_backward(

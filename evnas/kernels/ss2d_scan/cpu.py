@@ -115,7 +115,7 @@ def ss2d_scan_cpu(
                     to.copy_(lines)
                 else:
                     to.add_(lines)
-    return y[:, :, :H, :W].to(u.dtype).contiguous()
+    return y[:, :, :H, :W].contiguous()
 
 
 def ss2d_scan_cpu_backward(

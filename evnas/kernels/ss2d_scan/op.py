@@ -6,7 +6,7 @@ from torch import Tensor
 
 from evnas.kernels.dispatch import resolve
 from evnas.kernels.operator import differentiate, fake, operator
-from evnas.kernels.precision import widest
+from evnas.kernels.precision import accumulation_dtype, widest
 
 from .cpu import ss2d_scan_cpu, ss2d_scan_cpu_backward
 
@@ -24,7 +24,7 @@ def ss2d_scan_op(
     step: int,
     impl: str,
 ) -> Tensor:
-    """The merged map (Bt, Dm, H, W), contiguous, in the dtype of u."""
+    """The merged map (Bt, Dm, H, W), contiguous, in accumulation dtype."""
     match resolve("ss2d_scan", impl, widest(u, delta, A, B, C)):
         case "triton":
             from .kernel import ss2d_scan_triton as run  # triton is optional
@@ -48,7 +48,7 @@ def _(
     step: int,
     impl: str,
 ) -> Tensor:
-    return u.new_empty(u.shape)
+    return u.new_empty(u.shape, dtype=accumulation_dtype(u, delta, A, B, C))
 
 
 @operator("ss2d_scan_backward")

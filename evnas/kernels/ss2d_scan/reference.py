@@ -21,7 +21,7 @@ def ss2d_scan_reference(
     scan: str,
     step: int = 1,
 ) -> Tensor:
-    """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; the result has the dtype of u."""
+    """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; the result has accumulation dtype."""
     Bt, Dm, H, W = u.shape
     acc = accumulation_dtype(u, delta, A, B, C)
     read, write = (order.to(u.device) for order in scan_orders(scan, H, W, step=step))
@@ -49,4 +49,4 @@ def ss2d_scan_reference(
         inside = write[k].flatten() >= 0
         values = y[:, :, k].permute(0, 2, 1, 3).flatten(2)  # (Bt, Dm, S*T)
         merged = merged.index_add(2, write[k].flatten()[inside], values[:, :, inside])
-    return merged.view(Bt, Dm, H, W).to(u.dtype)
+    return merged.view(Bt, Dm, H, W)

@@ -23,7 +23,7 @@ from evnas.measure.counting.pricing import (
     per_element,
 )
 from evnas.mixers import MIXERS
-from evnas.mixers.mixer import place_of
+from evnas.registry import place_of
 
 POOLS = ("aten.mean", "aten.adaptive_avg_pool2d", "aten.adaptive_avg_pool1d")
 

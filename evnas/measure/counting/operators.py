@@ -105,6 +105,7 @@ MACS: Mapping[str, Formula] = {
     "aten.bmm": _product("self"),
     "aten.addmm": _product("mat1"),
     "aten.baddbmm": _product("batch1"),
+    "aten.baddbmm_": _product("batch1"),
     "aten.einsum": _einsum,
     "aten.scaled_dot_product_attention": _attention,
     **{f"evnas.{name}": _of_ours(formula) for name, formula in flops.MACS.items()},

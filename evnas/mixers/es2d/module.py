@@ -56,7 +56,7 @@ class Es2d(SelectiveMixer):
         self.impl: Impl = impl
 
     def scan(self, u: Tensor) -> Tensor:
-        """(B, D, H, W) -> the same shape."""
+        """(B, D, H, W) -> the same shape, float32 at least."""
         H, W = u.shape[2:]
         u = F.pad(u, (0, -W % self.step, 0, -H % self.step))
         x = self._phases(u)  # (B, K, D, L / K)

@@ -59,7 +59,8 @@ class HsmSsd(nn.Module):
         init.convolution_(self.O)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) -> the same shape, and the hidden states after O, (B, C, N)."""
+        """(B, C, H, W) -> the same shape, and the hidden states after O, (B, C, N), float32 at
+        least."""
         t = self.dwconv(self.proj(x)).flatten(2)
         B, Cm, dt = torch.split(t, self.split, dim=1)  # (B, N, L) twice, (B, S, L)
         y, h = hsm_ssd(

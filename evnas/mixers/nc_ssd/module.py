@@ -54,13 +54,13 @@ class NcSsd(nn.Module):
         init.log_uniform_(self.A_log)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, H, W) -> the same shape, and the states, (B, E*C, N)."""
+        """(B, C, H, W) -> the same shape, and the states, (B, E*C, N), float32 at least."""
         z, xBC, dt = torch.split(self.in_proj(x), self.split, dim=1)
         delta = F.softplus(dt + self.dt_bias[:, None, None]).flatten(2)  # (B, heads, L)
         xBC = F.silu(self.dwconv(xBC)).flatten(2)
         v, B, Cm = torch.split(xBC, self.inner_split, dim=1)  # (B, E*C, L), (B, N, L) twice
         y, state = nc_ssd(v, delta, self.A_log, B, Cm, self.D, heads=self.heads, impl=self.impl)
-        out: Tensor = self.out_proj(self.norm(y.view(z.shape)) * z)
+        out: Tensor = self.out_proj(self.norm(y.view(z.shape)).to(z.dtype) * z)
         return out, state
 
     def extra_repr(self) -> str:

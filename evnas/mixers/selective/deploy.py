@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from evnas.blocks.deployment.norms import norm_absorbed
 from evnas.blocks.deployment.rule import Convert, Deployment, convert_children, replace_child
+from evnas.blocks.norms import ChannelNorm
 from evnas.mixers.es2d.module import Es2d
 from evnas.mixers.selective.module import ScanParameters, SelectiveMixer
 from evnas.mixers.ss2d.module import Ss2d
@@ -11,7 +12,9 @@ from evnas.mixers.ss2d.module import Ss2d
 
 def _selective_mixer(module: nn.Module, convert: Convert) -> nn.Module:
     assert isinstance(module, SelectiveMixer)
-    if not module.gate:  # a gate stands between the norm's shift and the projection
+    # a gate stands between the norm's shift and the projection; and what is left of a batch norm,
+    # nothing, would leave the scan's float32 sums to half precision
+    if not module.gate and type(module.norm) is ChannelNorm:
         norm, out_proj = norm_absorbed(module.norm, module.out_proj)
         replace_child(module, "norm", norm)
         replace_child(module, "out_proj", out_proj)

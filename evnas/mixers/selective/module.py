@@ -135,7 +135,7 @@ class SelectiveMixer(nn.Module):
         self.act = act
 
     def scan(self, u: Tensor) -> Tensor:
-        """(B, D, H, W) -> the same shape."""
+        """(B, D, H, W) -> the same shape, float32 at least: the norm comes next."""
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class SelectiveMixer(nn.Module):
         if self.gate:
             u, z = u.chunk(2, dim=1)
         u = act(u if self.dwconv is None else self.dwconv(u))
-        y = self.norm(self.scan(u))
+        y = self.norm(self.scan(u)).to(u.dtype)
         if z is not None:
             y = y * act(z)
         out: Tensor = self.out_proj(y)

@@ -56,10 +56,10 @@ class Ss2d(SelectiveMixer):
             self.row_norm, self.column_norm = norms.plain(inner), norms.plain(inner)
 
     def scan(self, u: Tensor) -> Tensor:
-        """(B, D, H, W) -> the same shape."""
+        """(B, D, H, W) -> the same shape, float32 at least."""
         if self.pattern == "cascade":
             rows = self._pass(self.row_norm(u), "rows", slice(0, 2))
-            return self._pass(self.column_norm(rows), "cols", slice(2, 4))
+            return self._pass(self.column_norm(rows).to(u.dtype), "cols", slice(2, 4))
         return self._pass(u, self.pattern, slice(0, 4))
 
     def _pass(

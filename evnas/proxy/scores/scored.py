@@ -50,7 +50,7 @@ def scored(
         if math.isfinite(value):
             values[name] = value
         else:
-            reasons[name] = f"{name} is {value}"
+            reasons[name] = f"{name} of this model is {value}"
     return Scored(values, reasons)
 
 

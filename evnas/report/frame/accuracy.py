@@ -28,7 +28,7 @@ def mean_top1(records: Sequence[Record]) -> Interval | None:
     if not found:
         return None
     if _differ(found):
-        return _over_seeds(found)
+        return mean_over_seeds(found)
     images = next(r.values["held_out_images"] for r in records if "top1_percent" in r.values)
     return wilson_interval(found[0], images)
 
@@ -58,7 +58,7 @@ def top1_difference(records: Sequence[Record], reference: Sequence[Record]) -> I
     if all(a == b for a, b in pairs):
         return Interval(0.0, 0.0, 0.0)
     if _differ(differences):
-        return _over_seeds(differences)
+        return mean_over_seeds(differences)
     return _over_images(*pairs[0])
 
 
@@ -76,7 +76,8 @@ def _differ(found: Sequence[float]) -> bool:
     return max(found) - min(found) > ROUNDING
 
 
-def _over_seeds(found: Sequence[float]) -> Interval:
+def mean_over_seeds(found: Sequence[float]) -> Interval:
+    """The mean of two seeds' values or more, with Student's 95 % interval."""
     mean = float(np.mean(found))
     error = float(np.std(found, ddof=1)) / math.sqrt(len(found))
     half = float(stats.t.ppf(0.975, len(found) - 1)) * error

@@ -32,7 +32,8 @@ def _gathered(names: list[str]) -> str:
 
 def _telling(kind: str, knobs: Mapping[str, Any]) -> list[str]:
     """The knobs worth a place in a small picture: the size ones, and what is not as usual."""
-    usual = MIXERS.get(kind).fields() if kind in MIXERS else {}
+    known = MIXERS.usable().get(kind)
+    usual = {} if known is None else known.fields()
     return [n for n, v in knobs.items() if n in _ALWAYS_TOLD or v != usual.get(n)]
 
 

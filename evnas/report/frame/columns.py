@@ -4,6 +4,7 @@ A key is a record's name for the quantity with its unit (`params_m`), with `@TAR
 where it was taken on a target; `:low` and `:high` behind that name the bounds of its interval.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ Better = Literal["more", "less", ""]
 
 _BESIDE: dict[str, tuple[str, str, Better]] = {
     "macs_exact_g": ("MACs, exact", "G", "less"),
-    "macs_g": ("MACs", "G", "less"),
+    "macs_paper_g": ("MACs, by the paper", "G", "less"),
     "base_latency_ms": ("Latency of the base", "ms", ""),
     "train_throughput_img_s": ("Training throughput", "images/s", "more"),
     "train_throughput_ratio": ("Training throughput, ratio to base", "", "more"),
@@ -31,11 +32,12 @@ _BESIDE: dict[str, tuple[str, str, Better]] = {
 """What records and frames hold beside the quantities of phases."""
 _BETTER: dict[str, Better] = {"max": "more", "min": "less", "": ""}
 SCALES: dict[str, tuple[str, float]] = {
-    "params": ("params_m", 1e-6),
-    "macs": ("macs_g", 1e-9),
-    "macs_exact": ("macs_exact_g", 1e-9),
+    "params": ("params_m", 1e6),
+    "macs": ("macs_paper_g", 1e9),
+    "macs_exact": ("macs_exact_g", 1e9),
 }
-"""Plain counts of a record -> the key and factor they are shown under."""
+"""Plain counts of a record -> the key they are shown under, and what they are divided by: a
+product with 1e-6 would miss the decimal that a filter spells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,16 @@ class Column:
     unit: str
     target: str
     better: Better
+
+
+@functools.cache
+def ends_of_quantities(phases: tuple[str, ...]) -> tuple[tuple[str, tuple[str, str]], ...]:
+    """Quantities whose interval a record spells: name, and the values that are its ends.
+
+    Args:
+        phases: those that are registered; the answer is kept as long as they are.
+    """
+    return tuple((q.name, q.ends) for q in quantities().values() if q.ends is not None)
 
 
 def describe_column(key: str) -> Column:
@@ -81,10 +93,10 @@ def _guessed(name: str) -> tuple[str, str, Better]:
 def scale_count(name: str, value: float) -> tuple[str, float]:
     """A record's point result under the key and in the unit it is shown in."""
     if name in SCALES:
-        key, factor = SCALES[name]
-        return key, value * factor
+        key, unit = SCALES[name]
+        return key, value / unit
     if name.startswith("macs_") and not name.endswith("_g"):
-        return f"{name}_g", value * 1e-9
+        return f"{name}_g", value / 1e9
     if name.startswith("params_") and not name.endswith("_m"):
-        return f"{name}_m", value * 1e-6
+        return f"{name}_m", value / 1e6
     return name, value

@@ -40,7 +40,7 @@ def find_objectives(sweep: Mapping[str, Any], frame: TrialFrame) -> list[Objecti
         found = [(resolve_column(metric, frame), goal) for metric, goal in asked]
         return [Objective(key, "more" if goal == "max" else "less") for key, goal in found if key]
     keys = [key for key in (resolve_column(name, frame) for name in _DEFAULTS) if key]
-    spare = [k for k in ("params_m", "macs_exact_g", "macs_g") if k in frame.numbers]
+    spare = [k for k in ("params_m", "macs_exact_g", "macs_paper_g") if k in frame.numbers]
     return [
         *(Objective(key, _better(key)) for key in keys),
         *(Objective(key, "less") for key in spare[: max(0, 2 - len(keys))]),
@@ -52,9 +52,13 @@ def resolve_column(name: str, frame: TrialFrame) -> str | None:
     if name in frame.numbers:
         return name
     metric, _, wish = name.partition("@")
-    if metric == "macs_g" and "macs_exact_g" in frame.numbers:
-        return "macs_exact_g"  # a search counts exactly, whatever a paper's convention
-    fitting = [t for t in frame.targets if not wish or wish in t.split("-") or t.startswith(wish)]
+    if metric == "macs_g":  # objectives count exactly; a paper's own way is `macs_paper_g` here
+        return "macs_exact_g" if "macs_exact_g" in frame.numbers else None
+    fitting = [
+        id
+        for id, on in frame.targets.items()
+        if not wish or id.startswith(wish) or (on is not None and wish in on.names)
+    ]
     if wish in frame.targets:  # it may also begin the id of a deployed or training target
         fitting = [wish]
     keys = (f"{metric}@{target}" for target in fitting)

@@ -15,7 +15,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from evnas.errors import StoreError
-from evnas.record import Interval, Status, intervals
+from evnas.record import Interval, Status, TargetFields, intervals
 from evnas.store import Store
 
 BATCH = 100
@@ -51,6 +51,17 @@ class _Curve:
     curve: list[dict[str, Any]]
 
 
+@dataclass(slots=True)
+class _Place:
+    target: dict[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class _Details:
+    details: _Place
+
+
+_DETAILS = TypeAdapter(_Details)
 _CURVE = TypeAdapter(_Curve)
 _PAYLOADS = TypeAdapter(list[_Payload])
 _ARCH = TypeAdapter(dict[str, Any])
@@ -76,7 +87,14 @@ class SlimRecord:
     """Of each timing: the median of its samples between its bounds."""
     error: str
     origin: str
+    payload_json: str
     arch_json: str
+
+    @property
+    def on(self) -> TargetFields | None:
+        """The target of a speed: decoded when asked for, once a target."""
+        held = _DETAILS.validate_json(self.payload_json).details.target
+        return TargetFields.of_old(self.target) if held is None else TargetFields(**held)
 
     @property
     def arch(self) -> Mapping[str, Any]:
@@ -107,10 +125,10 @@ def read_curve_points(store: Store) -> Iterator[dict[str, Any]]:
 def _slim_record(
     row: tuple[Any, ...], payload: _Payload, found: dict[str, Interval]
 ) -> SlimRecord:
-    identity, label, digest, phase, status, seed, budget, target, started, seconds, _, arch = row
+    identity, label, digest, phase, status, seed, budget, target, started, seconds, raw, arch = row
     return SlimRecord(
         identity, label, digest, phase, status, seed, budget, target, started, seconds,
-        payload.values, payload.measurements, found, payload.error, payload.origin, arch,
+        payload.values, payload.measurements, found, payload.error, payload.origin, raw, arch,
     )  # fmt: skip
 
 

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from evnas.record import Interval, Measurement, Record, Status
+from evnas.record import Interval, Measurement, Record, Status, TargetFields, ends_trial
 from evnas.report.frame.accuracy import wilson_interval
 from evnas.report.frame.architecture import summarize
-from evnas.report.frame.columns import scale_count
+from evnas.report.frame.columns import ends_of_quantities, scale_count
 from evnas.report.frame.seed_noise import POOLED, pooled_spread, seed_variance, unit_interval
 from evnas.report.frame.slim_records import SlimRecord
 from evnas.report.frame.text_column import TextColumn
+from evnas.tables import PHASES
 
 TEXT_COLUMNS = (
     "label",
@@ -86,7 +87,8 @@ class TrialFrame:
         self.touched: array[int] = array("q")
         """Id of the newest record of each row."""
         self.last_id = 0
-        self.targets: list[str] = []
+        self.targets: dict[str, TargetFields | None] = {}
+        """By id; None of what is no speed's."""
         self._record_ids = array("q")
         self._record_rows = array("q")
         """Id and row of every record taken."""
@@ -122,10 +124,15 @@ class TrialFrame:
         self.numbers["seconds"][row] += line.seconds
         if line.started:
             self._set(row, "ended", line.started + line.seconds)
-        if line.phase in ("proxy", "score"):
-            self._take_trained(row, line)
+        phase = PHASES.usable().get(line.phase)
+        if phase is not None and phase.per_seed:
+            self._take_seed(row, line, trains=phase.trains)
         else:
             self._take_taken(row, line)
+        for name, (low, high) in ends_of_quantities(PHASES.names()):
+            if low in line.values and high in line.values:
+                self._set(row, f"{name}:low", line.values[low])
+                self._set(row, f"{name}:high", line.values[high])
 
     def column(self, key: str) -> NDArray[np.float64]:
         """A numeric column, float64 with NaN where nothing was found; of NaN when unknown."""
@@ -185,6 +192,8 @@ class TrialFrame:
             phases[row] = f"{phases[row]} {line.phase}".strip()
         if line.status == "complete":  # nothing is less grave
             return
+        if self.pooled and not ends_trial(line.status, line.seed):
+            return
         if _GRAVITY[line.status] < _GRAVITY[self.text["status"][row]]:
             self.text["status"][row] = line.status
             said = line.error.strip().splitlines() or [""]
@@ -194,7 +203,7 @@ class TrialFrame:
         """Counts and speeds: one value each, under the target's name if there is one."""
         place = f"@{line.target}" if line.target else ""
         if line.target and line.target not in self.targets:
-            self.targets.append(line.target)
+            self.targets[line.target] = line.on
         for name, value in line.values.items():
             key, number = scale_count(name, value)
             self._set(row, key + place, number)
@@ -229,9 +238,9 @@ class TrialFrame:
             interval = Measurement(name, tuple(samples)).interval()
             self._set_interval(row, f"{name}@{line.target}", interval)
 
-    def _take_trained(self, row: int, line: SlimRecord) -> None:
-        """A training's results: the mean over the seeds of the largest budget."""
-        if line.phase == "proxy":
+    def _take_seed(self, row: int, line: SlimRecord, *, trains: bool) -> None:
+        """What a seed gives: the mean over seeds, of trainings those of the largest budget."""
+        if trains:
             largest = self.numbers["budget"][row] if "budget" in self.numbers else math.nan
             if line.budget < largest:
                 return
@@ -251,7 +260,7 @@ class TrialFrame:
                 )
             else:
                 self._set_mean(row, key, seeds)
-            if line.phase == "proxy":
+            if trains:
                 self._set(row, "seeds", float(len(seeds)))
 
     def _set_interval(self, row: int, key: str, interval: Interval) -> None:

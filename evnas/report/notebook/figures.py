@@ -88,9 +88,9 @@ def _bars(rows: Any, key: str) -> dict[str, Any] | None:
 
 def axis_title(key: str) -> str:
     """A column's name with its unit and target."""
-    told = describe_column(key)
-    unit = f", {told.unit}" if told.unit else ""
-    return f"{told.label}{unit}" + (f" ({told.target})" if told.target else "")
+    column = describe_column(key)
+    unit = f", {column.unit}" if column.unit else ""
+    return f"{column.label}{unit}" + (f" ({column.target})" if column.target else "")
 
 
 def _curves(study: "Study") -> Any:

@@ -1,6 +1,6 @@
 """What the page says of a study as a whole, beside its trials."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,8 @@ import yaml
 import evnas
 from evnas.errors import SpecError
 from evnas.papers.published import published_table
+from evnas.record import TargetFields
+from evnas.registry import PluginError
 from evnas.report.frame.columns import describe_column
 from evnas.report.frame.objectives import find_constraints, find_objectives
 from evnas.report.frame.study_reader import StudyReader
@@ -39,6 +41,7 @@ def describe_study(reader: StudyReader) -> dict[str, Any]:
         "objectives": [asdict(o) for o in aims],
         "constraints": [asdict(c) for c in bounds],
         "targets": list(frame.targets),
+        "places": telling_parts(frame.targets),
         "published": published_marks(sweep),
         "reproduces": bool(sweep.get("rows") and sweep.get("published")),
         "base": base_label(sweep),
@@ -94,7 +97,7 @@ def published_marks(sweep: Mapping[str, Any]) -> list[dict[str, Any]]:
             "change": row.change,
             "device": row.device,
             "params_m": row.number("params_m"),
-            "macs_g": row.number("flops_g"),
+            "macs_paper_g": row.number("flops_g"),
             "throughput_img_s": row.number("throughput_img_s"),
             "top1_percent": row.number("top1"),
             "note": row.note,
@@ -115,13 +118,13 @@ def best(reader: StudyReader) -> list[dict[str, Any]]:
             if not len(rows):
                 continue
             row = int(rows[values[:, 0].argmin()])
-            told = describe_column(aim.key)
+            column = describe_column(aim.key)
             found.append(
                 {
                     "key": aim.key,
-                    "name": told.label,
-                    "unit": told.unit,
-                    "place": places.get(told.target, ""),
+                    "name": column.label,
+                    "unit": column.unit,
+                    "place": places.get(column.target, ""),
                     "value": frame.numbers[aim.key][row],
                     "label": frame.text["label"][row],
                 }
@@ -129,9 +132,9 @@ def best(reader: StudyReader) -> list[dict[str, Any]]:
     return found
 
 
-def telling_parts(targets: Sequence[str]) -> dict[str, str]:
+def telling_parts(targets: Mapping[str, TargetFields | None]) -> dict[str, str]:
     """Target -> the parts of its name that tell it from the others; nothing of a single one."""
-    parts = {target: target.split("-") for target in targets}
+    parts = {id: (id,) if on is None else on.parts for id, on in targets.items()}
     shared = set.intersection(*map(set, parts.values())) if len(parts) > 1 else set()
     return {
         target: " ".join(part for part in own if part not in shared) or target
@@ -187,5 +190,5 @@ def halving_rungs(sweep: Mapping[str, Any]) -> list[float]:
         proxy = ProxySpec.model_validate(sweep.get("proxy") or {})
         given = strategy.rungs_of(0.0)  # shown as they are, whether or not they fit the proxy
         return list(given if any(given) else strategy.rungs_of(float(proxy.presentations)))
-    except ValueError:  # pydantic's and ours
+    except (ValueError, PluginError):  # pydantic's and ours
         return []

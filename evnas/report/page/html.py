@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 from plotly import __version__ as plotly_version
 
+from evnas.registry import PluginError
 from evnas.report.page import assets
 
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -50,13 +51,16 @@ def one_file(title: str, data: Mapping[str, bytes], panels: Mapping[str, str] = 
             page's, so that one which does not parse leaves the others whole.
 
     Raises:
-        ValueError: a panel's source holds `</script`, which would end it within HTML.
+        PluginError: a panel's source holds `</script`, which would end it within HTML.
     """
     plotly = assets.plotly_js()
     scripts = [assets.page_js(), *panels.values()]
     for name, source in panels.items():
         if "</script" in source.lower() or "<!--" in source:
-            raise ValueError(f"panel {name}: its JavaScript must not hold </script or <!--")
+            raise PluginError(
+                f"panel {name!r}: its JavaScript must not hold </script or <!--, which end it "
+                "within the page; write '<' + '/script' instead"
+            )
     hashes = " ".join(_hash(text) for text in (plotly, *scripts))
     policy = (
         f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; "

@@ -46,15 +46,15 @@ def write_report(study_dir: Path, out_dir: Path | None = None) -> list[Path]:
 
 def render_page(reader: StudyReader) -> str:
     """The one-file page of a study that is read to its end."""
-    told = describe_study(reader) | {"running": False}
+    about = describe_study(reader) | {"running": False}
     columns = reader.columns()
     cards = [describe_trial(reader.records_of(row)) for row in range(len(reader.frame))]
     blocks = {
-        "about": dumps(told).encode(),
+        "about": dumps(about).encode(),
         "pack": pack(columns, np.arange(len(columns))),
         "cards": dumps(cards).encode(),
-    } | {f"panel-{name}": dumps(compute_panel(name, reader)).encode() for name in PANELS}
-    return one_file(f"{told['title']} · evnas", blocks, added_scripts())
+    } | {f"panel-{name}": dumps(compute_panel(name, reader)).encode() for name in PANELS.usable()}
+    return one_file(f"{about['title']} · evnas", blocks, added_scripts())
 
 
 def collect_front(reader: StudyReader) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evnas.errors import SpecError, StoreError
+from evnas.registry import PluginError
 from evnas.report.page.one_file import write_report
 from evnas.report.table.ablation import AblationTable
 from evnas.report.table.formats import as_csv, as_latex, as_markdown
@@ -41,7 +42,7 @@ def write_outputs(folder: Path, out: Path | None = None) -> StudyOutputs:
 def _written(folder: Path, out: Path) -> StudyOutputs:
     try:
         table = load_table(folder)
-    except SpecError:  # made with a package that is not installed here: its page is still drawn
+    except (SpecError, PluginError):  # of a package that is not here, or broken: a page is drawn
         table = None
     files: list[Path] = []
     if table is not None:

@@ -66,13 +66,13 @@ def _main_keys(columns: Snapshot) -> list[str]:
 
 def _number(columns: Snapshot, key: str, *, rows: Rows, blob: _Blob) -> dict[str, Any]:
     kind = "<f8" if key in EXACT else "<f4"
-    told: dict[str, Any] = asdict(describe_column(key)) | {"exact": key in EXACT}
+    described: dict[str, Any] = asdict(describe_column(key)) | {"exact": key in EXACT}
     if key in columns.noise:  # a new record may change every row's interval: the page works it out
-        told["noise"] = columns.noise[key]
+        described["noise"] = columns.noise[key]
     for name in ("", ":low", ":high"):
         if key + name in columns.numbers and not (name and key in columns.noise):
-            told["at" + name] = blob.add(columns.numbers[key + name][rows].astype(kind))
-    return told
+            described["at" + name] = blob.add(columns.numbers[key + name][rows].astype(kind))
+    return described
 
 
 def _coded(texts: CodedTexts, rows: Rows, blob: _Blob) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from evnas.report.frame.study_reader import StudyReader
 from evnas.report.table.ablation import AblationTable, build_ablation_table
 from evnas.report.table.cells import Cell
 from evnas.report.table.rows import TableColumn
+from evnas.sweep.parts import PublishedSpec
 from evnas.sweep.sweep import sweep_of
 
 _FIGURES = {
@@ -16,6 +17,8 @@ _FIGURES = {
     "train_throughput_ratio": "Training throughput, ratio to the reference row",
     "peak_ratio": "Peak memory, ratio to the reference row",
     "top1_difference": "Top-1, difference to the reference row, points",
+    "predicted_top1_percent": "Top-1 predicted, %",
+    "predicted_top1_difference": "Top-1 predicted, difference to the reference row, points",
 }
 
 
@@ -40,6 +43,21 @@ def compute_reproduction(reader: StudyReader) -> dict[str, Any] | None:
         `source`: what is compared; `table`: cells with a verdict's kind; `taus`: rank
         correlations; `pairs`: published and measured figures of every row that has both.
     """
+    read = table_of(reader)
+    if read is None:
+        return None
+    published, table = read
+    return {
+        "source": f"{published.paper}, Table {published.table}, beside this machine. "
+        + "; ".join(table.conditions),
+        "table": _table(table),
+        "taus": _taus(table),
+        "pairs": [_pair(table, key, title) for key, title in _FIGURES.items() if _has(table, key)],
+    }
+
+
+def table_of(reader: StudyReader) -> tuple[PublishedSpec, AblationTable] | None:
+    """What a study stands beside, and its table; None of a study that reproduces nothing."""
     try:
         sweep = sweep_of(reader.sweep)
     except EvnasError:
@@ -50,14 +68,7 @@ def compute_reproduction(reader: StudyReader) -> dict[str, Any] | None:
     with reader.lock:
         records = [record for _, record in reader.store.records()]
         environment = reader.store.meta("environment") or {}
-    table = build_ablation_table(sweep, records, environment)
-    return {
-        "source": f"{published.paper}, Table {published.table}, beside this machine. "
-        + "; ".join(table.conditions),
-        "table": _table(table),
-        "taus": _taus(table),
-        "pairs": [_pair(table, key, title) for key, title in _FIGURES.items() if _has(table, key)],
-    }
+    return published, build_ablation_table(sweep, records, environment)
 
 
 def _table(table: AblationTable) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The page's panels that have data of their own, ours and those of other packages."""
 
+import json
 from typing import Any
 
 from evnas.registry import PluginError, Registry
@@ -11,6 +12,7 @@ PANELS: Registry[Panel] = Registry(
     {
         "search": "evnas.report.panels.search:PANEL",
         "reproduction": "evnas.report.panels.reproduction:PANEL",
+        "audit": "evnas.report.panels.audit:PANEL",
     },
 )
 
@@ -33,5 +35,10 @@ def compute_panel(name: str, reader: StudyReader) -> Any | None:
 
 
 def added_scripts() -> dict[str, str]:
-    """Name -> JavaScript of every panel from outside; ours are part of the page's own."""
-    return {name: script for name in PANELS if (script := PANELS.get(name).script)}
+    """Name -> JavaScript of every panel from outside; ours are part of the page's own. Of one that
+    cannot be loaded, a script that says so in the browser's console: the page goes on."""
+    found = {name: panel.script for name, panel in PANELS.usable().items() if panel.script}
+    for name, error in PANELS.broken().items():
+        said = json.dumps(str(error)).replace("<", "\\u003c")  # it stands within HTML
+        found[name] = f"console.error({said});"
+    return found

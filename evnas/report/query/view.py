@@ -63,11 +63,11 @@ def filter_and_group(
 def build_view(
     columns: Snapshot, wish: ViewRequest, *, stood: tuple[Rows, str, DominanceGroups]
 ) -> tuple[Rows, dict[str, Any]]:
-    """Rows to be sent, and what the page is told beside them.
+    """Rows to be sent, and what the page gets beside them.
 
     Args:
-        stood: what `stand` gave for the same wish, whose zoom, sorting and page it does not
-            depend on.
+        stood: what `filter_and_group` gave for the same wish; it does not depend on the wish's
+            zoom, sorting and page.
     """
     kept, problem, found = stood
     x, y = (columns.numbers[key] for key in wish.axes[:2])
@@ -82,7 +82,7 @@ def build_view(
     }
     marks["front"] = found.front
     sent = [*marks.values(), page, np.array(columns.rows_of(wish.labels), dtype=np.int64)]
-    told = {name: rows.tolist() for name, rows in marks.items()} | {
+    beside = {name: rows.tolist() for name, rows in marks.items()} | {
         "page": page.tolist(),
         "total": len(rows),
         "problem": problem,
@@ -96,7 +96,7 @@ def build_view(
         "cloud": [] if dense else inside.tolist(),
         "mixers": list(_by_number(columns.text["mixers"])),
     }
-    return np.unique(np.concatenate([*sent, *([] if dense else [inside])])), told
+    return np.unique(np.concatenate([*sent, *([] if dense else [inside])])), beside
 
 
 def _by_number(mixers: Any) -> dict[str, int]:
@@ -152,7 +152,7 @@ KEPT = 8
 
 
 class GroupCache:
-    """The newest answers of `stand`, by study, its newest record, axes and filter."""
+    """The newest answers of `filter_and_group`, by study, its newest record, axes and filter."""
 
     def __init__(self) -> None:
         self._found: OrderedDict[tuple[object, ...], tuple[Rows, str, DominanceGroups]] = (

@@ -167,14 +167,14 @@ class _Pages:
         return _bytes(request, pack(columns, touched_after(columns, after)))
 
     def view(self, request: Request) -> Response:
-        """Of a large study what one view of it shows; see `asking.wish` for the query."""
+        """Of a large study what one view of it shows; see `parse_view_request` for the query."""
         reader = self._studies.reader(request.path_params["study"])
         reader.follow()
         columns = reader.columns()
         asked = parse_view_request(request.query_params, columns)
         stood = self._standings.of(reader, columns, asked)
-        rows, told = build_view(columns, asked, stood=stood)
-        return _bytes(request, pack(columns, rows, view=told))
+        rows, view = build_view(columns, asked, stood=stood)
+        return _bytes(request, pack(columns, rows, view=view))
 
     def why(self, request: Request) -> Response:
         """Who dominates trial `row` on the axes `x`, `y` and `z`."""
@@ -233,12 +233,12 @@ class _Pages:
 async def _changes(
     state: Callable[[], str], request: Request, stopping: Callable[[], bool]
 ) -> AsyncIterator[str]:
-    told = ""
+    sent = ""
     while not (stopping() or await request.is_disconnected()):
         now = await run_in_threadpool(state)
         # a comment keeps the connection open and lets a closed one be noticed
-        yield f"data: {now}\n\n" if now != told else ": quiet\n\n"
-        told = now
+        yield f"data: {now}\n\n" if now != sent else ": quiet\n\n"
+        sent = now
         await asyncio.sleep(POLL_S)
 
 

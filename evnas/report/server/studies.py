@@ -62,7 +62,7 @@ class Studies:
         try:
             reader = self.reader(name)
             reader.follow()
-            told = describe_study(reader)
+            about = describe_study(reader)
             history = self._history(name, reader)
         except StoreError as e:
             return {"name": name, "error": str(e)}
@@ -70,7 +70,7 @@ class Studies:
             "name", "title", "kind", "running", "reading", "trials", "expected", "states",
             "best", "started", "where",
         )  # fmt: skip
-        row = {key: told[key] for key in keys}
+        row = {key: about[key] for key in keys}
         return row | {"hypervolume": history["hypervolume"][-1] if history else None}
 
     def _history(self, name: str, reader: StudyReader) -> dict[str, Any] | None:

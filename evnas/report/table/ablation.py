@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from evnas.papers.known_differences import known_reason
 from evnas.papers.published import PublishedRow, published_table
 from evnas.record import Record, mixed_machines
-from evnas.report.table.cautions import about_speeds, about_trainings
+from evnas.report.table.cautions import about_speeds, about_trainings, first_named
 from evnas.report.table.cells import data_name
 from evnas.report.table.rankings import Ranking, compare_rankings
 from evnas.report.table.row_records import RowRecords
@@ -72,7 +72,7 @@ def _conditions(
     cpu = environment.get("cpu")
     if isinstance(cpu, Mapping):
         found.append(f"machine: {cpu.get('model')}, {cpu.get('cores')} cores")
-    speeds = [r for r in results.records if r.phase == "speed"]
+    speeds = [r for r in results.records if r.on is not None]
     for target in dict.fromkeys(r.target for r in speeds):
         found.append(f"speed: {target}, in alternation with row {results.sweep.reference.label}")
     found += [*_about_targets(results), *mixed_machines(speeds)]
@@ -91,8 +91,24 @@ def _conditions(
             f"stem stride {p.stem_stride}, {p.presentations} image presentations, "
             f"seeds {list(spec.seeds)}"
         )
+    if spec.predict is not None:
+        found.append(_about_predictions(results))
     trained = {c.label: results.of(c, "proxy") for c in results.sweep.candidates}
     return found + about_trainings(trained)
+
+
+def _about_predictions(results: RowRecords) -> str:
+    """What the predicted top-1 is, and how far it reaches."""
+    records = [r for r in results.records if r.phase == "predict" and r.status == "complete"]
+    held_out = dict.fromkeys(name for r in records for name in r.details["held_out"])
+    outside = list(dict.fromkeys(r.label for r in records if r.details["outside"]))
+    text = (
+        "predicted top-1: of ImageNet, from counts and signals of the untrained model, "
+        "between 90 % bounds; differences between 95 %"
+    )
+    if held_out:
+        text += f"; the predictor does not know printed rows of {', '.join(held_out)}"
+    return text + (f"; outside what is known: {first_named(outside)}" if outside else "")
 
 
 def _known_differences(
@@ -114,7 +130,7 @@ def _known_differences(
 
 def _about_targets(results: RowRecords) -> list[str]:
     """What a target's columns do not show: that it was not here, or took smaller images."""
-    measured = {r.details.get("target_index") for r in results.records if r.phase == "speed"}
+    measured = {r.details.get("target_index") for r in results.records if r.on is not None}
     found = []
     for i, target in enumerate(results.sweep.spec.targets):
         name = f"target {i + 1}, {target.device},"

@@ -22,8 +22,8 @@ def about_speeds(speeds: Sequence[Record]) -> list[str]:
     few = dict.fromkeys(r.label for r in speeds if _had_few_rounds(r))
     if few:
         found.append(
-            f"fewer than {LEAST_ROUNDS} rounds: {_named(list(few))}; their ratios say little, one "
-            "without an interval is of a single round; raise budget_s"
+            f"fewer than {LEAST_ROUNDS} rounds: {first_named(list(few))}; their ratios say "
+            "little, one without an interval is of a single round; raise budget_s"
         )
     return found
 
@@ -33,7 +33,7 @@ def about_trainings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
     guessed = [label for label, records in trained.items() if at_chance(records)]
     if not guessed:
         return []
-    return [f"at chance, nothing learnt yet: {_named(guessed)}; train longer"]
+    return [f"at chance, nothing learnt yet: {first_named(guessed)}; train longer"]
 
 
 def about_search(records: Sequence[Record], front: Sequence[str]) -> list[str]:
@@ -50,7 +50,7 @@ def about_search(records: Sequence[Record], front: Sequence[str]) -> list[str]:
     return [*about_speeds(speeds), *about_trainings(longest)]
 
 
-def _named(labels: Sequence[str]) -> str:
+def first_named(labels: Sequence[str]) -> str:
     """The first of some rows, and how many more there are."""
     more = len(labels) - MOST_NAMED
     return ", ".join(labels[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

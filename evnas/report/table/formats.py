@@ -16,6 +16,7 @@ _MARKS: Mapping[str, str] = {
     "matches": "$=$",
     "same direction": "$\\sim$",
     "differs": "$\\neq$",
+    "cannot tell": "?",
     "not comparable": "",
     "": "",
 }
@@ -88,7 +89,8 @@ def as_latex(table: AblationTable) -> str:
     heads = [f"\\multicolumn{{2}}{{c}}{{{tex(column.head)}}}" for column in columns]
     rules = [f"\\cmidrule(lr){{{2 * i + 2}-{2 * i + 3}}}" for i in range(len(columns))]
     lines = [
-        "% measured, published; = matches, ~ same direction, != differs, no mark: not comparable",
+        "% measured, published; = matches, ~ same direction, != differs, ? cannot tell, "
+        "no mark: not comparable",
         "\\begin{tabular}{" + spread + "}",
         "\\toprule",
         " & ".join(["", *heads]) + r" \\",

@@ -7,7 +7,8 @@ from evnas.record import Interval, Record
 from evnas.report.frame.accuracy import at_chance, mean_top1, top1_difference
 from evnas.report.table.cells import Cell, data_name, interval_cell, parse_number
 from evnas.report.table.row_records import RowRecords, ending_status
-from evnas.report.table.verdicts import Verdict, against_reference, not_comparable
+from evnas.report.table.verdicts import Verdict, against_difference, not_comparable
+from evnas.stats.power import known_noise
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import ProxySpec
 
@@ -31,20 +32,33 @@ def proxy_cells(
     printed = f"{mine - theirs:+.1f}" if mine is not None and theirs is not None else ""
     apart = Verdict()
     if difference and printed and candidate != results.sweep.reference:
-        apart = _beside_printed(difference, printed, (records, base_records))
+        smallest = smallest_difference(results, proxy)
+        apart = _beside_printed(difference, printed, (records, base_records), smallest)
     return {
         "top1_percent": interval_cell(mean_top1(records), text, verdict, status),
         "top1_difference": interval_cell(difference, printed, apart, status),
     }
 
 
+def smallest_difference(results: RowRecords, proxy: ProxySpec) -> float:
+    """The least difference between two rows that the seeds tell, in points; 0 if not known."""
+    rows = [
+        [r.values["top1_percent"] for r in results.of(c, "proxy") if "top1_percent" in r.values]
+        for c in results.sweep.candidates
+    ]
+    noise = known_noise(rows, presentations=proxy.presentations, data=proxy.data)
+    return 0.0 if noise is None else noise.smallest_difference(len(results.sweep.spec.seeds))
+
+
 def _beside_printed(
-    difference: Interval, printed: str, rows: tuple[Sequence[Record], Sequence[Record]]
+    difference: Interval,
+    printed: str,
+    rows: tuple[Sequence[Record], Sequence[Record]],
+    smallest: float,
 ) -> Verdict:
     if any(map(at_chance, rows)):
         return not_comparable("one of the two rows is at chance here")
-    whole = float(printed)
-    return against_reference(difference, Interval(whole, whole, whole), neutral=0.0)
+    return against_difference(difference, float(printed), smallest=smallest)
 
 
 def _beside_imagenet(proxy: ProxySpec, text: str, status: str) -> Verdict:

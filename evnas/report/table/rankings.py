@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from evnas.report.table.cells import parse_number
+from evnas.report.table.predicted_cells import PREDICTED
 from evnas.report.table.rows import TableColumn, TableRow
 from evnas.stats.rank_correlation import Agreement, kendall
 from evnas.sweep.sweep import Sweep
@@ -70,10 +71,13 @@ def _pairs(
             yield name, column.key, column.key
     if sweep.spec.proxy is not None:
         yield "proxy top-1 against published top-1", "top1_percent", "top1_percent"
+    if sweep.spec.predict is not None:
+        yield "predicted top-1 against published top-1", PREDICTED, PREDICTED
     if "throughput_img_s" in keys:
         yield "FLOPs against published images/s", "flops_g", "throughput_img_s"
-    if sweep.spec.proxy is not None:
-        yield "FLOPs against published top-1", "flops_g", "top1_percent"
+    accuracy = next((key for key in ("top1_percent", PREDICTED) if key in keys), "")
+    if accuracy and (sweep.spec.proxy is not None or sweep.spec.predict is not None):
+        yield "FLOPs against published top-1", "flops_g", accuracy
 
 
 def _is_printed(key: str, lines: Sequence[TableRow]) -> bool:

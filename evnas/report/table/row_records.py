@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from evnas.record import Measurement, Record
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.sweep import Sweep
+from evnas.tables import PHASES
 
 
 @dataclass(slots=True)
@@ -15,21 +16,29 @@ class RowRecords:
     sweep: Sweep
     records: Sequence[Record]
     by_label: dict[str, list[Record]] = field(init=False)
+    longest: float = field(init=False)
+    """Image presentations of the longest training of any row; others would not compare."""
 
     def __post_init__(self) -> None:
         self.by_label = {}
+        self.longest = max((r.budget for r in self.records if r.phase == "proxy"), default=0.0)
         for record in self.records:
             self.by_label.setdefault(record.label, []).append(record)
 
     def of(self, candidate: Candidate, phase: str) -> list[Record]:
         """Its records, or those of the equal row that was evaluated in its place."""
         for other in self.sweep.candidates:
-            same = other.digest == candidate.digest if phase == "proxy" else False
+            same = PHASES.get(phase).by_digest and other.digest == candidate.digest
             if candidate.digest and (same or other.same_work(candidate)):
-                found = [r for r in self.by_label.get(other.label, []) if r.phase == phase]
+                found = [r for r in self.by_label.get(other.label, []) if self._is(r, phase)]
                 if found:
                     return found
         return []
+
+    def _is(self, record: Record, phase: str) -> bool:
+        """Whether a record is of a phase; of trainings the longest alone, since a study whose
+        epochs grew holds shorter ones too."""
+        return record.phase == phase and (phase != "proxy" or record.budget == self.longest)
 
     def speed(self, candidate: Candidate, target: int) -> Record | None:
         """Its record on one of the sweep's targets."""
@@ -41,8 +50,8 @@ class RowRecords:
         named = self.sweep.spec.targets[target].device
         if named != "auto":
             return named
-        ran = (r.target for r in self.records if r.details.get("target_index") == target)
-        return next((name.split("-")[0] for name in ran if name), "")
+        ran = (r.on for r in self.records if r.details.get("target_index") == target)
+        return next((on.device for on in ran if on is not None), "")
 
     def reference_beside(self, candidate: Candidate, target: int) -> Candidate | None:
         """The row of the reference's architecture at a row's own resolution and batch.
@@ -73,7 +82,7 @@ class RowRecords:
         beside = [
             1e3 * own.conditions["batch_size"] / ms
             for r in self.records
-            if r.phase == "speed" and r.status == "complete" and r.target == record.target
+            if r.on is not None and r.status == "complete" and r.target == record.target
             if "base_latency_ms" in r.measurements
             for ms in r.measurements["base_latency_ms"].samples
         ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from evnas.papers.published import LATENCIES, PublishedRow
 from evnas.report.table.cells import Cell, parse_number, print_only
+from evnas.report.table.predicted_cells import DIFFERENCE, PREDICTED, predicted_cells
 from evnas.report.table.proxy_cells import proxy_cells
 from evnas.report.table.row_records import RowRecords, ending_status
 from evnas.report.table.speed_cells import (
@@ -27,9 +28,10 @@ class TableColumn:
 
     key: str
     """`params_m`, `flops_g`, `throughput_img_s`, `throughput_ratio`, `peak_mib`, `peak_ratio`,
-    `train_throughput_img_s`, `train_throughput_ratio`, `top1_percent`, `top1_difference`, a
-    printed latency's name; those of a mode's second target and on have `@N` behind, N from the
-    place among all targets, counted from 0."""
+    `train_throughput_img_s`, `train_throughput_ratio`, `top1_percent`, `top1_difference`,
+    `predicted_top1_percent`, `predicted_top1_difference`, a printed latency's name; those of a
+    mode's second target and on have `@N` behind, N from the place among all targets, counted
+    from 0."""
     head: str
     digits: int
     signed: bool = False
@@ -71,6 +73,10 @@ def list_columns(sweep: Sweep, printed: Mapping[str, PublishedRow]) -> list[Tabl
         less = f"top-1 less {sweep.reference.label}"
         found.append(_PRINTED_COLUMNS["top1"])
         found.append(TableColumn("top1_difference", less, 1, signed=True))
+    if sweep.spec.predict is not None:
+        less = f"top-1 predicted, less {sweep.reference.label}"
+        found.append(TableColumn(PREDICTED, "top-1 predicted (%)", 1))
+        found.append(TableColumn(DIFFERENCE, less, 1, signed=True))
     here = {column.key for column in found}
     return found + [
         column
@@ -133,9 +139,11 @@ def fill_cells(
         if quantity not in sources:
             cells[quantity] = print_only(row.printed.get(quantity, "") if row else "")
     proxy = results.sweep.spec.proxy
+    base = printed.get(results.sweep.reference.published)
     if proxy is not None:
-        base = printed.get(results.sweep.reference.published)
         cells |= proxy_cells(results, candidate, proxy, row=row, base=base)
+    if results.sweep.spec.predict is not None:
+        cells |= predicted_cells(results, candidate, row=row, base=base)
     for quantity, column in _PRINTED_COLUMNS.items():
         text = row.printed.get(quantity, "") if row else ""
         cells.setdefault(column.key, print_only(text))

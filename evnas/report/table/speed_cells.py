@@ -137,7 +137,7 @@ def latency(timed: TimedRow, quantity: str) -> Cell:
     batch = _batch(record)
     ms = 1e3 * (1 if quantity.endswith("_per_img") else batch)
     each = Interval(ms / rate.high, ms / rate.mid, ms / rate.low)
-    here = f"{record.target.split('-')[0]}, batch {batch} here"
+    here = f"{_device(record)}, batch {batch} here"
     verdict = not_comparable(f"{LATENCIES[quantity]} in print; {here}") if text else Verdict()
     return interval_cell(each, text, verdict)
 
@@ -166,8 +166,9 @@ def _apart(timed: TimedRow, record: Record) -> str:
     """Why the row's ratio is no ratio of two printed figures; "" where it is one."""
     if timed.beside is None:
         return "printed at another resolution than the reference's"
-    there, here = timed.printed[timed.candidate.published].resolution, record.target.split("-")[2]
-    return f"printed at {there}, measured at {here}" if there and str(there) != here else ""
+    there = timed.printed[timed.candidate.published].resolution
+    here = record.on.resolution if record.on is not None else there
+    return f"printed at {there}, measured at {here}" if there and there != here else ""
 
 
 def _other_batch(timed: TimedRow, record: Record) -> str:
@@ -185,8 +186,12 @@ def _told(printed: Interval | None) -> str:
 def _elsewhere(timed: TimedRow, record: Record) -> Verdict:
     row = timed.printed[timed.candidate.published]
     there = f"{row.device or 'another machine'}, batch {row.batch or 'unknown'}"
-    here = f"{record.target.split('-')[0]}, batch {_batch(record)} here"
+    here = f"{_device(record)}, batch {_batch(record)} here"
     return not_comparable(f"{there} in print; {here}")
+
+
+def _device(record: Record) -> str:
+    return record.on.parts[0] if record.on is not None else record.target
 
 
 def _batch(record: Record) -> int:

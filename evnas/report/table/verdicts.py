@@ -7,7 +7,7 @@ from typing import Literal
 from evnas.papers.published import prints_as
 from evnas.record import Interval
 
-VerdictKind = Literal["matches", "same direction", "differs", "not comparable", ""]
+VerdictKind = Literal["matches", "same direction", "differs", "cannot tell", "not comparable", ""]
 """`matches`: it prints the same, or the printed ratio or difference lies in our interval, as far
 as the printed digits tell."""
 
@@ -47,6 +47,23 @@ def against_reference(mine: Interval, printed: Interval, *, neutral: float) -> V
     clear = mine.low > neutral or mine.high < neutral
     same_side = (mine.mid > neutral) == (printed.mid > neutral) and printed.mid != neutral
     return Verdict("same direction" if clear and same_side else "differs", off)
+
+
+def against_difference(mine: Interval, printed: float, *, smallest: float = 0.0) -> Verdict:
+    """A difference of top-1 against the printed one, in points.
+
+    Where the two agree but a difference of the printed size could not be told from none, nothing
+    is known of it, and `matches` would say too much.
+
+    Args:
+        mine: our estimate with its 95 % interval.
+        printed: the papers' difference.
+        smallest: the least difference that shows here, as far as noise beyond the interval says.
+    """
+    smallest = max(smallest, (mine.high - mine.low) / 2)
+    if abs(mine.mid - printed) <= smallest and abs(printed) < smallest:
+        return Verdict("cannot tell", f"the least that shows here is {smallest:.1f}")
+    return against_reference(mine, Interval(printed, printed, printed), neutral=0.0)
 
 
 def printed_ratio(above: str, below: str) -> Interval | None:

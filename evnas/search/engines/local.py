@@ -35,7 +35,7 @@ class LocalEngine:
     """Workers that keep torch loaded, a piece of work each at a time."""
 
     def __init__(self, *, workers: int, gpus: int, timeout_s: float) -> None:
-        """Start the workers.
+        """Workers that start with the first work: what is done already needs none.
 
         Args:
             workers: how many processes.
@@ -47,15 +47,18 @@ class LocalEngine:
         self._timeout_s = timeout_s
         cores = len(os.sched_getaffinity(0))
         self._threads = 0 if workers == 1 else max(1, cores // workers)
-        self._workers = [self._start(i, workers) for i in range(workers)]
+        self._count = workers
+        self._workers: list[_Worker] = []
 
     @property
     def slots(self) -> int:
         """How many pieces of work run at a time."""
-        return len(self._workers)
+        return self._count
 
     def submit(self, work: Work) -> None:
         """Hand work to an idle worker."""
+        if not self._workers:
+            self._workers = [self._start(i, self._count) for i in range(self._count)]
         worker = next(w for w in self._workers if w.work is None)
         self._give(worker, work, attempt=1)
 
@@ -132,7 +135,7 @@ class LocalEngine:
 
     def _replace(self, index: int) -> None:
         self._workers[index].pipe.close()
-        self._workers[index] = self._start(index, len(self._workers))
+        self._workers[index] = self._start(index, self._count)
 
     def _start(self, index: int, workers: int) -> _Worker:
         mine, theirs = self._context.Pipe()

@@ -11,6 +11,8 @@ from evnas.search.state.trial import Trial
 
 FEW = 6
 """Wilcoxon's test cannot reach 5 % below so many pairs; Student's paired t stands in."""
+DECIMALS = 9
+"""Of differences: 70.2 - 68.2 and 70.1 - 68.1 are one difference, though not as floats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,8 @@ class Effect:
     p_holm: float
     """Corrected for the number of rows (Holm 1979)."""
     test: str
+    ended: str = ""
+    """Why the row stands on no front whatever its effect: a constraint that it breaks, say."""
 
 
 def effects(history: History, metric: str) -> list[Effect]:
@@ -46,6 +50,7 @@ def effects(history: History, metric: str) -> list[Effect]:
             p,
             q,
             name,
+            f"{trial.ended}: {trial.reason}" if trial.ended else "",
         )
         for (trial, differences), (p, name), q in zip(rows, tests, corrected, strict=True)
     ]
@@ -55,7 +60,7 @@ def effect_lines(found: Sequence[Effect], metric: str) -> list[str]:
     """The effects in words, a line each."""
     return [
         f"{e.origin}: {metric} {e.difference:+.3g} over {e.pairs} paired seeds, "
-        f"p = {e.p_holm:.2g} after Holm ({e.test})"
+        f"p = {e.p_holm:.2g} after Holm ({e.test}){f'; {e.ended}' if e.ended else ''}"
         for e in found
     ]
 
@@ -71,9 +76,11 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def _paired(differences: Sequence[float]) -> tuple[float, str]:
-    if len(differences) < 2 or len(set(differences)) == 1:
-        return 1.0, "none: needs two pairs that differ"
-    if len(differences) < FEW:
+    if len(differences) < 2:
+        return 1.0, "none: needs two pairs"
+    if not any(differences):
+        return 1.0, "none: all pairs are equal"
+    if len(differences) < FEW and len(set(differences)) > 1:  # without spread there is no t
         return float(stats.ttest_1samp(differences, 0.0).pvalue), "paired t"
     return float(stats.wilcoxon(differences).pvalue), "Wilcoxon signed rank"
 
@@ -84,4 +91,4 @@ def _by_seed(trial: Trial, metric: str) -> dict[int, float]:
 
 
 def _differences(row: Mapping[int, float], base: Mapping[int, float]) -> list[float]:
-    return [row[seed] - base[seed] for seed in sorted(row.keys() & base.keys())]
+    return [round(row[seed] - base[seed], DECIMALS) for seed in sorted(row.keys() & base.keys())]

@@ -9,7 +9,7 @@ from evnas.search.results.effects import effect_lines, effects
 from evnas.search.results.front_files import write_front
 from evnas.search.results.importances import importances
 from evnas.search.state.history import History
-from evnas.search.state.objectives import phase_of
+from evnas.search.state.objectives import is_trained
 from evnas.store import Store
 
 
@@ -31,7 +31,7 @@ def write_end(ready: PreparedSearch, history: History, *, store: Store) -> list[
 
 def _write_effects(history: History, folder: Path) -> list[str]:
     """`effects.json` of a one-at-a-time ablation: what each change does to what training gives."""
-    trained = [o.metric for o in history.objectives if phase_of(o.metric) == "proxy"]
+    trained = [o.metric for o in history.objectives if is_trained(o.metric)]
     found = {metric: effects(history, metric) for metric in trained}
     data = {metric: [asdict(e) for e in each] for metric, each in found.items()}
     (folder / "effects.json").write_text(json.dumps(data, indent=1) + "\n")

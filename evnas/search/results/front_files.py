@@ -195,7 +195,8 @@ def _beliefs(trial: Trial, objectives: tuple[ObjectiveSpec, ...], spread: float)
         estimate = trial.estimate(objective.metric, noise)
         assert estimate is not None  # the trial is complete
         sign = -1.0 if objective.goal == "max" else 1.0
-        found.append(Estimate(sign * estimate.mid, tuple(sign * d for d in estimate.draws)))
+        draws = tuple(sign * d for d in estimate.draws)
+        found.append(Estimate(sign * estimate.mid, draws, estimate.joint))
     return found
 
 

@@ -1,21 +1,29 @@
 """The study as a strategy sees it: kept up to date a record at a time, never scanned again."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from evnas.record import Machine, Record
+from evnas.record import Machine, Record, Status
 from evnas.search.state.trial import Trial
+from evnas.space.expressions import Expression
 from evnas.stats.pareto import Front, Points
 from evnas.sweep.search_spec import ObjectiveSpec
+from evnas.tables import PHASES
 
 
 @dataclass(slots=True, kw_only=True)
 class History:
-    """Trials by label, which ended how, and the front of the complete ones."""
+    """Trials by label, which ended how, and the front of the complete ones.
+
+    A constraint is asked of every record, whichever seed or repetition it is of: a trial that
+    breaks one has ended, and leaves `complete` and the front if it stood there.
+    """
 
     objectives: tuple[ObjectiveSpec, ...]
+    constraints: Sequence[Expression] = ()
+    """With whole target ids."""
     full_budget: float = 0.0
     """Image presentations of a complete training; 0 when nothing is trained."""
     trials: dict[str, Trial] = field(default_factory=dict)
@@ -23,6 +31,9 @@ class History:
     """Those whose objectives are all known at the full budget, in the order they got there."""
     vectors: list[tuple[float, ...]] = field(default_factory=list)
     """Of `complete`: objectives to be minimised."""
+    course: list[tuple[float, ...] | Status] = field(default_factory=list)
+    """How each trial first came to its end, in that order: the vector of one that was complete,
+    else its status. Nothing is ever taken back here: budgets are told by it."""
     digests: set[str] = field(default_factory=set)
     """Every architecture proposed, those under way included."""
     promised: dict[str, float] = field(default_factory=dict)
@@ -33,27 +44,39 @@ class History:
     """Target -> the machine that timed it first."""
     front: Front = field(init=False)
     _complete_labels: set[str] = field(default_factory=set)
+    _through: set[str] = field(default_factory=set)
+    """Labels of `course`."""
 
     def __post_init__(self) -> None:
         self.front = Front(len(self.objectives))
 
-    def take(self, record: Record) -> Trial:
-        """Add a record, and return its trial."""
-        return self.settle(self.learn(record))
+    def take(self, record: Record) -> Record:
+        """Add a record, and return what is to be stored of it: as `lost` where it is a speed that
+        cannot be compared, as `infeasible` where its trial breaks a constraint by it."""
+        return self._take(self.judged(record))
+
+    def _take(self, record: Record) -> Record:
+        trial = self._learn(record)
+        broken = self._broken(trial) if record.status == "complete" else ""
+        if broken and trial.ended is None:
+            record = replace(record, status="infeasible", error=broken)
+            trial.ended, trial.reason = "infeasible", broken
+        self._settle(trial)  # judged first: what breaks a constraint is on no front
+        return record
 
     def judged(self, record: Record) -> Record:
         """The record; as `lost` where it is a speed that those so far cannot be compared with."""
         home, there = self.homes.get(record.target), record.machine
         if not self.objectives:  # a table compares ratios, which any machine may take
             return record
-        if record.phase != "speed" or record.status != "complete" or home is None or there is None:
+        if record.on is None or record.status != "complete" or home is None or there is None:
             return record
         if there.is_like(home):
             return record
         reason = f"timed on {there}, while {record.target} is timed on {home}: not comparable"
         return replace(record, status="lost", error=reason)
 
-    def learn(self, record: Record) -> Trial:
+    def _learn(self, record: Record) -> Trial:
         """Add a record to its trial, which the front does not see before it is settled."""
         trial = self.trials.get(record.label)
         if trial is None:
@@ -63,31 +86,58 @@ class History:
             self.trials[record.label] = trial
             self.begin(record.label, record.digest)
         trial.take(record)
-        if record.phase == "speed" and record.status == "complete" and record.machine:
+        if record.on is not None and record.status == "complete" and record.machine:
             self.homes.setdefault(record.target, record.machine)
-        if record.phase == "proxy":
+        if PHASES.get(record.phase).trains:
             self.promised.pop(record.label, None)
         self.device_seconds += record.seconds
         return trial
 
-    def settle(self, trial: Trial) -> Trial:
+    def _broken(self, trial: Trial) -> str:
+        """The first constraint that what is known so far breaks, with the values, or ""."""
+        known = trial.quantities()
+        for constraint in self.constraints:
+            if constraint.holds(trial.arch, known) is False:
+                values = ", ".join(f"{q} is {known[q]:.9g}" for q in sorted(constraint.quantities))
+                return f"{constraint.text}: {values}" if values else constraint.text
+        return ""
+
+    def _settle(self, trial: Trial) -> None:
         """Take note of how a trial stands: ended, complete, or neither."""
         if trial.ended is not None:
             self.promised.pop(trial.label, None)
-        if trial.ended is None and self.objectives and trial.label not in self._complete_labels:
+            self._end(trial)
+        elif self.objectives and trial.label not in self._complete_labels:
             vector = trial.vector(self.objectives)
             if vector is not None and trial.budget >= self.full_budget:
                 self._complete_labels.add(trial.label)
                 self.complete.append(trial)
                 self.vectors.append(vector)
                 self.front.add(trial.label, vector)
-        return trial
+                self._came_to_its_end(trial, vector)
+
+    def _end(self, trial: Trial) -> None:
+        """A trial ended before its goal; one that was complete already leaves the front."""
+        assert trial.ended is not None
+        self._came_to_its_end(trial, trial.ended)
+        if trial.label in self._complete_labels:
+            self._complete_labels.discard(trial.label)
+            place = self.complete.index(trial)
+            del self.complete[place], self.vectors[place]
+            self.front = Front(len(self.objectives))  # those that it alone stood before come back
+            for other, vector in zip(self.complete, self.vectors, strict=True):
+                self.front.add(other.label, vector)
+
+    def _came_to_its_end(self, trial: Trial, how: tuple[float, ...] | Status) -> None:
+        if trial.label not in self._through:
+            self._through.add(trial.label)
+            self.course.append(how)
 
     def take_all(self, records: Iterable[tuple[int, Record]]) -> "History":
         """Add what a store holds; of a search, without records that belong to no candidate."""
         for _, record in records:
             if record.label.isdigit() or not self.objectives:
-                self.take(record)
+                self._take(record)
         return self
 
     def begin(self, label: str, digest: str) -> None:
@@ -100,6 +150,11 @@ class History:
         """A known candidate begins to train for `budget` image presentations."""
         self.promised[label] = budget
 
+    @property
+    def all_in_vain(self) -> bool:
+        """Whether there were candidates, and each broke a constraint."""
+        return bool(self.course) and all(how == "infeasible" for how in self.course)
+
     def is_complete(self, trial: Trial) -> bool:
         """Whether a trial's objectives are all known at the full budget."""
         return trial.label in self._complete_labels
@@ -107,10 +162,3 @@ class History:
     def points(self) -> Points:
         """The vectors of `complete`, (n, m)."""
         return np.asarray(self.vectors, dtype=np.float64).reshape(-1, len(self.objectives))
-
-    def reference(self) -> tuple[float, ...]:
-        """A reference point for hypervolumes: the worst of the first complete trials, and a tenth
-        of their range beyond it. Fixed early, so that hypervolumes compare along a search."""
-        first = np.asarray(self.vectors[:20], dtype=np.float64)
-        worst, best = first.max(axis=0), first.min(axis=0)
-        return tuple((worst + 0.1 * np.maximum(worst - best, 1e-9)).tolist())

@@ -14,25 +14,19 @@ def taken_elsewhere(records: Iterable[Record], *, given_up: bool) -> list[str]:
     Args:
         given_up: whether what is timed here is given up where the two are unlike.
     """
-    before: dict[str, Machine] = {}
+    before: dict[str, tuple[str, Machine]] = {}
     for record in records:
-        if record.phase == "speed" and record.status == "complete" and record.machine:
-            before.setdefault(record.target, record.machine)
+        if record.status == "complete" and record.on is not None and record.machine:
+            before.setdefault(record.target, (record.on.device, record.machine))
     found = []
-    for target, there in before.items():
-        here = machine_here(_device(target)) if _is_here(_device(target)) else there
+    for target, (device, there) in before.items():
+        here = machine_here(device) if _is_here(device) else there
         if here != there:
             end = "absolute speeds of the two do not compare"
             if given_up and not here.is_like(there):
                 end = "what is timed here will be given up; go on there, or pass --fresh"
             found.append(f"{target} was timed on {there} so far and this is {here}: {end}")
     return found
-
-
-def _device(target: str) -> str:
-    """`cuda0-torch-...` -> `cuda:0`."""
-    name = target.partition("-")[0]
-    return name if name == "cpu" else f"cuda:{name.removeprefix('cuda')}"
 
 
 def _is_here(device: str) -> bool:

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from evnas.errors import SpecError, nearest
+from evnas.record import TargetFields
 from evnas.space.expressions import Expression, parse_expression
 from evnas.sweep.search_spec import ObjectiveSpec
 from evnas.tables import PHASES, found_by, phase_order
 
 
-def resolved(name: str, targets: Sequence[str]) -> str:
+def resolved(name: str, targets: Sequence[TargetFields]) -> str:
     """A quantity with its target's whole id: `latency_ms@cpu` -> `latency_ms@cpu-torch-...`.
 
     Raises:
@@ -25,21 +26,15 @@ def resolved(name: str, targets: Sequence[str]) -> str:
             raise SpecError(f"{metric} does not depend on a target, got @{wish}")
         return name
     # two targets of a sweep may be one on this machine
-    fitting = [t for t in dict.fromkeys(targets) if not wish or wish in _names(t)]
-    if wish in targets:  # it may also begin the id of a deployed or training target
+    each = {target.id: target for target in targets}
+    fitting = [id for id, target in each.items() if not wish or wish in target.names]
+    if wish in each:  # it may also begin the id of a deployed or training target
         fitting = [wish]
     if len(fitting) != 1:
         problem = "names no target" if not fitting else "names several targets"
-        known = ", ".join(dict.fromkeys(targets))
+        known = ", ".join(each)
         raise SpecError(f"{name!r} {problem}; write {metric}@ID with one of {known}")
     return f"{metric}@{fitting[0]}"
-
-
-def _names(target: str) -> set[str]:
-    """What a target may be called: its segments and beginnings, `cuda` for any of its kind."""
-    parts = target.split("-")
-    kind = parts[0].rstrip("0123456789")
-    return {kind, *parts, *("-".join(parts[:i]) for i in range(1, len(parts)))}
 
 
 def phase_of(name: str) -> str:
@@ -47,8 +42,13 @@ def phase_of(name: str) -> str:
     return found_by()[name.partition("@")[0]]
 
 
+def is_trained(name: str) -> bool:
+    """Whether trainings give a quantity."""
+    return PHASES.get(phase_of(name)).trains
+
+
 def resolved_objectives(
-    objectives: Sequence[ObjectiveSpec], targets: Sequence[str]
+    objectives: Sequence[ObjectiveSpec], targets: Sequence[TargetFields]
 ) -> tuple[ObjectiveSpec, ...]:
     """Objectives with whole target ids. Raises SpecError at `objectives[i]`."""
     found = []
@@ -61,7 +61,9 @@ def resolved_objectives(
     return tuple(found)
 
 
-def resolved_constraints(texts: Sequence[str], targets: Sequence[str]) -> tuple[Expression, ...]:
+def resolved_constraints(
+    texts: Sequence[str], targets: Sequence[TargetFields]
+) -> tuple[Expression, ...]:
     """Constraints, cheapest first: fields, then counts, scores, speed, training.
 
     Raises:

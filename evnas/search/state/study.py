@@ -2,18 +2,19 @@
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evnas.errors import StoreError
 from evnas.proxy.fingerprint import KnownImages
+from evnas.search.state.growth import growth
 from evnas.search.state.images import must_be_the_same, noted
 from evnas.store import Store
 from evnas.sweep.file_paths import paths_as_now
 from evnas.sweep.strategy_spec import as_written_now
-from evnas.sweep.sweep import Sweep, differences, write_resolved
+from evnas.sweep.sweep import Sweep, write_resolved
 
 SHOWN_DIFFERENCES = 6
 
@@ -25,11 +26,14 @@ def open_study(
     environment: Mapping[str, Any],
     fresh: bool,
     images: KnownImages | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Store:
-    """The writer of the study in `folder`: a new one, or the old one of the same sweep.
+    """The writer of the study in `folder`: a new one, or the old one of the same sweep, or of
+    less of it.
 
     Args:
         images: what is trained on; None where nothing is.
+        say: is told what the sweep has more than the study had.
 
     Raises:
         StoreError: the folder is not writable, another process writes the study, or it is of a
@@ -41,7 +45,7 @@ def open_study(
         _set_aside(folder)
         must_be_writable(folder)
     if path.exists():
-        return _continued(sweep, path, images)
+        return _continued(sweep, path, images, say)
     identity = sweep.identity()
     if images is not None:
         identity["images"] = images.fingerprint
@@ -89,6 +93,50 @@ class Spent:
         return asdict(self) | {"idle_fraction": self.idle_fraction}
 
 
+BEAT_S = 2.0
+"""A kill costs a study at most so much of its time."""
+
+
+@dataclass(slots=True)
+class StudyClock:
+    """A study's time over all its runs, noted while it passes: nobody is told of a SIGKILL."""
+
+    store: Store
+    began: float
+    """`time.monotonic()` when this run began."""
+    clock: Callable[[], float] = time.monotonic
+    _before: Spent = field(init=False)
+    _noted: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._before = Spent(**(self.store.meta("time") or {}))
+        self._noted = self.clock()
+
+    @property
+    def searched_s(self) -> float:
+        """Seconds that earlier runs were searching for; of older studies all their time."""
+        noted = self.store.meta("searched")
+        return self._before.wall_s if noted is None else float(noted["wall_s"])
+
+    def beat(self, *, busy_s: float, searched_s: float | None = None) -> None:
+        """Note the time, if some has passed since it was noted."""
+        if self.clock() - self._noted >= BEAT_S:
+            self.note(busy_s=busy_s, searched_s=searched_s)
+
+    def note(self, *, busy_s: float, searched_s: float | None = None) -> None:
+        """Note the time of this run so far.
+
+        Args:
+            busy_s: of it, measuring and training.
+            searched_s: how long all runs have searched; None where none of it counts as such.
+        """
+        self._noted = self.clock()
+        before, wall_s = self._before, self._noted - self.began
+        self.store.note("time", asdict(Spent(before.wall_s + wall_s, before.busy_s + busy_s)))
+        if searched_s is not None:
+            self.store.note("searched", {"wall_s": searched_s})
+
+
 def add_time(store: Store, *, wall_s: float, busy_s: float = 0.0) -> Spent:
     """Add to a study's time, and return all of it."""
     old = Spent(**(store.meta("time") or {}))
@@ -97,30 +145,55 @@ def add_time(store: Store, *, wall_s: float, busy_s: float = 0.0) -> Spent:
     return new
 
 
-def _continued(sweep: Sweep, path: Path, images: KnownImages | None) -> Store:
+def _continued(
+    sweep: Sweep, path: Path, images: KnownImages | None, say: Callable[[str], None]
+) -> Store:
     store = Store.append_to(path)
     try:
-        _must_be_of(sweep, store, images)
+        _must_be_of(sweep, store, images, say)
     except StoreError:
         store.close()
         raise
     return store
 
 
-def _must_be_of(sweep: Sweep, store: Store, images: KnownImages | None) -> None:
+def _must_be_of(
+    sweep: Sweep, store: Store, images: KnownImages | None, say: Callable[[str], None]
+) -> None:
     before, now = _identity_now(store), json.loads(json.dumps(sweep.identity()))
     if images is not None and noted(store) is not None:
         must_be_the_same(store, images)
         if before.get("proxy"):  # the same images, wherever they lie
             before["proxy"] = before["proxy"] | {"data": now["proxy"]["data"]}
-    changes = differences(paths_as_now(before, now), now)
-    if changes:
-        more = len(changes) - SHOWN_DIFFERENCES
-        shown = "; ".join(changes[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
+    found = growth(paths_as_now(before, now), sweep, now)
+    if found.refused:
         raise StoreError(
-            f"{store.path}: holds another sweep of this name ({shown}); --fresh starts over and "
-            "keeps the old study aside, --name NAME starts another study"
+            f"{store.path}: holds another sweep of this name, whose results would not stand "
+            f"beside those of this one ({_shown(found.refused)}); --fresh starts over and keeps "
+            "the old study aside, --name NAME starts another study"
         )
+    if found.more:
+        say(f"the study grows: {_shown(found.more)}")
+        if images is not None:
+            now["images"] = images.fingerprint
+        _grow(store, found.more, now)
+    if found.more or sweep.spec.title != (store.meta("sweep") or {}).get("title"):
+        store.note("sweep", sweep.spec.to_dict())
+        write_resolved(sweep.spec, store.path.parent / "sweep.resolved.yaml")
+
+
+def _grow(store: Store, more: list[str], identity: Mapping[str, Any]) -> None:
+    """A search that was over goes on, unless only its front is confirmed further."""
+    if any(not change.startswith("confirm") for change in more):
+        store.note("search", None)
+    was = store.meta("grown") or []
+    store.note("grown", [*was, {"at": time.time(), "after_record": store.last_id(), "more": more}])
+    store.note("identity", identity)
+
+
+def _shown(changes: list[str]) -> str:
+    more = len(changes) - SHOWN_DIFFERENCES
+    return "; ".join(changes[:SHOWN_DIFFERENCES]) + (f"; and {more} more" if more > 0 else "")
 
 
 def _identity_now(store: Store) -> dict[str, Any]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from evnas.record import Record, Status
-from evnas.search.state.objectives import phase_of
+from evnas.record import Record, Status, ends_trial
+from evnas.search.state.objectives import is_trained, phase_of
 from evnas.stats.pareto import Estimate, exact, from_samples, from_seeds
 from evnas.sweep.search_spec import ObjectiveSpec
-from evnas.tables import PHASES
+from evnas.tables import PHASES, found_by
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,6 +26,8 @@ class Trial:
     """Target -> quantity -> value: medians of `samples`, and what else the latest one found."""
     samples: dict[str, tuple[float, ...]] = field(default_factory=dict)
     """`latency_ms@TARGET` -> raw samples of all measurements."""
+    draws: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    """Quantity -> joint draws, of what is predicted: the i-th of all trials belong together."""
     trained: dict[float, dict[int, dict[str, float]]] = field(default_factory=dict)
     """Budget -> seed -> quantity -> value."""
     done: set[tuple[str, int, float, str]] = field(default_factory=set)
@@ -49,32 +51,34 @@ class Trial:
         """Add a record of this label."""
         self.done.add((record.phase, record.seed, record.budget, record.target))
         self.seconds += record.seconds
-        if record.status != "complete" and record.seed == 0:
+        if ends_trial(record.status, record.seed) and self.ended is None:
             self.ended, self.reason = record.status, record.error
         if record.status not in ("complete", "infeasible"):
             return
-        if record.phase == "speed":
+        phase = PHASES.get(record.phase)
+        if phase.per_target:
             found = self.speed.setdefault(record.target, {})
             found |= record.values
             for name, measured in record.measurements.items():
                 key = f"{name}@{record.target}"
                 self.samples[key] = self.samples.get(key, ()) + tuple(measured.samples)
                 found[name] = statistics.median(self.samples[key])
-        elif record.phase == "proxy":
+        elif phase.trains:
             self.trained.setdefault(record.budget, {})[record.seed] = dict(record.values)
         else:
             self.counts |= record.values
-            for quantity in PHASES.get(record.phase).quantities:
+            self.draws |= {k: tuple(v) for k, v in record.details.get("draws", {}).items()}
+            for quantity in phase.quantities:
                 if quantity.source in self.counts:
-                    self.counts[quantity.name] = self.counts[quantity.source] * quantity.factor
+                    self.counts[quantity.name] = quantity.of(self.counts[quantity.source])
 
     def value(self, name: str) -> float | None:
         """A quantity by its resolved name; of trainings, the longest, its mean over seeds."""
-        phase = phase_of(name)
-        if phase == "speed":
+        phase = PHASES.get(phase_of(name))
+        if phase.per_target:
             metric, _, target = name.partition("@")
             return self.speed.get(target, {}).get(metric)
-        if phase == "proxy":
+        if phase.trains:
             seeds = self.trained.get(self.budget, {})
             found = [v[name] for v in seeds.values() if name in v]
             return sum(found) / len(found) if found else None
@@ -86,7 +90,8 @@ class Trial:
         for target, values in self.speed.items():
             known |= {f"{metric}@{target}": value for metric, value in values.items()}
         for name in next(iter(self.trained.get(self.budget, {}).values()), {}):
-            value = self.value(name) if name in ("top1_percent", "loss") else None
+            known_here = name in found_by() and is_trained(name)
+            value = self.value(name) if known_here else None
             if value is not None:
                 known[name] = value
         return known
@@ -96,9 +101,11 @@ class Trial:
         value = self.value(name)
         if value is None or math.isnan(value):
             return None
+        if name in self.draws:
+            return Estimate(value, self.draws[name], joint=True)
         if name in self.samples and len(self.samples[name]) > 1:
             return from_samples(self.samples[name])
-        if phase_of(name) == "proxy":
+        if is_trained(name):
             seeds = [v[name] for v in self.trained[self.budget].values() if name in v]
             return from_seeds(seeds, spread=spread)
         return exact(value)

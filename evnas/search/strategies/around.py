@@ -16,7 +16,7 @@ from evnas.search.state.history import History
 from evnas.space.space import Point, SearchSpace
 from evnas.sweep.file_paths import is_arch_file
 from evnas.sweep.strategy_spec import StrategySpec
-from evnas.sweep.yaml_lines import LocatedError, read_arch
+from evnas.sweep.yaml_lines import YamlSpecError, read_arch
 
 
 class OneAtATimeSpec(StrategySpec):
@@ -54,7 +54,7 @@ class OneAtATimeSpec(StrategySpec):
         try:
             is_file = is_arch_file(self.base)
             return read_arch(Path(shown(self.base))) if is_file else entry(self.base).arch
-        except LocatedError:  # a fault inside that file
+        except YamlSpecError:  # a fault inside that file
             raise
         except SpecError as e:
             raise SpecError(e.reason, "strategy.base") from None

@@ -16,7 +16,7 @@ from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
 from evnas.search.propose import Proposal, Strategy, generator
 from evnas.search.state.history import History
-from evnas.search.state.objectives import phase_of
+from evnas.search.state.objectives import is_trained
 from evnas.search.state.trial import Trial
 from evnas.search.strategies.drawing import fresh_sample
 from evnas.search.strategies.evolution import BreedingSpec, Evolution, best_first
@@ -59,6 +59,10 @@ class HalvingSpec(BreedingSpec):
                 "strategy.rungs",
             )
         return self.rungs
+
+    def least_trials(self, full_budget: float) -> int:
+        """Each rung, speed alone being the lowest, passes one in `eta` on."""
+        return int(self.eta ** len(self.rungs_of(full_budget)))
 
     def strategy(
         self, space: SearchSpace, *, warm: Sequence[tuple[str, ArchSpec]], full_budget: float
@@ -131,7 +135,7 @@ class Halving(Strategy):
         return trial.ended is None and all(
             trial.value(o.metric) is not None
             for o in history.objectives
-            if phase_of(o.metric) != "proxy"
+            if not is_trained(o.metric)
         )
 
     def _vectors(
@@ -141,7 +145,7 @@ class Halving(Strategy):
         columns = []
         for objective in history.objectives:
             sign = -1.0 if objective.goal == "max" else 1.0
-            if phase_of(objective.metric) != "proxy":
+            if not is_trained(objective.metric):
                 column = [sign * (t.value(objective.metric) or 0.0) for t in trials]
             elif rung == 0:
                 column = self._hoped(trials, model).tolist()
@@ -167,7 +171,7 @@ class Halving(Strategy):
 
     def _accuracy(self, history: History) -> Surrogate | None:
         """A model of the trained objective, each trial at its rung, less that rung's mean."""
-        names = [o for o in history.objectives if phase_of(o.metric) == "proxy"]
+        names = [o for o in history.objectives if is_trained(o.metric)]
         trained = [t for t in _newest(history) if t.trained and t.ended is None][-MOST:]
         if not names or len(trained) < 8:
             return None

@@ -23,7 +23,7 @@ from evnas.search.strategies.optuna_study import (
     new_study,
     samples_for_sampler,
 )
-from evnas.space.mutation import repair
+from evnas.space.mutation import repair, repair_near
 from evnas.space.space import Point, SearchSpace
 
 GENETIC = {"nsga2": "NSGAIISampler", "nsga3": "NSGAIIISampler"}
@@ -69,7 +69,9 @@ class OptunaAsk(Strategy):
             for _ in range(MOST_ASKS):
                 with _one_thread() if self.sampler == "gp" else contextlib.nullcontext():
                     asked = self._asked(study)
-                _, arch = repair(self.space, asked, rng)
+                # a walk at random moves several axes, and TPE would learn from those
+                mended = repair_near if self.sampler == "tpe" else repair
+                _, arch = mended(self.space, asked, rng)
                 if arch.digest not in taken:
                     proposal = Proposal(arch=arch, origin=self.sampler)
                     break

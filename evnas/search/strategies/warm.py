@@ -75,7 +75,7 @@ def _of_study(path: Path) -> Origins:
 
 
 def _by_front(records: Sequence[Record], wanted: Sequence[Any]) -> list[tuple[str, Any]]:
-    targets = list(dict.fromkeys(r.target for r in records if r.target))
+    targets = list(dict.fromkeys(r.on for r in records if r.on is not None))
     objectives = resolved_objectives([ObjectiveSpec.model_validate(o) for o in wanted], targets)
     longest = max((r.budget for r in records), default=0.0)
     history = History(objectives=objectives, full_budget=longest).take_all(enumerate(records))

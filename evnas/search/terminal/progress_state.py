@@ -1,7 +1,7 @@
 """What a person who watches a sweep wants to know, as plain state; drawn elsewhere."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from evnas.phases.work import Event, Finished, Progress, Work
 from evnas.record import Record
@@ -87,24 +87,11 @@ class ProgressState:
 
 
 def _fill(row: ProgressRow, record: Record) -> None:
-    if record.status != "complete":
-        if record.phase == "proxy":
-            row.top1 = record.status
-        elif record.phase == "speed":
-            row.throughput_img_s = record.status
-        else:
-            row.params_m = record.status
-        return
-    values = record.values
-    if record.phase == "count":
-        row.params_m = f"{values['params'] / 1e6:.1f}"
-        row.flops_m = f"{values.get('macs', values['macs_exact']) / 1e6:.0f}"
-    elif record.phase == "speed":
-        row.throughput_img_s = f"{values['throughput_img_s']:.1f}"
-        ratio = record.measurements.get("throughput_ratio")
-        row.ratio = f"{ratio.median:.3f}" if ratio else "1"
-    elif record.phase == "proxy":
-        row.top1 = f"{values['top1_percent']:.1f}"
+    phase = PHASES.get(record.phase)
+    good = record.status == "complete"
+    shown = phase.shown(record) if good else {phase.status_column: record.status}
+    for column in {each.name for each in fields(row)} & set(shown):
+        setattr(row, column, shown[column])
 
 
 def sentence_of(event: Finished) -> str:

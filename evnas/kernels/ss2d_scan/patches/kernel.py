@@ -231,9 +231,9 @@ def scan_patches(
     delta_bias: Tensor,
     launch: Patches,
 ) -> Tensor:
-    """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`, d_state 1; y in the dtype of u."""
+    """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`, d_state 1; y is float32."""
     u, delta, A, B, C = (t.contiguous() for t in (u, delta, A, B, C))
-    y = torch.empty_like(u)
+    y = torch.empty_like(u, dtype=torch.float32)
     _patches_fwd[launch.grid](
         u, delta, A, B, C, D.contiguous(), delta_bias.contiguous(), y, u.shape[1],
         **launch.constants,

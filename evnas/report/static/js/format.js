@@ -59,11 +59,7 @@ EV.heading = (key, { unit = true } = {}) => {
 };
 
 /** A target by the parts of its name that tell it from the study's others. */
-EV.shortTarget = (target) => {
-  const names = EV.about.targets.map((t) => t.split("-"));
-  const own = target.split("-").filter((part) => !names.every((parts) => parts.includes(part)));
-  return own.join(" ") || target;
-};
+EV.shortTarget = (target) => EV.about.places[target] || target;
 
 /** A cell's text. */
 EV.cell = (key, row) => {

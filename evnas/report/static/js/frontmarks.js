@@ -145,7 +145,7 @@ EV.peerTraces = ({ peers, axes, labels }) =>
 
 /** Printed figures that have both axes, while their box is ticked. */
 EV.publishedMarks = ([x, y]) => {
-  const name = (axis) => axis.key.split("@")[0].replace("macs_exact_g", "macs_g");
+  const name = (axis) => axis.key.split("@")[0].replace("macs_exact_g", "macs_paper_g");
   return EV.state.marks !== "1"
     ? []
     : EV.about.published.map((m) => ({ x: m[name(x)], y: m[name(y)], label: m.label })).filter((m) =>

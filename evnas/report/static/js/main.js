@@ -227,7 +227,7 @@ EV.drawHeader = () => {
           "aria-current": n === EV.view ? "page" : null,
         },
         EV.panels.get(n).title,
-        EV.panels.get(n).badge ? EV.h("span", { class: "badge" }, String(EV.panels.get(n).badge())) : null,
+        EV.panels.get(n).badge ? EV.h("span", { class: "badge" }, String(EV.panelSays(n, "badge", ""))) : null,
       )
     ),
   );
@@ -238,7 +238,12 @@ EV.drawHeader = () => {
 EV.exportAll = async () => {
   const found = EV.h("div", { hidden: true });
   for (const panel of EV.tabNames().map((name) => EV.panels.get(name)).filter(({ pictures }) => pictures)) {
-    await EV.showPanel(panel, true);
+    try {
+      await EV.showPanel(panel, true);
+    } catch (e) {
+      console.error(`panel "${panel.title}" has no pictures: ${e.message}`); // the others have theirs
+      continue;
+    }
     for (const plot of EV.$("main").querySelectorAll(".plot")) {
       const figure = plot.closest("figure").id.replace("figure-", "");
       for (const format of ["svg", "png"]) {

@@ -27,8 +27,18 @@ EV.panel = ({ name, title, available = () => true, badge = null, build, refresh,
 /** Names of the panels that the open study has something for, in the order of their tabs. */
 EV.tabNames = () => {
   const place = (name) => EV.TABS.includes(name) ? EV.TABS.indexOf(name) : EV.TABS.length;
-  const names = [...EV.panels.keys()].filter((name) => EV.panels.get(name).available());
+  const names = [...EV.panels.keys()].filter((name) => EV.panelSays(name, "available", false));
   return names.sort((a, b) => place(a) - place(b));
+};
+
+/** What a panel's `available` or `badge` says. One that fails is named in the console, and the other tabs stay. */
+EV.panelSays = (name, asked, otherwise) => {
+  try {
+    return EV.panels.get(name)[asked]();
+  } catch (e) {
+    console.error(`panel "${name}": ${asked}() failed: ${e.message}`);
+    return otherwise;
+  }
 };
 
 /** What a panel's own Python class gives for the open study, as JSON; asked for once per state of the study. */

@@ -64,7 +64,7 @@ EV.table.keys = () => {
     ...first,
     "params_m",
     "macs_exact_g",
-    "macs_g",
+    "macs_paper_g",
     ...all.filter((k) => k.startsWith("printed ")),
     "seeds",
     "origin",

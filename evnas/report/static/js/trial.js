@@ -124,7 +124,7 @@ EV.figuresOf = (row) => {
       EV.yKey(),
       "params_m",
       "macs_exact_g",
-      "macs_g",
+      "macs_paper_g",
       "seeds",
       "budget",
     ]),

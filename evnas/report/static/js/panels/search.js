@@ -161,7 +161,7 @@ EV.panel({
 
     function parallel() {
       const aims = EV.about.objectives.map((o) => o.key).filter((k) => EV.data.numbers.has(k));
-      const keys = [...new Set(["params_m", "macs_exact_g", "macs_g", "depth", ...aims])].filter((k) =>
+      const keys = [...new Set(["params_m", "macs_exact_g", "macs_paper_g", "depth", ...aims])].filter((k) =>
         EV.data.numbers.has(k)
       ).slice(0, 7);
       if (keys.length < 3 || aims.length < 2) return;

@@ -1,0 +1,75 @@
+"""`evnas compare`: studies side by side."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evnas.commands.output import AsJson, columns, emit
+
+
+def compare(
+    studies: Annotated[
+        list[Path], typer.Argument(metavar="STUDY STUDY...", help="Folders under results/.")
+    ],
+    json: AsJson = False,
+) -> None:
+    """Set studies side by side: rows of one architecture, and how far they lie apart."""
+    from evnas.store import Store
+
+    for study in studies:  # a mistake does not wait for heavier packages
+        Store.read(study / "study.db").close()
+    from evnas.report.query.compare import compare as compared
+
+    found = compared(studies)
+    emit(found, _text(found), json)
+
+
+def _text(found: Mapping[str, Any]) -> str:
+    first, *others = (study["name"] for study in found["studies"])
+    lines = [
+        f"{study['name']}: {study['rows']} rows, {study['complete']} complete ({study['folder']})"
+        for study in found["studies"]
+    ]
+    for name in others:
+        rows = [row for row in found["rows"] if name in row["differences"]]
+        lines += ["", f"{name} less {first}: {len(rows)} architectures in common"]
+        if rows:
+            cells = [cell for row in rows for cell in _cells(row, first, name)]
+            head = ("row", "architecture", "quantity", first, name, "difference [95 %]")
+            lines.append(columns(head, cells))
+    for study in found["studies"]:
+        name = study["name"]
+        alone = [row["label"][name] for row in found["rows"] if list(row["label"]) == [name]]
+        if alone:
+            lines += ["", f"only in {name}: {len(alone)} ({_shortened(alone)})"]
+    return "\n".join(lines)
+
+
+def _cells(row: Mapping[str, Any], first: str, name: str) -> list[tuple[str, ...]]:
+    label = " / ".join(dict.fromkeys((row["label"][first], row["label"][name])))
+    found: list[tuple[str, ...]] = []
+    status = (row["status"][first], row["status"][name])
+    if status[0] != status[1]:
+        found.append((label, row["digest"], "status", *status, "differs"))
+    for each in row["differences"][name]:
+        values = (f"{each['first']:.6g}", f"{each['other']:.6g}")
+        found.append((label, row["digest"], each["quantity"], *values, _spelt(each)))
+    return found
+
+
+def _spelt(each: Mapping[str, Any]) -> str:
+    apart = each["difference"]
+    if apart is None:
+        return f"cannot be told: {each['reason']}"
+    if apart["low"] == apart["high"]:
+        return f"{apart['mid']:+.4g}"
+    if math.isnan(apart["low"]):
+        return f"{apart['mid']:+.4g} (one sample: no interval)"
+    return f"{apart['mid']:+.4g} [{apart['low']:+.4g}, {apart['high']:+.4g}]"
+
+
+def _shortened(labels: list[str]) -> str:
+    return ", ".join(labels if len(labels) <= 12 else [*labels[:10], "...", labels[-1]])

@@ -1,0 +1,93 @@
+// needs: panels.js
+/* What orders the rows as print does: tau of each signal on all pairs, and on pairs of equal FLOPs. */
+
+EV.panel({
+  name: "audit",
+  title: "Audit",
+  available: () => EV.about.reproduces,
+  pictures: true,
+
+  build(view) {
+    view.node = EV.h("section", { "aria-label": "Audit" }, EV.h("p", { class: "note" }, "Comparing orders …"));
+    view.shown = null;
+    return view.node;
+  },
+
+  async refresh(view) {
+    const key = JSON.stringify([EV.data.lastId, EV.theme()]);
+    if (key === view.shown) return;
+    view.shown = key;
+    const found = await EV.panelData("audit");
+    if (view.shown !== key) return;
+    const scopes = found ? found.scopes.filter((scope) => scope.lines.length) : [];
+    if (!scopes.length) {
+      EV.put(view.node, EV.h("p", { class: "note" }, "No row has both a printed top-1 and an accuracy from here."));
+      return;
+    }
+    const note = "Kendall's tau with printed top-1, and its 95 % interval. What grows with size orders unlike rows " +
+      "well; what a signal is worth shows between rows of equal FLOPs.";
+    EV.put(view.node, EV.h("p", { class: "note" }, note), scopes.map(table));
+    const grid = EV.h("div", { class: "grid" });
+    view.node.append(grid);
+    const drawn = scopes.map((scope) => [scope, EV.figure(`audit-${scope.name}`, scope.name, `tau, ${scope.name}`)]);
+    EV.put(grid, drawn.map(([, figure]) => figure.node)); // all in place first: each is drawn to its own width
+    await Promise.all(drawn.map(([scope, figure]) => dots(figure, scope.lines)));
+
+    function table(scope) {
+      const heads = ["Signal", "tau", "low", "high", "rows", "pairs", "verdict"];
+      const cells = (line) => [
+        ...[line.tau, line.low, line.high].map((v) => v.toFixed(2)),
+        String(line.n),
+        String(line.pairs),
+      ];
+      return EV.h(
+        "div",
+        { class: "scroll", tabindex: "0", role: "region", "aria-label": `Audit, ${scope.name}` },
+        EV.h(
+          "table",
+          {},
+          EV.h("caption", {}, scope.name),
+          EV.h("thead", {}, EV.h("tr", {}, heads.map((text) => EV.h("th", { scope: "col" }, text)))),
+          EV.h(
+            "tbody",
+            {},
+            scope.lines.map((line) =>
+              EV.h(
+                "tr",
+                {},
+                EV.h("th", { scope: "row" }, line.signal),
+                cells(line).map((text) => EV.h("td", { class: "number" }, text)),
+                EV.h("td", {}, line.verdict),
+              )
+            ),
+          ),
+        ),
+      );
+    }
+
+    function dots(figure, lines) {
+      const up = [...lines].sort((a, b) => a.tau - b.tau);
+      return EV.draw(figure.plot, [{
+        type: "scatter",
+        mode: "markers",
+        x: up.map((line) => line.tau),
+        y: up.map((line) => EV.escaped(line.signal)),
+        hovertemplate: "%{y}: %{x:.2f}<extra></extra>",
+        error_x: {
+          type: "data",
+          symmetric: false,
+          array: up.map((line) => line.high - line.tau),
+          arrayminus: up.map((line) => line.tau - line.low),
+          color: EV.css("--accent"),
+          thickness: 1.2,
+          width: 3,
+        },
+        marker: { size: 9, color: EV.css("--accent") },
+      }], {
+        showlegend: false,
+        margin: { l: 130 },
+        xaxis: { title: EV.axisTitle("Kendall's tau with printed top-1"), range: [-1.05, 1.05] },
+      });
+    }
+  },
+});

@@ -1,0 +1,108 @@
+"""What differences of top-1 an ablation's trainings tell, and what those in print would take."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evnas.papers.published import published_table
+from evnas.record import Record
+from evnas.stats.power import SeedNoise, known_noise, presentations_for
+from evnas.sweep.sweep import Sweep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tellable:
+    """Power of a sweep's trainings."""
+
+    noise: SeedNoise
+    seeds: int
+    presentations: int
+    printed: Mapping[str, float]
+    """Row -> its printed top-1 less the reference's, in points."""
+
+    @property
+    def smallest_percent(self) -> float:
+        """The least difference that shows, in points."""
+        return self.noise.smallest_difference(self.seeds)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "seed_noise_percent": self.noise.sd_percent,
+            "noise_of": self.noise.source,
+            "smallest_difference_percent": self.smallest_percent,
+            "rows": {
+                label: {
+                    "printed_difference": difference,
+                    "tells": abs(difference) >= self.smallest_percent,
+                    "seeds_needed": self.noise.seeds_for(difference) if difference else None,
+                    "presentations_needed": presentations_for(difference, self.seeds),
+                }
+                for label, difference in self.printed.items()
+            },
+        }
+
+    def text(self) -> str:
+        """A sentence, and a line a printed difference."""
+        times = f"{self.seeds} seed{'s' if self.seeds > 1 else ''}"
+        head = (
+            f"top-1: {times} of {self.presentations} presentations tell differences from "
+            f"{self.smallest_percent:.1f} points "
+            f"(noise between seeds {self.noise.sd_percent:.2f}, {self.noise.source})"
+        )
+        return "\n".join([head, *map(self._line, self.printed.items())])
+
+    def _line(self, row: tuple[str, float]) -> str:
+        label, difference = row
+        if abs(difference) >= self.smallest_percent:
+            return f"  {label}: {difference:+.1f} in print, can be told"
+        if not difference:
+            return f"  {label}: no difference in print; none under the least can be ruled out"
+        more = presentations_for(difference, self.seeds)
+        longer = f", or {more:.0f} presentations" if more is not None else ""
+        needed = f"needs {self.noise.seeds_for(difference)} seeds{longer}"
+        return f"  {label}: {difference:+.1f} in print, cannot be told; {needed}"
+
+
+def tellable(sweep: Sweep, records: Iterable[Record] = ()) -> Tellable | None:
+    """The power of an ablation that trains; None where nothing is trained or no noise is known.
+
+    Args:
+        records: of the study so far; seeds in it say more than what is shipped.
+    """
+    proxy = sweep.spec.proxy
+    if proxy is None or not sweep.candidates:
+        return None
+    rows: dict[str, list[float]] = {}
+    for record in records:
+        if record.phase == "proxy" and record.budget == proxy.presentations:
+            rows.setdefault(record.digest, []).extend(
+                value for name, value in record.values.items() if name == "top1_percent"
+            )
+    noise = known_noise(rows.values(), presentations=proxy.presentations, data=proxy.data)
+    if noise is None:
+        return None
+    return Tellable(
+        noise=noise,
+        seeds=len(sweep.spec.seeds),
+        presentations=proxy.presentations,
+        printed=_printed_differences(sweep),
+    )
+
+
+def _printed_differences(sweep: Sweep) -> dict[str, float]:
+    published = sweep.spec.published
+    if published is None:
+        return {}
+    printed = published_table(published.paper, published.table)
+    top1 = {
+        c.label: printed[c.published].number("top1")
+        for c in sweep.candidates
+        if c.published in printed
+    }
+    base = top1.get(sweep.reference.label)
+    return {
+        label: round(value - base, 4)
+        for label, value in top1.items()
+        if base is not None and value is not None and label != sweep.reference.label
+    }

@@ -1,0 +1,120 @@
+"""Searches and tables by predicted top-1: no training, no target, joint dominance, resumed."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from evnas.errors import SpecError
+from evnas.phases.predict import HIGH, LOW, PREDICTED
+from evnas.running import run_and_write as running
+from evnas.search.prepare import prepared
+from evnas.store import Store
+from evnas.sweep.sweep import sweep_of
+
+SEARCH = {
+    "name": "by_print",
+    "base": "efficientvim_m1",
+    "space": {"axes": {"stages[*].depth": {"each": [1, 2]}, "head.fusion": ["hidden", "none"]}},
+    "strategy": {"kind": "random", "seed": 0},
+    "objectives": {PREDICTED: "max", "macs_g": "min"},
+    "constraints": [f"{LOW} >= 10"],
+    "budget": {"trials": 3},
+    "targets": [],
+    "proxy": "none",
+    "predict": {"seeds": 1, "recipe": "EfficientViM"},
+    "engine": {"kind": "local", "workers": 1},
+}
+
+
+def run_and_write(sweep, *, results):
+    running(sweep, results=results, fresh=False, began=time.monotonic())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    results = tmp_path_factory.mktemp("results")
+    run_and_write(sweep_of(SEARCH), results=results)
+    return results / "by_print"
+
+
+def records(folder):
+    with Store.read(folder / "study.db") as store:
+        return [record for _, record in store.records()]
+
+
+def test_a_search_needs_neither_training_nor_target(folder):
+    found = [r for r in records(folder) if r.phase == "predict"]
+    assert [r.status for r in found] == ["complete"] * 3
+    for record in found:
+        mid, low, high = (record.values[name] for name in (PREDICTED, LOW, HIGH))
+        assert low < mid < high
+        assert len(record.details["draws"][PREDICTED]) == 256
+        assert record.details["recipe"] == "EfficientViM"
+    assert {r.phase for r in records(folder)} == {"count", "predict"}
+
+
+def test_the_front_has_intervals_and_joint_chances(folder):
+    front = json.loads((folder / "front" / "front.json").read_text())
+    assert front["members"]
+    for member in front["members"]:
+        found = member["objectives"][PREDICTED]
+        assert found["low"] < found["mid"] < found["high"]
+        assert found["from"] == "predict"
+        assert 0 <= member["front_probability"] <= 1
+
+
+def test_an_objective_suffices():
+    spec = {k: v for k, v in SEARCH.items() if k != "predict"}
+    setting = prepared(sweep_of(spec)).setting
+    assert setting.predict == {"seeds": 2, "recipe": ""}
+
+
+def test_an_unknown_recipe_is_one_sentence():
+    with pytest.raises(SpecError, match="no recipe is named 'EfficientVim'; did you mean"):
+        prepared(sweep_of(SEARCH | {"predict": {"recipe": "EfficientVim"}}))
+
+
+def test_a_training_with_proxy_none_is_one_sentence(tmp_path):
+    file = tmp_path / "bad.yaml"
+    file.write_text(json.dumps(SEARCH | {"objectives": {"top1_percent": "max", "macs_g": "min"}}))
+    found = subprocess.run(
+        [sys.executable, "-m", "evnas", "check", str(file)], capture_output=True, text=True
+    )
+    assert found.returncode == 2
+    assert "'top1_percent' needs a training; say proxy: {}" in found.stderr
+
+
+def test_a_table_holds_its_own_paper_out(tmp_path):
+    sweep = {
+        "name": "c",
+        "base": "efficientvim_m2",
+        "published": {"paper": "EfficientViM", "table": "C"},
+        "rows": {"A": {}, "H": {"head.fusion": "none"}},
+        "targets": [],
+        "predict": {"seeds": 1},
+        "engine": {"kind": "local", "workers": 1},
+    }
+    run_and_write(sweep_of(sweep), results=tmp_path)
+    for record in records(tmp_path / "c"):
+        if record.phase == "predict":
+            assert record.details["held_out"] == ["EfficientViM"]
+    table = (tmp_path / "c" / "table.md").read_text()
+    assert "top-1 predicted (%)" in table
+    assert "does not know printed rows of EfficientViM" in table
+    assert "cannot tell" in table
+
+
+def test_the_page_has_the_interval(folder):
+    import numpy as np
+
+    from evnas.report.frame.study_reader import StudyReader
+
+    reader = StudyReader(folder)
+    reader.follow()
+    numbers = reader.columns().numbers
+    low, mid, high = (numbers[PREDICTED + end] for end in (":low", "", ":high"))
+    assert np.isfinite(mid).sum() == 3
+    assert (low < mid).all() and (mid < high).all()

@@ -1,0 +1,200 @@
+"""A constraint holds of every record: a further seed that breaks it takes its trial off the front,
+in the store, the front's files, the page and a resumed search alike."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from paper_setting import asking, make_work
+
+from evnas.arch.catalog import entry
+from evnas.arch.paths import edit
+from evnas.phases.work import Event, Finished, Work
+from evnas.record import Measurement, Record, Status
+from evnas.report.frame.study_reader import StudyReader
+from evnas.search.confirm import Confirm, final_front
+from evnas.search.driver import drive
+from evnas.search.results.effects import effect_lines, effects
+from evnas.search.results.front_files import write_front
+from evnas.search.state.history import History
+from evnas.search.state.objectives import resolved_constraints
+from evnas.space.space import SearchSpace
+from evnas.space.spec import SpaceSpec
+from evnas.store import Store
+from evnas.sweep.search_spec import ObjectiveSpec
+from evnas.sweep.sweep import sweep_of
+
+M1 = entry("m1").arch
+SPACE = SearchSpace.from_spec(SpaceSpec.model_validate({"axes": {"stages[0].depth": [1, 2]}}), M1)
+LIMITS = ["top1_percent >= 65", "latency_ms <= 12"]
+SWEEP = {
+    "name": "x",
+    "base": "m1",
+    "space": {"axes": {"stages[0].depth": [1, 2]}},
+    "strategy": "random",
+    "objectives": {"latency_ms": "min", "top1_percent": "max"},
+    "constraints": LIMITS,
+    "budget": {"trials": 4},
+    "proxy": {},
+    "confirm": {"seeds": 3},
+}
+FOUND = {  # label -> latency by repetition, top-1 by seed
+    "0": ([10.0, 10.0, 10.0], [70.0, 70.2, 69.8]),
+    "1": ([9.0, 9.0, 9.0], [66.0, 63.0, 60.0]),  # lucky once
+    "2": ([11.9, 14.0, 14.0], [80.0, 80.0, 80.0]),  # slow whenever it is timed again
+    "3": ([9.5, 9.5, 9.5], [65.5, 65.5, 65.5]),  # comes up when 1 leaves
+}
+
+
+def found_by(work: Work) -> Record:
+    latency, top1 = FOUND[work.label]
+    found: dict[str, object] = {"values": {"params": 5e6, "macs_exact": 2e8}}
+    if work.phase == "speed":
+        samples = (latency[work.seed],) * 3
+        found = {"measurements": {"latency_ms": Measurement("latency_ms", samples)}}
+    elif work.phase == "proxy":
+        found = {"values": {"top1_percent": top1[work.seed]}}
+    return work.record("complete", started=0.0, seconds=1.0, found=found)
+
+
+class Inline:
+    slots = 1
+
+    def __init__(self) -> None:
+        self.asked: list[Work] = []
+
+    def submit(self, work: Work) -> None:
+        self.asked.append(work)
+
+    def wait(self, timeout_s: float) -> list[Event]:
+        return [Finished(self.asked[-1], found_by(self.asked[-1]))]
+
+    def close(self) -> None:
+        pass
+
+
+def fresh() -> History:
+    return History(
+        objectives=(
+            ObjectiveSpec(metric="latency_ms@cpu", goal="min"),
+            ObjectiveSpec(metric="top1_percent", goal="max"),
+        ),
+        constraints=resolved_constraints(LIMITS, ["cpu"]),
+        full_budget=10.0,
+    )
+
+
+def first_seeds(history: History, store: Store) -> None:
+    for label in FOUND:
+        arch = edit(M1, {"stages[0].depth": 2 + int(label)})
+        for phase, budget, target in (
+            ("count", 0.0, ""),
+            ("speed", 0.0, "cpu"),
+            ("proxy", 10.0, ""),
+        ):
+            asked = asking(label, arch, phase, budget=budget, target=target)
+            store.append(history.take(found_by(make_work(asked))))
+
+
+@pytest.fixture
+def confirmed(tmp_path: Path) -> History:
+    history = fresh()
+    with Store.create(tmp_path / "study.db", sweep=SWEEP, environment={}) as store:
+        first_seeds(history, store)
+        assert final_front(history) == ["1", "0", "2"]
+        drive(Confirm(history, 3, 10.0), store, Inline(), make_work=make_work)
+        write_front(
+            history,
+            tmp_path / "front",
+            space=SPACE,
+            sweep=sweep_of(SWEEP),
+            records=(record for _, record in store.records()),
+        )
+    return history
+
+
+def test_whoever_breaks_a_constraint_later_leaves_the_front(confirmed: History) -> None:
+    assert final_front(confirmed) == ["3", "0"]
+    assert sorted(confirmed.front.labels) == ["0", "3"]  # 3 stood behind 1
+    assert [t.label for t in confirmed.complete] == ["0", "3"]
+    said = {label: (t.ended, t.reason) for label, t in confirmed.trials.items() if t.ended}
+    assert said == {
+        "1": ("infeasible", "top1_percent >= 65: top1_percent is 64.5"),
+        "2": ("infeasible", "latency_ms <= 12: latency_ms@cpu is 12.95"),
+    }
+
+
+def test_files_page_and_resume_agree(confirmed: History, tmp_path: Path) -> None:
+    front = json.loads((tmp_path / "front" / "front.json").read_text())
+    assert [m["trial"] for m in front["members"]] == ["3", "0"]
+    left = front["not_on_front"]
+    assert left["1"] == {"ended": "infeasible", "reason": confirmed.trials["1"].reason}
+    again = yaml.safe_load((tmp_path / "front" / "again.yaml").read_text())
+    assert list(again["rows"]) == ["base", "3", "0"]
+    with Store.read(tmp_path / "study.db") as store:
+        resumed = fresh().take_all(store.records())
+    assert final_front(resumed) == final_front(confirmed)
+    assert resumed.vectors == confirmed.vectors and resumed.course == confirmed.course
+    for label, trial in confirmed.trials.items():
+        assert (resumed.trials[label].ended, resumed.trials[label].reason) == (
+            trial.ended,
+            trial.reason,
+        )
+    reader = StudyReader(tmp_path)
+    reader.read_all()
+    frame = reader.frame
+    status = {x: frame.text["status"][frame.row(x) or 0] for x in FOUND}
+    assert status == {"0": "complete", "1": "infeasible", "2": "infeasible", "3": "complete"}
+    assert frame.text["error"][frame.row("1") or 0] == confirmed.trials["1"].reason
+    reader.close()
+
+
+def test_records_of_an_older_study_are_judged_as_they_are_read(tmp_path: Path) -> None:
+    history = fresh()
+    with Store.create(tmp_path / "study.db", sweep=SWEEP, environment={}) as store:
+        first_seeds(history, store)
+        asked = asking("1", edit(M1, {"stages[0].depth": 3}), "proxy", seed=1, budget=10.0)
+        store.append(found_by(make_work(asked)))  # not judged: it was once stored as complete
+        resumed = fresh().take_all(store.records())
+    assert resumed.trials["1"].ended == "infeasible" and "1" not in final_front(resumed)
+
+
+@pytest.mark.parametrize(
+    ("status", "stays"), [("lost", True), ("timeout", True), ("diverged", False)]
+)
+def test_a_further_seed_that_diverged_ends_a_trial_and_a_lost_one_does_not(
+    status: Status, stays: bool, tmp_path: Path
+) -> None:
+    history = fresh()
+    with Store.create(tmp_path / "study.db", sweep=SWEEP, environment={}) as store:
+        first_seeds(history, store)
+        asked = asking("0", edit(M1, {"stages[0].depth": 2}), "proxy", seed=1, budget=10.0)
+        record = make_work(asked).record(status, error="why", started=0.0, seconds=1.0)
+        store.append(history.take(record))
+    assert ("0" in final_front(history)) is stays
+    reader = StudyReader(tmp_path)
+    reader.read_all()
+    assert (reader.frame.text["status"][0] == "complete") is stays
+    reader.close()
+
+
+def test_an_effect_says_that_its_row_breaks_a_constraint() -> None:
+    history = History(
+        objectives=(
+            ObjectiveSpec(metric="params", goal="min"),
+            ObjectiveSpec(metric="top1_percent", goal="max"),
+        ),
+        constraints=resolved_constraints(["top1_percent >= 65"], []),
+    )
+    for label, origin, values in (("0", "base", (70.0, 71.0)), ("1", "row", (66.0, 62.0))):
+        for seed, value in enumerate(values):
+            found = {"top1_percent": value, "params": 1.0}
+            history.take(
+                Record(label=label, digest=origin, arch={}, phase="proxy", status="complete",
+                       seed=seed, budget=10.0, values=found, origin=origin)
+            )  # fmt: skip
+    (row,) = effects(history, "top1_percent")
+    assert row.difference == pytest.approx(-6.5) and row.pairs == 2
+    assert row.ended == "infeasible: top1_percent >= 65: top1_percent is 64"
+    assert effect_lines([row], "top1_percent")[0].endswith(f"; {row.ended}")

@@ -1,0 +1,84 @@
+"""Exported files: other sizes, what they say of themselves, and weights that nobody gave."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from evnas.arch.catalog import catalog
+from evnas.blocks.backbone import build
+from evnas.commands import exporting
+from evnas.commands.exporting import write_export
+from evnas.errors import MeasurementError, SpecError
+
+
+def small(name: str) -> Any:
+    return catalog()[name].arch.scaled(0.125)
+
+
+def written(name: str, output: Path, **settings: Any) -> dict[str, Any]:
+    whole = {"weights": None, "resolution": 64, "batch_size": 1, "form": "deployed"} | settings
+    return write_export(small(name), output, **whole)
+
+
+def logits(path: Path, x: torch.Tensor) -> torch.Tensor:
+    (found,) = onnxruntime.InferenceSession(path).run(None, {"images": x.numpy()})
+    return torch.from_numpy(found)
+
+
+@pytest.mark.parametrize("name", ["efficientvim_m1_dist", "vssd_micro"])
+def test_a_batch_and_sides_of_any_size(name: str, tmp_path: Path) -> None:
+    done = written(name, tmp_path / "m.onnx", dynamic_batch=True, dynamic_sides=True)
+    assert done["checked"] and done["input"] == ["batch", 3, "sides", "sides"]
+    onnx.checker.check_model(tmp_path / "m.onnx")
+    model = build(small(name), seed=0).eval()
+    for shape in ((1, 3, 64, 64), (4, 3, 96, 64)):
+        x = torch.randn(shape)
+        torch.testing.assert_close(logits(tmp_path / "m.onnx", x), model(x), rtol=1e-3, atol=1e-5)
+
+
+def test_scans_take_a_batch_of_any_size_and_fixed_sides(tmp_path: Path) -> None:
+    name = "efficient_vmamba_tiny"
+    assert written(name, tmp_path / "m.onnx", resolution=32, dynamic_batch=True)["checked"]
+    x, model = torch.randn(5, 3, 32, 32), build(small(name), seed=0).eval()
+    torch.testing.assert_close(logits(tmp_path / "m.onnx", x), model(x), rtol=1e-3, atol=1e-5)
+    with pytest.raises(SpecError, match=r"mixers that are no scans, got mixers es2d"):
+        written(name, tmp_path / "m.onnx", dynamic_sides=True)
+    with pytest.raises(SpecError, match=r"got a \.pt2 file"):
+        written("vssd_micro", tmp_path / "m.pt2", dynamic_sides=True)
+
+
+def test_a_program_of_torch_takes_a_batch_of_any_size(tmp_path: Path) -> None:
+    assert written("efficientvim_m1", tmp_path / "m.pt2", dynamic_batch=True)["checked"]
+    extra = {"evnas.json": ""}
+    program = torch.export.load(tmp_path / "m.pt2", extra_files=extra)
+    x, model = torch.randn(7, 3, 64, 64), build(small("efficientvim_m1"), seed=0).eval()
+    torch.testing.assert_close(program.module()(x), model(x), rtol=1e-3, atol=1e-5)
+    assert json.loads(extra["evnas.json"])["weights"] == "random"
+
+
+def test_a_file_says_what_it_is(tmp_path: Path) -> None:
+    arch = small("efficientvim_m1")
+    torch.save(build(arch, seed=4).state_dict(), tmp_path / "w.pt")
+    for weights, known in ((None, "random"), (tmp_path / "w.pt", "w.pt, sha256 ")):
+        done = written("efficientvim_m1", tmp_path / "m.onnx", weights=weights)
+        held = onnxruntime.InferenceSession(tmp_path / "m.onnx").get_modelmeta()
+        about = held.custom_metadata_map
+        assert about["digest"] == arch.digest and json.loads(about["arch"]) == arch.to_dict()
+        assert about["weights"].startswith(known) and about["weights"] == done["weights"]
+        assert about["form"] == "deployed" and about["resolution"] == "64"
+
+
+def test_a_file_that_is_wrong_elsewhere_is_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "LARGEST_ERROR", 0.0)
+    with pytest.raises(
+        MeasurementError, match=r"must give the model's logits at \(1, 3, 64, 64\)"
+    ):
+        written("efficientvim_m1", tmp_path / "m.onnx", dynamic_batch=True)
+    assert not (tmp_path / "m.onnx").exists()
