@@ -11,6 +11,8 @@ from evnas.files import placed
 
 ARCH_FILES = (".yaml", ".yml", ".json")
 """How an architecture's file is told from a name of the catalogue."""
+RULE = "a relative path lies beside the sweep's file"
+"""What is said with a file that is not there."""
 _FILE_OR_NAME = ("base", "strategy.base")
 _SHARED_PARTS = 2
 """Last parts of a path by which a study knows a file that was moved."""

@@ -17,7 +17,7 @@ from evnas.errors import SpecError, nearest
 from evnas.files import shown
 from evnas.papers.published import PublishedRow, published_table
 from evnas.sweep.candidate import Candidate, candidate_of, named_arch
-from evnas.sweep.file_paths import beside, is_arch_file
+from evnas.sweep.file_paths import RULE, beside, is_arch_file
 from evnas.sweep.messages import sweep_message, unknown_key
 from evnas.sweep.parts import FolderData, known_data
 from evnas.sweep.quick import quick_form
@@ -167,7 +167,7 @@ def _kind_of(document: YamlDocument) -> type[AblationSpec] | type[SearchSpec]:
 def _data_is_here(spec: SweepSpec, document: YamlDocument) -> None:
     data = spec.proxy.data if spec.proxy else None
     if isinstance(data, FolderData) and not Path(data.folder).is_dir():
-        reason = f"must be a folder of images, {shown(data.folder)!r} is not there"
+        reason = f"must be a folder of images, {shown(data.folder)!r} is not there; {RULE}"
         raise document.blame(SpecError(reason, "proxy.data.folder"))
     if isinstance(data, str) and data not in DATASETS:
         reason = f"{known_data()}, got {data!r}{nearest(data, DATASETS)}"
@@ -240,7 +240,11 @@ def _row(
 def _base(base: str | Mapping[str, Any]) -> ArchSpec:
     if not isinstance(base, str):
         return ArchSpec.from_dict(base)
-    return read_arch(Path(shown(base))) if is_arch_file(base) else named_arch(base)
+    if not is_arch_file(base):
+        return named_arch(base)
+    if not Path(base).is_file():
+        raise SpecError(f"must be a name or a file, {shown(base)!r} is not there; {RULE}")
+    return read_arch(Path(shown(base)))
 
 
 def write_resolved(spec: SweepSpec, path: Path) -> None:

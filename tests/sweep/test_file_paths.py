@@ -113,3 +113,14 @@ def test_a_study_goes_on_where_its_files_have_moved_or_were_typed_before(project
     assert paths_as_now(before, now) == now
     other = now | {"warm_start": [{"csv": "/moved/sweeps/other.csv"}]}
     assert paths_as_now(before, other) == now | {"warm_start": before["warm_start"]}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"base": "none.yaml"}, {"proxy": {"data": {"folder": "none"}}}],
+    ids=["base", "images"],
+)
+def test_a_file_that_is_not_there_is_named_with_the_rule(project, more):
+    file = write(project / "sweeps" / "x.yaml", ablation(**more))
+    with pytest.raises(SpecError, match=r"sweeps/none.* is not there; a relative path lies besi"):
+        load_sweep(file)

@@ -15,6 +15,7 @@ from evnas.search.strategies.warm_csv import rows_of_csv
 from evnas.space.space import SearchSpace
 from evnas.stats.pareto import ranks
 from evnas.store import Store
+from evnas.sweep.file_paths import RULE
 from evnas.sweep.search_spec import ObjectiveSpec, WarmStart
 
 Origins = list[tuple[str, ArchSpec]]
@@ -32,7 +33,7 @@ def warm_candidates(starts: Sequence[WarmStart], space: SearchSpace) -> Origins:
             several = _candidates(start, space.base)
         except OSError as e:
             file = shown(start.study or start.csv)
-            reason = f"{file}: must be a file that can be read ({e.strerror})"
+            reason = f"{file}: must be a file that can be read ({e.strerror}); {RULE}"
             raise SpecError(reason, f"warm_start[{i}]") from None
         except EvnasError as e:
             raise SpecError(str(e), f"warm_start[{i}]") from None
