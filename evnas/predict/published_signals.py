@@ -19,7 +19,7 @@ class SignalRow:
 
     printed: Printed
     inputs: Mapping[str, float]
-    """`params`, `macs_exact`, and each signal's mean over seeds, where all seeds have it."""
+    """`params`, `macs_exact`, and each signal's mean over the seeds that have it."""
     by_seed: tuple[Mapping[str, float], ...]
     """The signals of each seed."""
     seconds: Mapping[str, float]
@@ -56,9 +56,9 @@ def _row(printed: Printed, raws: list[dict[str, str]]) -> SignalRow:
     names = [n for n in raws[0] if n not in skipped and not n.startswith("seconds_")]
     by_seed = tuple({n: float(raw[n]) for n in names if raw[n]} for raw in raws)
     means = {
-        n: sum(seed[n] for seed in by_seed) / len(by_seed)
+        n: sum(known) / len(known)
         for n in names
-        if all(n in seed for seed in by_seed)
+        if (known := [seed[n] for seed in by_seed if n in seed])
     }
     times = [n for n in raws[0] if n.startswith("seconds_")]
     seconds = {

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evnas.record import Measurement, Record
+from evnas.record import Measurement, Record, ends_trial
 from evnas.report.frame.accuracy import mean_top1
 from evnas.report.frame.seed_noise import unit_interval
 from evnas.store import Store
@@ -34,9 +34,10 @@ def trials_of(path: Path) -> list[Trial]:
     return list(found.values())
 
 
-def expected_texts(trial: Trial) -> dict[str, str]:
-    """Text columns by the records alone."""
-    worst = min(trial, key=lambda r: GRAVEST_FIRST.index(r.status))
+def expected_texts(trial: Trial, *, searched: bool = False) -> dict[str, str]:
+    """Text columns by the records alone; a search goes by those that end a trial."""
+    ending = [r for r in trial if not searched or ends_trial(r.status, r.seed)] or trial[:1]
+    worst = min(ending, key=lambda r: GRAVEST_FIRST.index(r.status))
     stages = trial[0].arch["stages"]
     mixers, blocks = ({str(s) for s in each} for each in zip(*map(kinds, stages), strict=True))
     assert len(mixers) == len(blocks) == 1  # the studies here mix none

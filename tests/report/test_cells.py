@@ -185,7 +185,7 @@ def test_a_study_s_row_cell_by_cell(
         shutil.copy(source, tmp_path / which / "study.db")
     )  # reading leaves files beside
     trials = trials_of(source)
-    texts = [expected_texts(trial) for trial in trials]
+    texts = [expected_texts(trial, searched=which == "made") for trial in trials]
     numbers = [expected_numbers(i, trial) for i, trial in enumerate(trials)]
     if which == "table_c":
         with_reference(trials, numbers, "A")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from paper_setting import asking, make_work
+from paper_setting import asking, make_work, targets_called
 
 from evnas.arch.catalog import entry
 from evnas.arch.paths import edit
@@ -27,6 +27,7 @@ from evnas.sweep.sweep import sweep_of
 
 M1 = entry("m1").arch
 SPACE = SearchSpace.from_spec(SpaceSpec.model_validate({"axes": {"stages[0].depth": [1, 2]}}), M1)
+CPU = "cpu-torch-224-b8-float32"
 LIMITS = ["top1_percent >= 65", "latency_ms <= 12"]
 SWEEP = {
     "name": "x",
@@ -77,10 +78,10 @@ class Inline:
 def fresh() -> History:
     return History(
         objectives=(
-            ObjectiveSpec(metric="latency_ms@cpu", goal="min"),
+            ObjectiveSpec(metric=f"latency_ms@{CPU}", goal="min"),
             ObjectiveSpec(metric="top1_percent", goal="max"),
         ),
-        constraints=resolved_constraints(LIMITS, ["cpu"]),
+        constraints=resolved_constraints(LIMITS, targets_called(CPU)),
         full_budget=10.0,
     )
 
@@ -90,7 +91,7 @@ def first_seeds(history: History, store: Store) -> None:
         arch = edit(M1, {"stages[0].depth": 2 + int(label)})
         for phase, budget, target in (
             ("count", 0.0, ""),
-            ("speed", 0.0, "cpu"),
+            ("speed", 0.0, CPU),
             ("proxy", 10.0, ""),
         ):
             asked = asking(label, arch, phase, budget=budget, target=target)
@@ -121,7 +122,7 @@ def test_whoever_breaks_a_constraint_later_leaves_the_front(confirmed: History) 
     said = {label: (t.ended, t.reason) for label, t in confirmed.trials.items() if t.ended}
     assert said == {
         "1": ("infeasible", "top1_percent >= 65: top1_percent is 64.5"),
-        "2": ("infeasible", "latency_ms <= 12: latency_ms@cpu is 12.95"),
+        "2": ("infeasible", f"latency_ms <= 12: latency_ms@{CPU} is 12.95"),
     }
 
 
@@ -185,7 +186,7 @@ def test_an_effect_says_that_its_row_breaks_a_constraint() -> None:
             ObjectiveSpec(metric="params", goal="min"),
             ObjectiveSpec(metric="top1_percent", goal="max"),
         ),
-        constraints=resolved_constraints(["top1_percent >= 65"], []),
+        constraints=resolved_constraints(["top1_percent >= 65"], ()),
     )
     for label, origin, values in (("0", "base", (70.0, 71.0)), ("1", "row", (66.0, 62.0))):
         for seed, value in enumerate(values):

@@ -111,8 +111,8 @@ def test_killed_and_interrupted_it_ends_as_an_unbroken_one(sweep_file):
     for name in ("table.md", "table.csv", "table.tex", "report.html", "sweep.resolved.yaml"):
         assert (folder / "whole" / "tiny" / name).stat().st_size > 100
 
-    changed = start(sweep_file, "whole", "--set", "proxy.epochs=3")
+    changed = start(sweep_file, "whole", "--set", "proxy.lr=0.1")
     _, told = changed.communicate()
     assert changed.returncode == 2
-    assert "proxy.epochs: 2 -> 3" in told
+    assert "proxy.lr: 0.002 -> 0.1" in told
     assert "--fresh" in told and "--name" in told
