@@ -109,7 +109,9 @@ def empty(label: str) -> Work:
 
 
 def work_of(ask: Ask) -> Work:
-    task = SpeedTask(target={"device": "cpu"}, budget_s=1.0) if ask.need.target else Task()
+    on = {"device": "cpu", "runtime": "closed", "resolution": 8, "batch_size": 1}
+    on |= {"precision": "float32", "form": "plain", "mode": "inference"}
+    task = SpeedTask(target=on, budget_s=1.0) if ask.need.target else Task()
     return replace(make_work(ask), task=task)
 
 
