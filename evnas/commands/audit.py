@@ -38,10 +38,14 @@ def audit(
         if len(subjects) > 1:
             raise SpecError("audit takes `published` alone, or studies")
         from evnas.predict.audit import audit_published
+        from evnas.predict.published_signals import measured_on
 
         found = audit_published(splits)
         lines, seconds = found.lines, found.seconds
-        summary, words = found.summary(), _in_words(found)
+        summary = found.summary() | {"measured_on": dict(measured_on())}
+        words = (
+            f"{_in_words(found)}\nsignals of {measured_on()['date']}: {measured_on()['machine']}"
+        )
     else:
         from evnas.report.table.study_table import pooled_ladder
 

@@ -44,7 +44,6 @@ class Predict(Phase):
 
     name = "predict"
     guess_s = 2.0
-    by_digest = True
     quantities = (
         Quantity(PREDICTED, "Top-1 (predicted)", "%", "max", ends=(LOW, HIGH)),
         Quantity(LOW, "Top-1 (predicted), low", "%", "max"),

@@ -19,6 +19,7 @@ from evnas.search.strategies.warm import warm_candidates
 from evnas.space.dead import dead_values
 from evnas.space.space import SearchSpace
 from evnas.sweep.search_spec import SearchSpec
+from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
 
 _BATCH = re.compile(r"@([\w.]+-)*b\d")
@@ -98,13 +99,26 @@ def needs_of(spec: SearchSpec, targets: Sequence[TargetFields]) -> Needs:
     )
 
 
-def must_be_a_recipe(name: str) -> None:
-    """Raises SpecError where no printed architecture that predictions rest on is trained so."""
+def recipe_must_be_known(spec: AblationSpec | SearchSpec) -> None:
+    """The recipe that predictions are for, where one is named, is one that they can know.
+
+    Raises:
+        SpecError: no printed architecture that predictions rest on is trained so, or the sweep
+            stands beside that very paper, whose rows are held out.
+    """
+    name = spec.predict.recipe if spec.predict is not None else ""
     known = {p.recipe for p in printed_architectures() if not p.candidate.timm}
     if name and name not in known:
         raise SpecError(
             f"no recipe is named {name!r}{nearest(name, sorted(known))} "
             f"(known: {', '.join(sorted(known))}; leave it out for one of your own)",
+            "predict.recipe",
+        )
+    beside = spec.published.paper if isinstance(spec, AblationSpec) and spec.published else ""
+    if name and name == beside:
+        raise SpecError(
+            f"{name} is the paper that the rows stand beside, so its printed rows are held out and "
+            "its recipe is not known; leave it out",
             "predict.recipe",
         )
 
@@ -151,8 +165,7 @@ def checked(sweep: Sweep) -> list[str]:
     targets = [spec.spelt() for spec in sweep.spec.targets]
     notes: list[str] = []
     try:
-        if sweep.spec.predict is not None:
-            must_be_a_recipe(sweep.spec.predict.recipe)
+        recipe_must_be_known(sweep.spec)
         if _machine_decides(sweep):
             targets = targets_of(sweep)
         if isinstance(sweep.spec, SearchSpec):

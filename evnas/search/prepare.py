@@ -14,9 +14,9 @@ from evnas.search.driver import Schedule
 from evnas.search.preflight import (
     about_budget,
     full_budget_of,
-    must_be_a_recipe,
     must_begin,
     one_and_the_same,
+    recipe_must_be_known,
     targets_of,
 )
 from evnas.search.setting import SweepSetting, missing, needs_of, reference_macs
@@ -176,8 +176,7 @@ def prepared(
         MeasurementError: a target is not here.
     """
     spec = sweep.spec
-    if spec.predict is not None:
-        must_be_a_recipe(spec.predict.recipe)
+    recipe_must_be_known(spec)
     if isinstance(spec, AblationSpec):
         return _ablation(sweep, spec)
     return _search(sweep, spec, checkpoints)

@@ -18,6 +18,7 @@ from evnas.record import TargetFields
 from evnas.search.evaluate import Evaluator, silent
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import PredictSpec, TargetSpec
+from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
 from evnas.tables import PHASES, phases
 
@@ -67,9 +68,11 @@ class SweepSetting:
 
     @property
     def paper(self) -> str:
-        """Of the sweep's printed rows."""
-        published = self.sweep.spec.published
-        return "" if published is None else published.paper
+        """Of the sweep's printed rows; a search has none, whatever paper it counts by."""
+        spec = self.sweep.spec
+        if not isinstance(spec, AblationSpec) or spec.published is None:
+            return ""
+        return spec.published.paper
 
     def counted_at(self, candidate: Candidate) -> int:
         """A row's own resolution, else the first target's."""

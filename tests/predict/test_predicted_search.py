@@ -118,3 +118,38 @@ def test_the_page_has_the_interval(folder):
     low, mid, high = (numbers[PREDICTED + end] for end in (":low", "", ":high"))
     assert np.isfinite(mid).sum() == 3
     assert (low < mid).all() and (mid < high).all()
+
+
+def test_one_architecture_at_two_sides_has_two_predictions(tmp_path):
+    sweep = {
+        "name": "sides",
+        "base": "efficientvim_m1",
+        "rows": {"224": {}, "384": {"resolution": 384}},
+        "targets": [],
+        "predict": {"seeds": 1},
+        "engine": {"kind": "local", "workers": 1},
+    }
+    run_and_write(sweep_of(sweep), results=tmp_path)
+    found = [r for r in records(tmp_path / "sides") if r.phase == "predict"]
+    assert [r.label for r in found] == ["224", "384"]
+    small, large = (r.details["inputs"]["macs_exact"] for r in found)
+    assert large > 2.5 * small
+    assert found[0].values[PREDICTED] != found[1].values[PREDICTED]
+
+
+def test_the_paper_of_a_search_is_how_it_counts_and_not_what_is_held_out():
+    search = SEARCH | {"published": {"paper": "EfficientViM", "table": "C"}}
+    assert prepared(sweep_of(search)).setting.paper == ""
+
+
+def test_a_recipe_that_is_held_out_is_one_sentence():
+    sweep = {
+        "name": "c",
+        "base": "efficientvim_m2",
+        "published": {"paper": "EfficientViM", "table": "C"},
+        "rows": {"A": {}},
+        "targets": [],
+        "predict": {"recipe": "EfficientViM"},
+    }
+    with pytest.raises(SpecError, match="its printed rows are held out"):
+        prepared(sweep_of(sweep))
