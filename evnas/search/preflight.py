@@ -117,8 +117,8 @@ def recipe_must_be_known(spec: AblationSpec | SearchSpec) -> None:
     beside = spec.published.paper if isinstance(spec, AblationSpec) and spec.published else ""
     if name and name == beside:
         raise SpecError(
-            f"{name} is the paper that the rows stand beside, so its printed rows are held out and "
-            "its recipe is not known; leave it out",
+            f"{name} is the paper that the rows stand beside, so its printed rows are held out "
+            "and its recipe is not known; leave it out",
             "predict.recipe",
         )
 
