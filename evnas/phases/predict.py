@@ -57,15 +57,11 @@ class Predict(Phase):
 
     def task(self, setting: Setting, candidate: Candidate, need: Need) -> PredictTask:
         """Beside printed rows, with the row's own paper and recipe held out."""
-        from evnas.predict.printed import by_digest
+        from evnas.predict.printed import held_out_beside
 
-        asked = setting.predict
+        asked, paper = setting.predict, setting.paper
         assert asked is not None
-        held_out: tuple[str, ...] = ()
-        if setting.paper:
-            known = by_digest().get(candidate.digest)
-            own = {known.paper, known.recipe} if known is not None else set()
-            held_out = tuple(sorted({setting.paper, *own}))
+        held_out = held_out_beside(paper, candidate.digest) if paper else ()
         return PredictTask(
             resolution=setting.counted_at(candidate),
             seeds=asked["seeds"],

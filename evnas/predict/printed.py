@@ -68,3 +68,24 @@ def _candidate(raw: dict[str, str]) -> Candidate:
 def by_digest() -> dict[str, Printed]:
     """Digest -> the printed architecture."""
     return {p.candidate.digest: p for p in printed_architectures()}
+
+
+@functools.cache
+def known_recipes() -> frozenset[str]:
+    """Recipes, each also a paper's name, of the rows that predictions rest on: peers are none."""
+    return frozenset(p.recipe for p in printed_architectures() if not p.candidate.timm)
+
+
+def held_out_beside(paper: str, digest: str) -> tuple[str, ...]:
+    """What a predictor must not know of that predicts a row of a printed table.
+
+    Args:
+        paper: that prints the table.
+        digest: of the row's architecture, whose own paper and recipe are held out too; of a
+            peer, which no predictor knows, nothing is.
+    """
+    known = by_digest().get(digest)
+    own = set[str]()
+    if known is not None and not known.candidate.timm:
+        own = {known.paper, known.recipe}
+    return tuple(sorted({paper, *own} & known_recipes()))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
-from evnas.predict.printed import printed_architectures
+from evnas.predict.printed import known_recipes
 from evnas.record import TargetFields
 from evnas.search.state.objectives import (
     is_trained,
@@ -107,7 +107,7 @@ def recipe_must_be_known(spec: AblationSpec | SearchSpec) -> None:
             stands beside that very paper, whose rows are held out.
     """
     name = spec.predict.recipe if spec.predict is not None else ""
-    known = {p.recipe for p in printed_architectures() if not p.candidate.timm}
+    known = known_recipes()
     if name and name not in known:
         raise SpecError(
             f"no recipe is named {name!r}{nearest(name, sorted(known))} "

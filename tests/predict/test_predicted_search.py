@@ -9,6 +9,7 @@ import pytest
 
 from evnas.errors import SpecError
 from evnas.phases.predict import HIGH, LOW, PREDICTED
+from evnas.report.table.study_table import load_table
 from evnas.running import run_and_write as running
 from evnas.search.prepare import prepared
 from evnas.store import Store
@@ -153,3 +154,26 @@ def test_a_recipe_that_is_held_out_is_one_sentence():
     }
     with pytest.raises(SpecError, match="its printed rows are held out"):
         prepared(sweep_of(sweep))
+
+
+def test_rows_of_other_papers_have_no_difference_to_the_reference(tmp_path):
+    """VMamba's row is predicted without VMamba: its draws are of another fit than the base's."""
+    sweep = {
+        "name": "two_papers",
+        "base": "efficientvim_m2",
+        "published": {"paper": "EfficientViM", "table": "C"},
+        "rows": {"A": {}, "B": {"arch": "vmamba_tiny_s2l5"}, "C": {"timm": "pvt_v2_b0"}},
+        "targets": [],
+        "predict": {"seeds": 1},
+        "engine": {"kind": "local", "workers": 1},
+    }
+    run_and_write(sweep_of(sweep), results=tmp_path)
+    found = {r.label: r for r in records(tmp_path / "two_papers") if r.phase == "predict"}
+    assert found["B"].details["held_out"] == ["EfficientViM", "VMamba"]
+    # peers are in no fit, so that theirs is the base's
+    assert found["C"].details["held_out"] == found["A"].details["held_out"] == ["EfficientViM"]
+    table = load_table(tmp_path / "two_papers")
+    cells = {line.label: line.cells["predicted_top1_difference"] for line in table.lines}
+    assert cells["B"].value is None
+    assert cells["B"].verdict.kind == "not comparable"
+    assert cells["C"].low < cells["C"].value < cells["C"].high

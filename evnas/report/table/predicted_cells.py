@@ -6,7 +6,7 @@ from evnas.papers.published import PublishedRow
 from evnas.record import Interval, Record
 from evnas.report.table.cells import Cell, interval_cell, parse_number
 from evnas.report.table.row_records import RowRecords, ending_status
-from evnas.report.table.verdicts import Verdict, against_difference
+from evnas.report.table.verdicts import Verdict, against_difference, not_comparable
 from evnas.sweep.candidate import Candidate
 
 PREDICTED, DIFFERENCE = "predicted_top1_percent", "predicted_top1_difference"
@@ -29,8 +29,11 @@ def predicted_cells(
     mine, theirs = (r.number("top1") if r else None for r in (row, base))
     printed = f"{mine - theirs:+.1f}" if mine is not None and theirs is not None else ""
     if record is not None and reference is not None and candidate != results.sweep.reference:
-        apart = _difference(record, reference)
-        verdict = against_difference(apart, float(printed)) if printed else Verdict()
+        if record.details["held_out"] != reference.details["held_out"]:
+            verdict = not_comparable("predicted by fits that know different papers")
+        else:
+            apart = _difference(record, reference)
+            verdict = against_difference(apart, float(printed)) if printed else Verdict()
     return {
         PREDICTED: interval_cell(level, text, _beside(level, text), status),
         DIFFERENCE: interval_cell(apart, printed, verdict, status),
