@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +115,12 @@ DATASETS: Registry[Any] = Registry(
 )
 """Name -> function that gives its `evnas.proxy.arrays.ImageArrays`, of the side in pixels that
 images need at most: trainings see them a little smaller."""
+
+
+def scores_among(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of some quantities that are scores, in the table's order; `params` is counted."""
+    asked = set(names)
+    return tuple(name for name in SCORES if name in asked and name != "params")
 
 
 def phases() -> "tuple[Phase, ...]":

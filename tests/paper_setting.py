@@ -1,4 +1,4 @@
-"""A setting of paper, for drivers whose evaluations are made up: targets and scores by name."""
+"""A setting of paper, for drivers whose evaluations are made up: targets, quantities by name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class PaperSetting:
     """See the module."""
 
     targets: tuple[str, ...] = ()
-    scores: tuple[str, ...] = ()
+    wanted: frozenset[str] = frozenset()
     convention: str | None = None
     proxy: Mapping[str, Any] | None = None
     predict: Mapping[str, Any] | None = None

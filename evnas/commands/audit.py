@@ -28,24 +28,22 @@ def audit(
     splits: Annotated[
         int, typer.Option("--splits", min=1, help="Times that `published` deals ten folds.")
     ] = 6,
+    signals: Annotated[
+        Path | None,
+        typer.Option("--signals", help="Of `published`: a file of `evnas signals`, yours."),
+    ] = None,
     figure: Annotated[
         Path | None, typer.Option("--figure", help="Draw it into this HTML file.")
     ] = None,
     json: AsJson = False,
 ) -> None:
     """Say what ranks as the papers do: overall, within a paper, and at equal FLOPs."""
+    if signals is not None and subjects != [PUBLISHED]:
+        raise SpecError("--signals goes with `published`")
     if PUBLISHED in subjects:
         if len(subjects) > 1:
             raise SpecError("audit takes `published` alone, or studies")
-        from evnas.predict.audit import audit_published
-        from evnas.predict.published_signals import measured_on
-
-        found = audit_published(splits)
-        lines, seconds = found.lines, found.seconds
-        summary = found.summary() | {"measured_on": dict(measured_on())}
-        words = (
-            f"{_in_words(found)}\nsignals of {measured_on()['date']}: {measured_on()['machine']}"
-        )
+        lines, seconds, summary, words = _of_published(splits, signals)
     else:
         from evnas.report.table.study_table import pooled_ladder
 
@@ -57,6 +55,21 @@ def audit(
         write_ladder(lines, figure)
     data = {"lines": [_as_data(line, seconds) for line in lines], **summary}
     emit(data, "\n\n".join(filter(None, [_table(lines, seconds), words])), json)
+
+
+def _of_published(
+    splits: int, file: Path | None
+) -> "tuple[Sequence[LadderLine], Mapping[str, float], dict[str, Any], str]":
+    """Lines, seconds of signals, the predictor's figures as data and in words."""
+    from evnas.predict.audit import audit_published
+    from evnas.predict.published_signals import measured_on, signals_in
+
+    if file is not None:
+        found = audit_published(splits, signals_in(file))
+        return found.lines, found.seconds, found.summary(), _in_words(found)
+    found, about = audit_published(splits), dict(measured_on())
+    words = f"{_in_words(found)}\nsignals of {about['date']}: {about['machine']}"
+    return found.lines, found.seconds, found.summary() | {"measured_on": about}, words
 
 
 def _table(lines: "Sequence[LadderLine]", seconds: Mapping[str, float]) -> str:

@@ -94,15 +94,15 @@ class Setting(Protocol):
 
     @property
     def predict(self) -> Mapping[str, Any] | None:
-        """`PredictSpec` as plain data, where top-1 is predicted."""
+        """`PredictSpec` as plain data, where the sweep says how to predict."""
 
     @property
     def paper(self) -> str:
         """Which prints the sweep's rows; "" for none."""
 
     @property
-    def scores(self) -> tuple[str, ...]:
-        """Training-free scores that are wanted."""
+    def wanted(self) -> frozenset[str]:
+        """Quantities that an objective or constraint names."""
 
     def counted_at(self, candidate: Candidate) -> int:
         """The side of the images that a candidate is counted for."""

@@ -20,6 +20,7 @@ from evnas.phases.base import (
 from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate
+from evnas.sweep.parts import PredictSpec
 
 PREDICTED = "predicted_top1_percent"
 LOW, HIGH = "predicted_top1_low_percent", "predicted_top1_high_percent"
@@ -51,16 +52,16 @@ class Predict(Phase):
     )
 
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:
-        """Once, where the sweep predicts."""
-        if setting.predict is not None:
+        """Once, where the sweep says `predict`, or an objective or constraint names the figure."""
+        if setting.predict is not None or any(q.name in setting.wanted for q in self.quantities):
             yield Need()
 
     def task(self, setting: Setting, candidate: Candidate, need: Need) -> PredictTask:
         """Beside printed rows, with the row's own paper and recipe held out."""
         from evnas.predict.printed import held_out_beside
 
-        asked, paper = setting.predict, setting.paper
-        assert asked is not None
+        asked = setting.predict or PredictSpec().model_dump(mode="json")
+        paper = setting.paper
         held_out = held_out_beside(paper, candidate.digest) if paper else ()
         return PredictTask(
             resolution=setting.counted_at(candidate),

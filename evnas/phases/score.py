@@ -22,7 +22,7 @@ from evnas.phases.proxy import device_of, loaded
 from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate
-from evnas.tables import SCORES
+from evnas.tables import SCORES, scores_among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,17 +55,17 @@ class Score(Phase):
     @property
     def quantities(self) -> tuple[Quantity, ...]:  # type: ignore[override] # they grow with a table
         """A quantity a score; `params` is counted."""
-        names = [name for name in SCORES if name != "params"]
+        names = scores_among(SCORES)
         return tuple(Quantity(n, n.replace("_", " ").capitalize(), goal="max") for n in names)
 
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:
         """Once, where an objective or constraint names a score."""
-        if setting.scores:
+        if scores_among(setting.wanted):
             yield Need()
 
     def task(self, setting: Setting, candidate: Candidate, need: Need) -> ScoreTask:
         """All wanted scores at once: they share the model."""
-        return ScoreTask(proxy=setting.proxy, scores=setting.scores)
+        return ScoreTask(proxy=setting.proxy, scores=scores_among(setting.wanted))
 
     def evaluate(self, work: Work, workshop: Workshop, on_progress: OnProgress) -> Found:
         """A value a score; `failed` where one is not finite or not defined for this model."""

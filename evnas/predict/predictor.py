@@ -2,8 +2,8 @@
 
 A committee of Gaussian processes. Each member sees parameters, multiply-adds and one or two of six
 figures of the mixers; there is a member for every such choice, and their mean is the prediction,
-so that nobody chose the inputs by looking at what they gave. The fit knows the architectures of
-the four papers. docs/reference/prediction.md says how well it does, and on what.
+so that no choice among them is made by what it gave. The fit knows the architectures of the four
+papers. docs/reference/prediction.md says how well it does, and on what.
 """
 
 import itertools
@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
 
 from evnas.errors import MeasurementError
 from evnas.predict.published_signals import SignalRow, published_signals
@@ -25,8 +26,7 @@ MEMBERS = tuple((*SIZE, *chosen) for n in (1, 2) for chosen in itertools.combina
 """The inputs of each member of the committee."""
 LEVEL = 0.9
 """Of the interval: so many of the architectures that the fit has not seen lie inside."""
-_QUANTILE = 1.6449
-"""Of the standard normal distribution, two-sided at `LEVEL`."""
+_QUANTILE = float(norm.ppf(0.5 + LEVEL / 2))
 OWN = "a recipe of one's own"
 
 

@@ -6,8 +6,10 @@ import importlib.resources
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from evnas.errors import StoreError
 from evnas.predict.printed import Printed, by_digest
 
 FILE = "signals.csv"
@@ -28,9 +30,30 @@ class SignalRow:
 
 @functools.cache
 def published_signals() -> tuple[SignalRow, ...]:
-    """A row for each printed architecture that has been measured, in the list's order."""
+    """A row for each printed architecture, as shipped."""
+    return _rows(_text(FILE), FILE)
+
+
+def signals_in(file: Path) -> tuple[SignalRow, ...]:
+    """The same of a file that `evnas signals --published --csv FILE` wrote.
+
+    Raises:
+        StoreError: it cannot be read, or is of another form.
+    """
+    try:
+        return _rows(file.read_text(encoding="utf-8"), str(file))
+    except (OSError, UnicodeDecodeError) as e:
+        raise StoreError(f"{file}: must be a file of signals, it cannot be read ({e})") from e
+
+
+def _rows(text: str, where: str) -> tuple[SignalRow, ...]:
     by_name: dict[str, list[dict[str, str]]] = {}
-    for raw in csv.DictReader(_text(FILE).splitlines()):
+    for raw in csv.DictReader(text.splitlines()):
+        if not {"digest", "params", "macs_exact"} <= raw.keys():
+            raise StoreError(
+                f"{where}: must have columns digest, params and macs_exact, as "
+                "`evnas signals --published --csv FILE` writes"
+            )
         by_name.setdefault(raw["digest"], []).append(raw)
     return tuple(_row(by_digest()[d], raws) for d, raws in by_name.items() if d in by_digest())
 

@@ -11,7 +11,6 @@ from evnas.predict.printed import known_recipes
 from evnas.record import TargetFields
 from evnas.search.state.objectives import (
     is_trained,
-    phase_of,
     resolved_constraints,
     resolved_objectives,
 )
@@ -28,12 +27,11 @@ _BATCH = re.compile(r"@([\w.]+-)*b\d")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """What a search has to do beside counting and timing."""
+    """What a search's objectives and constraints ask for."""
 
     trains: bool
-    predicts: bool
-    scores: tuple[str, ...]
-    """Training-free scores that an objective or constraint names."""
+    wanted: frozenset[str]
+    """Quantities that an objective or constraint names."""
 
 
 def must_begin(spec: SearchSpec, base: ArchSpec, targets: Sequence[TargetFields]) -> Needs:
@@ -94,8 +92,7 @@ def needs_of(spec: SearchSpec, targets: Sequence[TargetFields]) -> Needs:
     names += [q for c in resolved_constraints(spec.constraints, targets) for q in c.quantities]
     return Needs(
         trains=any(is_trained(name) for name in names),
-        predicts=any(phase_of(name) == "predict" for name in names),
-        scores=tuple(sorted({name for name in names if phase_of(name) == "score"})),
+        wanted=frozenset(name.partition("@")[0] for name in names),
     )
 
 

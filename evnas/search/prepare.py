@@ -31,6 +31,7 @@ from evnas.sweep.candidate import Candidate
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
+from evnas.tables import scores_among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,9 @@ class Prepared(ABC):
     @property
     def looks_at_images(self) -> bool:
         """Whether anything is trained or scored."""
-        return self.sweep.spec.proxy is not None and bool(self.full_budget or self.setting.scores)
+        return self.sweep.spec.proxy is not None and bool(
+            self.full_budget or scores_among(self.setting.wanted)
+        )
 
     def with_images(self, images: KnownImages) -> Self:
         """The same, with the images that its workers are to have."""
@@ -205,8 +208,7 @@ def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path | None) -> Prepare
         spec=spec,
         setting=replace(
             setting,
-            predicts=needs.predicts,
-            scores=needs.scores,
+            wanted=needs.wanted,
             rungs=rungs,
             checkpoints=checkpoints,
         ),

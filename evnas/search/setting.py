@@ -17,7 +17,7 @@ from evnas.phases.work import Work
 from evnas.record import TargetFields
 from evnas.search.evaluate import Evaluator, silent
 from evnas.sweep.candidate import Candidate
-from evnas.sweep.parts import PredictSpec, TargetSpec
+from evnas.sweep.parts import TargetSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
 from evnas.tables import PHASES, phases
@@ -33,10 +33,8 @@ class SweepSetting:
     of all rows."""
     absent: Mapping[int, str] = field(default_factory=dict)
     """Targets that this machine lacks, by their place, with the reason."""
-    predicts: bool = False
-    """Whether an objective or constraint names a prediction, so that the sweep need not."""
-    scores: tuple[str, ...] = ()
-    """Training-free scores that an objective or constraint names."""
+    wanted: frozenset[str] = frozenset()
+    """Quantities that an objective or constraint names."""
     rungs: tuple[float, ...] = ()
     """Budgets at which trainings break off, the last being the whole."""
     checkpoints: Path | None = None
@@ -62,8 +60,8 @@ class SweepSetting:
 
     @property
     def predict(self) -> Mapping[str, Any] | None:
-        """`PredictSpec` as plain data, where the sweep has one or an objective needs one."""
-        asked = self.sweep.spec.predict or (PredictSpec() if self.predicts else None)
+        """`PredictSpec` as plain data."""
+        asked = self.sweep.spec.predict
         return None if asked is None else asked.model_dump(mode="json")
 
     @property

@@ -7,12 +7,15 @@ import time
 
 import pytest
 
+from evnas.arch.catalog import entry
 from evnas.errors import SpecError
+from evnas.phases.base import Goal
 from evnas.phases.predict import HIGH, LOW, PREDICTED
 from evnas.report.table.study_table import load_table
 from evnas.running import run_and_write as running
 from evnas.search.prepare import prepared
 from evnas.store import Store
+from evnas.sweep.candidate import Candidate
 from evnas.sweep.sweep import sweep_of
 
 SEARCH = {
@@ -70,7 +73,9 @@ def test_the_front_has_intervals_and_joint_chances(folder):
 def test_an_objective_suffices():
     spec = {k: v for k, v in SEARCH.items() if k != "predict"}
     setting = prepared(sweep_of(spec)).setting
-    assert setting.predict == {"seeds": 2, "recipe": ""}
+    candidate = Candidate(label="0", arch=entry("m1").arch, published="")
+    (work,) = [w for w in setting.works(candidate, Goal()) if w.phase == "predict"]
+    assert (work.task.seeds, work.task.recipe, work.task.held_out) == (2, "", ())
 
 
 def test_an_unknown_recipe_is_one_sentence():
