@@ -92,6 +92,12 @@ def test_a_wrong_name_loads_nothing_heavy(arguments, told):
     assert (stdout, loaded) == ("", "loaded [] 2")
 
 
+def test_a_dashboard_of_nothing_names_no_address():
+    stdout, said, _ = answer("dashboard", "results/nope")
+    assert stdout == ""
+    assert said == "evnas: results/nope: must be a folder of studies, and there is none"
+
+
 @pytest.mark.parametrize("command", ["sweep", "plan", "check"])
 @pytest.mark.parametrize("text", MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_in_a_sweep_loads_nothing_heavy(tmp_path, command, text):

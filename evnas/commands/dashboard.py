@@ -19,7 +19,8 @@ def dashboard(
     token: Annotated[str | None, typer.Option("--token", envvar="EVNAS_TOKEN")] = None,
 ) -> None:
     """Serve the studies as live pages until interrupted."""
-    from evnas.report.server.app import serve
+    from evnas.report.server.app import make_app, server_of
 
+    app = make_app(results, host=host, token=token)
     talk(f"http://{host}:{port}")
-    serve(results, host=host, port=port, token=token)
+    server_of(app, host=host, port=port).run()

@@ -83,6 +83,9 @@ def _named(name: str) -> "tuple[Candidate, int]":
     from evnas.sweep.candidate import Candidate
 
     if name.startswith("timm:"):
+        from evnas.measure.models import must_be_a_peer
+
+        must_be_a_peer(name[5:], name)
         return Candidate(label=name, arch=None, timm=name[5:], published=name), 224
     known = entry_of(name)
     side = known.resolution if known else 224

@@ -16,6 +16,12 @@ SWIN_WINDOWS = 32
 384. VMamba (Table 9) and VSSD (Table 1) tested it so, which their printed FLOPs show."""
 
 
+def must_be_a_peer(name: str, path: str = "timm") -> None:
+    """Raises SpecError at `path` where timm has no model of that name."""
+    if not timm.is_model(name):
+        raise SpecError(f"timm has no model {name!r}{nearest(name, timm.list_models())}", path)
+
+
 def peer(name: str, *, resolution: int, num_classes: int = 1000) -> nn.Module:
     """A model of timm without pretrained weights.
 
@@ -25,8 +31,7 @@ def peer(name: str, *, resolution: int, num_classes: int = 1000) -> nn.Module:
     Raises:
         SpecError: timm has no model of that name.
     """
-    if not timm.is_model(name):
-        raise SpecError(f"timm has no model {name!r}{nearest(name, timm.list_models())}", "timm")
+    must_be_a_peer(name)
     config = timm.get_pretrained_cfg(name)
     sizes: dict[str, Any] = {}
     if config is not None and config.fixed_input_size:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from evnas.errors import SpecError, nearest
 from evnas.phases.base import Goal
 from evnas.proxy.fingerprint import KnownImages
 from evnas.record import Record, TargetFields
@@ -226,9 +225,6 @@ def _must_be_known(sweep: Sweep) -> None:
     """Timm has the peers that rows name."""
     peers = [c for c in sweep.candidates if c.timm]
     if peers:
-        import timm  # heavy, and few sweeps have peers
+        from evnas.measure.models import must_be_a_peer  # heavy, and few sweeps have peers
     for candidate in peers:
-        if not timm.is_model(candidate.timm):
-            hint = nearest(candidate.timm, timm.list_models())
-            path = f"rows.{candidate.label}.timm"
-            raise SpecError(f"timm has no model {candidate.timm!r}{hint}", path)
+        must_be_a_peer(candidate.timm, f"rows.{candidate.label}.timm")

@@ -61,6 +61,7 @@ def test_a_signal_that_is_not_defined_is_a_result_with_its_reason(tmp_path):
     [
         (["signals"], "name architectures or pass --published"),
         (["signals", "efficientvim_m1", "--signal", "reech"], "no signal is named 'reech'; did"),
+        (["signals", "timm:nope"], "timm:nope: timm has no model 'nope'"),
         (["signals", "efficientvim_m9"], "no architecture is named 'efficientvim_m9'"),
         (["audit", "published", "results/x"], "`published` alone"),
         (["audit", "results/nothing"], "results/nothing"),

@@ -41,23 +41,6 @@ POLL_S = 0.5
 LARGEST_PAGE = 1000
 
 
-def serve(
-    results_dir: Path, *, host: str = "127.0.0.1", port: int = 8765, token: str | None = None
-) -> None:
-    """Serve the studies under `results_dir` until interrupted.
-
-    Args:
-        results_dir: a folder of studies, or one study's folder.
-        host: another than loopback lets other machines in, and needs a token.
-        port: a TCP port, 1 to 65535.
-        token: at least 16 characters; whoever opens the page must show it.
-
-    Raises:
-        EvnasError: no folder there, or no token where one is needed.
-    """
-    server_of(make_app(results_dir, host=host, token=token), host=host, port=port).run()
-
-
 def server_of(
     app: Starlette, *, host: str = "127.0.0.1", port: int = 0, log_level: str = "warning"
 ) -> uvicorn.Server:
@@ -71,7 +54,16 @@ def server_of(
 
 
 def make_app(results_dir: Path, *, host: str = "127.0.0.1", token: str | None = None) -> Starlette:
-    """The application that `serve` runs."""
+    """The application of a dashboard.
+
+    Args:
+        results_dir: a folder of studies, or one study's folder.
+        host: another than loopback lets other machines in, and needs a token.
+        token: at least 16 characters; whoever opens the page must show it.
+
+    Raises:
+        EvnasError: no folder there, or no token where one is needed.
+    """
     check_binding(host, token)
     studies = Studies(results_dir)
     pages = _Pages(studies)
