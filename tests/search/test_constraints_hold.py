@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from inline_engine import InlineEngine
 from paper_setting import asking, make_work, targets_called
 
 from evnas.arch.catalog import entry
 from evnas.arch.paths import edit
-from evnas.phases.work import Event, Finished, Work
+from evnas.phases.work import Work
 from evnas.record import Measurement, Record, Status
 from evnas.report.frame.study_reader import StudyReader
 from evnas.search.confirm import Confirm, final_front
@@ -59,22 +60,6 @@ def found_by(work: Work) -> Record:
     return work.record("complete", started=0.0, seconds=1.0, found=found)
 
 
-class Inline:
-    slots = 1
-
-    def __init__(self) -> None:
-        self.asked: list[Work] = []
-
-    def submit(self, work: Work) -> None:
-        self.asked.append(work)
-
-    def wait(self, timeout_s: float) -> list[Event]:
-        return [Finished(self.asked[-1], found_by(self.asked[-1]))]
-
-    def close(self) -> None:
-        pass
-
-
 def fresh() -> History:
     return History(
         objectives=(
@@ -104,7 +89,7 @@ def confirmed(tmp_path: Path) -> History:
     with Store.create(tmp_path / "study.db", sweep=SWEEP, environment={}) as store:
         first_seeds(history, store)
         assert final_front(history) == ["1", "0", "2"]
-        drive(Confirm(history, 3, 10.0), store, Inline(), make_work=make_work)
+        drive(Confirm(history, 3, 10.0), store, InlineEngine(found_by), make_work=make_work)
         write_front(
             history,
             tmp_path / "front",

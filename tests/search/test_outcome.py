@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import yaml
+from inline_engine import InlineEngine
 from paper_setting import asking, make_work
 
 from evnas.arch.catalog import entry
 from evnas.arch.paths import edit
 from evnas.arch.spec import ArchSpec
-from evnas.phases.work import Event, Finished, Work
+from evnas.phases.work import Work
 from evnas.record import Measurement, Record
 from evnas.search.confirm import Confirm, final_front
 from evnas.search.driver import Ask, drive
@@ -62,22 +63,6 @@ def found_by(work: Work) -> Record:
     return work.record("complete", started=0.0, seconds=1.0, found=found)
 
 
-class Inline:
-    slots = 1
-
-    def __init__(self) -> None:
-        self.asked: list[Work] = []
-
-    def submit(self, work: Work) -> None:
-        self.asked.append(work)
-
-    def wait(self, timeout_s: float) -> list[Event]:
-        return [Finished(self.asked[-1], found_by(self.asked[-1]))]
-
-    def close(self) -> None:
-        pass
-
-
 @pytest.fixture
 def history() -> History:
     wanted = ("throughput_img_s@cpu", "top1_percent")
@@ -98,7 +83,7 @@ def history() -> History:
 
 def test_confirmation_repeats_until_the_front_stands(history: History, tmp_path: Path) -> None:
     assert final_front(history) == ["2", "0"]
-    engine = Inline()
+    engine = InlineEngine(found_by)
     with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:
         drive(Confirm(history, 3, 10.0), store, engine, make_work=make_work)
         assert store.last_id() == len(engine.asked)
