@@ -76,7 +76,7 @@ def patch(path: Path, diff: str) -> None:
 
 def test_the_page_adds_a_mixer(tmp_path: Path) -> None:
     package = tmp_path / "evnas"
-    ignored = shutil.ignore_patterns("__pycache__", "data", "static")
+    ignored = shutil.ignore_patterns("__pycache__", "static")
     shutil.copytree(ROOT / "evnas", package, ignore=ignored)
     (module,) = blocks("python", "1. The file")
     (package / "mixers" / "pool.py").write_text(module)

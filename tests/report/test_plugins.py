@@ -107,9 +107,11 @@ def test_the_page_about_panels_runs_to_its_end(
     monkeypatch.syspath_prepend(str(tmp_path))
     names = [name for name, _ in files]
     assert names == ["mixer_sizes.js", "mixer_sizes.py", "look.py"]
-    monkeypatch.setattr("evnas.report.server.app.serve", lambda folder: None)
+    served: list[int] = []
+    monkeypatch.setattr("uvicorn.Server.run", lambda server: served.append(server.config.port))
     (tmp_path / "results").symlink_to(results)
     exec(compile((tmp_path / "look.py").read_text(), "look.py", "exec"), {})
+    assert served == [8765]
 
     reader = StudyReader(results / "made")
     reader.read_all()
