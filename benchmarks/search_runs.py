@@ -78,7 +78,9 @@ class ClosedForm:
 
     convention: None = None
     proxy: None = None
-    scores: tuple[str, ...] = ()
+    predict: None = None
+    wanted: frozenset[str] = frozenset()
+    paper: str = ""
 
     def counted_at(self, candidate: Candidate) -> int:
         return 224
