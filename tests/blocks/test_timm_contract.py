@@ -9,8 +9,10 @@ import timm
 import torch
 from deploying import difference
 from reference_data import weights
+from timm.models import get_notrace_functions, get_notrace_modules
 from timm.optim import create_optimizer_v2, param_groups_layer_decay
 from torch import Tensor, nn
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 import evnas
 from evnas.arch.catalog import catalog
@@ -185,6 +187,32 @@ def test_released_files_by_timm_s_own_words(name: str, tmp_path: Path) -> None:
     assert tuned.get_classifier() is not None and tuned(torch.randn(2, 1, 64, 64)).shape == (2, 4)
     key = "stages.0.blocks.0.mixer.D"
     assert torch.equal(tuned.state_dict()[key], found.state_dict()[key])
+
+
+@pytest.mark.parametrize("name", ["efficientvim_m1", "vssd_micro", "efficient_vmamba_tiny"])
+def test_torch_fx_sees_the_layers_and_gives_the_same(name: str) -> None:
+    model = ours(name).eval()
+    given = {"leaf_modules": get_notrace_modules(), "autowrap_functions": get_notrace_functions()}
+    _, nodes = get_graph_node_names(model, tracer_kwargs=given, suppress_diff_warning=True)
+    *_, last = (node for node in nodes if "stages.0.downsample" in node)
+    wanted = [last, nodes[-1]]
+    traced = create_feature_extractor(
+        model, return_nodes=wanted, tracer_kwargs=given, suppress_diff_warning=True
+    )
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        found = traced(x)
+        assert torch.equal(found[nodes[-1]], model(x))
+    side = 64 // model.feature_info[1]["reduction"]
+    assert found[last].shape == (1, model.feature_info[1]["num_chs"], side, side)
+
+
+@pytest.mark.parametrize("name", ["vssd_micro", "efficient_vmamba_tiny"])
+def test_the_configuration_knows_the_last_map(name: str) -> None:
+    model = ours(name).eval()
+    x = torch.zeros(1, *model.default_cfg["input_size"])
+    with torch.inference_mode():
+        assert model.forward_features(x).shape[2:] == model.default_cfg["pool_size"]
 
 
 def test_what_cannot_be_is_refused() -> None:
