@@ -37,11 +37,16 @@ def about_trainings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
 
 
 def about_search(records: Sequence[Record], front: Sequence[str]) -> list[str]:
-    """The same of a search's trials, each at its longest training; the front's come first."""
+    """The same of a search's trials, each at its longest training; the front's come first.
+
+    A training whose record does not say on how many images its top-1 was taken is left out: chance
+    cannot be told then.
+    """
     speeds = [r for r in records if r.phase == "speed"]
     trained: dict[str, list[Record]] = {label: [] for label in front}
     for record in records:
-        if record.phase == "proxy" and record.status == "complete":
+        known = record.phase == "proxy" and "held_out_images" in record.values
+        if known and record.status == "complete":
             trained.setdefault(record.label, []).append(record)
     longest = {
         label: [r for r in of if r.budget == max(x.budget for x in of)]
