@@ -1,5 +1,6 @@
 """The ONNX form of a model, for every runtime and file that takes one."""
 
+import importlib.util
 import io
 import warnings
 from collections.abc import Mapping, Sequence
@@ -27,8 +28,12 @@ def export(
         metadata: what the file says of itself.
 
     Raises:
-        MeasurementError: an operator has no ONNX form.
+        MeasurementError: the package onnx is missing, or an operator has no ONNX form.
     """
+    if importlib.util.find_spec("onnx") is None:
+        raise MeasurementError(
+            "an ONNX form needs the package onnx, which is not installed: pip install 'evnas[onnx]'"
+        )
     file = io.BytesIO()
     try:
         with warnings.catch_warnings(), torch.no_grad():
@@ -49,7 +54,18 @@ def export(
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise MeasurementError(f"the model has no ONNX form: {reason}") from error
-    return file.getvalue() + b"".join(_property(*item) for item in (metadata or {}).items())
+    content = _in_onnx_alone(file.getvalue())
+    return content + b"".join(_property(*item) for item in (metadata or {}).items())
+
+
+def _in_onnx_alone(content: bytes) -> bytes:
+    """A model without nodes of our own."""
+    import onnx  # of an extra
+
+    from evnas.kernels.onnx_form.nodes import without_own_nodes
+
+    model: bytes = without_own_nodes(onnx.load_from_string(content)).SerializeToString()
+    return model
 
 
 def _property(key: str, value: str) -> bytes:
