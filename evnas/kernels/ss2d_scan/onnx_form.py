@@ -12,9 +12,9 @@ from evnas.kernels.precision import accumulation_dtype
 
 from .cpu import Plane, planes
 
-TO_LINES = {False: (2, 3, 0, 1), True: (3, 2, 0, 1)}
-"""By column or not: (Bt, R, H, W) -> (W, H, Bt, R) or (H, W, Bt, R). By `permute` alone, since
-torch's exporter (2.14) writes other axes for a `movedim` of the last ones."""
+TO_LINES = {False: (3, 4, 0, 1, 2), True: (4, 3, 0, 1, 2)}
+"""(Bt, r, R, H, W) -> (H, W, Bt, r, R), or (W, H, Bt, r, R) by column. By `permute` alone: torch's
+exporter (2.14) writes other axes for a `movedim` of the last ones."""
 
 
 def ss2d_scan_onnx_form(
@@ -36,7 +36,8 @@ def ss2d_scan_onnx_form(
     A, D, bias = (t.to(acc)[walks.order] for t in (A, D, delta_bias))
     x = walks.of_one(u)
     dt = softplus_form(walks.of_each(delta) + bias)
-    y = recurrence(x, dt, A, walks.of_each(B), walks.of_each(C))
+    B, C = walks.of_each(torch.cat([B, C], 2)).chunk(2, 3)
+    y = recurrence(x, dt, A, B, C)
     return walks.merged(y + D * x, u)[..., :H, :W]
 
 
@@ -54,22 +55,26 @@ class _Walks:
 
     def of_each(self, maps: Tensor) -> Tensor:
         """(Bt, K, R, H, W), a map a route -> (L, Bt, K, R)."""
-        walked = [
-            self._walked(plane, maps.select(1, k), back=walk.reverse or mirrored)
-            for plane in self.planes
-            for k, walk, mirrored in plane.routes
-        ]
-        return torch.stack(walked, 2)
+        walked = []
+        for plane in self.planes:
+            own = self._walked(plane, maps[:, plane.ks] if len(self.planes) > 1 else maps)
+            ahead = _ahead(plane)
+            if ahead == len(plane.routes):
+                walked.append(own)
+            else:
+                first, others = torch.split(own, [ahead, len(plane.routes) - ahead], 2)
+                walked += [first, others.flip(0)]
+        return torch.cat(walked, 2)
 
     def of_one(self, maps: Tensor) -> Tensor:
         """(Bt, R, H, W), one map for all routes -> (L, Bt, K, R)."""
         walked = []
         for plane in self.planes:
-            both = [self._walked(plane, maps, back=False)]
-            if any(walk.reverse or mirrored for _, walk, mirrored in plane.routes):
-                both.append(both[0].flip(0))
-            walked += [both[walk.reverse or mirrored] for _, walk, mirrored in plane.routes]
-        return torch.stack(walked, 2)
+            own, ahead = self._walked(plane, maps.unsqueeze(1)), _ahead(plane)
+            walked += [own] * ahead
+            if ahead < len(plane.routes):
+                walked += [own.flip(0)] * (len(plane.routes) - ahead)
+        return torch.cat(walked, 2)
 
     def merged(self, y: Tensor, like: Tensor) -> Tensor:
         """(L, Bt, K, R) -> the sum of the routes at each pixel of a map like `like`."""
@@ -82,16 +87,14 @@ class _Walks:
         columns = [torch.stack(maps[c * p : (c + 1) * p], 3) for c in range(p)]
         return torch.stack(columns, 5).reshape(like.shape)  # of (Bt, R, h, p, w, p)
 
-    def _walked(self, plane: Plane, maps: Tensor, *, back: bool) -> Tensor:
-        """(Bt, R, H, W) -> (L, Bt, R), or (T, M * Bt, R) where every line starts afresh."""
+    def _walked(self, plane: Plane, maps: Tensor) -> Tensor:
+        """(Bt, r, R, H, W) -> (L, Bt, r, R), or (T, M * Bt, r, R) where lines start afresh."""
         if self.step > 1:
             row, column = plane.phase
-            maps = maps[:, :, row :: self.step, column :: self.step]
+            maps = maps[..., row :: self.step, column :: self.step]
         if _fresh(plane):
-            steps = maps.permute(TO_LINES[not plane.by_column]).flatten(1, 2)
-        else:
-            steps = maps.permute(TO_LINES[plane.by_column]).flatten(0, 1)
-        return steps.flip(0) if back else steps
+            return maps.permute(TO_LINES[not plane.by_column]).flatten(1, 2)
+        return maps.permute(TO_LINES[plane.by_column]).flatten(0, 1)
 
     def _joined(self, plane: Plane, routes: list[Tensor], like: Tensor) -> Tensor:
         """The sum of a plane's routes as a map of its phase."""
@@ -104,6 +107,11 @@ class _Walks:
         by_column = plane.by_column != _fresh(plane)  # steps first, or lines first
         y = y.view(W, H, Bt, R) if by_column else y.view(H, W, Bt, R)
         return y.permute(2, 3, 1, 0) if by_column else y.permute(2, 3, 0, 1)
+
+
+def _ahead(plane: Plane) -> int:
+    """How many of its routes walk its lines as they are; the others follow, from their ends."""
+    return sum(not walk.reverse and not mirrored for _, walk, mirrored in plane.routes)
 
 
 def _fresh(plane: Plane) -> bool:

@@ -32,7 +32,7 @@ def export(
     """
     if importlib.util.find_spec("onnx") is None:
         raise MeasurementError(
-            "an ONNX form needs the package onnx, which is not installed: pip install 'evnas[onnx]'"
+            "an ONNX form needs onnx, which is not installed: pip install 'evnas[onnx]'"
         )
     file = io.BytesIO()
     try:
