@@ -10,14 +10,25 @@ import pytest
 import torch
 
 from evnas.arch.catalog import catalog
+from evnas.arch.paths import edit
 from evnas.blocks.backbone import build
 from evnas.commands import exporting
 from evnas.commands.exporting import write_export
 from evnas.errors import MeasurementError, SpecError
 
+FAMILIES = (
+    "efficientvim_m1_dist",
+    "vssd_micro",
+    "efficient_vmamba_tiny",
+    "vmamba_tiny_s1l8",
+    "vanilla_vmamba_tiny",
+)
+"""Two of VMamba: its scan takes one state a channel in one release, 16 in the other."""
+
 
 def small(name: str) -> Any:
-    return catalog()[name].arch.scaled(0.125)
+    """An eighth of the width, and a block a stage."""
+    return edit(catalog()[name].arch.scaled(0.125), {"stages[*].depth": 1})
 
 
 def written(name: str, output: Path, **settings: Any) -> dict[str, Any]:
@@ -30,7 +41,7 @@ def logits(path: Path, x: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(found)
 
 
-@pytest.mark.parametrize("name", ["efficientvim_m1_dist", "vssd_micro"])
+@pytest.mark.parametrize("name", FAMILIES)
 def test_a_batch_and_sides_of_any_size(name: str, tmp_path: Path) -> None:
     done = written(name, tmp_path / "m.onnx", dynamic_batch=True, dynamic_sides=True)
     assert done["checked"] and done["input"] == ["batch", 3, "sides", "sides"]
@@ -38,17 +49,12 @@ def test_a_batch_and_sides_of_any_size(name: str, tmp_path: Path) -> None:
     model = build(small(name), seed=0).eval()
     for shape in ((1, 3, 64, 64), (4, 3, 96, 64)):
         x = torch.randn(shape)
-        torch.testing.assert_close(logits(tmp_path / "m.onnx", x), model(x), rtol=1e-3, atol=1e-5)
+        error = (logits(tmp_path / "m.onnx", x) - model(x)).norm() / model(x).norm()
+        assert error < 1e-4
 
 
-def test_scans_take_a_batch_of_any_size_and_fixed_sides(tmp_path: Path) -> None:
-    name = "efficient_vmamba_tiny"
-    assert written(name, tmp_path / "m.onnx", resolution=32, dynamic_batch=True)["checked"]
-    x, model = torch.randn(5, 3, 32, 32), build(small(name), seed=0).eval()
-    torch.testing.assert_close(logits(tmp_path / "m.onnx", x), model(x), rtol=1e-3, atol=1e-5)
-    with pytest.raises(SpecError, match=r"mixers that are no scans, got mixers es2d"):
-        written(name, tmp_path / "m.onnx", dynamic_sides=True)
-    with pytest.raises(SpecError, match=r"got a \.pt2 file"):
+def test_a_program_of_torch_has_fixed_sides(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"--dynamic-sides needs ONNX, got .*m\.pt2"):
         written("vssd_micro", tmp_path / "m.pt2", dynamic_sides=True)
 
 

@@ -25,7 +25,7 @@ def export(
         bool, typer.Option("--dynamic-batch", help="Take batches of any size; checked at others.")
     ] = False,
     dynamic_sides: Annotated[
-        bool, typer.Option("--dynamic-sides", help="ONNX: take images of any size; no scans.")
+        bool, typer.Option("--dynamic-sides", help="ONNX: take images of any size.")
     ] = False,
     json: AsJson = False,
 ) -> None:

@@ -17,8 +17,7 @@ from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
 from evnas.blocks.official import load_official, load_state, read_checkpoint, to_official
 from evnas.errors import DataError, MeasurementError, SpecError
-from evnas.kernels import Impl
-from evnas.measure.runtimes.onnx_runtime import export as onnx_form
+from evnas.measure.runtimes.onnx_export import export as onnx_form
 
 RANDOM = "random"
 """What stands for weights that nobody gave."""
@@ -48,15 +47,13 @@ def write_export(
         raise SpecError(f"the output must end in .pt2 or .onnx, got {output}")
     if not output.parent.is_dir():
         raise DataError(f"{output} must lie in a folder that exists, {output.parent} is none")
-    # ONNX knows no operators of ours, so there the plain ones stand for them
-    impl: Impl = "reference" if output.suffix == ".onnx" else "auto"
-    model = build(arch, impl=impl, seed=0).eval()
+    model = build(arch, seed=0).eval()
     if weights is not None:
         load_weights(model, weights)
     if form == "deployed":
         model = deploy(model)
     if dynamic_sides:
-        _refuse_fixed_sides(arch, output)
+        _refuse_fixed_sides(output)
     dynamic = [0] * dynamic_batch + [2, 3] * dynamic_sides
     # a batch of one is a constant to torch's exporters
     images = torch.zeros(max(batch_size, 1 + dynamic_batch), 3, resolution, resolution)
@@ -113,13 +110,9 @@ def load_weights(model: nn.Module, weights: Path) -> None:
     load_state(model, read_checkpoint(weights))
 
 
-def _refuse_fixed_sides(arch: ArchSpec, output: Path) -> None:
-    """A scan is written as its steps, one after another, so their number is fixed."""
-    kinds = {stage.mixer.kind for stage in arch.stages if stage.mixer is not None}
-    scans = sorted(kinds - {"hsm_ssd", "nc_ssd", "sa"})
-    if scans or output.suffix != ".onnx":
-        why = f"mixers {', '.join(scans)}" if scans else "a .pt2 file"
-        raise SpecError(f"--dynamic-sides needs ONNX and mixers that are no scans, got {why}")
+def _refuse_fixed_sides(output: Path) -> None:
+    if output.suffix != ".onnx":
+        raise SpecError(f"--dynamic-sides needs ONNX, got {output}")
 
 
 def _metadata(arch: ArchSpec, weights: Path | None, form: str, resolution: int) -> dict[str, str]:

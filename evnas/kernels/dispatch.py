@@ -27,6 +27,7 @@ from evnas.kernels.autotune_table import (
     fastest,
     read_table,
 )
+from evnas.kernels.onnx_form.exporting import exporting
 from evnas.kernels.precision import widest
 
 Impl = Literal["auto", "reference", "cpu", "numba", "triton"]
@@ -131,6 +132,8 @@ def choose(
     require(op_name, impl, x)
     if torch.compiler.is_compiling():
         return impl
+    if impl == "auto" and exporting():
+        return "reference"  # alone made of operators that ONNX has
     if impl == "auto" and torch._C._are_functorch_transforms_active():
         return "reference"  # alone made of operators that torch.func knows
     listening = _NOTED.get()

@@ -4,7 +4,9 @@ import torch
 from torch import Tensor
 
 from evnas.kernels.dispatch import Impl, choose
+from evnas.kernels.onnx_form.exporting import exporting
 
+from .onnx_form import selective_scan_onnx_form
 from .op import selective_scan_op
 from .reference import selective_scan_reference
 
@@ -49,6 +51,10 @@ def selective_scan(
     Source: Mamba, arXiv 2312.00752, Alg. 2 and eq. 2; zero-order hold for A, Euler for B.
     """
     _check(x, delta, A, B, C, D, delta_bias)
+    if exporting():
+        return selective_scan_onnx_form(
+            x, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus
+        )
     impl = choose("selective_scan", impl, (x, delta, A, B, C, D, delta_bias), states=A.shape[1])
     if impl == "reference":
         return selective_scan_reference(

@@ -8,6 +8,7 @@ from evnas.blocks import init
 from evnas.blocks.layers import PixelLinear
 from evnas.blocks.norms import Norms
 from evnas.kernels import Impl, nc_ssd
+from evnas.kernels.onnx_form.step_size import softplus
 
 
 class NcSsd(nn.Module):
@@ -56,7 +57,7 @@ class NcSsd(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) -> the same shape, and the states, (B, E*C, N), float32 at least."""
         z, xBC, dt = torch.split(self.in_proj(x), self.split, dim=1)
-        delta = F.softplus(dt + self.dt_bias[:, None, None]).flatten(2)  # (B, heads, L)
+        delta = softplus(dt + self.dt_bias[:, None, None]).flatten(2)  # (B, heads, L)
         xBC = F.silu(self.dwconv(xBC)).flatten(2)
         v, B, Cm = torch.split(xBC, self.inner_split, dim=1)  # (B, E*C, L), (B, N, L) twice
         y, state = nc_ssd(v, delta, self.A_log, B, Cm, self.D, heads=self.heads, impl=self.impl)
