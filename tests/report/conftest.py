@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from evnas.record import Record
+from evnas.report.frame.receptive_fields import ReceptiveField, keep_field
 from evnas.report.page.pictures import QUIET_FLAGS, browser
 from evnas.report.server.app import make_app, server_of
 from evnas.store import Store
@@ -125,6 +126,12 @@ def retaken(record: Record) -> Record:
     return replace(record, measurements=measurements)
 
 
+def field_of(record: Record) -> ReceptiveField:
+    """A receptive field of the record's trial."""
+    about: dict[str, Any] = {"label": record.label, "digest": record.digest}
+    return ReceptiveField(resolution=96, weights="random", area_fraction=0.75, map=ERF, **about)
+
+
 @pytest.fixture(scope="session")
 def told(
     tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType, chromium: Browser
@@ -142,9 +149,10 @@ def told(
             details = {"breakdown": BREAKDOWN} if record.phase == "speed" else {}
             again = record.phase == "speed" and record.label == "3"
             store.append(replace(retaken(record) if again else record, details=details))
-            if record.target == synthetic.TARGETS[0] and record.label == "0":
-                found = {"details": {"erf": ERF}, "measurements": {}, "values": {}}
-                store.append(replace(record, phase="score", target="erf-224-random", **found))
+            if record.phase == "count" and record.label == "0":
+                keep_field(store, field_of(record))
+                found = {"details": {"erf": ERF, "weights": "m1.pt"}, "values": {}}
+                store.append(replace(record, phase="score", target="erf-224-m1.pt", **found))
             if record.label == "1" and record.phase in ("speed", "proxy"):
                 peer = {"label": "peer", "digest": "p", "arch": {"timm": "resnet18"}}
                 store.append(replace(record, **peer))
