@@ -113,7 +113,7 @@ def as_told(record: Record) -> Record | None:
         return record if record.phase == "count" else None
     if record.phase != "proxy" or record.label not in TRAINED:
         return record
-    found = {"values": {"top1_percent": 65.0}, "curve": (), "error": ""}
+    found: dict[str, Any] = {"values": {"top1_percent": 65.0}, "curve": (), "error": ""}
     budget = TRAINED[record.label]
     return replace(record, budget=budget, status="complete", **found) if budget else None
 
@@ -151,11 +151,11 @@ def told(
             store.append(replace(retaken(record) if again else record, details=details))
             if record.phase == "count" and record.label == "0":
                 keep_field(store, field_of(record))
-                found = {"details": {"erf": ERF, "weights": "m1.pt"}, "values": {}}
+                found: dict[str, Any] = {"details": {"erf": ERF, "weights": "m1.pt"}, "values": {}}
                 store.append(replace(record, phase="score", target="erf-224-m1.pt", **found))
             if record.label == "1" and record.phase in ("speed", "proxy"):
-                peer = {"label": "peer", "digest": "p", "arch": {"timm": "resnet18"}}
-                store.append(replace(record, **peer))
+                peer = replace(record, label="peer", digest="p", arch={"timm": "resnet18"})
+                store.append(peer)
         store.note("importance", {"top1_percent": {"stages[0].dim": 0.7, "stages[*].depth": 0.3}})
     server = Served(folder)
     pages = Watched(chromium)
