@@ -15,6 +15,7 @@ from evnas.kernels.dispatch import (
 )
 from evnas.measure.timing.conditions import environment
 from evnas.proxy import fashion
+from evnas.registry import broken_plugins
 from evnas.report.page.pictures import browser
 from evnas.runtime import Runtime
 from evnas.tables import RUNTIMES
@@ -61,7 +62,7 @@ def checkup_text(found: dict[str, Any]) -> str:
 
 
 def _runtimes() -> dict[str, str]:
-    here = {name: _why_not(RUNTIMES.get(name)) for name in RUNTIMES}
+    here = {name: _why_not(runtime) for name, runtime in RUNTIMES.usable().items()}
     if torch.cuda.is_available() and importlib.util.find_spec("triton") is None:
         here["compile"] = "triton is not installed"
     return {name: f"no: {reason}" if reason else "yes" for name, reason in here.items()}
@@ -84,7 +85,7 @@ def _data() -> dict[str, str]:
 
 
 def _advice(found: dict[str, Any]) -> list[str]:
-    advice = []
+    advice = broken_plugins()
     for device in found["devices"][1:]:
         reason = why_not_triton(torch.device(device), torch.float32)
         if reason is not None:
@@ -92,8 +93,7 @@ def _advice(found: dict[str, Any]) -> list[str]:
     reason = why_not_numba(torch.device("cpu"), torch.float32)
     if reason is not None:
         advice.append(f"scans on the CPU run in plain torch, several times slower: {reason}")
-    for name in RUNTIMES:
-        runtime = RUNTIMES.get(name)
+    for name, runtime in RUNTIMES.usable().items():
         if runtime.missing and runtime.extra:
             advice.append(f"pip install 'evnas[{runtime.extra}]' adds the runtime {name}")
     if not found["browser"]:

@@ -30,7 +30,7 @@ from evnas.sweep.candidate import Candidate
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
-from evnas.tables import scores_among
+from evnas.tables import left_out_phases, scores_among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,11 +68,11 @@ class Prepared(ABC):
         return found
 
     def notes(self) -> list[str]:
-        """Sentences about targets that are left out, or are one."""
+        """Sentences about phases and targets that are left out, and targets that are one."""
         absent = self.setting.absent
         here = [x for i, x in enumerate(targets_of(self.sweep)) if i not in absent]
         left = [f"target {i + 1} is left out: {reason}" for i, reason in absent.items()]
-        return left + one_and_the_same(here)
+        return [*left_out_phases(), *left, *one_and_the_same(here)]
 
     def about_machines(self, records: Iterable[Record]) -> list[str]:
         """What is to be said where speeds were taken on another machine so far."""

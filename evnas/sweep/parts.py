@@ -58,6 +58,7 @@ def _known_runtime(name: str) -> str:
     if name not in RUNTIMES:
         known = ", ".join(RUNTIMES)
         raise ValueError(f"must be one of {known}, got {name!r}{nearest(name, RUNTIMES)}")
+    RUNTIMES.must_be_valid(name)
     return name
 
 
@@ -76,7 +77,7 @@ def training_fault(*, runtime: str, form: str) -> str:
     if form != "plain":
         return f"mode training needs form plain, since a folded batch norm is gone; got {form}"
     if not RUNTIMES.get(runtime).trains:
-        known = " or ".join(name for name in RUNTIMES if RUNTIMES.get(name).trains)
+        known = " or ".join(name for name, known in RUNTIMES.usable().items() if known.trains)
         return f"mode training needs runtime {known}, which run a backward; got {runtime}"
     return ""
 

@@ -12,7 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from evnas.errors import SpecError, nearest
+from evnas.errors import SpecError
+from evnas.registry import PluginError
 from evnas.space.expressions import parse_expression
 from evnas.space.spec import (
     ChoiceDomain,
@@ -25,7 +26,7 @@ from evnas.space.spec import (
 )
 from evnas.sweep.spec import SweepSpec
 from evnas.sweep.strategy_spec import StrategySpec, strategy_spec
-from evnas.tables import found_by
+from evnas.tables import found_by, quantity_must_load
 
 Goal = Literal["max", "min"]
 
@@ -45,10 +46,10 @@ class ObjectiveSpec(_Spec):
     @field_validator("metric")
     @classmethod
     def _is_measured(cls, name: str) -> str:
-        metric = name.partition("@")[0]
-        known = found_by()
-        if metric not in known:
-            raise ValueError(f"nothing measures {metric!r}{nearest(metric, known)}")
+        try:
+            quantity_must_load(name.partition("@")[0])
+        except PluginError as e:
+            raise ValueError(str(e)) from None
         return name
 
 

@@ -87,9 +87,9 @@ class StrategySpec(BaseModel):
         """Of the base: any kind that is known, or its name alone."""
         if cls is not StrategySpec:
             return handler(core_schema)
-        kinds = [STRATEGIES.get(name) for name in STRATEGIES]
-        whole = [kind.model_json_schema() for kind in kinds]
-        return {"anyOf": [{"enum": list(STRATEGIES), "type": "string"}, *whole]}
+        kinds = STRATEGIES.usable()
+        whole = [kind.model_json_schema() for kind in kinds.values()]
+        return {"anyOf": [{"enum": list(kinds), "type": "string"}, *whole]}
 
 
 def strategy_spec(data: Any) -> StrategySpec:
@@ -106,6 +106,7 @@ def strategy_spec(data: Any) -> StrategySpec:
     name = raw.get("kind")
     if name not in STRATEGIES:
         raise _unknown(name)
+    STRATEGIES.must_be_valid(str(name))
     kind: type[StrategySpec] = STRATEGIES.get(str(name))
     return kind.model_validate(less_common(raw, kind))
 

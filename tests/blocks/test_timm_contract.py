@@ -9,8 +9,9 @@ import timm
 import torch
 from deploying import difference
 from reference_data import weights
-from timm.models import get_notrace_functions, get_notrace_modules
-from timm.optim import create_optimizer_v2, param_groups_layer_decay
+from timm.models._features_fx import get_notrace_functions, get_notrace_modules
+from timm.optim._optim_factory import create_optimizer_v2
+from timm.optim._param_groups import param_groups_layer_decay
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
@@ -33,14 +34,16 @@ def shapes(found: Any) -> Any:
 @pytest.mark.parametrize("name", THEIRS)
 def test_shapes_and_settings_are_those_of_timm_s_own(name: str) -> None:
     x = torch.randn(2, 3, 96, 64)
-    for settings in (
+    each: tuple[dict[str, Any], ...] = (
         {},
         {"num_classes": 7},
         {"num_classes": 0},
         {"num_classes": 0, "global_pool": ""},
         {"drop_rate": 0.2, "drop_path_rate": 0.1},
-    ):
-        one, other = ours(name, **settings).eval(), timm.create_model(name, **settings).eval()
+    )
+    for settings in each:
+        one: Any = ours(name, **settings).eval()
+        other: Any = timm.create_model(name, **settings).eval()
         for attribute in ("num_classes", "num_features", "head_hidden_size", "global_pool"):
             assert getattr(one, attribute) == getattr(other, attribute), attribute
         assert [i["num_chs"] for i in one.feature_info] == [
@@ -71,9 +74,10 @@ def test_logits_with_the_release_s_weights_are_timm_s() -> None:
     from timm.models.efficientvim import checkpoint_filter_fn
 
     state = weights("efficientvim_m1")
-    theirs = timm.create_model("efficientvim_m1").eval()
+    theirs: Any = timm.create_model("efficientvim_m1").eval()
     theirs.load_state_dict(checkpoint_filter_fn(state, theirs))
-    one, x = ours("efficientvim_m1").eval(), torch.randn(2, 3, 64, 64)
+    one: Any = ours("efficientvim_m1").eval()
+    x = torch.randn(2, 3, 64, 64)
     one.load_state_dict(state)
     with torch.no_grad():
         assert difference(one(x), theirs(x)) < 1e-4
@@ -143,8 +147,8 @@ def test_recomputed_gradients_are_the_gradients(name: str) -> None:
 @pytest.mark.parametrize("indices", [(0,), (1,), (0, -1), (-2,), None])
 @pytest.mark.parametrize("name", ["efficientvim_m1", "vssd_micro", "efficient_vmamba_tiny"])
 def test_features_only(name: str, indices: tuple[int, ...] | None) -> None:
-    settings = {} if indices is None else {"out_indices": indices}
-    model = ours(name, features_only=True, **settings).eval()
+    settings: dict[str, Any] = {} if indices is None else {"out_indices": indices}
+    model: Any = ours(name, features_only=True, **settings).eval()
     whole = range(len(catalog()[name].arch.stages))
     wanted = whole if indices is None else sorted(whole[i] for i in indices)
     with torch.no_grad():
@@ -153,7 +157,7 @@ def test_features_only(name: str, indices: tuple[int, ...] | None) -> None:
     assert [m.shape[1] for m in maps] == info.channels() == [arch.stages[i].dim for i in wanted]
     assert info.reduction() == [arch.reduction[i] for i in wanted]
     if name in THEIRS:
-        other = timm.create_model(name, features_only=True, **settings)
+        other: Any = timm.create_model(name, features_only=True, **settings)
         for i in range(len(other.feature_info.info)):
             assert info.channels(i) == other.feature_info.channels(i)
         assert info.get_dicts(["num_chs"]) == other.feature_info.get_dicts(["num_chs"])

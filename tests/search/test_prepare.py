@@ -23,7 +23,7 @@ from evnas.sweep.sweep import sweep_of
 
 
 def session(**changes: object) -> PreparedSearch:
-    return prepared(
+    found = prepared(
         sweep_of(
             {
                 "name": "small",
@@ -39,6 +39,8 @@ def session(**changes: object) -> PreparedSearch:
         ),
         checkpoints=Path("kept"),
     )
+    assert isinstance(found, PreparedSearch)
+    return found
 
 
 def training(found: PreparedSearch, budget: float) -> ProxyTask:
@@ -90,7 +92,7 @@ def test_a_winner_is_ablated_from_its_file(tmp_path):
     history = History(objectives=found.spec.objectives, full_budget=found.full_budget)
     first, second = found.schedule(history).strategy.propose(history, 2)
     assert (first.arch, first.origin, first.seeds) == (winner, "base", (0, 1))
-    assert len(diff(winner, second.arch)) == 1
+    assert second.arch is not None and len(diff(winner, second.arch)) == 1
 
 
 def test_an_objective_may_be_the_throughput_of_a_training():
