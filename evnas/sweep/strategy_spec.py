@@ -1,7 +1,7 @@
 """`strategy:` of a sweep: each kind is a class of its own, with its own knobs."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, InitErrorDetails, ValidationError
@@ -56,6 +56,11 @@ class StrategySpec(BaseModel):
             SpecError: they do not fit a whole training.
         """
         return ()
+
+    def with_files_read(self) -> Self:
+        """The same with what its files hold in place of their paths, so that a study needs them no
+        more and knows when they change."""
+        return self
 
     def least_trials(self, full_budget: float) -> int:
         """Candidates without which no training comes to its end.

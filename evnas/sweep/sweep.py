@@ -216,10 +216,14 @@ def _sweep(spec: AblationSpec | SearchSpec, document: YamlDocument) -> Sweep:
         return Sweep(spec, tuple(_rows(spec, base, document)), base, document)
     try:
         validate_search(spec, base)
+        strategy = spec.strategy.with_files_read()
+    except YamlSpecError:  # a fault inside another file
+        raise
     except SpecError as e:
         raise document.blame(e) from None
     except PluginError as e:
         raise document.blame(SpecError(str(e), "space")) from None
+    spec = spec.model_copy(update={"strategy": strategy})
     return Sweep(spec, (), base, document)
 
 

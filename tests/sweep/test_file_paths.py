@@ -57,7 +57,7 @@ def test_every_path_of_a_file_lies_beside_it(project):
     assert quick.proxy.data.folder == str(project / "images")
     write(file, search(strategy={"kind": "one_at_a_time", "base": "mine.yaml"}))
     spec = load_sweep(file).spec
-    assert spec.strategy.base == str(project / "sweeps" / "mine.yaml")
+    assert spec.strategy.base == M1.to_dict()  # and knows when it changes
 
 
 def test_what_is_typed_lies_in_the_working_directory(project):
@@ -128,3 +128,11 @@ def test_a_file_that_is_not_there_is_named_with_the_rule(project, more):
     file = write(project / "sweeps" / "x.yaml", ablation(**more))
     with pytest.raises(SpecError, match=r"sweeps/none.* is not there; a relative path lies besi"):
         load_sweep(file)
+
+
+def test_an_older_study_s_base_of_a_strategy_is_what_the_file_says_now(project):
+    file = project / "sweeps" / "x.yaml"
+    write(file, search(strategy={"kind": "one_at_a_time", "base": "mine.yaml"}))
+    now = load_sweep(file).identity()
+    before = {**now, "strategy": {**now["strategy"], "base": "/gone/mine.yaml"}}
+    assert paths_as_now(before, now) == now
