@@ -80,6 +80,8 @@ RUNTIMES: "Registry[Runtime]" = Registry(
         "compile": "evnas.runtime:COMPILE",
         "cuda_graph": "evnas.runtime:CUDA_GRAPH",
         "onnx": "evnas.runtime:ONNX",
+        "openvino": "evnas.runtime:OPENVINO",
+        "openvino_auto": "evnas.runtime:OPENVINO_AUTO",
     },
 )
 """Name -> `evnas.runtime.Runtime`. A name stands in a target's id: letters, digits and `_`."""

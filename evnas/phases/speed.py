@@ -100,13 +100,13 @@ class Speed(Phase):
         assert isinstance(task, SpeedTask)
         target = Target(**task.target)
         start = time.perf_counter()
-        subject = prepare(_model_on(work.arch, target), target)
+        subject = prepare(model_on(work.arch, target), target)
         base = None
         if task.reference is not None:
             reference = task.reference
             name = f"{target.id} {sorted(reference.items())}"
             base = workshop.kept(
-                REFERENCE, name, lambda: prepare(_model_on(reference, target), target)
+                REFERENCE, name, lambda: prepare(model_on(reference, target), target)
             )
         speed = measure_speed(subject, base, protocol=Protocol(budget_s=task.budget_s))
         split = {} if speed.breakdown is None else {"breakdown": asdict(speed.breakdown)}
@@ -155,7 +155,7 @@ class Speed(Phase):
         return f"{name} needs a target, and targets is empty; say targets: [{{}}]"
 
 
-def _model_on(arch: Mapping[str, Any], target: Any) -> Any:
+def model_on(arch: Mapping[str, Any], target: Any) -> Any:
     """The published form, or its deployed form, with parameters that a fixed seed draws."""
     from evnas.measure.models import model_for
     from evnas.proxy.seeding import seeded
