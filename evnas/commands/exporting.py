@@ -18,7 +18,7 @@ from evnas.blocks.deploy import deploy
 from evnas.blocks.official import load_official, load_state, read_checkpoint, to_official
 from evnas.errors import DataError, MeasurementError, SpecError
 from evnas.kernels import Impl
-from evnas.measure.runtimes.onnx_runtime import export as onnx_form
+from evnas.measure.runtimes.onnx_export import export as onnx_form
 
 RANDOM = "random"
 """What stands for weights that nobody gave."""

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from evnas.errors import MeasurementError
-from evnas.measure.runtimes.onnx_runtime import export
+from evnas.measure.runtimes.onnx_export import export
 from evnas.measure.target import Target
 from evnas.runtime import Ready
 
