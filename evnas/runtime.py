@@ -27,6 +27,8 @@ class Runtime:
     or, of weights in int8, the likeliest class, whose agreement is recorded."""
     calibrates: bool = False
     """Whether `prepare` takes a fourth argument, the `Pictures` to calibrate with."""
+    chooses: bool = False
+    """Whether it takes another runtime for each model, and runs none itself."""
     considered: bool = False
     """Whether `best` looks at it: it gives the model's own logits, ready within seconds."""
     packages: tuple[str, ...] = ()
@@ -120,3 +122,4 @@ OPENVINO = Runtime(
 OPENVINO_AUTO = replace(
     OPENVINO, prepare="evnas.measure.runtimes.openvino:openvino_auto", considered=False
 )
+BEST = Runtime(prepare="evnas.measure.best:runs_nothing", form="deployed", chooses=True)

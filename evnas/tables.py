@@ -76,6 +76,7 @@ STRATEGIES: Registry[Any] = Registry(
 RUNTIMES: "Registry[Runtime]" = Registry(
     "runtime",
     {
+        "best": "evnas.runtime:BEST",
         "torch": "evnas.runtime:TORCH",
         "compile": "evnas.runtime:COMPILE",
         "cuda_graph": "evnas.runtime:CUDA_GRAPH",

@@ -90,7 +90,8 @@ class TargetSpec(SweepPart):
     """What throughput is measured on; `evnas.measure.target` says what each field means."""
 
     device: str = Field(default="auto", pattern=_DEVICE)
-    runtime: RuntimeName = "torch"
+    runtime: RuntimeName = Field(default="torch", json_schema_extra=_no_default)
+    """Of a search's target that says nothing `best`."""
     resolution: int = Field(default=224, ge=8, le=8192)
     resolution_scale: float = Field(default=1.0, gt=0, le=1)
     """Rows are timed at this share of their side, in whole multiples of 32; counts are not."""
