@@ -23,6 +23,7 @@ from evnas.measure.stopwatch import Stopwatch, stopwatch_for
 from evnas.measure.target import Target
 from evnas.measure.timing.device_lock import DeviceLock, device_lock_for
 from evnas.measure.timing.machine import machine_here
+from evnas.measure.timing.noise_monitor import NoiseMonitor, noise_monitor_for
 from evnas.measure.timing.speed import TimedModel
 
 TOLERANCE = 0.1
@@ -38,6 +39,8 @@ class Survey:
 
     places: tuple[Mapping[str, Any], ...]
     """`Place.to_dict` of each, fastest first."""
+    disturbed: str = ""
+    """What else ran meanwhile; such a survey is not kept in the cache."""
 
     @property
     def order(self) -> tuple[str, ...]:
@@ -78,6 +81,7 @@ def surveyed(
     folder: Path | None = None,
     device_lock: DeviceLock | None = None,
     stopwatch: Stopwatch | None = None,
+    watch: NoiseMonitor | None = None,
 ) -> Survey:
     """The survey of a family, taken from the cache or, the first time, with the device held.
 
@@ -99,16 +103,20 @@ def surveyed(
     file = (cache_folder() if folder is None else folder) / f"{digest}.json"
     with suppress(OSError, ValueError, KeyError):
         return Survey(tuple(json.loads(file.read_text())["places"]))
+    watch = watch or noise_monitor_for(target.device)
     with (device_lock or device_lock_for(target.device)).measuring(float("inf")):
+        before = watch.read()
         places = ranked(
             [replace(target, runtime=name) for name in names],
             prepare,
             stopwatch=stopwatch or stopwatch_for(target.device),
         )
+        disturbed = watch.spoiled(before, watch.read())
     must_run(places)
-    survey = Survey(tuple(place.to_dict() for place in places))
-    with suppress(OSError):  # measured again next time
-        _write(file, {"of": key, "places": survey.places})
+    survey = Survey(tuple(place.to_dict() for place in places), disturbed)
+    if not disturbed:
+        with suppress(OSError):  # measured again next time
+            _write(file, {"of": key, "places": survey.places})
     return survey
 
 
@@ -178,6 +186,7 @@ def _as_best(places: Sequence[Place], survey: Survey, target: Target) -> TimedMo
     told = {
         "tolerance": TOLERANCE,
         "survey_ms": survey.to_dict(),
+        "survey_disturbed": survey.disturbed,
         "tried_ms": {p.runtime: round(p.latency_ms, 4) for p in places if p.samples_ms},
         "refused": {p.runtime: str(p.error) for p in places if p.error is not None},
     }

@@ -1,5 +1,6 @@
 """`runtime: best` on made-up runtimes with an injected clock, and once for real."""
 
+import itertools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,19 @@ class Clock:
         return self.s - start
 
 
+class Watch:
+    """What is said to have disturbed."""
+
+    def __init__(self, disturbed: str = "") -> None:
+        self.disturbed = disturbed
+
+    def read(self) -> dict[str, float]:
+        return {}
+
+    def spoiled(self, before: Mapping[str, float], after: Mapping[str, float]) -> str:
+        return self.disturbed
+
+
 class Machine:
     """Runtimes by how long their calls take, in seconds, or why they refuse."""
 
@@ -46,13 +60,16 @@ class Machine:
         self.prepared: list[str] = []
 
     def prepare(self, target: Target) -> TimedModel:
+        """One call of each runtime in twelve is disturbed, and takes ten times as long."""
         self.prepared.append(target.runtime)
         takes = self.runtimes[target.runtime]
         if isinstance(takes, MeasurementError):
             raise takes
 
+        calls = itertools.count(1)
+
         def call() -> None:
-            self.clock.s += takes
+            self.clock.s += takes * (10 if next(calls) % 12 == 0 else 1)
 
         return TimedModel(nn.Identity(), torch.zeros(1), call, target, {"threads": 1})
 
@@ -77,10 +94,11 @@ def seen_by(machine: Machine, folder: Path, **more: Any) -> Survey:
         folder=folder,
         device_lock=lock,
         stopwatch=machine.clock,
+        watch=more.pop("watch", Watch()),
     )
 
 
-def test_places_are_by_the_median_and_those_refused_come_last() -> None:
+def test_places_are_by_their_times_and_those_refused_come_last() -> None:
     machine = Machine(torch=0.03, onnx=MeasurementError("no such operator"), openvino=0.01)
     targets = [Target(device="cpu", runtime=name) for name in machine.runtimes]
     places = ranked(targets, machine.prepare, stopwatch=machine.clock, clock=machine.clock.now)
@@ -117,6 +135,15 @@ def test_a_broken_cache_is_measured_again(tmp_path: Path) -> None:
     (file,) = tmp_path.glob("*.json")
     file.write_text('{"places": ')
     assert seen_by(machine, tmp_path) == first
+
+
+def test_a_disturbed_survey_is_used_and_not_kept(tmp_path: Path) -> None:
+    machine = Machine(torch=0.03, onnx=0.02, openvino=0.01)
+    survey = seen_by(machine, tmp_path, watch=Watch("foreign load of 60% of the CPU"))
+    assert not list(tmp_path.glob("*.json"))
+    timed = take(machine, survey, tmp_path)
+    assert timed.facts["best"]["survey_disturbed"] == "foreign load of 60% of the CPU"
+    assert seen_by(machine, tmp_path).disturbed == ""
 
 
 def test_of_a_shortlist_of_one_nothing_is_timed(tmp_path: Path) -> None:
