@@ -5,6 +5,7 @@ Heavy imports wait until a function is called.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -271,7 +272,8 @@ def _sweep_of(
     if not quick and name is None:
         return loaded
     spec = quickened(loaded.spec) if quick else loaded.spec
-    return sweep_of(spec.to_dict() | ({} if name is None else {"name": name}))
+    settled = sweep_of(spec.to_dict() | ({} if name is None else {"name": name}))
+    return replace(settled, document=loaded.document)  # which says what was left unsaid
 
 
 __all__ = ["Arch", "ArchSpec", "bench", "build", "count", "run", "search"]

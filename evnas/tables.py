@@ -95,10 +95,13 @@ STRATEGIES = StrategyRegistry(
 RUNTIMES: "Registry[Runtime]" = Registry(
     "runtime",
     {
+        "best": "evnas.runtime:BEST",
         "torch": "evnas.runtime:TORCH",
         "compile": "evnas.runtime:COMPILE",
         "cuda_graph": "evnas.runtime:CUDA_GRAPH",
         "onnx": "evnas.runtime:ONNX",
+        "openvino": "evnas.runtime:OPENVINO",
+        "openvino_auto": "evnas.runtime:OPENVINO_AUTO",
     },
     of="evnas.runtime:Runtime",
 )

@@ -104,6 +104,10 @@ class Setting(Protocol):
     def wanted(self) -> frozenset[str]:
         """Quantities that an objective or constraint names."""
 
+    @property
+    def among(self) -> tuple[str, ...]:
+        """Runtimes that `best` chooses among; none means all that are here."""
+
     def counted_at(self, candidate: Candidate) -> int:
         """The side of the images that a candidate is counted for."""
 

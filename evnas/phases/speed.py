@@ -42,6 +42,8 @@ class SpeedTask(Task):
     """Which of the sweep's targets it is; rows may change its resolution and batch."""
     reference: Mapping[str, Any] | None = None
     """The architecture timed in alternation; None times the candidate alone."""
+    among: tuple[str, ...] = ()
+    """Runtimes that `best` chooses among; none means all that are here."""
 
     @property
     def device(self) -> str:
@@ -87,6 +89,7 @@ class Speed(Phase):
             resolution=on.resolution,
             target_index=on.index,
             reference=setting.alternates_with(candidate),
+            among=setting.among,
         )
 
     def evaluate(self, work: Work, workshop: Workshop, on_progress: OnProgress) -> Found:
@@ -94,19 +97,19 @@ class Speed(Phase):
         from evnas.measure.target import Target
         from evnas.measure.timing.machine import machine_here
         from evnas.measure.timing.protocol import Protocol
-        from evnas.measure.timing.speed import measure_speed, prepare
+        from evnas.measure.timing.speed import measure_speed
 
         task = work.task
         assert isinstance(task, SpeedTask)
         target = Target(**task.target)
         start = time.perf_counter()
-        subject = prepare(_model_on(work.arch, target), target)
+        subject = _ready(work.arch, task, target, workshop)
         base = None
         if task.reference is not None:
             reference = task.reference
             name = f"{target.id} {sorted(reference.items())}"
             base = workshop.kept(
-                REFERENCE, name, lambda: prepare(_model_on(reference, target), target)
+                REFERENCE, name, lambda: _ready(reference, task, target, workshop)
             )
         speed = measure_speed(subject, base, protocol=Protocol(budget_s=task.budget_s))
         split = {} if speed.breakdown is None else {"breakdown": asdict(speed.breakdown)}
@@ -142,7 +145,9 @@ class Speed(Phase):
     def words(self, record: Record) -> str:
         """Images a second, and what that is of the reference's."""
         shown = self.shown(record)
-        return f"{shown['throughput_img_s']} images/s, {shown['ratio']} of the reference"
+        text = f"{shown['throughput_img_s']} images/s, {shown['ratio']} of the reference"
+        runtime = taken_by(record)
+        return f"{text}, in {runtime}" if runtime else text
 
     def again(self, timed: Sequence[str], seed: int, budget: float) -> Iterator[Need]:
         """Every target once more."""
@@ -155,7 +160,38 @@ class Speed(Phase):
         return f"{name} needs a target, and targets is empty; say targets: [{{}}]"
 
 
-def _model_on(arch: Mapping[str, Any], target: Any) -> Any:
+def taken_by(record: Record) -> str:
+    """The runtime that `best` took for a speed; "" where the target names its own."""
+    conditions = record.details.get("conditions") or {}
+    ran = conditions.get("runtime") or {}
+    return str(ran["name"]) if "best" in ran else ""
+
+
+def _ready(arch: Mapping[str, Any], task: SpeedTask, target: Any, workshop: Workshop) -> Any:
+    """An architecture as a `TimedModel`, in the target's runtime or in the one that `best` takes.
+
+    What `best` knows of a family is of the reference, where that is of it."""
+    from evnas.measure.timing.speed import prepare
+
+    def on(arch: Mapping[str, Any]) -> Any:
+        return lambda target: prepare(model_on(arch, target), target)
+
+    if not RUNTIMES.get(target.runtime).chooses:
+        return on(arch)(target)
+    from evnas.measure.best import family_of, surveyed, taken  # only this runtime needs it
+
+    family = family_of(arch)
+    reference = task.reference
+    like = reference if reference is not None and family_of(reference) == family else arch
+    survey = workshop.kept(
+        f"survey of {family}",
+        f"{target.id} {task.among}",
+        lambda: surveyed(family, target, on(like), among=task.among),
+    )
+    return taken(survey, target, on(arch))
+
+
+def model_on(arch: Mapping[str, Any], target: Any) -> Any:
     """The published form, or its deployed form, with parameters that a fixed seed draws."""
     from evnas.measure.models import model_for
     from evnas.proxy.seeding import seeded

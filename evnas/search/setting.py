@@ -42,6 +42,8 @@ class SweepSetting:
     keeps none."""
     images: Mapping[str, Any] = field(default_factory=dict)
     """`KnownImages.in_short` of what is trained on, for workers to compare theirs with."""
+    among: tuple[str, ...] = ()
+    """Runtimes that `best` chooses among, those of the study's beginning; none means all here."""
     _targets: dict[tuple[object, ...], dict[str, TimedOn]] = field(default_factory=dict)
 
     @property

@@ -66,6 +66,11 @@ def _name_runtimes(schema: dict[str, Any]) -> None:
     schema["enum"] = list(RUNTIMES)
 
 
+def _no_default(schema: dict[str, Any]) -> None:
+    """Of a key whose default other keys decide."""
+    schema.pop("default", None)
+
+
 RuntimeName = Annotated[
     str, AfterValidator(_known_runtime), Field(json_schema_extra=_name_runtimes)
 ]
@@ -86,14 +91,16 @@ class TargetSpec(SweepPart):
     """What throughput is measured on; `evnas.measure.target` says what each field means."""
 
     device: str = Field(default="auto", pattern=_DEVICE)
-    runtime: RuntimeName = "torch"
+    runtime: RuntimeName = Field(default="torch", json_schema_extra=_no_default)
+    """Of a search's target that says nothing `best`."""
     resolution: int = Field(default=224, ge=8, le=8192)
     resolution_scale: float = Field(default=1.0, gt=0, le=1)
     """Rows are timed at this share of their side, in whole multiples of 32; counts are not."""
     batch_size: Batch | dict[Literal["cpu", "cuda"], Batch] = "auto"
     """One for all devices, or by kind of device, `auto` on one that is not named."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    form: Literal["plain", "deployed"] = "plain"
+    form: Literal["plain", "deployed"] = Field(default="plain", json_schema_extra=_no_default)
+    """That of its runtime unless given: plain in torch, deployed in what exports a model."""
     mode: Literal["inference", "training"] = "inference"
     """`training` times forward, loss and backward in place of a forward."""
     budget_s: float = Field(default=8.0, gt=0)
@@ -144,6 +151,15 @@ class TargetSpec(SweepPart):
     def identity(self) -> dict[str, Any]:
         """Plain data, less the usual mode: studies from before there were modes go on."""
         return self.model_dump(mode="json", exclude={"mode"} if self.mode == "inference" else None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _form_of_its_runtime(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or "form" in data or data.get("mode") == "training":
+            return data
+        name = data.get("runtime")
+        known = isinstance(name, str) and name in RUNTIMES
+        return {**data, "form": RUNTIMES.get(str(name)).form} if known else data
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:

@@ -97,6 +97,12 @@ class WarmStart(_Spec):
         return self
 
 
+def _with_best(target: Any) -> Any:
+    if not isinstance(target, Mapping) or target.get("mode") == "training":
+        return target
+    return {"runtime": "best", **target}
+
+
 def _condition(text: str) -> str:
     try:
         parse_expression(text, list(found_by()))
@@ -116,6 +122,19 @@ class SearchSpec(SweepSpec):
     budget: BudgetSpec
     confirm: ConfirmSpec | None = None
     warm_start: tuple[WarmStart, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_the_best_runtime(cls, data: Any) -> Any:
+        """Targets that name no runtime mean the fastest of the machine. One that trains, and where
+        peak memory is asked for, which exporters do not tell, means torch."""
+        if not isinstance(data, Mapping):
+            return data
+        asked = str([data.get("objectives"), data.get("constraints")])
+        targets = data.get("targets", [{}])
+        if "peak_mib" in asked or not isinstance(targets, list | tuple):
+            return data
+        return {**data, "targets": [_with_best(target) for target in targets]}
 
     @field_validator("objectives", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
 from deploying import (
@@ -436,3 +437,9 @@ def test_a_convolution_that_is_no_part_of_a_rule_is_found_by_its_type() -> None:
     module.conv = Halved(8, 8, 3, padding=1)
     module, x = settle(module), image(2, 8, 5, 5)
     assert_close(inference_form(module, channels_last=True)(x), module(x))
+
+
+def test_a_peer_whose_stem_has_another_name_is_deployed() -> None:
+    model, x = timm.create_model("resnet10t", num_classes=5).eval(), torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert difference(deploy(model)(x), model(x)) < TOLERANCE[torch.float32]

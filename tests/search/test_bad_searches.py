@@ -195,7 +195,7 @@ AT_THE_START = {
         SPACE
         + AT_CPU.replace("macs_g", "latency_ms@b3").replace("batch_size: 1", "batch_size: auto"),
         "10: objectives[1]: 'latency_ms@b3' names no target; write latency_ms@ID with one of "
-        "cpu-torch-224-b16-float32",
+        "cpu-best-224-b16-float32-deployed",
     ),
     "two targets and no name": (
         SPACE
@@ -203,7 +203,7 @@ AT_THE_START = {
             "batch_size: 1}", "batch_size: 1}, {device: cpu, batch_size: 2}"
         ),
         "10: objectives[1]: 'latency_ms' names several targets; write latency_ms@ID with one of "
-        "cpu-torch-224-b1-float32, cpu-torch-224-b2-float32",
+        "cpu-best-224-b1-float32-deployed, cpu-best-224-b2-float32-deployed",
     ),
     "constraint's target": (
         SPACE + AT_CPU + LIMITS + "  - latency_ms@gpu <= 12\n",

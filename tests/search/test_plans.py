@@ -24,7 +24,7 @@ from evnas.store import Store
 from evnas.sweep.parts import TargetSpec
 from evnas.sweep.sweep import sweep_of
 
-CPU = {"device": "cpu", "batch_size": 1, "resolution": 32}
+CPU = {"device": "cpu", "runtime": "torch", "batch_size": 1, "resolution": 32}
 TWICE = {"targets": [CPU, {"batch_size": 8} | CPU | {"budget_s": 2.0}]}
 ROWS = {"name": "rows", "base": "efficientvim_m1", "rows": {"A": {}, "B": {"stages[0].depth": 2}}}
 SAME = (

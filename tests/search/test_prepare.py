@@ -97,7 +97,7 @@ def test_a_winner_is_ablated_from_its_file(tmp_path):
 
 def test_an_objective_may_be_the_throughput_of_a_training():
     forward, step = "cpu-torch-224-b2-float32", "cpu-torch-224-b2-float32-train"
-    both = {"device": "cpu", "batch_size": 2}
+    both = {"device": "cpu", "runtime": "torch", "batch_size": 2}
     found = session(
         strategy={"kind": "random"},
         targets=[both, both | {"mode": "training"}],

@@ -10,7 +10,10 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("evnas", "torch", "triton", "numba", "timm", "numpy", "onnxruntime", "mamba_ssm")
+PACKAGES = (
+    *("evnas", "torch", "triton", "numba", "timm", "numpy"),
+    *("onnx", "onnxruntime", "openvino", "mamba_ssm"),
+)
 CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 GPU_FIELDS = (
     "name",
