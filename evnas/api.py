@@ -141,6 +141,7 @@ def bench(
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
     form: Literal["plain", "deployed"] = "plain",
     mode: Literal["inference", "training"] = "inference",
+    uncertainty_percent: float | None = 2.0,
     budget_s: float = 8.0,
 ) -> "Benched":
     """Measure a model's speed under the protocol of sweeps: `evnas bench`.
@@ -152,7 +153,9 @@ def bench(
         resolution: side of the images in pixels.
         form: `deployed` folds batch norms.
         mode: a call is a forward; or forward, loss and backward.
-        budget_s: wall time in seconds of warm-up and rounds.
+        uncertainty_percent: it ends when the 95 % interval reaches no further from the median to
+            either side; None uses the whole budget.
+        budget_s: wall time in seconds of warm-up and rounds, at most.
 
     Returns:
         Medians with 95 % intervals: `record.measurements`, `to_dict()`, `text()`.
@@ -174,6 +177,7 @@ def bench(
             "precision": precision,
             "form": form,
             "mode": mode,
+            "uncertainty_percent": uncertainty_percent,
             "budget_s": budget_s,
         }
     )

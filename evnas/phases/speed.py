@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from evnas.phases.base import (
@@ -24,6 +24,8 @@ from evnas.tables import RUNTIMES
 
 AROUND_S = 2.0
 """Building a model and finding its peak memory, beside the budget of its measurement."""
+TIMED = ("throughput_img_s", "latency_ms", "throughput_ratio")
+"""Quantities with samples of their own."""
 REFERENCE = "reference model"
 """The workshop's slot for the prepared reference."""
 
@@ -35,7 +37,13 @@ class SpeedTask(Task):
     target: Mapping[str, Any]
     """Fields of `evnas.measure.target.Target`, settled."""
     budget_s: float
-    """Wall time of warm-up and rounds."""
+    """Wall time of warm-up and rounds at most."""
+    uncertainty_percent: float | None = None
+    """It ends when the interval reaches no further from the median; None uses the budget up."""
+    narrow: tuple[str, ...] = ()
+    """What that is asked of, see `EndRule`."""
+    limits: tuple[Mapping[str, Any], ...] = ()
+    """Fields of `Limit`s beyond which it ends too."""
     resolution: int = 224
     """Side of the images that are timed."""
     target_index: int = 0
@@ -84,6 +92,8 @@ class Speed(Phase):
         return SpeedTask(
             target=on.fields,
             budget_s=on.budget_s,
+            uncertainty_percent=on.uncertainty_percent,
+            narrow=tuple(name for name in TIMED if name in setting.wanted),
             resolution=on.resolution,
             target_index=on.index,
             reference=setting.alternates_with(candidate),
@@ -93,7 +103,6 @@ class Speed(Phase):
         """Medians as values, raw samples as measurements, conditions among the details."""
         from evnas.measure.target import Target
         from evnas.measure.timing.machine import machine_here
-        from evnas.measure.timing.protocol import Protocol
         from evnas.measure.timing.speed import measure_speed, prepare
 
         task = work.task
@@ -108,7 +117,7 @@ class Speed(Phase):
             base = workshop.kept(
                 REFERENCE, name, lambda: prepare(_model_on(reference, target), target)
             )
-        speed = measure_speed(subject, base, protocol=Protocol(budget_s=task.budget_s))
+        speed = measure_speed(subject, base, protocol=_protocol(task))
         split = {} if speed.breakdown is None else {"breakdown": asdict(speed.breakdown)}
         peak = {} if speed.peak_mib is None else {"peak_mib": speed.peak_mib}
         medians = {n: speed.measurements[n].median for n in ("throughput_img_s", "latency_ms")}
@@ -124,6 +133,11 @@ class Speed(Phase):
             rest={"measurements": speed.measurements, "details": details},
             busy_s=time.perf_counter() - start,
         )
+
+    def within(self, task: Task, limits: Sequence[Mapping[str, Any]]) -> SpeedTask:
+        """Timing ends where a quantity surely lies beyond a limit."""
+        assert isinstance(task, SpeedTask)
+        return replace(task, limits=tuple(limits))
 
     def expected_s(self, work: Work, seen: Seen) -> float:
         """The target's budget, and what is around it."""
@@ -153,6 +167,19 @@ class Speed(Phase):
         """A target, which is `{}` at its shortest."""
         name = metric.partition("@")[0]
         return f"{name} needs a target, and targets is empty; say targets: [{{}}]"
+
+
+def _protocol(task: SpeedTask) -> Any:
+    from evnas.measure.timing.ending import EndRule, Limit
+    from evnas.measure.timing.protocol import Protocol
+
+    percent = task.uncertainty_percent
+    end = EndRule(
+        uncertainty_fraction=None if percent is None else percent / 100,
+        narrow=task.narrow,
+        limits=tuple(Limit(**fields) for fields in task.limits),
+    )
+    return Protocol(budget_s=task.budget_s, end=end)
 
 
 def _model_on(arch: Mapping[str, Any], target: Any) -> Any:

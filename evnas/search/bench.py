@@ -79,7 +79,8 @@ def bench(
     target = settled(spec, row, macs=macs, counted=spec.resolution)
     task = SpeedTask(
         target=asdict(target),
-        budget_s=spec.budget_s,
+        budget_s=spec.budget_of(search=False),
+        uncertainty_percent=spec.uncertainty_percent,
         resolution=target.resolution,
         reference=base,
     )

@@ -25,6 +25,10 @@ Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """What a store and every generator can hold."""
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+ROW_BUDGET_S = 8.0
+"""With what spoiled rounds add and what is around it, an ablation's row takes ten seconds."""
+CANDIDATE_BUDGET_S = 2.5
+"""The same of a search's candidate, which takes four."""
 PATTERNS = {
     _DEVICE: "auto, cpu, cuda or cuda:N",
     NAME: "letters, digits, '_', '.' and '-'",
@@ -95,8 +99,12 @@ class TargetSpec(SweepPart):
     form: Literal["plain", "deployed"] = "plain"
     mode: Literal["inference", "training"] = "inference"
     """`training` times forward, loss and backward in place of a forward."""
-    budget_s: float = Field(default=8.0, gt=0)
-    """Wall time of warm-up and rounds for one row."""
+    uncertainty_percent: float | None = Field(default=2.0, gt=0, le=100)
+    """A row is measured until its interval reaches no further from the median to either side;
+    null measures for the whole of `budget_s`."""
+    budget_s: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    """Wall time of warm-up and rounds for one row at most; `auto` is `ROW_BUDGET_S` of an
+    ablation's row, `CANDIDATE_BUDGET_S` of a search's candidate."""
 
     @property
     def as_printed(self) -> bool:
@@ -140,9 +148,19 @@ class TargetSpec(SweepPart):
         batch = self.batch_size if kind == "auto" else self.batch_on(kind)
         return batch if isinstance(batch, int) else "auto"
 
+    def budget_of(self, *, search: bool) -> float:
+        """Seconds that one row, or a search's candidate, may be measured for."""
+        if self.budget_s != "auto":
+            return self.budget_s
+        return CANDIDATE_BUDGET_S if search else ROW_BUDGET_S
+
     def identity(self) -> dict[str, Any]:
-        """Plain data, less the usual mode: studies from before there were modes go on."""
-        return self.model_dump(mode="json", exclude={"mode"} if self.mode == "inference" else None)
+        """Plain data, so that older studies go on: less the usual mode, less what a measurement
+        ends by, since figures of any length stand beside each other, and with `auto` as it was
+        spelt before there was the word."""
+        usual = {"mode"} if self.mode == "inference" else set()
+        data = self.model_dump(mode="json", exclude={"uncertainty_percent", *usual})
+        return data | {"budget_s": self.budget_of(search=False)}
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:

@@ -130,3 +130,33 @@ def test_a_study_from_when_strategies_shared_their_knobs_goes_on(tmp_path):
         other = session(strategy={"kind": kind, "seed": 3}).sweep
         with pytest.raises(StoreError, match=r"strategy\.seed: 0 -> 3"):
             open_study(other, folder, environment={}, fresh=False)
+
+
+def test_a_study_from_before_measurements_ended_by_themselves_goes_on(tmp_path):
+    """Its identity spells the budget that was usual, and nothing of an interval."""
+    cpu = {"device": "cpu", "batch_size": 1}
+    new = session(targets=[cpu]).sweep
+    (target,) = new.identity()["targets"]
+    assert target["budget_s"] == 8.0 and "uncertainty_percent" not in target
+    identity = new.identity()
+    Store.create(
+        tmp_path / "study.db", sweep=new.spec.to_dict(), environment={}, identity=identity
+    ).close()
+    for more in ({"budget_s": 8}, {"uncertainty_percent": 1}, {"uncertainty_percent": None}):
+        same = session(targets=[cpu | more]).sweep
+        open_study(same, tmp_path, environment={}, fresh=False).close()
+    with pytest.raises(StoreError, match="budget_s"):
+        open_study(
+            session(targets=[cpu | {"budget_s": 3}]).sweep, tmp_path, environment={}, fresh=False
+        )
+
+
+def test_a_search_times_for_less_than_a_table_and_in_the_same_batches():
+    found = session(targets=[{"device": "cpu"}])
+    candidate = Candidate(label="1", arch=found.space.base, published="")
+    (on,) = found.setting.targets_of(candidate).values()
+    assert (on.budget_s, on.uncertainty_percent) == (2.5, 2.0)
+    spelt = session(targets=[{"device": "cpu", "budget_s": 8, "uncertainty_percent": None}])
+    (same,) = spelt.setting.targets_of(candidate).values()
+    assert (same.budget_s, same.uncertainty_percent) == (8.0, None)
+    assert same.fields == on.fields

@@ -48,7 +48,7 @@ class Speed:
     """State-space operator -> the implementation of it that ran."""
     breakdown: Breakdown | None
     """Where a forward's time goes; None where the runtime does not run the model part by part,
-    and in training."""
+    in training, and where timing was broken off beyond a limit."""
 
 
 def prepare(model: nn.Module, target: Target) -> TimedModel:
@@ -116,8 +116,8 @@ def measure_speed(
         measurements = _timed(candidate, base, protocol)
         peak = _peak(candidate)
         ran = implementations(candidate.model, candidate.images, target)
-        split = None
-        if target.runtime == "torch" and target.mode == "inference":
+        split, given_up = None, measurements["latency_ms"].conditions["beyond_a_limit"]
+        if target.runtime == "torch" and target.mode == "inference" and not given_up:
             split = breakdown(candidate.call, candidate.model, target.device)
     conditions = {
         **measurements["latency_ms"].conditions,

@@ -58,7 +58,9 @@ def first_named(labels: Sequence[str]) -> str:
 
 def _had_few_rounds(record: Record) -> bool:
     ratio = record.measurements.get("throughput_ratio")
-    return ratio is not None and len(ratio.samples) < LEAST_ROUNDS
+    if ratio is None or ratio.conditions.get("beyond_a_limit"):  # no time would have changed it
+        return False
+    return len(ratio.samples) < LEAST_ROUNDS
 
 
 def _was_noisy(record: Record) -> bool:
