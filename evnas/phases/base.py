@@ -129,6 +129,8 @@ class TimedOn:
     resolution: int
     uncertainty_percent: float | None = None
     """How far its interval may reach from the median; None measures for the whole budget."""
+    command: Mapping[str, Any] | None = None
+    """Fields of `evnas.measure.command.speed.CommandTarget`; None where a runtime runs it."""
 
 
 @dataclass(frozen=True, slots=True)

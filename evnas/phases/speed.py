@@ -42,6 +42,8 @@ class SpeedTask(Task):
     """It ends when the interval reaches no further from the median; None uses the budget up."""
     narrow: tuple[str, ...] = ()
     """What that is asked of, see `EndRule`."""
+    command: Mapping[str, Any] | None = None
+    """Fields of `CommandTarget`, where a command times it."""
     limits: tuple[Mapping[str, Any], ...] = ()
     """Fields of `Limit`s beyond which it ends too."""
     resolution: int = 224
@@ -53,8 +55,8 @@ class SpeedTask(Task):
 
     @property
     def device(self) -> str:
-        """The target's."""
-        return str(self.target["device"])
+        """The target's; a command's own device is reached from the CPU."""
+        return "cpu" if self.command is not None else str(self.target["device"])
 
     @property
     def place(self) -> int:
@@ -93,6 +95,7 @@ class Speed(Phase):
             target=on.fields,
             budget_s=on.budget_s,
             uncertainty_percent=on.uncertainty_percent,
+            command=on.command,
             narrow=tuple(name for name in TIMED if name in setting.wanted),
             resolution=on.resolution,
             target_index=on.index,
@@ -109,6 +112,8 @@ class Speed(Phase):
         assert isinstance(task, SpeedTask)
         target = Target(**task.target)
         start = time.perf_counter()
+        if task.command is not None:
+            return _by_command(work.arch, task, target, workshop, start)
         subject = prepare(_model_on(work.arch, target), target)
         base = None
         if task.reference is not None:
@@ -169,6 +174,44 @@ class Speed(Phase):
         return f"{name} needs a target, and targets is empty; say targets: [{{}}]"
 
 
+def _by_command(
+    arch: Mapping[str, Any], task: SpeedTask, target: Any, workshop: Workshop, start: float
+) -> Found:
+    """The same of a target whose command is handed the model's file."""
+    from evnas.measure.command.model_file import model_file
+    from evnas.measure.command.speed import CommandTarget, measure_by_command
+
+    assert task.command is not None
+    command = CommandTarget(**task.command)
+    subject = model_file(_model_on(arch, target), target)
+    base, reference = None, task.reference
+    if reference is not None:
+        name = f"{target.id} {sorted(reference.items())}"
+        base = workshop.kept(
+            REFERENCE, name, lambda: model_file(_model_on(reference, target), target)
+        )
+    speed = measure_by_command(
+        subject,
+        base,
+        command,
+        protocol=_protocol(task),
+        one_image=lambda: model_file(_model_on(arch, target), target, batch=1),
+    )
+    medians = {n: speed.measurements[n].median for n in ("throughput_img_s", "latency_ms")}
+    peak = {} if speed.peak_mib is None else {"peak_mib": speed.peak_mib}
+    processor = speed.conditions["device_said"] or command.name
+    details = {
+        "conditions": {**speed.conditions, "processor": processor},
+        "resolution": task.resolution,
+        "implementations": {},
+    }
+    return Found(
+        values=medians | peak,
+        rest={"measurements": speed.measurements, "details": details},
+        busy_s=time.perf_counter() - start,
+    )
+
+
 def _protocol(task: SpeedTask) -> Any:
     from evnas.measure.timing.ending import EndRule, Limit
     from evnas.measure.timing.protocol import Protocol
@@ -187,7 +230,7 @@ def _model_on(arch: Mapping[str, Any], target: Any) -> Any:
     from evnas.measure.models import model_for
     from evnas.proxy.seeding import seeded
 
-    own = RUNTIMES.get(target.runtime).own_operators
+    own = not target.by_command and RUNTIMES.get(target.runtime).own_operators
     impl: Any = "auto" if own else "reference"
     with seeded(0, "speed"):
         model = model_for(arch, resolution=target.resolution, impl=impl).eval()

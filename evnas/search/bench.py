@@ -81,6 +81,7 @@ def bench(
         target=asdict(target),
         budget_s=spec.budget_of(search=False),
         uncertainty_percent=spec.uncertainty_percent,
+        command=spec.command_fields(),
         resolution=target.resolution,
         reference=base,
     )

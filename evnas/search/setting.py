@@ -135,6 +135,7 @@ class SweepSetting:
                     budget_s=spec.budget_of(search=isinstance(self.sweep.spec, SearchSpec)),
                     resolution=target.resolution,
                     uncertainty_percent=spec.uncertainty_percent,
+                    command=spec.command_fields(),
                 )
                 found.setdefault(target.id, on)
         return found
@@ -189,8 +190,8 @@ def settled(spec: TargetSpec, candidate: Candidate, *, macs: float, counted: int
         macs: exact multiply-adds of the reference for one image of `counted` pixels a side.
     """
     target = Target(
-        device=spec.device,
-        runtime=spec.runtime,
+        device=spec.named_device,
+        runtime=spec.named_runtime,
         resolution=spec.side(candidate.resolution),
         precision=spec.precision,
         form=spec.form,

@@ -36,6 +36,8 @@ class Protocol:
     the later ones, since it may compile; one round is taken even where it exceeds it."""
     warmup_fraction: float = 0.25
     """Of the budget, that the warm-up may take at most."""
+    least_warmup_calls: int = 2
+    """One where what is called warms up by itself; else two, since the first may compile."""
     settled_fraction: float = 0.03
     """The warm-up ends when the medians of two windows in a row differ by no more."""
     window: int = 3
@@ -159,8 +161,7 @@ def time_alternating(
 
 
 def warm_up(call: Call, stopwatch: Stopwatch, protocol: Protocol, *, share: float = 1.0) -> WarmUp:
-    """Call until two windows in a row agree, or `share` of the warm-up's time is over; twice at
-    least, since the first call may compile."""
+    """Call until two windows in a row agree, or `share` of the warm-up's time is over."""
     limit = share * protocol.warmup_fraction * protocol.budget_s
     start = stopwatch.now()
     times: list[float] = []
@@ -168,8 +169,8 @@ def warm_up(call: Call, stopwatch: Stopwatch, protocol: Protocol, *, share: floa
         times.append(guarded(lambda: stopwatch.time(call, 1)))
         settled = _settled(times, protocol)
         spent = stopwatch.now() - start
-        if len(times) > 1 and (settled or spent >= limit):
-            last = statistics.median(times[1:][-protocol.window :])
+        if len(times) >= protocol.least_warmup_calls and (settled or spent >= limit):
+            last = statistics.median((times[1:] or times)[-protocol.window :])
             compiling = max(0.0, times[0] - last)
             return WarmUp(len(times), spent, settled, last, compile_s=compiling)
 
