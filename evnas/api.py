@@ -181,7 +181,7 @@ def bench(
             "budget_s": budget_s,
         }
     )
-    return measured(model, target, base=other)
+    return measured(model, target, base=other, name=spoken(arch), base_name=spoken(base))
 
 
 def count(arch: Arch, resolution: int | tuple[int, int] = 224) -> "Cost":
@@ -246,6 +246,11 @@ def recorded(arch: Arch) -> dict[str, Any]:
     if isinstance(arch, str) and arch.startswith("timm:"):
         return {"timm": arch.removeprefix("timm:")}
     return arch_of(arch).to_dict()
+
+
+def spoken(arch: Arch | None) -> str:
+    """The name by which an architecture was asked for; "" of one that is spelt out."""
+    return str(arch) if isinstance(arch, str | Path) else ""
 
 
 def _objective_name(objective: Objective) -> str:

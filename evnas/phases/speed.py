@@ -114,13 +114,13 @@ class Speed(Phase):
         start = time.perf_counter()
         if task.command is not None:
             return _by_command(work.arch, task, target, workshop, start)
-        subject = prepare(_model_on(work.arch, target), target)
+        subject = prepare(model_on(work.arch, target), target)
         base = None
         if task.reference is not None:
             reference = task.reference
             name = f"{target.id} {sorted(reference.items())}"
             base = workshop.kept(
-                REFERENCE, name, lambda: prepare(_model_on(reference, target), target)
+                REFERENCE, name, lambda: prepare(model_on(reference, target), target)
             )
         speed = measure_speed(subject, base, protocol=_protocol(task))
         split = {} if speed.breakdown is None else {"breakdown": asdict(speed.breakdown)}
@@ -183,19 +183,19 @@ def _by_command(
 
     assert task.command is not None
     command = CommandTarget(**task.command)
-    subject = model_file(_model_on(arch, target), target)
+    subject = model_file(model_on(arch, target), target)
     base, reference = None, task.reference
     if reference is not None:
         name = f"{target.id} {sorted(reference.items())}"
         base = workshop.kept(
-            REFERENCE, name, lambda: model_file(_model_on(reference, target), target)
+            REFERENCE, name, lambda: model_file(model_on(reference, target), target)
         )
     speed = measure_by_command(
         subject,
         base,
         command,
         protocol=_protocol(task),
-        one_image=lambda: model_file(_model_on(arch, target), target, batch=1),
+        one_image=lambda: model_file(model_on(arch, target), target, batch=1),
     )
     medians = {n: speed.measurements[n].median for n in ("throughput_img_s", "latency_ms")}
     peak = {} if speed.peak_mib is None else {"peak_mib": speed.peak_mib}
@@ -225,7 +225,7 @@ def _protocol(task: SpeedTask) -> Any:
     return Protocol(budget_s=task.budget_s, end=end)
 
 
-def _model_on(arch: Mapping[str, Any], target: Any) -> Any:
+def model_on(arch: Mapping[str, Any], target: Any) -> Any:
     """The published form, or its deployed form, with parameters that a fixed seed draws."""
     from evnas.measure.models import model_for
     from evnas.proxy.seeding import seeded

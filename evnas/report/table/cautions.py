@@ -1,11 +1,16 @@
 """What is to be said above figures that are weaker than they look, of ablations and searches."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from evnas.record import Record
 from evnas.report.frame.accuracy import at_chance
 from evnas.report.table.speed_cells import LEAST_ROUNDS
 
+MOST_REASONS = 4
+_FIGURES = re.compile(r"^\d+% of | from \d.*MHz$| of \d+% of the CPU| \(.*\)| \d+%|^\d+ ")
 MOST_NAMED = 8
 """Rows or trials that a sentence names."""
 
@@ -26,6 +31,22 @@ def about_speeds(speeds: Sequence[Record]) -> list[str]:
             "little, one without an interval is of a single round; raise budget_s"
         )
     return found
+
+
+def spoilers(conditions: Iterable[Mapping[str, Any]]) -> str:
+    """What spoiled rounds of some measurements, and how many of each; "" where nothing did."""
+    reasons: Counter[str] = Counter()
+    for of in conditions:
+        reasons.update(_without_figures(again["why"]) for again in of.get("retaken", ()))
+    if not reasons:
+        return ""
+    most = ", ".join(f"{why} ({n})" for why, n in reasons.most_common(MOST_REASONS))
+    return f"rounds taken again, and what spoiled them: {most}"
+
+
+def _without_figures(why: str) -> str:
+    """A reason by its kind: `foreign load of 83% of the CPU` is foreign load."""
+    return _FIGURES.sub("", why).strip()
 
 
 def about_trainings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
