@@ -35,7 +35,9 @@ def _of_target(target: str, rows: list[Data], data: Data) -> str:
 
 
 def _spoiled(rows: Sequence[Data]) -> str:
-    return spoilers([_conditions(row) for row in rows])
+    conditions = [_conditions(row) for row in rows]
+    said = dict.fromkeys(text for of in conditions for text in of.get("cpu", ()))
+    return "\n".join(text for text in (spoilers(conditions), *said) if text)
 
 
 def _conditions(row: Data) -> Data:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from evnas.arch.spec import ArchSpec, first_fault
 from evnas.errors import MeasurementError
 from evnas.measure.target import Target
+from evnas.measure.timing.cpu_limits import heed_quota
 from evnas.phases.count import CountTask
 from evnas.phases.speed import SpeedTask
 from evnas.phases.work import Work
@@ -82,6 +83,7 @@ def bench(
     Raises:
         MeasurementError: it ran out of memory, or cannot run on that target.
     """
+    heed_quota()
     evaluator = Evaluator()
     target = target_for(base or arch, spec, evaluator)
     record = speed_of(arch, spec, target, evaluator, base=base)

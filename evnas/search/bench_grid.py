@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evnas.measure.target import Target
+from evnas.measure.timing.cpu_limits import heed_quota
 from evnas.record import Interval, Record
 from evnas.search.bench import Arch, Benched, speed_of, target_for
 from evnas.search.evaluate import Evaluator
@@ -87,6 +88,7 @@ def grid_of(
     Raises:
         MeasurementError: the first model cannot be counted, or a target is not here.
     """
+    heed_quota()
     (first, reference), *others = models.items()
     grid, evaluator = BenchGrid(first), evaluator or Evaluator()
     for spec in specs:
@@ -114,6 +116,7 @@ def batches_of(
 ) -> BenchGrid:
     """Throughput of each model alone against the batch, doubled from the target's own (1 where it
     is `auto`) until throughput surely falls, memory ends, or it cannot be measured."""
+    heed_quota()
     grid, evaluator = BenchGrid(next(iter(models))), evaluator or Evaluator()
     for spec in specs:
         start = spec.batch_size if isinstance(spec.batch_size, int) else 1

@@ -14,7 +14,7 @@ from evnas.measure.stopwatch import Call, stopwatch_for
 from evnas.measure.target import Target
 from evnas.measure.timing.allocator import keep_freed_memory
 from evnas.measure.timing.breakdown import Breakdown, breakdown
-from evnas.measure.timing.conditions import moment
+from evnas.measure.timing.conditions import about_cpu, moment
 from evnas.measure.timing.device_lock import DeviceLock, device_lock_for
 from evnas.measure.timing.implementations import implementations
 from evnas.measure.timing.memory import METHODS, peak_mib
@@ -123,6 +123,7 @@ def measure_speed(
         **measurements["latency_ms"].conditions,
         "target": target.id,
         "torch_threads": torch.get_num_threads(),
+        "cpu": about_cpu(torch.get_num_threads()),
         "host_memory": memory,
         "implementations": ran,
         "before": before,

@@ -10,6 +10,7 @@ from evnas.report.frame.accuracy import at_chance
 from evnas.report.table.speed_cells import LEAST_ROUNDS
 
 MOST_REASONS = 4
+_KEPT = "although spoiled: "
 _FIGURES = re.compile(r"^\d+% of | from \d.*MHz$| of \d+% of the CPU| \(.*\)| \d+%|^\d+ ")
 MOST_NAMED = 8
 """Rows or trials that a sentence names."""
@@ -18,12 +19,14 @@ MOST_NAMED = 8
 def about_speeds(speeds: Sequence[Record]) -> list[str]:
     """Of noise on the machine, and of too few rounds."""
     found = []
+    conditions = [r.details.get("conditions") or {} for r in speeds]
     noisy = {r.label for r in speeds if _was_noisy(r)}
     if noisy:
         found.append(
             f"not quiet: {len(noisy)} of {len(speeds)} speeds keep rounds that something else on "
-            "the machine disturbed"
+            f"the machine disturbed: {', '.join(_kept_although(conditions))}"
         )
+    found += dict.fromkeys(said for of in conditions for said in of.get("cpu", ()))
     few = dict.fromkeys(r.label for r in speeds if _had_few_rounds(r))
     if few:
         found.append(
@@ -42,6 +45,13 @@ def spoilers(conditions: Iterable[Mapping[str, Any]]) -> str:
         return ""
     most = ", ".join(f"{why} ({n})" for why, n in reasons.most_common(MOST_REASONS))
     return f"rounds taken again, and what spoiled them: {most}"
+
+
+def _kept_although(conditions: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What spoiled rounds that were kept, each kind once."""
+    warnings = [text for of in conditions for text in of.get("warnings", ()) if _KEPT in text]
+    reasons = [why for text in warnings for why in text.partition(_KEPT)[2].split("; ")]
+    return list(dict.fromkeys(map(_without_figures, reasons)))
 
 
 def _without_figures(why: str) -> str:
