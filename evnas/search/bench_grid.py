@@ -162,8 +162,10 @@ def _beside(
     arch: Arch, record: Record, target: Target, protocols: Sequence[str]
 ) -> tuple[str, ...]:
     """What named protocols say of the same call, of a model that was measured."""
-    if not protocols or record.status != "complete" or target.by_command:
+    if not protocols or record.status != "complete":
         return ()
+    if target.by_command:
+        return (f"{', '.join(protocols)}: nobody but its command can time it",)
     from evnas.measure.stopwatch import stopwatch_for
     from evnas.measure.timing.device_lock import device_lock_for
     from evnas.measure.timing.named_protocols import how_far, time_as

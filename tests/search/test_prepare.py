@@ -12,6 +12,7 @@ from evnas.errors import SpecError, StoreError
 from evnas.phases.base import Need
 from evnas.phases.proxy import ProxyTask
 from evnas.phases.speed import SpeedTask
+from evnas.search.preflight import checked
 from evnas.search.prepare import PreparedSearch, prepared
 from evnas.search.state.history import History
 from evnas.search.state.objectives import resolved_objectives
@@ -149,6 +150,24 @@ def test_a_study_from_before_measurements_ended_by_themselves_goes_on(tmp_path):
         open_study(
             session(targets=[cpu | {"budget_s": 3}]).sweep, tmp_path, environment={}, fresh=False
         )
+
+
+def test_a_command_is_a_target_by_its_name_and_its_program_is_looked_for():
+    board = {"kind": "command", "name": "board", "command": "no-such-program {model} {batch}"}
+    found = session(
+        strategy="random",
+        targets=[board],
+        objectives={"latency_ms@board": "min", "params_m": "min"},
+        constraints=["latency_ms@board <= 90"],
+    )
+    candidate = Candidate(label="1", arch=found.space.base, published="")
+    ((name, on),) = found.setting.targets_of(candidate).items()
+    assert name == "board-command-224-b1-float32-deployed"
+    assert on.command is not None and on.command["timeout_s"] == 60.0
+    work = found.setting.work(candidate, "speed", Need(target=name))
+    assert work.task.device == "cpu"  # whose worker reaches the board
+    (note,) = (note for note in checked(found.sweep) if "program" in note)
+    assert note == "targets[0].command: the program 'no-such-program' is not found here"
 
 
 def test_a_search_times_for_less_than_a_table_and_in_the_same_batches():

@@ -123,7 +123,7 @@ def measure_speed(
         **measurements["latency_ms"].conditions,
         "target": target.id,
         "torch_threads": torch.get_num_threads(),
-        "cpu": about_cpu(torch.get_num_threads()),
+        "cpu": about_cpu(torch.get_num_threads()) if target.device_type == "cpu" else [],
         "host_memory": memory,
         "implementations": ran,
         "before": before,
