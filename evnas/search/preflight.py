@@ -2,6 +2,8 @@
 unless a target's name depends on the machine."""
 
 import re
+import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -173,7 +175,18 @@ def checked(sweep: Sweep) -> list[str]:
             notes += about_budget(sweep.spec, full_budget_of(sweep.spec, needs))
     except SpecError as e:
         raise sweep.document.blame(e) from None
-    return [*left_out_phases(), *one_and_the_same(targets), *notes]
+    notes = [*left_out_phases(), *one_and_the_same(targets), *notes]
+    return [*notes, *_absent_programs(sweep)]
+
+
+def _absent_programs(sweep: Sweep) -> list[str]:
+    """A sentence for each command whose program is not found on this machine."""
+    found = []
+    for i, spec in enumerate(sweep.spec.targets):
+        program = shlex.split(spec.command)[0] if spec.by_command else ""
+        if program and shutil.which(program) is None:
+            found.append(f"targets[{i}].command: the program {program!r} is not found here")
+    return found
 
 
 def _machine_decides(sweep: Sweep) -> bool:

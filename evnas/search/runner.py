@@ -8,7 +8,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -34,6 +34,7 @@ from evnas.search.terminal.view import View, view_for
 from evnas.store import Store
 from evnas.sweep.parts import EngineSpec
 from evnas.sweep.sweep import Sweep
+from evnas.tables import PHASES
 
 SHOWN_ROWS = 12
 """Of a search: those on the front, and the newest."""
@@ -229,6 +230,9 @@ class Run(ABC):
     def make_work(self, ask: Ask) -> Work:
         """The work that is asked for; who watches sees it begin."""
         work = self.ready.setting.work(ask.candidate, ask.phase, ask.need, origin=ask.origin)
+        if ask.limits:
+            task = PHASES.get(ask.phase).within(work.task, ask.limits)
+            work = replace(work, task=task)
         self.begun(work)
         self.view.started(work)
         return work

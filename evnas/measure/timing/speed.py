@@ -14,7 +14,7 @@ from evnas.measure.stopwatch import Call, stopwatch_for
 from evnas.measure.target import Target
 from evnas.measure.timing.allocator import keep_freed_memory
 from evnas.measure.timing.breakdown import Breakdown, breakdown
-from evnas.measure.timing.conditions import moment
+from evnas.measure.timing.conditions import about_cpu, moment
 from evnas.measure.timing.device_lock import DeviceLock, device_lock_for
 from evnas.measure.timing.implementations import implementations
 from evnas.measure.timing.memory import METHODS, peak_mib
@@ -59,7 +59,7 @@ class Speed:
     """State-space operator -> the implementation of it that ran."""
     breakdown: Breakdown | None
     """Where a forward's time goes; None where the runtime does not run the model part by part,
-    and in training."""
+    in training, and where timing was broken off beyond a limit."""
 
 
 def prepare(
@@ -132,14 +132,15 @@ def measure_speed(
         peak = _peak(candidate)
         on = replace(target, runtime=candidate.runtime)
         ran = implementations(candidate.model, candidate.images, on)
-        split = None
-        if on.runtime == "torch" and target.mode == "inference":
+        split, given_up = None, measurements["latency_ms"].conditions["beyond_a_limit"]
+        if on.runtime == "torch" and target.mode == "inference" and not given_up:
             split = breakdown(candidate.call, candidate.model, target.device)
     conditions = {
         **measurements["latency_ms"].conditions,
         "target": target.id,
         "torch_threads": torch.get_num_threads(),
         "runtime": {"name": candidate.runtime, **candidate.facts},
+        "cpu": about_cpu(torch.get_num_threads()) if target.device_type == "cpu" else [],
         "host_memory": memory,
         "implementations": ran,
         "before": before,
