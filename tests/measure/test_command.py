@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -21,7 +22,7 @@ BOARD = Path(__file__).with_name("fake_board.py")
 SHORT = Protocol(budget_s=10.0, most_rounds=3)
 
 
-def board(how: str, **more: object) -> CommandTarget:
+def board(how: str, **more: Any) -> CommandTarget:
     command = f"{sys.executable} -S {BOARD} {how} {{model}} {{batch}}"
     return CommandTarget(name="board", command=command, **more)
 

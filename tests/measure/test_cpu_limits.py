@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -119,7 +120,12 @@ def test_siblings_and_governors(tmp_path):
 
 
 def test_what_makes_a_speed_doubtful_is_said():
-    quiet = {"threads": 2, "quota": 2.0, "physical": 2, "governors": ["performance"]}
+    quiet: dict[str, Any] = {
+        "threads": 2,
+        "quota": 2.0,
+        "physical": 2,
+        "governors": ["performance"],
+    }
     assert sentences_about(**quiet) == []
     said = sentences_about(threads=8, quota=2.5, physical=4, governors=["powersave"])
     assert [text.split(",")[0] for text in said] == [

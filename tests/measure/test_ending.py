@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ class NoisyClock:
 
 
 def measured(clock: NoisyClock, calls: Sequence[Callable[[], None]], protocol: Protocol):
-    on = {"stopwatch": CpuStopwatch(clock), "watch": Quiet(), "protocol": protocol}
+    on: dict[str, Any] = {"stopwatch": CpuStopwatch(clock), "watch": Quiet(), "protocol": protocol}
     time = time_forward if len(calls) == 1 else time_alternating
     return time(*calls, images=1, **on)
 
@@ -76,10 +77,12 @@ def heavy(rng: np.random.Generator, scale: float) -> Iterator[float]:
 @pytest.mark.parametrize("noise", [normal, skewed, heavy])
 def test_the_interval_of_what_ended_early_holds_the_median_in_nine_of_ten(noise):
     rng = np.random.default_rng(3)
-    held, rounds = 0, {}
+    held = 0
+    rounds: dict[float, list[int]] = {}
     for scale in SCALES:
         for _ in range(REPEATS):
-            source, samples = noise(rng, scale), []
+            source = noise(rng, scale)
+            samples: list[float] = []
             while len(samples) < 30 and not TWO_PERCENT.enough({"latency_ms": samples}):
                 samples.append(next(source))
             (interval,) = intervals(np.asarray([samples]))

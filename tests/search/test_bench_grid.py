@@ -3,6 +3,7 @@
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -41,24 +42,25 @@ class MadeUp(Evaluator):
             found = {"values": {"macs_exact": 1e8}}
             return Finished(work, work.record("complete", started=0, seconds=0, found=found))
         self.asked.append(work)
-        batch = work.task.target["batch_size"]
+        task: Any = work.task
+        batch = task.target["batch_size"]
         latency = self.latency_ms(work.arch["timm"], batch)
         if isinstance(latency, str):
-            return Finished(work, work.record(latency, error="no room", started=0, seconds=0))
+            return Finished(work, work.record("oom", error="no room", started=0, seconds=0))
         conditions = {"ended": "30 rounds", "warnings": [], "retaken": AGAIN, "batch_size": batch}
         samples = {"latency_ms": latency, "throughput_img_s": 1e3 * batch / latency}
-        if work.task.reference is not None:
+        if task.reference is not None:
             samples["throughput_ratio"] = 0.5
         measured = {
             name: Measurement(name, (0.99 * x, x, 1.01 * x), conditions)
             for name, x in samples.items()
         }
-        found = {
+        more: dict[str, Any] = {
             "values": {"peak_mib": 7.0},
             "measurements": measured,
             "details": {"conditions": conditions},
         }
-        return Finished(work, work.record("complete", started=0, seconds=0, found=found))
+        return Finished(work, work.record("complete", started=0, seconds=0, found=more))
 
 
 def test_each_is_timed_in_alternation_with_the_first_and_named_in_the_answer():
@@ -74,7 +76,8 @@ def test_each_is_timed_in_alternation_with_the_first_and_named_in_the_answer():
         ("m2", "cpu-torch-224-b4-float32"),
     ]
     assert len(grid.rows) == 8
-    assert [w.task.reference for w in engine.asked[:2]] == [None, MODELS["m1"]]
+    tasks: list[Any] = [work.task for work in engine.asked]
+    assert [task.reference for task in tasks[:2]] == [None, MODELS["m1"]]
     data = json.loads(json.dumps(grid.to_dict()))
     assert data["ratio_of_throughputs_to"] == "m1"
     assert [r["ratio_of_throughputs_to"] for r in data["rows"][:2]] == ["", "m1"]
@@ -87,7 +90,8 @@ def test_each_is_timed_in_alternation_with_the_first_and_named_in_the_answer():
 def test_without_the_first_the_others_are_timed_alone():
     engine = MadeUp(lambda name, batch: "oom" if name == "a" else 20.0)
     grid = grid_of(MODELS, [CPU], evaluator=engine)
-    assert engine.asked[1].task.reference is None
+    task: Any = engine.asked[1].task
+    assert task.reference is None
     text = text_of(grid.to_dict())
     assert "oom" in text and "no room" in text and "over m1's" not in text
 

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from inline_engine import InlineEngine
@@ -129,7 +130,7 @@ def test_work_that_is_asked_for_carries_what_constraints_say(tmp_path: Path) -> 
     )
 
     def found_by(work: Work) -> Record:
-        found = {"values": {"params": 5e6, "macs_exact": 2e8}}
+        found: dict[str, Any] = {"values": {"params": 5e6, "macs_exact": 2e8}}
         if work.phase == "speed":
             samples = Measurement("latency_ms", (20.0, 21.0))
             found = {
@@ -148,7 +149,7 @@ def test_work_that_is_asked_for_carries_what_constraints_say(tmp_path: Path) -> 
         )
         run.schedule = run.ready.schedule(run.ready.history(store))
         run.drive(run.schedule)
-    tasks = [work.task for work in engine.asked if work.phase == "speed"]
+    tasks: list[Any] = [work.task for work in engine.asked if work.phase == "speed"]
     why = [[limit["why"] for limit in task.limits] for task in tasks]
     broken = "breaks latency_ms <= 30"
     assert why == [[broken], [broken, "trial 0 is better or as good in every objective"]]
