@@ -36,11 +36,7 @@ EV.table.build = () => {
       table.exports,
     ),
     table.says,
-    EV.h(
-      "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Trials" },
-      EV.h("table", { id: "trials" }, table.head, table.body),
-    ),
+    EV.scrolled("Trials", EV.h("table", { id: "trials" }, table.head, table.body)),
     table.pager,
   );
 };
