@@ -47,7 +47,7 @@ def run(
         name: another name for the study.
 
     Returns:
-        The study: `frame` has a row a trial.
+        The study: `frame` has a row per trial.
 
     Raises:
         SpecError: the sweep cannot hold, or its engine is not installed.
@@ -105,7 +105,7 @@ def search(
         name: of the study under `results`.
 
     Returns:
-        The study: `frame` has a row a trial.
+        The study: `frame` has a row per trial.
 
     Raises:
         SpecError: the search cannot hold.

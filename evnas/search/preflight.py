@@ -36,7 +36,7 @@ class Needs:
 
 
 def must_begin(spec: SearchSpec, base: ArchSpec, targets: Sequence[TargetFields]) -> Needs:
-    """A search whose file is sound can be begun.
+    """A search whose file is valid can be begun.
 
     Args:
         base: the architecture that its space changes.
@@ -179,7 +179,7 @@ def checked(sweep: Sweep) -> list[str]:
 def _machine_decides(sweep: Sweep) -> bool:
     """Whether the file alone cannot tell which target a name means, or whether two are one.
 
-    That takes torch. Names such as `@cpu` are told by targets that spell their devices out.
+    That takes torch. Names such as `@cpu` are settled by targets that spell their devices out.
     """
     targets, wanted = sweep.spec.targets, sweep.spec.named_quantities
     if all(spec.is_settled for spec in targets):

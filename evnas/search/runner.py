@@ -74,7 +74,7 @@ def run_sweep(
         DataError: the images are not there, or cannot be understood.
         MeasurementError: a target asks for what is not here.
         SpecError: what shows only on this machine, or in a search.
-        KeyboardInterrupt: it was told to stop, by SIGTERM and SIGHUP too.
+        KeyboardInterrupt: it was asked to stop, by SIGTERM and SIGHUP too.
     """
     folder = results / sweep.spec.name
     ready = prepared(sweep, checkpoints=folder / "checkpoints")
@@ -178,12 +178,12 @@ class Run(ABC):
         Args:
             searched_s: how long earlier runs searched; None where its time is not counted so.
         """
-        told = searched_s
+        searched_so_far_s = searched_s
 
         def note(wall_s: float) -> None:
-            nonlocal told
-            told = None if searched_s is None else wall_s
-            self.clock.beat(busy_s=self.busy_s, searched_s=told)
+            nonlocal searched_so_far_s
+            searched_so_far_s = None if searched_s is None else wall_s
+            self.clock.beat(busy_s=self.busy_s, searched_s=searched_so_far_s)
 
         try:
             return drive(
@@ -197,7 +197,7 @@ class Run(ABC):
                 clock=self.clock.clock,
             )
         finally:
-            self.clock.note(busy_s=self.busy_s, searched_s=told)
+            self.clock.note(busy_s=self.busy_s, searched_s=searched_so_far_s)
 
     def ended(self) -> str:
         """Why it was over already when it was opened, or ""."""

@@ -148,8 +148,8 @@ def test_a_panel_that_does_not_parse_leaves_the_others(
     ],
 )
 def test_a_registration_that_cannot_be_is_refused(page: Any, call: str, said: str) -> None:
-    told = f"() => {{ try {{ EV.panel({call}); }} catch (e) {{ return e.message; }} }}"
-    assert page.evaluate(told) == said
+    full = f"() => {{ try {{ EV.panel({call}); }} catch (e) {{ return e.message; }} }}"
+    assert page.evaluate(full) == said
 
 
 def test_a_panel_that_cannot_say_whether_it_has_anything_leaves_the_others(

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import HsmSsdInputs
 from evnas.kernels.precision import accumulation_dtype
-from evnas.kernels.scan_inputs import HsmSsdInputs
 
 
 def hsm_ssd_compress_reference(

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import NcSsdInputs
 from evnas.kernels.precision import accumulation_dtype, widen
 from evnas.kernels.product import product
-from evnas.kernels.scan_inputs import NcSsdInputs
 
 
 def nc_ssd_cpu(given: NcSsdInputs) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from evnas.kernels.contraction.kernel import WARPS, block, contract, expand, precision, whole
-from evnas.kernels.scan_inputs import NcSsdInputs
+from evnas.kernels.operator_inputs import NcSsdInputs
 
 
 @triton.jit

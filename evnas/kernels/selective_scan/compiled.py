@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from evnas.kernels.numba_scan.scan import Maps, scan_backward, scan_forward
-from evnas.kernels.scan_inputs import SequenceInputs
+from evnas.kernels.operator_inputs import SequenceInputs
 
 
 def selective_scan_compiled(given: SequenceInputs, *, delta_softplus: bool) -> Tensor:

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import SequenceInputs
 from evnas.kernels.precision import accumulation_dtype
 from evnas.kernels.recurrence import MIN_BLOCK, Walk
 from evnas.kernels.route_cpu import Routes, routes_backward, routes_forward
-from evnas.kernels.scan_inputs import SequenceInputs
 from evnas.kernels.softplus import LOG2_E, softplus
 
 CHUNK_ELEMENTS = 400_000  # of one array (T, Bt, Dm, M); a handful of them live at once

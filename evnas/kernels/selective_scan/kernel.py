@@ -7,7 +7,7 @@ LINE places, and a strip of lines is a contiguous run of the sequence.
 import triton
 from torch import Tensor
 
-from evnas.kernels.scan_inputs import SequenceInputs
+from evnas.kernels.operator_inputs import SequenceInputs
 from evnas.kernels.ss2d_scan.backward.kernel import TILE_ELEMENTS as BACKWARD_TILE
 from evnas.kernels.ss2d_scan.backward.kernel import scan_backward
 from evnas.kernels.ss2d_scan.kernel import TILE_ELEMENTS, scan_forward

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import SequenceInputs
 from evnas.kernels.precision import accumulation_dtype
-from evnas.kernels.scan_inputs import SequenceInputs
 
 
 def selective_scan_reference(given: SequenceInputs, *, delta_softplus: bool = False) -> Tensor:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from evnas.kernels.numba_scan.layout import BY_COLUMN, FRESH, MIRRORED, REVERSE
 from evnas.kernels.numba_scan.scan import Maps, scan_backward, scan_forward
-from evnas.kernels.scan_inputs import MapInputs
+from evnas.kernels.operator_inputs import MapInputs
 
 # Results of route 1 of "rows" and "cols" are not flipped back: step t goes to the t-th pixel.
 TURNED = FRESH | REVERSE | MIRRORED

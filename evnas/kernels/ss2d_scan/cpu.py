@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import MapInputs
 from evnas.kernels.precision import accumulation_dtype
 from evnas.kernels.recurrence import Walk
 from evnas.kernels.route_cpu import Routes, RoutesGradient, routes_backward, routes_forward
-from evnas.kernels.scan_inputs import MapInputs
 from evnas.kernels.softplus import LOG2_E
 
 CHUNK_ELEMENTS = 1_600_000  # of one array (R, X, T, Bt, Dm, M); three of them live at once

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from evnas.kernels.scan_inputs import MapInputs, SequenceInputs
+from evnas.kernels.operator_inputs import MapInputs, SequenceInputs
 
 from .launch import Launch, patches, plan
 from .patches.kernel import scan_patches

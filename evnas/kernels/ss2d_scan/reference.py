@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import MapInputs
 from evnas.kernels.precision import accumulation_dtype
-from evnas.kernels.scan_inputs import MapInputs
 from evnas.kernels.selective_scan.reference import selective_scan_reference
 
 from .routes import scan_orders

@@ -11,7 +11,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from evnas.kernels.scan_inputs import MapInputs, SequenceInputs
+from evnas.kernels.operator_inputs import MapInputs, SequenceInputs
 
 from ..kernel import counted, last_of, line_start, linear_scan, pixel, softplus, tile_place
 from ..launch import Launch, plan

@@ -1,6 +1,6 @@
 """The scan of one state over a whole map held in registers, in Triton: kernel and launcher.
 
-A program takes BD channels of one image, a thread a patch of R rows by V columns of it: row
+A program takes BD channels of one image, a thread per patch of R rows by V columns of it: row
 g * R + j, column c * V + v. R is unrolled, so any number of rows; the rest are axes of tiles
 (BD, G2, G1, C, V), g = (G2, G1). Each route walks its patch from a state of zero, keeps what a
 state at the start of the patch would add, chains the patches by shuffles, and adds that. The four
@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from evnas.kernels.scan_inputs import MapInputs
+from evnas.kernels.operator_inputs import MapInputs
 
 from ..launch import Patches
 from ..recurrence.kernel import (

@@ -69,8 +69,8 @@ EV.panel({
       );
       const best = (k) => {
         const better = EV.better(k), values = rows.map((r) => EV.data.numbers.get(k).values[r]);
-        const told = EV.data.numbers.get(k).better || EV.about.objectives.some((o) => o.key === k);
-        return told && new Set(values).size > 1
+        const ranked = EV.data.numbers.get(k).better || EV.about.objectives.some((o) => o.key === k);
+        return ranked && new Set(values).size > 1
           ? (better === "more" ? Math.max : Math.min)(...values.filter(Number.isFinite))
           : NaN;
       };
