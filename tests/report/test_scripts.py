@@ -82,7 +82,7 @@ def test_what_a_script_uses_is_made_by_one_of_them() -> None:
 
 def test_every_panel_is_one_file_with_one_registration() -> None:
     for name, text in SOURCES.items():
-        named = re.findall(r'^EV\.panel\(\{\n  name: "(\w+)"', text, re.M)
+        named = re.findall(r'^EV\.(?:panel|dataPanel)\(\{\n  name: "(\w+)"', text, re.M)
         assert named == ([Path(name).stem] if name.startswith("panels/") else []), name
 
 
