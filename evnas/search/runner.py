@@ -159,12 +159,12 @@ class Run(ABC):
     busy_s: float = 0.0
     """Seconds that measured or trained."""
     schedule: Schedule = field(init=False)
-    board: ProgressState = field(init=False)
+    progress: ProgressState = field(init=False)
     view: View = field(init=False)
 
     def __post_init__(self) -> None:
-        self.board = ProgressState({label: ProgressRow() for label in self.labels()})
-        self.view = self.view_of(self.board)
+        self.progress = ProgressState({label: ProgressRow() for label in self.labels()})
+        self.view = self.view_of(self.progress)
 
     def to_its_end(self) -> None:
         """Drive what is left, and do what comes at its end."""
@@ -241,7 +241,7 @@ class Run(ABC):
     def expect(self) -> None:
         """Show how much of each phase there is, and is done."""
         for phase, (total, done) in expected(self.schedule, self.ready.phases).items():
-            self.board.expect(phase, total, done)
+            self.progress.expect(phase, total, done)
 
     def _open(self) -> None:
         records = [record for _, record in self.store.records()]
@@ -264,7 +264,7 @@ class AblationRun(Run):
 
     def opened(self, records: Sequence[Record]) -> None:
         """Show what stands."""
-        self.board.show(records)
+        self.progress.show(records)
         self.expect()
 
     def begun(self, work: Work) -> None:
@@ -293,12 +293,12 @@ class SearchRun(Run):
         return str(noted.get("ended", ""))
 
     def begun(self, work: Work) -> None:
-        """Keep the board small: the front and what is under way."""
+        """Keep the progress small: the front and what is under way."""
         history = self.schedule.history
-        self.board.rows.setdefault(work.label, ProgressRow())
-        for label in list(self.board.rows)[:-SHOWN_ROWS]:
-            if label not in history.front.labels and label not in self.board.now:
-                del self.board.rows[label]
+        self.progress.rows.setdefault(work.label, ProgressRow())
+        for label in list(self.progress.rows)[:-SHOWN_ROWS]:
+            if label not in history.front.labels and label not in self.progress.now:
+                del self.progress.rows[label]
         self.expect()
 
     def end(self, reason: str) -> None:
