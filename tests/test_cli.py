@@ -61,7 +61,7 @@ def test_check_prints_data_alone():
             "bad.yaml:5: rows.A.stages[*].mixer.kind: mixer kind must be one of ('hsm_ssd', "
             "'nc_ssd', 'sa', 'ss2d', 'es2d'), got 'hsm_sdd'; did you mean 'hsm_ssd'?",
         ),
-        (HEAD + "rows: {B: {}}\n", "bad.yaml:4: rows: this key stands twice, first in line 3"),
+        (HEAD + "rows: {B: {}}\n", "bad.yaml:4: rows: this key appears twice, first in line 3"),
         (
             "name: x\nbase: efficientvim_m2\nrows:\n  A:\n    stages[*].mixer.states: [1, 2]\n",
             "bad.yaml:5: rows.A.stages[*].mixer.states: a list here must have one value for each",

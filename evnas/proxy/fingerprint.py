@@ -80,7 +80,7 @@ class KnownImages:
             if name in its and mine[name] != its[name]:
                 changes.append(_difference(name, mine[name], its[name]))
         more = len(changes) - SHOWN_CHANGES
-        shown = "; ".join(changes[:SHOWN_CHANGES]) or "their classes stand in another order"
+        shown = "; ".join(changes[:SHOWN_CHANGES]) or "their classes are in another order"
         return f"{shown}; and {more} more classes" if more > 0 else shown
 
     @property

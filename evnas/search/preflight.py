@@ -102,7 +102,7 @@ def recipe_must_be_known(spec: AblationSpec | SearchSpec) -> None:
 
     Raises:
         SpecError: no printed architecture that predictions rest on is trained so, or the sweep
-            stands beside that very paper, whose rows are held out.
+            is compared with that very paper, whose rows are held out.
     """
     name = spec.predict.recipe if spec.predict is not None else ""
     known = known_recipes()
@@ -115,8 +115,8 @@ def recipe_must_be_known(spec: AblationSpec | SearchSpec) -> None:
     beside = spec.published.paper if isinstance(spec, AblationSpec) and spec.published else ""
     if name and name == beside:
         raise SpecError(
-            f"{name} is the paper that the rows stand beside, so its printed rows are held out "
-            "and its recipe is not known; leave it out",
+            f"{name} is the paper that the rows are compared with, so its printed rows are held "
+            "out and its recipe is not known; leave it out",
             "predict.recipe",
         )
 

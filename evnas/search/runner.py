@@ -247,7 +247,7 @@ class Run(ABC):
         records = [record for _, record in self.store.records()]
         self.say_all(self.ready.notes())
         if records:
-            self.view.say(f"going on: {len(records)} results stand already")
+            self.view.say(f"going on: {len(records)} results are there already")
         self.say_all(self.ready.about_machines(records))
         self.opened(records)
 

@@ -44,7 +44,7 @@ def test_empty_lines_are_none_and_empty_cells_change_nothing(tmp_path):
         (PLAIN.replace(b",", b"\t"), r"x\.csv:1: columns must be separated by commas, got a tab"),
         (b",stages[*].depth\n0,2\n", r"x\.csv:1: .* the first column has no name; of pandas, wri"),
         (b"stages[*].depth,\n2,3\n", r"x\.csv:1: .* column 2 has no name"),
-        (b"stages[*].depth,stages[*].depth\n1,2\n", r"x\.csv:1: .*'stages\[\*\]\.depth' stands"),
+        (b"stages[*].depth,stages[*].depth\n1,2\n", r"x\.csv:1: .*'stages\[\*\]\.depth' appears"),
         (PLAIN + b"3\n", r"x\.csv:3: a row must have a value per column, got 1 for 2"),
         (PLAIN + b"3,4,5\n", r"x\.csv:3: a row must have a value per column, got 3 for 2"),
         (PLAIN + b"\n# an earlier run\n", r"x\.csv:4: .* CSV knows no comments: '# an earlier"),

@@ -168,8 +168,8 @@ def _must_be_of(
     found = growth(paths_as_now(before, now), sweep, now)
     if found.refused:
         raise StoreError(
-            f"{store.path}: holds another sweep of this name, whose results would not stand "
-            f"beside those of this one ({_shown(found.refused)}); --fresh starts over and keeps "
+            f"{store.path}: holds another sweep of this name, whose results would not compare "
+            f"with those of this one ({_shown(found.refused)}); --fresh starts over and keeps "
             "the old study aside, --name NAME starts another study"
         )
     if found.more:

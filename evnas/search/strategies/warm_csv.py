@@ -58,7 +58,7 @@ def _header(row: Sequence[str]) -> list[str]:
         )
     for name in columns:
         if columns.count(name) > 1:
-            raise SpecError(f"every column must stand once, {name!r} stands several times")
+            raise SpecError(f"every column must appear once, {name!r} appears several times")
     return columns
 
 
