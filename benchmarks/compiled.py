@@ -72,11 +72,11 @@ class Compiled:
         if self.issued.loops:
             return f"{self.issued.loops} loops"
         total = self.issued.instructions * self.warps * self.programs
-        told = f"{total / 1e9:.3f} G issued, {1e3 * total / SCHEDULERS / CLOCK_HZ:.3f} ms"
+        report = f"{total / 1e9:.3f} G issued, {1e3 * total / SCHEDULERS / CLOCK_HZ:.3f} ms"
         if case.op == "ss2d_scan":
             Bt, K, Dm, H, W = case.inputs()["delta"].shape
-            told += f", {total / (Bt * K * Dm * H * W / 32):.1f} for 32 steps"
-        return told
+            report += f", {total / (Bt * K * Dm * H * W / 32):.1f} for 32 steps"
+        return report
 
     def __str__(self) -> str:
         return (
@@ -148,11 +148,11 @@ def _resources(ptx: str) -> tuple[int, int]:
         source = Path(folder, "kernel.ptx")
         source.write_text(ptx)
         ptxas = [knobs.nvidia.ptxas.path, "-v", "--gpu-name", target[1], str(source)]
-        told = subprocess.run(
+        report = subprocess.run(
             [*ptxas, "-o", f"{folder}/kernel.cubin"], capture_output=True, text=True, check=True
         ).stderr
-    spills = re.findall(r"(\d+) bytes spill (?:stores|loads)", told)
-    registers = re.findall(r"Used (\d+) registers", told)
+    spills = re.findall(r"(\d+) bytes spill (?:stores|loads)", report)
+    registers = re.findall(r"Used (\d+) registers", report)
     return max(map(int, registers)), sum(map(int, spills))
 
 

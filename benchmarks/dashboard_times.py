@@ -3,7 +3,7 @@
     python benchmarks/dashboard.py make 20000 /tmp/synthetic
     python benchmarks/dashboard_times.py /tmp/synthetic
 
-Prints a line a figure: median wall time with its quartiles, and the median CPU time of the page's
+Prints a line per figure: median wall time with quartiles, and the median CPU time of the page's
 process and the server's together, which other work on the machine hardly moves. Needs the test
 extra (playwright) and an installed Chromium. The study gets some trials more.
 """
@@ -75,8 +75,8 @@ def blank(chromium: Browser) -> tuple[Page, CDPSession]:
 
 def cpu_ms(session: CDPSession) -> float:
     """CPU time so far of the page's process and of this one, which serves."""
-    told = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
-    return 1e3 * (float(told["ProcessTime"]) + time.process_time())
+    metrics = {m["name"]: m["value"] for m in session.send("Performance.getMetrics")["metrics"]}
+    return 1e3 * (float(metrics["ProcessTime"]) + time.process_time())
 
 
 def paint(chromium: Browser, url: str) -> tuple[Page, CDPSession, dict[str, tuple[float, float]]]:
@@ -130,7 +130,7 @@ def live_update_ms(page: Page, folder: Path, trials: int) -> float:
     return 1e3 * (time.time() - float(done.stdout))
 
 
-def told(name: str, taken: Taken) -> dict[str, Any]:
+def summary_line(name: str, taken: Taken) -> dict[str, Any]:
     """One figure as data, printed as a line."""
     walls, cpus = sorted(w for w, _ in taken), [c for _, c in taken]
     low, _, high = statistics.quantiles(walls, n=4) if len(walls) > 1 else [walls[0]] * 3
@@ -151,7 +151,7 @@ def main() -> None:
         chromium = playwright.chromium.launch(executable_path=browser(), args=flags)
         page, _, first = paint(chromium, url)
         for name, taken in first.items():
-            told(f"{name}, server just started, what is read so far", [taken])
+            summary_line(f"{name}, server just started, what is read so far", [taken])
         page.wait_for_function("EV.about.reading.done === EV.about.reading.of", polling=200)
         page.context.close()
         paints: dict[str, Taken] = {}
@@ -162,12 +162,12 @@ def main() -> None:
             if len(paints["chart"]) < PAINTS:
                 page.context.close()
         for name, several in paints.items():
-            told(f"first paint: {name}", several)
+            summary_line(f"first paint: {name}", several)
         for name, several in interactions(page, session).items():
-            told(name, several)
+            summary_line(name, several)
         trials = page.evaluate("EV.data.n")
         updates = [(live_update_ms(page, folder, trials + i), 0.0) for i in range(UPDATES)]
-        told("live update (no CPU figure)", updates)
+        summary_line("live update (no CPU figure)", updates)
         chromium.close()
     print(json.dumps({"trials": trials, "load": os.getloadavg()}))
 

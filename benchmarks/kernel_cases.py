@@ -124,24 +124,24 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
     from evnas.kernels.ss2d_scan.backward import kernel as ss2d_backward
 
     given = case.inputs()
-    t: list[Any] = list(given.values())  # in the order of each launcher's own arguments
+    t: Any = tuple(given.values())  # in the order of each operator's arguments
     x = t[0]
     if case.op == "selective_scan":
         return {
-            "forward": lambda: scan.selective_scan_triton(*t, delta_softplus=True),
-            "backward": lambda: scan.selective_scan_triton_backward(x, *t, delta_softplus=True),
+            "forward": lambda: scan.selective_scan_triton(t, delta_softplus=True),
+            "backward": lambda: scan.selective_scan_triton_backward(x, t, delta_softplus=True),
         }
     if case.op == "ss2d_scan":
         routes = {"scan": case.options["scan"], "step": case.options.get("step", 1)}
         return {
-            "forward": lambda: ss2d.ss2d_scan_triton(*t, **routes),
-            "backward": lambda: ss2d_backward.ss2d_scan_triton_backward(x, *t, **routes),
+            "forward": lambda: ss2d.ss2d_scan_triton(t, **routes),
+            "backward": lambda: ss2d_backward.ss2d_scan_triton_backward(x, t, **routes),
         }
     if case.op == "nc_ssd":
         state = x.new_empty((*x.shape[:2], given["B"].shape[1])).float()
         return {
-            "forward": lambda: nc.nc_ssd_triton(*t),
-            "backward": lambda: nc.nc_ssd_triton_backward(*[x, state, *t, state]),
+            "forward": lambda: nc.nc_ssd_triton(t),
+            "backward": lambda: nc.nc_ssd_triton_backward(x, state, t, state),
         }
     if case.op == "channel_layer_norm":
         return {

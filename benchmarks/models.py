@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from ceilings import traffic_bytes
 from forms import FORMS, PEERS, TRAINING, Case, Form, Maker, made
-from processes import in_processes, told
+from processes import in_processes, summary_text
 from sheet import FAILURES, OUT_OF_TIME, Sheet, alternated, arguments, parsed, sheet, why
 
 from evnas.arch.catalog import entry
@@ -67,7 +67,7 @@ def _in_processes(args: argparse.Namespace) -> int:
         path=path,
         end_s=time.monotonic() + args.seconds,
     )
-    print(told(json.loads(path.read_text())["summary"]))
+    print(summary_text(json.loads(path.read_text())["summary"]))
     print(path)
     return 0 if ended else OUT_OF_TIME
 

@@ -83,7 +83,7 @@ def summary(processes: Sequence[Found]) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def told(rows: Sequence[Mapping[str, Any]]) -> str:
+def summary_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """The summary as lines of text."""
     return "\n".join(
         f"{row['case']['model']}-b{row['case']['batch']} {row['form']} vs {row['peer']}, "

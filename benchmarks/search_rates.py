@@ -85,7 +85,7 @@ def propose_ms(space: SearchSpace, kind: str, samples: Sequence[ArchSpec]) -> di
 
 
 def main() -> None:
-    """Print a line a figure, then all as JSON."""
+    """Print a line per figure, then all as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--stored", type=int, default=STORED)

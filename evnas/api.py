@@ -48,7 +48,7 @@ def run(
         name: another name for the study.
 
     Returns:
-        The study: `frame` has a row a trial.
+        The study: `frame` has a row per trial.
 
     Raises:
         SpecError: the sweep cannot hold, or its engine is not installed.
@@ -106,7 +106,7 @@ def search(
         name: of the study under `results`.
 
     Returns:
-        The study: `frame` has a row a trial.
+        The study: `frame` has a row per trial.
 
     Raises:
         SpecError: the search cannot hold.

@@ -208,7 +208,7 @@ class Record:
     """Point results: `params`, `macs_exact`, `top1_percent`, `peak_mib`, ..."""
     measurements: Mapping[str, Measurement] = field(default_factory=dict)
     curve: tuple[Mapping[str, float], ...] = ()
-    """The learning curve, a point an epoch: `epoch`, `loss`, `top1_percent`, `images`."""
+    """The learning curve, a point per epoch: `epoch`, `loss`, `top1_percent`, `images`."""
     error: str = ""
     """The reason of an end other than `complete`; a traceback when `failed`."""
     origin: str = ""

@@ -24,5 +24,5 @@ def main(results: str) -> None:
     print(study.frame[["label", "params_m", "macs_exact_g"]].dropna().to_string(index=False))
 
 
-if __name__ == "__main__":  # the workers import this file anew
+if __name__ == "__main__":  # the workers import this file again
     main(sys.argv[1] if len(sys.argv) > 1 else "results")

@@ -88,7 +88,10 @@ def run(sweep: dict[str, Any], folder: Path, engine: PaperEngine) -> list[Work]:
     with Path("said").open("a") as out, study as store:
         view = PlainView
         whole = run_of(
-            prepared(loaded), store=store, engine=engine, view_of=lambda board: view(board, out)
+            prepared(loaded),
+            store=store,
+            engine=engine,
+            view_of=lambda progress: view(progress, out),
         )
         replaced = replace(whole, clock=StudyClock(store, began=0.0, clock=engine.clock))
         replaced.to_its_end()

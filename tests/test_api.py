@@ -84,7 +84,7 @@ def test_what_is_no_architecture_gets_one_sentence():
         evnas.bench("m1", base="m22")
 
 
-def test_an_unknown_objective_is_told_with_its_place():
+def test_an_unknown_objective_is_named_with_its_place():
     with pytest.raises(evnas.EvnasError, match=r"objectives.*params_mm"):
         evnas.search(
             space={"stages[*].depth": {"each": [1, 2]}},
@@ -124,11 +124,11 @@ def test_mypy_sees_the_types_of_a_users_script(tmp_path):
         cwd=tmp_path,
         env={"MYPYPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
     )  # fmt: skip
-    told = [line for line in done.stdout.splitlines() if line.startswith("mine.py")]
-    assert [line.partition("Revealed type is ")[2].strip('"') for line in told[:4]] == [
+    revealed = [line for line in done.stdout.splitlines() if line.startswith("mine.py")]
+    assert [line.partition("Revealed type is ")[2].strip('"') for line in revealed[:4]] == [
         "int",
         "torch.nn.modules.module.Module",
         "evnas.report.notebook.study.Study",
         "evnas.report.notebook.study.Study",
     ], done.stdout
-    assert 'incompatible type "str"' in told[4]
+    assert 'incompatible type "str"' in revealed[4]

@@ -53,7 +53,7 @@ def test_check_prints_data_alone():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "want"),
     [
         (HEAD + "sedes: [0]\n", "bad.yaml:4: sedes: unknown key; did you mean 'seeds'?"),
         (
@@ -61,7 +61,7 @@ def test_check_prints_data_alone():
             "bad.yaml:5: rows.A.stages[*].mixer.kind: mixer kind must be one of ('hsm_ssd', "
             "'nc_ssd', 'sa', 'ss2d', 'es2d'), got 'hsm_sdd'; did you mean 'hsm_ssd'?",
         ),
-        (HEAD + "rows: {B: {}}\n", "bad.yaml:4: rows: this key stands twice, first in line 3"),
+        (HEAD + "rows: {B: {}}\n", "bad.yaml:4: rows: this key appears twice, first in line 3"),
         (
             "name: x\nbase: efficientvim_m2\nrows:\n  A:\n    stages[*].mixer.states: [1, 2]\n",
             "bad.yaml:5: rows.A.stages[*].mixer.states: a list here must have one value for each",
@@ -88,11 +88,11 @@ def test_check_prints_data_alone():
         *("states 0", "missing data", "empty", "not YAML"),
     ],
 )
-def test_bad_input_gets_one_line(tmp_path, text, told):
+def test_bad_input_gets_one_line(tmp_path, text, want):
     (tmp_path / "bad.yaml").write_text(text)
     done = evnas("check", "bad.yaml", cwd=tmp_path)
     assert done.returncode == 2
-    assert told in done.stderr
+    assert want in done.stderr
     assert done.stderr.startswith("evnas: ")
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
@@ -167,6 +167,9 @@ def shown_arch(name: str) -> dict[str, object]:
 
 
 def test_export_refuses_what_it_cannot_write(tmp_path):
-    for output, told in (("m1.txt", "must end in .pt2 or .onnx"), ("no/m1.pt2", "must lie in a")):
+    for output, want in (
+        ("m1.txt", "must end in .pt2 or .onnx"),
+        ("no/m1.pt2", "must lie in a"),
+    ):
         done = evnas("export", "efficientvim_m1", "-o", tmp_path / output)
-        assert (done.returncode, told in done.stderr) == (2, True)
+        assert (done.returncode, want in done.stderr) == (2, True)

@@ -70,7 +70,7 @@ def test_looking_up_loads_nothing_heavy(arguments):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "want"),
     [
         (("show", "efficientvim_m22"), "did you mean 'efficientvim_m2'?"),
         (("bench", "efficientvim_m22"), "did you mean 'efficientvim_m2'?"),
@@ -84,9 +84,9 @@ def test_looking_up_loads_nothing_heavy(arguments):
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )
-def test_a_wrong_name_loads_nothing_heavy(arguments, told):
+def test_a_wrong_name_loads_nothing_heavy(arguments, want):
     stdout, said, loaded = answer(*arguments)
-    assert told in said
+    assert want in said
     assert said.startswith("evnas: ")
     assert said.count("\n") == 0
     assert (stdout, loaded) == ("", "loaded [] 2")
@@ -109,7 +109,7 @@ def test_a_mistake_in_a_sweep_loads_nothing_heavy(tmp_path, command, text):
 
 
 @pytest.mark.parametrize("command", ["sweep", "plan", "check"])
-def test_a_missing_ray_is_told_before_torch_loads(tmp_path, command):
+def test_a_missing_ray_is_named_before_torch_loads(tmp_path, command):
     (tmp_path / "x.yaml").write_text(ROWS + "engine:\n  kind: ray\n")
     _, said, loaded = answer(command, tmp_path / "x.yaml", hidden="ray")
     assert said.endswith("x.yaml:5: engine.kind: ray is not installed: pip install 'evnas[ray]'")

@@ -50,7 +50,6 @@ def test_hypervolume_by_hand() -> None:
     points = np.array([[1.0, 3.0], [2.0, 1.0], [9.0, 0.0]])
     assert pareto.hypervolume(points, [4.0, 4.0]) == 3 * 1 + 2 * 2  # (4-1)(4-3) + (4-2)(3-1)
     assert pareto.hypervolume(np.empty((0, 2)), [1.0, 1.0]) == 0.0
-    assert pareto.contributions(points[:2], [4.0, 4.0]).tolist() == [1.0, 4.0]
 
 
 def test_ranks_and_crowding_by_hand() -> None:

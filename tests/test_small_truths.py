@@ -149,6 +149,8 @@ def test_verify_outside_the_checkout_says_what_it_lacks(tmp_path, monkeypatch, c
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("evnas.measure.counting.verify.verify", lambda sweeps, *, peers: [])
     verify(peers=False)
-    assert "sweeps holds no sweep file that stands beside a published" in capsys.readouterr().err
+    assert (
+        "sweeps holds no sweep file that is compared with a published" in capsys.readouterr().err
+    )
     with pytest.raises(SpecError, match="--sweeps must name a folder of such files"):
         verify(sweeps=tmp_path, peers=False)

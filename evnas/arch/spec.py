@@ -135,7 +135,7 @@ class StageSpec(_Frozen):
 
 
 class HeadSpec(_Frozen):
-    """Maps to logits. `hidden` and `features` average a head a stage (EfficientViM)."""
+    """Maps to logits. `hidden` and `features` average a head per stage (EfficientViM)."""
 
     fusion: Fusion = "none"
     """`hidden`: h^(s) of each stage's last mixer and the final map; `features`: x^(s) of each
@@ -222,7 +222,7 @@ def digest_of(plain: Mapping[str, Any]) -> str:
 
 
 _sorted_json = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
-"""Made once: `json.dumps` makes an encoder a call."""
+"""Made once: `json.dumps` makes an encoder per call."""
 
 
 def first_fault(error: ValidationError, data: Any) -> SpecError:

@@ -188,7 +188,7 @@ def _build_stage(arch: ArchSpec, stage: int, *, last: bool, impl: Impl, drop_pat
 
 
 def drop_path_rates(stages: Sequence[StageSpec], rate: float) -> list[list[float]]:
-    """0 at the first block, `rate` at the last, linear between; a list a stage."""
+    """0 at the first block, `rate` at the last, linear between; a list per stage."""
     total = sum(s.depth for s in stages)
     flat = iter([rate * i / max(total - 1, 1) for i in range(total)])
     return [[next(flat) for _ in range(s.depth)] for s in stages]

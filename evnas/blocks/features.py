@@ -46,7 +46,7 @@ class FeatureInfo:
         return getattr(self.infos[idx], name)
 
     def get_dicts(self) -> list[dict[str, str | int]]:
-        """All of it as plain data, a dict a map."""
+        """All of it as plain data, a dict per map."""
         return [asdict(self.infos[i]) | {"index": i} for i in self.out_indices]
 
 

@@ -1,4 +1,4 @@
-"""The commands of `evnas`, one a file; each body imports what it needs when it runs.
+"""The commands of `evnas`, one per file; each body imports what it needs when it runs.
 
 `evnas.cli.COMMANDS` lists them.
 """

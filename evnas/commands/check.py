@@ -1,4 +1,4 @@
-"""`evnas check`: is a sweep file sound, and which architectures are its rows?"""
+"""`evnas check`: is a sweep file valid, and which architectures are its rows?"""
 
 from typing import TYPE_CHECKING
 
@@ -45,7 +45,7 @@ def check(
 
 
 def _architectures(sweep: "Sweep") -> list[str]:
-    """The base stage by stage, then a line a row: its digest, and what it changes."""
+    """The base stage by stage, then a line per row: its digest, and what it changes."""
     lines = ["", f"base ({sweep.base.digest})", *stage_lines(sweep.base.to_dict())[1:]]
     if not sweep.candidates:
         return lines

@@ -63,7 +63,7 @@ def _cells(row: Mapping[str, Any], first: str, name: str) -> list[tuple[str, ...
 def _spelt(each: Mapping[str, Any]) -> str:
     apart = each["difference"]
     if apart is None:
-        return f"cannot be told: {each['reason']}"
+        return f"cannot be compared: {each['reason']}"
     if apart["low"] == apart["high"]:
         return f"{apart['mid']:+.4g}"
     if math.isnan(apart["low"]):

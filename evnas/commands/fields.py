@@ -45,7 +45,7 @@ def subjects(
         SpecError: an unknown name, or weights for more models than there are.
     """
     if len(weights) > len(names):
-        raise SpecError(f"--weights must be given once a name at most, got {len(weights)}")
+        raise SpecError(f"--weights must be given once per name at most, got {len(weights)}")
     rows = _rows(study) if study is not None else {}
     files: list[Path | None] = [*weights, *[None] * (len(names) - len(weights))]
     found = []

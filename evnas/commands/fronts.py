@@ -30,7 +30,7 @@ def cautions(folder: Path) -> list[str]:
 
 
 def front_text(folder: Path) -> str:
-    """What weakens the figures, then a line a member: objectives with their intervals, ties,
+    """What weakens the figures, then a line per member: objectives with their intervals, ties,
     differences from the base."""
     members = front(folder) or []
     if not members:
@@ -47,8 +47,8 @@ def front_text(folder: Path) -> str:
         for member in members
     ]
     head = ("trial", *metrics, "tied with", "nearest published", "differs from the base")
-    told = "".join(f"{line}\n" for line in cautions(folder))
-    return f"{told}{columns(head, rows)}\n\neach with its files in {folder / 'front'}"
+    notes = "".join(f"{line}\n" for line in cautions(folder))
+    return f"{notes}{columns(head, rows)}\n\neach with its files in {folder / 'front'}"
 
 
 def _interval(value: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ def plan(
         expected = forecast(loaded, results=results)
     except SpecError as e:
         raise loaded.document.blame(e) from None
-    from evnas.search.tellable import tellable
+    from evnas.search.detectable import detectable_differences
     from evnas.store import Store
 
     path = results / loaded.spec.name / "study.db"
@@ -36,6 +36,6 @@ def plan(
     if path.exists():
         with Store.read(path) as store:
             records = [record for _, record in store.records()]
-    power = tellable(loaded, records)
+    power = detectable_differences(loaded, records)
     data = {**expected.to_dict(), "power": power and power.to_dict()}
     emit(data, "\n".join([expected.text(), *([power.text()] if power else [])]), json)

@@ -37,7 +37,7 @@ def signals(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Take training-free signals of untrained models: a line an architecture and seed."""
+    """Take training-free signals of untrained models: a line per architecture and seed."""
     if bool(names) == published:
         raise SpecError("name architectures or pass --published, one of the two")
     if published:

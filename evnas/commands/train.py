@@ -42,7 +42,7 @@ def train(
     from evnas.train.training import train as trained
 
     if weights is not None:
-        kept = "; its classifiers are left out, ours begin anew" if new_classifier else ""
+        kept = "; its classifiers are left out, ours begin untrained" if new_classifier else ""
         talk(f"beginning with {weights}{kept}")
     result = trained(
         TrainConfig(

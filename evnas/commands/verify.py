@@ -24,7 +24,7 @@ def verify(
     loaded = [load_sweep(path) for path in sorted(folder.glob("*.yaml"))]
     printed = [sweep for sweep in loaded if sweep.spec.published]
     if not printed:
-        lacks = f"{folder} holds no sweep file that stands beside a published table"
+        lacks = f"{folder} holds no sweep file that is compared with a published table"
         if sweeps is not None:
             raise SpecError(f"--sweeps must name a folder of such files, {lacks}")
         talk(f"{lacks}: rows of tables are left out, what is named in evnas itself is counted")

@@ -1,6 +1,6 @@
 """Which implementation of an operator was measured to be the fastest, by device and shape.
 
-`autotune_table.json` holds a row a measured shape, as `benchmarks/kernels.py --write-choices`
+`autotune_table.json` holds a row per measured shape, as `benchmarks/kernels.py --write-choices`
 leaves it;
 a call takes the choice of the nearest shape of its operator, device, dtype and pass.
 """

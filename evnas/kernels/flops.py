@@ -1,7 +1,7 @@
 """What the operators cost: the one count of them, for every counter that sees each as a whole.
 
 Multiply-adds (MACs) of contractions alone, as torch counts its own: a scan step is three a state
-(the input dt B x into the state, the decayed state, the read-out C h) and one a channel for the
+(the input dt B x into the state, the decayed state, the read-out C h) and one per channel for the
 skip D. Norms, gates, activations, sums and exponentials count nothing. A backward is twice its
 forward, two products for each one, and the states that a scan computes again. What papers printed
 follows conventions of their own (`evnas.measure.counting.conventions`).

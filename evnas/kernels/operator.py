@@ -25,8 +25,12 @@ Body = Callable[..., Any]
 Gradient = Callable[..., tuple[Tensor | None, ...]]
 
 
-def operator(name: str) -> Callable[[Body], OpOverload]:
-    """Register a body, on every device, as `evnas::<name>`; its schema is in its annotations.
+def operator(name: str, *, schema: str = "") -> Callable[[Body], OpOverload]:
+    """Register a body, on every device, as `evnas::<name>`.
+
+    Args:
+        name: without the namespace.
+        schema: arguments and results in torch's words; "" reads them in the body's annotations.
 
     Returns:
         The operator, in place of the body.
@@ -39,12 +43,19 @@ def operator(name: str) -> Callable[[Body], OpOverload]:
                 return _of_no_images(_FAKES[name](*args, **kwargs))
             return body(*args, **kwargs)
 
-        _LIBRARY.define(name + infer_schema(body, mutates_args=()))
+        _LIBRARY.define(name + (schema or infer_schema(body, mutates_args=())))
         _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
         found: OpOverload = getattr(getattr(torch.ops, NAMESPACE), name).default
         return found
 
     return register
+
+
+def backward_schema(op: OpOverload) -> str:
+    """The schema of an operator that takes the gradient of `op`'s one result, then all of `op`'s
+    arguments, and gives a list of gradients."""
+    arguments = str(op._schema).partition("(")[2].rpartition(") ->")[0]
+    return f"(Tensor gy, {arguments}) -> Tensor[]"
 
 
 def fake(op: OpOverload) -> Callable[[Body], Body]:

@@ -34,7 +34,7 @@ class Routes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutesGradient:
-    """Gradients of the fields of Routes, of the same shapes; of x, a share a route."""
+    """Gradients of the fields of Routes, of the same shapes; of x, a share per route."""
 
     x: Tensor
     z: Tensor

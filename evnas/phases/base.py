@@ -249,5 +249,5 @@ class Phase(ABC):
         return iter(())
 
     def lacking(self, metric: str) -> str:
-        """What a sweep is told that wants `metric` and has not what `needs` names."""
+        """The message for a sweep that wants `metric` and lacks what `needs` names."""
         return f"{metric} needs {self.needs}"

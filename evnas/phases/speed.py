@@ -70,7 +70,7 @@ class SpeedTask(Task):
         return {"target_index": self.target_index, "target": dict(self.target)}
 
 
-class Speed(Phase):
+class SpeedPhase(Phase):
     """Latency and throughput, with their samples, and peak memory."""
 
     name = "speed"
@@ -277,4 +277,4 @@ def model_on(arch: Mapping[str, Any], target: Any) -> Any:
     return deploy(model)
 
 
-SPEED = Speed()
+SPEED = SpeedPhase()

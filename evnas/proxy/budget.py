@@ -23,7 +23,7 @@ class ProxyBudget:
     epochs: int = 2
     """Length of the schedule. An epoch shows `images_per_epoch` images."""
     images_per_epoch: int = 1_600
-    """Image presentations an epoch, at most the training set. Epochs go on through one endless
+    """Image presentations per epoch, at most the training set. Epochs go on through one endless
     shuffle: no image is shown twice before every image was shown once."""
     resolution: int = 56
     """Side of the images, pixels."""
@@ -142,7 +142,7 @@ class ProxyResult:
     error: str = ""
     """Why it ended early."""
     correct_hex: str = ""
-    """Which held-out images the last evaluation got right: a bit an image, first image highest,
+    """Which held-out images the last evaluation got right: a bit per image, first image highest,
     the last digit padded with zeros. Two models' bits give the interval of their difference."""
     details: dict[str, Any] = field(default_factory=dict)
 

@@ -80,7 +80,7 @@ class KnownImages:
             if name in its and mine[name] != its[name]:
                 changes.append(_difference(name, mine[name], its[name]))
         more = len(changes) - SHOWN_CHANGES
-        shown = "; ".join(changes[:SHOWN_CHANGES]) or "their classes stand in another order"
+        shown = "; ".join(changes[:SHOWN_CHANGES]) or "their classes are in another order"
         return f"{shown}; and {more} more classes" if more > 0 else shown
 
     @property
@@ -89,13 +89,13 @@ class KnownImages:
         return replace(self, classes={}, about="").to_dict()
 
     def cannot_tell(self, before: "KnownImages") -> str:
-        """What is to be said where files were written anew and only a sample was compared."""
+        """What is to be said where files were written again and only a sample was compared."""
         if self.sampled_every == 1 or self.seen == before.seen:
             return ""
         return (
-            "files of the images were written anew since the study knows them; names, sizes and "
+            "files of the images were written again since the study knows them; names, sizes and "
             f"the contents of one in {self.sampled_every} are as they were; of the others that "
-            "cannot be told"
+            "cannot be known"
         )
 
 

@@ -1,4 +1,4 @@
-"""Any folder of images, a subfolder a class, decoded once to small uint8 arrays."""
+"""Any folder of images, a subfolder per class, decoded once to small uint8 arrays."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,7 +64,7 @@ def _spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
 
 
 def _decode_all(samples: Sequence[Sample], side: int) -> npt.NDArray[np.uint8]:
-    """(N, 3, side, side). Of images that cannot be read, the first and their number are told."""
+    """(N, 3, side, side). The error names the first image that cannot be read, and how many."""
     # threads: Pillow decodes and resizes outside the interpreter lock
     out = np.empty((len(samples), 3, side, side), dtype=np.uint8)
     faults: list[DataError] = []

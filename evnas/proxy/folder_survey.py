@@ -212,7 +212,7 @@ def _must_be_a_class(folder: Path) -> None:
     if set(inside) & set(TRAIN_NAMES) and set(inside) & held_out:
         raise DataError(
             f"{folder} must hold the images of one class, it holds splits ({_listed(inside)}); "
-            "splits stand above classes: train/CLASS/ and val/CLASS/"
+            "splits hold the classes: train/CLASS/ and val/CLASS/"
         )
 
 

@@ -59,7 +59,7 @@ def read_rgb(path: Path | str, *, least_side: int = 0) -> Image.Image:
             return _turned(_as_rgb(image), _orientation(image))
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as e:
         raise DataError(
-            f"{path} must be an image, it cannot be read ({e}); save it anew or remove it"
+            f"{path} must be an image, it cannot be read ({e}); save it again or remove it"
         ) from e
 
 

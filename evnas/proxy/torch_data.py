@@ -85,7 +85,7 @@ def add_dataset(
     """Make torch `Dataset`s a data set that sweeps name as `proxy.data`.
 
     They give images as they are stored, neither augmented nor normalised: trainings do both. They
-    are read once a process, whole. A study keeps the name alone, so a set that changes needs a
+    are read once per process, whole. A study keeps the name alone, so a set that changes needs a
     new one.
 
     Args:

@@ -61,7 +61,7 @@ def train(
     if steps < budget.points_per_epoch:
         raise DataError(
             f"{data.name} must give at least {budget.points_per_epoch} batches of "
-            f"{budget.batch_size} images an epoch, it has {len(data.train)} training images; "
+            f"{budget.batch_size} images per epoch, it has {len(data.train)} training images; "
             "lower proxy.batch_size or proxy.points_per_epoch"
         )
     run = _Run(model=model, data=data, budget=budget, seed=seed, hooks=hooks or Hooks())

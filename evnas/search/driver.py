@@ -280,8 +280,8 @@ def drive(
     """Run an agenda to its end; every record is stored before anything follows from it.
 
     Args:
-        on_tick: is told again and again how long all runs have driven by now, in seconds; what
-            it raises ends the drive.
+        on_tick: is called again and again with how long all runs have driven by now, in seconds;
+            what it raises ends the drive.
         wall_s: how long earlier runs of the study did.
 
     Returns:
@@ -308,7 +308,7 @@ def drive(
 
 
 def expected(schedule: Schedule, each: Mapping[str, int]) -> dict[str, tuple[int, int]]:
-    """Phase -> (pieces of work in all, done), as far as it can be told.
+    """Phase -> (pieces of work in all, done), as far as it is known.
 
     Args:
         each: phase -> pieces of work that a search's candidate has of it.

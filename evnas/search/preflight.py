@@ -38,7 +38,7 @@ class Needs:
 
 
 def must_begin(spec: SearchSpec, base: ArchSpec, targets: Sequence[TargetFields]) -> Needs:
-    """A search whose file is sound can be begun.
+    """A search whose file is valid can be begun.
 
     Args:
         base: the architecture that its space changes.
@@ -104,7 +104,7 @@ def recipe_must_be_known(spec: AblationSpec | SearchSpec) -> None:
 
     Raises:
         SpecError: no printed architecture that predictions rest on is trained so, or the sweep
-            stands beside that very paper, whose rows are held out.
+            is compared with that very paper, whose rows are held out.
     """
     name = spec.predict.recipe if spec.predict is not None else ""
     known = known_recipes()
@@ -117,8 +117,8 @@ def recipe_must_be_known(spec: AblationSpec | SearchSpec) -> None:
     beside = spec.published.paper if isinstance(spec, AblationSpec) and spec.published else ""
     if name and name == beside:
         raise SpecError(
-            f"{name} is the paper that the rows stand beside, so its printed rows are held out "
-            "and its recipe is not known; leave it out",
+            f"{name} is the paper that the rows are compared with, so its printed rows are held "
+            "out and its recipe is not known; leave it out",
             "predict.recipe",
         )
 
@@ -192,7 +192,7 @@ def _absent_programs(sweep: Sweep) -> list[str]:
 def _machine_decides(sweep: Sweep) -> bool:
     """Whether the file alone cannot tell which target a name means, or whether two are one.
 
-    That takes torch. Names such as `@cpu` are told by targets that spell their devices out.
+    That takes torch. Names such as `@cpu` are settled by targets that spell their devices out.
     """
     targets, wanted = sweep.spec.targets, sweep.spec.named_quantities
     if all(spec.is_settled for spec in targets):

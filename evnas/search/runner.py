@@ -77,7 +77,7 @@ def run_sweep(
         DataError: the images are not there, or cannot be understood.
         MeasurementError: a target asks for what is not here.
         SpecError: what shows only on this machine, or in a search.
-        KeyboardInterrupt: it was told to stop, by SIGTERM and SIGHUP too.
+        KeyboardInterrupt: it was asked to stop, by SIGTERM and SIGHUP too.
     """
     folder = results / sweep.spec.name
     said: list[str] = []
@@ -167,12 +167,12 @@ class Run(ABC):
     busy_s: float = 0.0
     """Seconds that measured or trained."""
     schedule: Schedule = field(init=False)
-    board: ProgressState = field(init=False)
+    progress: ProgressState = field(init=False)
     view: View = field(init=False)
 
     def __post_init__(self) -> None:
-        self.board = ProgressState({label: ProgressRow() for label in self.labels()})
-        self.view = self.view_of(self.board)
+        self.progress = ProgressState({label: ProgressRow() for label in self.labels()})
+        self.view = self.view_of(self.progress)
 
     def to_its_end(self) -> None:
         """Drive what is left, and do what comes at its end."""
@@ -186,12 +186,12 @@ class Run(ABC):
         Args:
             searched_s: how long earlier runs searched; None where its time is not counted so.
         """
-        told = searched_s
+        searched_so_far_s = searched_s
 
         def note(wall_s: float) -> None:
-            nonlocal told
-            told = None if searched_s is None else wall_s
-            self.clock.beat(busy_s=self.busy_s, searched_s=told)
+            nonlocal searched_so_far_s
+            searched_so_far_s = None if searched_s is None else wall_s
+            self.clock.beat(busy_s=self.busy_s, searched_s=searched_so_far_s)
 
         try:
             return drive(
@@ -205,7 +205,7 @@ class Run(ABC):
                 clock=self.clock.clock,
             )
         finally:
-            self.clock.note(busy_s=self.busy_s, searched_s=told)
+            self.clock.note(busy_s=self.busy_s, searched_s=searched_so_far_s)
 
     def ended(self) -> str:
         """Why it was over already when it was opened, or ""."""
@@ -252,13 +252,13 @@ class Run(ABC):
     def expect(self) -> None:
         """Show how much of each phase there is, and is done."""
         for phase, (total, done) in expected(self.schedule, self.ready.phases).items():
-            self.board.expect(phase, total, done)
+            self.progress.expect(phase, total, done)
 
     def _open(self) -> None:
         records = [record for _, record in self.store.records()]
         self.say_all(self.ready.notes())
         if records:
-            self.view.say(f"going on: {len(records)} results stand already")
+            self.view.say(f"going on: {len(records)} results are there already")
         self.say_all(self.ready.about_machines(records))
         self.opened(records)
 
@@ -275,7 +275,7 @@ class AblationRun(Run):
 
     def opened(self, records: Sequence[Record]) -> None:
         """Show what stands."""
-        self.board.show(records)
+        self.progress.show(records)
         self.expect()
 
     def begun(self, work: Work) -> None:
@@ -304,12 +304,12 @@ class SearchRun(Run):
         return str(noted.get("ended", ""))
 
     def begun(self, work: Work) -> None:
-        """Keep the board small: the front and what is under way."""
+        """Keep the progress small: the front and what is under way."""
         history = self.schedule.history
-        self.board.rows.setdefault(work.label, ProgressRow())
-        for label in list(self.board.rows)[:-SHOWN_ROWS]:
-            if label not in history.front.labels and label not in self.board.now:
-                del self.board.rows[label]
+        self.progress.rows.setdefault(work.label, ProgressRow())
+        for label in list(self.progress.rows)[:-SHOWN_ROWS]:
+            if label not in history.front.labels and label not in self.progress.now:
+                del self.progress.rows[label]
         self.expect()
 
     def end(self, reason: str) -> None:

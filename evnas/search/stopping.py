@@ -21,7 +21,7 @@ def stopped_by_signals() -> Iterator[None]:
     A signal that is ignored stays so: under `nohup` a terminal may hang up.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may set handlers, and none but it is told
+        yield  # only the main thread may set handlers, and none but it gets the signal
         return
     old: dict[signal.Signals, Any] = {s: signal.getsignal(s) for s in ASKING}
     heard = [s for s, handler in old.items() if handler is not signal.SIG_IGN]

@@ -226,7 +226,7 @@ def _domain(spec: DomainSpec) -> Domain:
             return float_range(spec.float.low, spec.float.high, spec.float.step)
         case str() | int() | float():
             return category([spec])
-    raise SpecError("each, shared, increasing, decreasing stand only at the top of an axis")
+    raise SpecError("each, shared, increasing, decreasing are allowed only at the top of an axis")
 
 
 def _refuse_overlaps(axes: list[Axis]) -> None:

@@ -46,7 +46,7 @@ class LadderLine:
             return f"better than {base}"
         if gain.high < 0:
             return f"worse than {base}"
-        return f"not told apart from {base}"
+        return f"cannot be distinguished from {base}"
 
 
 def scopes(groups: Sequence[str], macs: Sequence[float]) -> dict[str, Pairs]:
@@ -73,8 +73,8 @@ def ladder(
     """Every column on every scope.
 
     Args:
-        columns: name -> a value a thing, higher meaning better; None where it has none.
-        truth: a value a thing.
+        columns: name -> a value per item, higher meaning better; None where it has none.
+        truth: a value per item.
         groups: the paper of each.
         macs: multiply-adds of each.
         baselines: columns that the others have to beat.

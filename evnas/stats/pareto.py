@@ -154,11 +154,6 @@ def hypervolume(points: Points, reference: Sequence[float]) -> float:
     return float(moocore.hypervolume(inside, ref=list(reference))) if len(inside) else 0.0
 
 
-def contributions(points: Points, reference: Sequence[float]) -> NDArray[np.float64]:
-    """What each row alone adds to the hypervolume."""
-    return np.asarray(moocore.hv_contributions(points, ref=list(reference)), dtype=np.float64)
-
-
 class Front:
     """A front that grows a point at a time, so that nobody scans all trials again."""
 

@@ -98,7 +98,7 @@ def paired_difference_percent(
     """Difference of two top-1 measured on the same held-out images.
 
     Args:
-        right_hex, base_hex: which images each model named right, a bit an image from the top.
+        right_hex, base_hex: which images each model named right, a bit per image from the top.
         images: number of bits.
         level: of the interval.
 

@@ -10,7 +10,7 @@ from evnas.errors import SpecError
 from evnas.files import placed
 
 ARCH_FILES = (".yaml", ".yml", ".json")
-"""How an architecture's file is told from a name of the catalogue."""
+"""How an architecture's file differs from a name of the catalogue."""
 RULE = "a relative path lies beside the sweep's file"
 """What is said with a file that is not there."""
 _FILE_OR_NAME = ("base", "strategy.base")

@@ -73,7 +73,7 @@ def read_yaml(path: Path) -> YamlDocument:
 
     Raises:
         SpecError: no such file, or not text.
-        YamlSpecError: not YAML, empty, no mapping, or a key that stands twice.
+        YamlSpecError: not YAML, empty, no mapping, or a key that appears twice.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -210,7 +210,7 @@ class _Reading:
             self._must_be_utf8(name, key, place)
             if name in first_at:
                 self._refuse(
-                    f"this key stands twice, first in line {first_at[name]}", key, (*place, name)
+                    f"this key appears twice, first in line {first_at[name]}", key, (*place, name)
                 )
             first_at[name] = line
         self.loader.flatten_mapping(node)  # `<<: *fragment` mixes a fragment in; own keys win

@@ -28,7 +28,7 @@ class Recipe:
 
     Source: EfficientViM, arXiv 2411.15241, supplement, Section A and Table A, and the released
     training code. Deviations: one device, so its eight times 256 images are `accumulate` = 8
-    batches a step (batch norm sees 256 images, as there); bfloat16 in place of float16 with loss
+    batches per step (batch norm sees 256 images, as there); bfloat16 in place of float16 with loss
     scaling; gammas of channel norms are not decayed, as `decay_groups` says.
     """
 
@@ -87,7 +87,7 @@ class TrainConfig:
 
     arch: ArchSpec
     data: Path
-    """A folder with `train/` and `val/`, a subfolder a class."""
+    """A folder with `train/` and `val/`, a subfolder per class."""
     output: Path
     """Where checkpoints and the curve go; a training found there goes on."""
     resolution: int = 224

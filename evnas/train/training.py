@@ -68,7 +68,7 @@ def train(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None) 
 def scheduler(
     optimizer: torch.optim.Optimizer, recipe: Recipe, *, updates_per_epoch: int
 ) -> CosineLRScheduler:
-    """Linear warm-up, then one cosine to the floor, an update a step; the floor afterwards."""
+    """Linear warm-up, then one cosine to the floor, an update per step; the floor afterwards."""
     warmup = recipe.warmup_epochs * updates_per_epoch
     return CosineLRScheduler(
         optimizer,

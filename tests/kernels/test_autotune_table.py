@@ -1,4 +1,4 @@
-"""Measured choices: what a file of them says, that `auto` follows it, and that it is told."""
+"""Measured choices: what a file of them says, that `auto` follows it, and that it is reported."""
 
 import json
 
@@ -138,7 +138,7 @@ def test_records_name_what_was_chosen_for_the_calls_that_were_timed(choose):
     assert implementations(Model("reference"), images)["channel_layer_norm"] == "reference"
 
 
-def test_all_that_may_run_on_a_device_are_told_apart(choose):
+def test_all_that_may_run_on_a_device_are_distinguished(choose):
     choose(row("reference"), row("cpu", 1024), row("reference", operator="nc_ssd"))
     assert dispatch.implementations_by_shape("channel_layer_norm", "cpu") == "cpu+reference"
     assert dispatch.implementations_by_shape("hsm_ssd", "cpu") == "cpu"

@@ -37,7 +37,7 @@ def sheet(ratio: float | None, memory: str = "kept") -> dict[str, Any]:
 
 
 def writes(sheets: list[dict[str, Any]], code: int = 0) -> Callable[[Sequence[str]], int]:
-    """Stands for the benchmark: each call leaves the next sheet where it was told to."""
+    """Stands for the benchmark: each call leaves the next sheet where it was asked to."""
 
     def run(command: Sequence[str]) -> int:
         assert command[:2] == (sys.executable, str(SCRIPT))
@@ -59,7 +59,7 @@ def test_every_ratio_is_kept_beside_their_median(module: ModuleType, tmp_path: P
     assert (row["lowest"], row["highest"], row["host_memory"]) == (1.7, 2.6, "kept")
     assert row["latency_ms"] == [2.0] * 3 and row["peer_latency_ms"] == [5.0] * 3
     assert len(written["processes"]) == 3 and written["options"] == options
-    assert module.told(written["summary"]) == (
+    assert module.summary_text(written["summary"]) == (
         "m-b16 ours vs eager, kept: x2.20 [1.70, 2.60] of 3 processes: 1.70 2.60 2.20"
     )
 

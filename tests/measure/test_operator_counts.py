@@ -78,7 +78,7 @@ class One(torch.nn.Module):
 
 
 @pytest.mark.parametrize("name", CALLS)
-def test_the_tape_torchs_counter_and_a_count_by_hand_agree(name):
+def test_the_trace_torchs_counter_and_a_count_by_hand_agree(name):
     call, by_hand, recomputed = CALLS[name]
     inputs: list[Any] = [None if t is None else t.to("meta").requires_grad_() for t in call[1]]
     (operation,), _ = record_forward(One(call), *inputs)

@@ -177,7 +177,7 @@ def unbroken(ready: PreparedSearch, tmp_path_factory: pytest.TempPathFactory) ->
                 ready,
                 store=store,
                 engine=engine,
-                view_of=lambda board: PlainView(board, io.StringIO()),
+                view_of=lambda progress: PlainView(progress, io.StringIO()),
             )
             run.to_its_end()
         assert (folder / "notes.txt").read_text() == "mine"  # no checkpoints, nothing to remove

@@ -84,7 +84,7 @@ def add_foxes(root):
     ids=["a bit", "one less", "renamed", "moved", "one class more", "class renamed", "a text",
          "written again"],
 )  # fmt: skip
-def test_what_changes_it_is_told(images, change, words):
+def test_what_changes_it_is_named(images, change, words):
     before = known(images)
     change(images)
     now = known(images, before)
@@ -101,7 +101,7 @@ def test_files_that_were_not_touched_are_not_read_again(images, monkeypatch):
     assert known(images, before).fingerprint == before.fingerprint
 
 
-def test_of_many_bytes_an_even_sample_is_read_and_doubt_is_told(images, monkeypatch):
+def test_of_many_bytes_an_even_sample_is_read_and_doubt_is_said(images, monkeypatch):
     size = (images / "train" / "cat" / "0.bmp").stat().st_size
     monkeypatch.setattr(fingerprint, "MOST_BYTES", 6 * size)
     read: list[object] = []
@@ -113,7 +113,7 @@ def test_of_many_bytes_an_even_sample_is_read_and_doubt_is_told(images, monkeypa
     untold.write_bytes(untold.read_bytes()[:-1] + b"\0")
     now = known(images, before)
     assert now.fingerprint == before.fingerprint
-    assert "the contents of one in 2 are as they were; of the others that cannot be told" in (
+    assert "the contents of one in 2 are as they were; of the others that cannot be known" in (
         now.cannot_tell(before)
     )
 

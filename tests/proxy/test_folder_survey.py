@@ -46,7 +46,7 @@ def test_splits_under_their_usual_names(tmp_path, train, held_out):
     assert found.left_out == ()
 
 
-def test_val_is_held_out_before_test_and_what_is_left_out_is_told(tmp_path):
+def test_val_is_held_out_before_test_and_what_is_left_out_is_named(tmp_path):
     write(tmp_path, "train/a/1.png", "train/b/1.png", "val/a/1.png", "val/b/1.png",
           "test/a/1.png", "annotations/x.xml", "LICENSE", "montage.png",
           "train/readme.md", "train/a/1.xml", "train/a/clip.gif")  # fmt: skip

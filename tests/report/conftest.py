@@ -97,15 +97,15 @@ BREAKDOWN = {
 
 RUNGS = (1000.0, 4000.0, 12000.0)
 TRAINED = {"4": 0.0, "6": RUNGS[0], "8": RUNGS[2]}
-"""Trials of `told` that came to another rung than the second."""
+"""Trials of `full` that came to another rung than the second."""
 RETAKEN = {"why": "the clock fell by 9 %", "samples_ms": [12.5, 13.0]}
 
 
 BROKE = {"9": ("count", ""), "11": ("speed", "cpu-torch-224-b16-float32")}
-"""Trials of `told` and the work after which they were found to break a constraint."""
+"""Trials of `full` and the work after which they were found to break a constraint."""
 
 
-def as_told(record: Record) -> Record | None:
+def as_full(record: Record) -> Record | None:
     """A synthetic record as one of successive halving under constraints; None of work not done."""
     if record.label in BROKE:
         if (record.phase, record.target) == BROKE[record.label]:
@@ -133,19 +133,19 @@ def field_of(record: Record) -> ReceptiveField:
 
 
 @pytest.fixture(scope="session")
-def told(
+def full(
     tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType, chromium: Browser
 ) -> Iterator[Page]:
     """A page of a study of 30 trials that has all that a study may have: where its time goes,
     receptive fields, importances, a peer from timm, a published table, bounds."""
-    folder = tmp_path_factory.mktemp("told")
+    folder = tmp_path_factory.mktemp("full")
     sweep = synthetic.sweep(30) | {
         "strategy": {"kind": "mo_asha", "rungs": list(RUNGS)},
         "constraints": ["top1_percent >= 60"],
         "published": {"paper": "EfficientViM", "table": "C"},
     }
-    with Store.create(folder / "told" / "study.db", sweep=sweep, environment={}) as store:
-        for record in filter(None, map(as_told, synthetic.records(30))):
+    with Store.create(folder / "full" / "study.db", sweep=sweep, environment={}) as store:
+        for record in filter(None, map(as_full, synthetic.records(30))):
             details = {"breakdown": BREAKDOWN} if record.phase == "speed" else {}
             again = record.phase == "speed" and record.label == "3"
             store.append(replace(retaken(record) if again else record, details=details))
@@ -159,7 +159,7 @@ def told(
         store.note("importance", {"top1_percent": {"stages[0].dim": 0.7, "stages[*].depth": 0.3}})
     server = Served(folder)
     pages = Watched(chromium)
-    page = pages.open(f"{server.url}/#study=told&pins=0~2")
+    page = pages.open(f"{server.url}/#study=full&pins=0~2")
     page.wait_for_function(SETTLED)  # else a test would meet a half-drawn chart
     yield page
     pages.close()

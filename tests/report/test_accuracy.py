@@ -40,7 +40,7 @@ def test_a_guess_of_one_class_is_at_chance_whatever_rounding_makes_of_it(classes
     assert not at_chance([trained(share + 10, classes=classes, images=8400.0)])
 
 
-def test_a_search_is_told_what_an_ablation_is_told():
+def test_a_search_shows_what_an_ablation_shows():
     short = [trained(33.3, label=str(i), budget=5.0) for i in range(3)]
     longer = [trained(33.4, label="1"), trained(90.0, label="2")]
     assert about_search([*short, *longer], ["2", "1"]) == [

@@ -22,7 +22,7 @@ LOCAL = "http://127.0.0.1"
 def client(results: Path) -> Iterator[TestClient]:
     with TestClient(make_app(results), base_url=LOCAL) as found:
         # read to the end once, so that no test depends on how far the reader is
-        while (told := found.get("/api/studies/made").json())["reading"]["done"] < told["reading"][
+        while (seen := found.get("/api/studies/made").json())["reading"]["done"] < seen["reading"][
             "of"
         ]:
             pass
@@ -193,17 +193,17 @@ def test_a_study_being_written_is_read_as_it_grows(tmp_path: Path, synthetic: An
         assert client.get("/api/studies/growing").json()["trials"] == 3
 
 
-def test_a_study_begun_afresh_under_its_name_is_read_anew(tmp_path: Path, synthetic: Any) -> None:
+def test_a_study_begun_afresh_under_its_name_is_read_again(tmp_path: Path, synthetic: Any) -> None:
     synthetic.make(2, tmp_path / "one")
     with TestClient(make_app(tmp_path), base_url=LOCAL) as client:
         client.get("/api/studies/one")
         (tmp_path / "one").rename(tmp_path / "one.old")
         synthetic.make(1, tmp_path / "one", seed=5)
-        while (told := client.get("/api/studies/one").json())["reading"]["done"] < told["reading"][
+        while (seen := client.get("/api/studies/one").json())["reading"]["done"] < seen["reading"][
             "of"
         ]:
             pass
-        assert told["trials"] == 1
+        assert seen["trials"] == 1
 
 
 def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:

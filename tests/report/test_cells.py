@@ -107,10 +107,10 @@ def check_spread(spread: str, below: float, above: float) -> None:
     if below == above == 0:
         assert spread == ""
         return
-    told = [float(v) for v in re.findall(r"[\d.e-]+", spread.replace("−", " "))]
+    shown = [float(v) for v in re.findall(r"[\d.e-]+", spread.replace("−", " "))]
     want = [(below + above) / 2] if spread.startswith("±") else [above, below]
-    assert told == pytest.approx(want, rel=0.06), spread
-    assert told == [float(f"{v:.2g}") for v in told], spread
+    assert shown == pytest.approx(want, rel=0.06), spread
+    assert shown == [float(f"{v:.2g}") for v in shown], spread
     if abs(above - below) > 0.3 * (above + below):
         assert spread.startswith("+"), spread
 

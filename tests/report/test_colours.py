@@ -1,4 +1,4 @@
-"""Colours that appear together differ for everybody, and none is told by its colour alone."""
+"""Colours that appear together differ for everybody, and none is known by its colour alone."""
 
 from itertools import combinations
 from typing import Any
@@ -96,17 +96,17 @@ def looks(page: Page, figure: str) -> list[str]:
         ("devices", ["devices"]),
     ],
 )
-def test_no_two_traces_differ_by_colour_alone(told: Page, panel: str, figures: list[str]) -> None:
-    told.evaluate("panel => EV.choose({ view: panel, pins: '0~2', trial: null })", panel)
-    expect(told.locator(f"#tab-{panel}")).to_have_attribute("aria-current", "page")
+def test_no_two_traces_differ_by_colour_alone(full: Page, panel: str, figures: list[str]) -> None:
+    full.evaluate("panel => EV.choose({ view: panel, pins: '0~2', trial: null })", panel)
+    expect(full.locator(f"#tab-{panel}")).to_have_attribute("aria-current", "page")
     for figure in figures:
-        found = looks(told, figure)
+        found = looks(full, figure)
         assert len(found) > 1, figure
         assert len(set(found)) == len(found), (figure, found)
-    told.evaluate("EV.choose({ view: 'front' })")
+    full.evaluate("EV.choose({ view: 'front' })")
 
 
-def test_twelve_curves_of_two_seeds_are_told_apart_without_colour(page: Page) -> None:
+def test_twelve_curves_of_two_seeds_are_distinct_without_colour(page: Page) -> None:
     page.evaluate("EV.choose({ view: 'curves', pins: null })")
     expect(page.locator("#figure-curves .main-svg").first).to_be_visible()
     found = looks(page, "curves")

@@ -34,18 +34,18 @@ def test_the_page_tells_differences_as_the_library_does(page: Page) -> None:
         assert found == json.loads(json.dumps([list(line) for line in diff(a, b)]))
 
 
-def test_time_by_part_and_by_kind_stand_side_by_side(told: Page) -> None:
-    told.evaluate("EV.choose({ view: 'compare' })")
+def test_time_by_part_and_by_kind_stand_side_by_side(full: Page) -> None:
+    full.evaluate("EV.choose({ view: 'compare' })")
     for name in ("time", "kinds"):
-        expect(told.locator(f"#figure-{name} .main-svg").first).to_be_visible()
+        expect(full.locator(f"#figure-{name} .main-svg").first).to_be_visible()
     bars = "(name) => document.querySelector(`#figure-${name} .plot`).data.map((t) => [t.x, t.y])"
-    assert told.evaluate(bars, "time") == [[["stem", "stages.0", "rest"], [2, 5, 1]]] * 2
-    assert told.evaluate(bars, "kinds") == [[["scan", "matmul"], [2, 6]]] * 2  # of 8 ms
+    assert full.evaluate(bars, "time") == [[["stem", "stages.0", "rest"], [2, 5, 1]]] * 2
+    assert full.evaluate(bars, "kinds") == [[["scan", "matmul"], [2, 6]]] * 2  # of 8 ms
 
 
-def test_receptive_fields_are_drawn_where_they_were_taken(told: Page) -> None:
-    told.evaluate("EV.choose({ view: 'compare' })")
-    fields = told.get_by_role("img", name="Effective receptive field of trial 0")
+def test_receptive_fields_are_drawn_where_they_were_taken(full: Page) -> None:
+    full.evaluate("EV.choose({ view: 'compare' })")
+    fields = full.get_by_role("img", name="Effective receptive field of trial 0")
     taken = ["96 px, weights random, 75.0 % of the area at 5 % of the peak or above"]
     taken += ["224 px, weights m1.pt"]  # from a record of phase `score`, as studies once had it
     expect(fields).to_have_count(len(taken))
@@ -55,14 +55,14 @@ def test_receptive_fields_are_drawn_where_they_were_taken(told: Page) -> None:
             "(c) => [...c.getContext('2d').getImageData(0, 0, 2, 2).data]"
         )
         assert light[0] < light[4] == light[8] < light[12]  # red of the pixels: 0, 0.5, 0.5, 1
-    expect(told.get_by_text("Trial 2: not taken")).to_be_visible()
+    expect(full.get_by_text("Trial 2: not taken")).to_be_visible()
 
 
-def test_each_stage_has_its_dims_depth_and_mixer(told: Page) -> None:
-    told.evaluate("EV.choose({ view: 'compare' })")
-    expect(told.get_by_role("list", name="Stages")).to_have_count(2)
-    card = told.evaluate("EV.cardOf(EV.data.rows.get('2'))")
-    boxes = told.get_by_role("list", name="Stages").nth(1).locator("li")
+def test_each_stage_has_its_dims_depth_and_mixer(full: Page) -> None:
+    full.evaluate("EV.choose({ view: 'compare' })")
+    expect(full.get_by_role("list", name="Stages")).to_have_count(2)
+    card = full.evaluate("EV.cardOf(EV.data.rows.get('2'))")
+    boxes = full.get_by_role("list", name="Stages").nth(1).locator("li")
     assert boxes.count() == len(card["stages"]) == 3
     for i, stage in enumerate(card["stages"]):
         expect(boxes.nth(i)).to_contain_text(f"{stage['depth']} × {stage['dim']}")

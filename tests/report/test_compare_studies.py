@@ -1,4 +1,4 @@
-"""Studies side by side: what is told apart, with which bounds, and what cannot be."""
+"""Studies side by side: what is compared, with which bounds, and what cannot be."""
 
 import json
 from pathlib import Path
@@ -78,7 +78,7 @@ def the_line(first: Path, other: Path) -> dict[str, dict[str, Any]]:
     return {each["quantity"]: each for each in row["differences"][other.name]}
 
 
-def test_counts_are_told_apart_exactly(tmp_path: Path) -> None:
+def test_counts_are_compared_exactly(tmp_path: Path) -> None:
     found = the_line(study(tmp_path / "a", counted(6e6)), study(tmp_path / "b", counted(6.5e6)))
     apart = found["params_m"]
     assert (apart["first"], apart["other"]) == (6.0, 6.5)
@@ -106,7 +106,7 @@ def test_speeds_have_the_interval_of_both_samples(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("processor", "reason"), [("another CPU", "several machines"), (None, "is not known")]
 )
-def test_absolute_speeds_of_two_machines_are_not_told_apart(
+def test_absolute_speeds_of_two_machines_are_not_compared(
     processor: str | None, reason: str, tmp_path: Path
 ) -> None:
     a = study(tmp_path / "a", record("speed", latency_ms=ROUNDS))
@@ -131,7 +131,7 @@ def test_trainings_are_paired_by_their_seeds(tmp_path: Path) -> None:
         ([trained(61.0, 0, budget=50.0)], {}, "budget: 100.0 -> 50.0"),
     ],
 )
-def test_trainings_of_another_kind_are_not_told_apart(
+def test_trainings_of_another_kind_are_not_compared(
     records: list[Record], sweep: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     a = study(tmp_path / "a", trained(60.0, 0))
@@ -165,11 +165,11 @@ def test_the_command_prints_both_ways(tmp_path: Path) -> None:
     a = study(tmp_path / "a", counted(6e6), record("count", label="B", arch=M2))
     broken = record("proxy", budget=100.0, status="diverged")
     b = study(tmp_path / "b", counted(6.5e6), broken)
-    told = CliRunner().invoke(app, ["compare", str(a), str(b)])
-    assert told.exit_code == 0
-    assert "b less a: 1 architectures in common" in told.output
-    assert "+0.5" in told.output and "only in a: 1 (B)" in told.output
-    (status,) = [line for line in told.output.splitlines() if " status " in line]
+    done = CliRunner().invoke(app, ["compare", str(a), str(b)])
+    assert done.exit_code == 0
+    assert "b less a: 1 architectures in common" in done.output
+    assert "+0.5" in done.output and "only in a: 1 (B)" in done.output
+    (status,) = [line for line in done.output.splitlines() if " status " in line]
     assert "complete" in status and "diverged" in status
     whole = json.loads(CliRunner().invoke(app, ["compare", str(a), str(b), "--json"]).output)
     assert whole == json.loads(json.dumps(compare([a, b])))

@@ -66,30 +66,30 @@ def test_figures_are_saved(page: Page, form: str) -> None:
     assert body[:4] == b"\x89PNG" if form == "PNG" else b"<svg" in body[:200]
 
 
-def test_peers_from_timm_have_a_mark_of_their_own_beside_the_front(told: Page) -> None:
-    told.evaluate("EV.choose({ view: 'front', trial: 'peer' })")
-    expect(told.get_by_role("list", name="Marks")).to_contain_text("timm peers, measured here")
-    expect(told.locator("#front-notes")).to_contain_text("1 timm peer beside it")
-    frontData = told.evaluate("(({ front, peers }) => ({ front, peers }))(EV.frontData())")
-    row = told.evaluate("EV.data.rows.get('peer')")
+def test_peers_from_timm_have_a_mark_of_their_own_beside_the_front(full: Page) -> None:
+    full.evaluate("EV.choose({ view: 'front', trial: 'peer' })")
+    expect(full.get_by_role("list", name="Marks")).to_contain_text("timm peers, measured here")
+    expect(full.locator("#front-notes")).to_contain_text("1 timm peer beside it")
+    frontData = full.evaluate("(({ front, peers }) => ({ front, peers }))(EV.frontData())")
+    row = full.evaluate("EV.data.rows.get('peer')")
     assert frontData["peers"] == [row] and row not in frontData["front"]
-    symbols = told.evaluate(
+    symbols = full.evaluate(
         "document.querySelector('#figure-front .plot').data.map((t) => t.marker?.symbol)"
     )
     assert "hourglass-open" in symbols
-    expect(told.locator(".why")).to_contain_text("measured here as a reference")
+    expect(full.locator(".why")).to_contain_text("measured here as a reference")
 
 
-def test_bounds_and_published_points_are_drawn_where_both_axes_have_them(told: Page) -> None:
-    told.evaluate("EV.choose({ view: 'front', x: 'params_m', y: 'top1_percent' })")
-    expect(told.locator("#figure-front")).to_contain_text("at least 60")
-    (line,) = told.evaluate("document.querySelector('#figure-front .plot').layout.shapes")
+def test_bounds_and_published_points_are_drawn_where_both_axes_have_them(full: Page) -> None:
+    full.evaluate("EV.choose({ view: 'front', x: 'params_m', y: 'top1_percent' })")
+    expect(full.locator("#figure-front")).to_contain_text("at least 60")
+    (line,) = full.evaluate("document.querySelector('#figure-front .plot').layout.shapes")
     assert line["y0"] == line["y1"] == 60 and (line["x0"], line["x1"]) == (0, 1)
-    told.locator("#axis-marks").check()
-    expect(told.get_by_role("list", name="Marks")).to_contain_text("published (")
-    told.evaluate("EV.choose({ x: 'seconds', marks: '1' })")
-    expect(told.get_by_role("list", name="Marks")).not_to_contain_text("published (")
-    told.evaluate("EV.choose({ x: null, y: null, marks: null })")
+    full.locator("#axis-marks").check()
+    expect(full.get_by_role("list", name="Marks")).to_contain_text("published (")
+    full.evaluate("EV.choose({ x: 'seconds', marks: '1' })")
+    expect(full.get_by_role("list", name="Marks")).not_to_contain_text("published (")
+    full.evaluate("EV.choose({ x: null, y: null, marks: null })")
 
 
 PAINTED = """(layers) => {
@@ -108,20 +108,20 @@ PAINTED = """(layers) => {
 """Of each layer of marks, whether there is ink where each of them must be."""
 
 
-def test_infeasible_diverged_pruned_and_tied_have_marks_of_their_own(told: Page) -> None:
-    told.evaluate("EV.choose({ view: 'front', x: 'params_m', y: EV.speedKeys()[0], trial: null })")
-    marks = told.get_by_role("list", name="Marks")
+def test_infeasible_diverged_pruned_and_tied_have_marks_of_their_own(full: Page) -> None:
+    full.evaluate("EV.choose({ view: 'front', x: 'params_m', y: EV.speedKeys()[0], trial: null })")
+    marks = full.get_by_role("list", name="Marks")
     expect(marks).to_contain_text("infeasible")
-    layers = {layer["name"]: layer for layer in told.evaluate(LAYERS)}
+    layers = {layer["name"]: layer for layer in full.evaluate(LAYERS)}
     label = "(rows) => rows.map((r) => EV.data.text.label[r])"
-    assert told.evaluate(label, layers["infeasible"]["rows"]) == ["11"]  # 9 has no speed
-    told.evaluate("EV.choose({ x: null, y: null })")
+    assert full.evaluate(label, layers["infeasible"]["rows"]) == ["11"]  # 9 has no speed
+    full.evaluate("EV.choose({ x: null, y: null })")
     expect(marks).to_contain_text("no value (diverged, infeasible, …)")
-    layers |= {layer["name"]: layer for layer in told.evaluate(LAYERS)}
+    layers |= {layer["name"]: layer for layer in full.evaluate(LAYERS)}
     fallen = layers["no value (diverged, infeasible, …)"]
-    statuses = told.evaluate("(rows) => rows.map((r) => EV.data.text.status[r])", fallen["rows"])
+    statuses = full.evaluate("(rows) => rows.map((r) => EV.data.text.status[r])", fallen["rows"])
     assert statuses.count("infeasible") == 1 and set(statuses) <= {"infeasible", "diverged"}
-    assert told.evaluate(PAINTED, [fallen]) == [True]
+    assert full.evaluate(PAINTED, [fallen]) == [True]
     assert len({layer["symbol"] for layer in layers.values()}) == len(layers) > 3
 
 

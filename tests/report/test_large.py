@@ -72,17 +72,17 @@ def test_server_and_page_filter_alike(page: Page, columns: Snapshot, line: str) 
 def test_server_and_page_agree_on_who_stands_where(
     page: Page, columns: Snapshot, line: str
 ) -> None:
-    told = page.evaluate(
+    full = page.evaluate(
         """(line) => { const { rows } = EV.filtered(line);
             const s = EV.computeFrontData(EV.axes(EV.axisKeys()), rows);
             return { ...s, axes: s.axes.map((a) => [a.key, a.sign]) }; }""",
         line,
     )
-    keys, signs = zip(*told["axes"], strict=True)
+    keys, signs = zip(*full["axes"], strict=True)
     found = group_by_dominance(columns, keys, signs, np.flatnonzero(apply_filter(line, columns)))
     for name in ("front", "tied", "cloud", "infeasible", "ended", "unplaced", "peers"):
-        assert sorted(getattr(found, name).tolist()) == sorted(told[name]), name
-    assert sorted(found.floor.tolist()) == sorted(told["floor"]["rows"])
+        assert sorted(getattr(found, name).tolist()) == sorted(full[name]), name
+    assert sorted(found.floor.tolist()) == sorted(full["floor"]["rows"])
 
 
 def test_a_large_study_shows_the_same_front_and_table(large: Page, page: Page) -> None:

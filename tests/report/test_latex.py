@@ -13,7 +13,7 @@ from evnas.sweep.sweep import sweep_of
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "full"),
     [
         ("x^2", r"x\textasciicircum{}2"),
         ("{a} $b", r"\{a\} \$b"),
@@ -26,8 +26,8 @@ from evnas.sweep.sweep import sweep_of
         ("two\nlines\tx", "two lines x"),
     ],
 )  # fmt: skip
-def test_signs(text, told):
-    assert tex(text) == told
+def test_signs(text, full):
+    assert tex(text) == full
 
 
 @given(st.text(st.characters(codec="ascii"), max_size=30))

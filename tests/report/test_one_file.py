@@ -41,15 +41,15 @@ def test_it_is_small(written: Any) -> None:
 
 
 def test_the_front_is_written_as_data(written: Any) -> None:
-    told = json.loads(written["front.json"].read_text())
-    assert told["trials"] == 400
-    keys = [o["key"] for o in told["objectives"]]
-    found = [[member[key] for key in keys] for member in told["front"]]
+    full = json.loads(written["front.json"].read_text())
+    assert full["trials"] == 400
+    keys = [o["key"] for o in full["objectives"]]
+    found = [[member[key] for key in keys] for member in full["front"]]
     assert found == sorted(
         found, reverse=True
     )  # more is better of both: one falls as the other rises
     assert [b for _, b in found] == sorted(b for _, b in found)
-    assert all("stages" in member["arch"] for member in told["front"])
+    assert all("stages" in member["arch"] for member in full["front"])
 
 
 @pytest.mark.skipif(browser() is None, reason="no Chromium is installed")

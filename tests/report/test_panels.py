@@ -34,19 +34,19 @@ def test_rank_flips_are_pairs_that_two_targets_order_apart(page: Page, results: 
         _, low, high = column
         return int(low[p] > high[q]) - int(low[q] > high[p])
 
-    told, flipped, widest = 0, 0, (0.0, "", "")
+    full, flipped, widest = 0, 0, (0.0, "", "")
     for p, q in itertools.permutations(range(len(labels)), 2):
         if order(columns[0], p, q) != 1 or not (other := order(columns[1], p, q)):
             continue
-        told += 1
+        full += 1
         if other == -1:
             flipped += 1
             by = columns[0][0][p] / columns[0][0][q], columns[1][0][q] / columns[1][0][p]
             widest = max(widest, (math.log(by[0] * by[1]), labels[p], labels[q]))
-    assert 0 < flipped < told
+    assert 0 < flipped < full
     page.locator("#tab-devices").click()
     expect(page.locator("main")).to_contain_text(
-        f"Of {told:,} pairs that both targets tell apart beyond their 95 % intervals, {flipped:,} "
+        f"Of {full:,} pairs that both targets tell apart beyond their 95 % intervals, {flipped:,} "
     )
     first = page.get_by_role("region", name="Rank flips").locator("tbody tr").first
     shown = first.locator("button").all_inner_texts()
@@ -82,9 +82,9 @@ def test_nothing_is_shown_as_null(page: Page) -> None:
     assert "undefined" not in page.locator("body").inner_text()
 
 
-def test_importances_are_called_what_they_are(told: Page) -> None:
-    told.evaluate("EV.choose({ view: 'search' })")
-    figure = told.locator("#figure-importance")
+def test_importances_are_called_what_they_are(full: Page) -> None:
+    full.evaluate("EV.choose({ view: 'search' })")
+    figure = full.locator("#figure-importance")
     expect(figure).to_contain_text("PED-ANOVA")
     drawn = figure.locator(".plot").evaluate("(p) => [p.data[0].y, p.data[0].x]")
     assert drawn == [["stages[0].dim", "stages[*].depth"], [0.7, 0.3]]

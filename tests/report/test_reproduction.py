@@ -109,11 +109,11 @@ def test_each_row_stands_beside_print_with_its_verdict(panel: Page) -> None:
 
 def test_ranks_stand_with_interval_beside_those_of_flops(panel: Page) -> None:
     rows = panel.get_by_role("region", name="Rank correlations").locator("tbody tr")
-    told = [line.locator("td").all_inner_texts() for line in rows.all()]
+    full = [line.locator("td").all_inner_texts() for line in rows.all()]
     names = rows.locator("th").all_inner_texts()
     assert {"FLOPs against published images/s", "FLOPs against published top-1"} < set(names)
     assert sum(name.startswith("measured images/s against") for name in names) == 1
-    for tau, low, high, n in told:
+    for tau, low, high, n in full:
         assert -1 <= float(low) <= float(tau) <= float(high) <= 1 and int(n) >= 10
 
 
@@ -133,12 +133,12 @@ def test_the_audit_says_what_orders_rows_as_print_does(ablation: Page) -> None:
     ablation.evaluate("EV.choose({ view: 'audit', filter: null })")
     expect(ablation.locator("#figure-audit-overall .main-svg").first).to_be_visible()
     rows = ablation.get_by_role("region", name="Audit, overall").locator("tbody tr")
-    told = {}
+    full = {}
     for line in rows.all():
-        told[line.locator("th").inner_text()] = line.locator("td").all_inner_texts()
-    assert {"FLOPs", "params", "params x FLOPs", "proxy top-1"} == set(told)
-    assert told["FLOPs"][-1] == "baseline"
-    tau, low, high, n, pairs, verdict = told["proxy top-1"]
+        full[line.locator("th").inner_text()] = line.locator("td").all_inner_texts()
+    assert {"FLOPs", "params", "params x FLOPs", "proxy top-1"} == set(full)
+    assert full["FLOPs"][-1] == "baseline"
+    tau, low, high, n, pairs, verdict = full["proxy top-1"]
     assert -1 <= float(low) <= float(tau) <= float(high) <= 1
     assert (n, pairs) == ("10", "45")
     assert "FLOPs" in verdict

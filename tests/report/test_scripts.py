@@ -82,7 +82,7 @@ def test_what_a_script_uses_is_made_by_one_of_them() -> None:
 
 def test_every_panel_is_one_file_with_one_registration() -> None:
     for name, text in SOURCES.items():
-        named = re.findall(r'^EV\.panel\(\{\n  name: "(\w+)"', text, re.M)
+        named = re.findall(r'^EV\.(?:panel|dataPanel)\(\{\n  name: "(\w+)"', text, re.M)
         assert named == ([Path(name).stem] if name.startswith("panels/") else []), name
 
 
@@ -148,8 +148,8 @@ def test_a_panel_that_does_not_parse_leaves_the_others(
     ],
 )
 def test_a_registration_that_cannot_be_is_refused(page: Any, call: str, said: str) -> None:
-    told = f"() => {{ try {{ EV.panel({call}); }} catch (e) {{ return e.message; }} }}"
-    assert page.evaluate(told) == said
+    full = f"() => {{ try {{ EV.panel({call}); }} catch (e) {{ return e.message; }} }}"
+    assert page.evaluate(full) == said
 
 
 def test_a_panel_that_cannot_say_whether_it_has_anything_leaves_the_others(

@@ -65,10 +65,10 @@ def test_why_names_what_ended_a_trial(page: Page) -> None:
         ("8", "It reached the last rung, 3 of 3: 12,000 of 12,000 image presentations."),
     ],
 )
-def test_why_names_the_rung_at_which_a_trial_stopped(told: Page, label: str, said: str) -> None:
-    told.evaluate("(trial) => EV.choose({ view: 'front', trial })", label)
-    expect(told.locator(".side h2")).to_have_text(f"Trial {label}")
-    expect(told.locator(".why")).to_contain_text(said)
+def test_why_names_the_rung_at_which_a_trial_stopped(full: Page, label: str, said: str) -> None:
+    full.evaluate("(trial) => EV.choose({ view: 'front', trial })", label)
+    expect(full.locator(".side h2")).to_have_text(f"Trial {label}")
+    expect(full.locator(".why")).to_contain_text(said)
 
 
 def test_only_successive_halving_has_rungs(page: Page) -> None:
@@ -89,10 +89,10 @@ def test_rungs_are_those_that_the_search_climbs(given: tuple[float, ...]) -> Non
     assert halving_rungs({"strategy": "a later version's"}) == halving_rungs({}) == []
 
 
-def test_why_tells_how_a_measurement_went(told: Page) -> None:
-    told.evaluate("EV.choose({ view: 'front', trial: '3' })")
-    expect(told.locator(".side h2")).to_have_text("Trial 3")
-    speed = told.locator(".side details", has_text="speed · cpu-torch").first
+def test_why_tells_how_a_measurement_went(full: Page) -> None:
+    full.evaluate("EV.choose({ view: 'front', trial: '3' })")
+    expect(full.locator(".side h2")).to_have_text("Trial 3")
+    speed = full.locator(".side details", has_text="speed · cpu-torch").first
     speed.locator("summary").first.click()
     expect(speed).to_contain_text("throughput_img_s: 15 samples")
     expect(speed).to_contain_text(", 1 round taken again")
@@ -110,13 +110,13 @@ def test_why_tells_how_a_measurement_went(told: Page) -> None:
     assert facts["retaken[0].samples_ms[1]"] == "13"
 
 
-def test_why_names_the_constraint_that_was_broken(told: Page) -> None:
-    told.evaluate("EV.choose({ view: 'front', trial: '9' })")
-    expect(told.locator(".why")).to_contain_text("It ended infeasible: params_m <= 40, got 41.2.")
-    expect(told.locator(".why")).not_to_contain_text("rung")
-    broken = told.evaluate(
+def test_why_names_the_constraint_that_was_broken(full: Page) -> None:
+    full.evaluate("EV.choose({ view: 'front', trial: '9' })")
+    expect(full.locator(".why")).to_contain_text("It ended infeasible: params_m <= 40, got 41.2.")
+    expect(full.locator(".why")).not_to_contain_text("rung")
+    broken = full.evaluate(
         """() => { const { values } = EV.data.numbers.get('top1_percent');
             return EV.data.text.label[values.findIndex((v) => v < 60)]; }"""
     )
-    told.evaluate("(trial) => EV.choose({ view: 'front', trial })", broken)
-    expect(told.locator(".why")).to_contain_text("It breaks Top-1 (proxy), % at least 60: 5")
+    full.evaluate("(trial) => EV.choose({ view: 'front', trial })", broken)
+    expect(full.locator(".why")).to_contain_text("It breaks Top-1 (proxy), % at least 60: 5")

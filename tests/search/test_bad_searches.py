@@ -237,25 +237,25 @@ def lines(
 
 @pytest.mark.parametrize("case", IN_THE_FILE)
 def test_the_file_is_refused(case, capsys, monkeypatch):
-    text, told = IN_THE_FILE[case]
+    text, want = IN_THE_FILE[case]
     Path("bad.yaml").write_text(text)
-    assert said(capsys, monkeypatch, "space", "bad.yaml").startswith(f"evnas: bad.yaml:{told}")
+    assert said(capsys, monkeypatch, "space", "bad.yaml").startswith(f"evnas: bad.yaml:{want}")
 
 
 @pytest.mark.parametrize("command", ["check", "plan", "sweep"])
 def test_other_commands_say_it_too(command, capsys, monkeypatch):
-    text, told = IN_THE_FILE["contradictory"]
+    text, want = IN_THE_FILE["contradictory"]
     Path("bad.yaml").write_text(text)
-    assert said(capsys, monkeypatch, command, "bad.yaml").startswith(f"evnas: bad.yaml:{told}")
+    assert said(capsys, monkeypatch, command, "bad.yaml").startswith(f"evnas: bad.yaml:{want}")
     assert not Path("results").exists()
 
 
 @pytest.mark.parametrize("case", AT_THE_START)
 @pytest.mark.parametrize("command", ["check", "space", "plan", "sweep"])
 def test_the_search_is_not_begun(command, case, capsys, monkeypatch):
-    text, told = AT_THE_START[case]
+    text, want = AT_THE_START[case]
     Path("bad.yaml").write_text(text)
-    assert said(capsys, monkeypatch, command, "bad.yaml").startswith(f"evnas: bad.yaml:{told}")
+    assert said(capsys, monkeypatch, command, "bad.yaml").startswith(f"evnas: bad.yaml:{want}")
     assert not Path("results").exists()
 
 
@@ -282,10 +282,10 @@ def test_check_loads_no_torch_for_settled_targets() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "text", "told"),
+    ("command", "text", "want"),
     [("check", *AT_THE_START["base outside"]), ("sweep", *AT_THE_START["base outside"])],
 )
-def test_the_process_says_it(command: str, text: str, told: str) -> None:
+def test_the_process_says_it(command: str, text: str, want: str) -> None:
     Path("bad.yaml").write_text(text)
     done = subprocess.run(
         [sys.executable, "-m", "evnas.cli", command, "bad.yaml"],
@@ -294,7 +294,7 @@ def test_the_process_says_it(command: str, text: str, told: str) -> None:
         env=os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])},
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
-    assert done.stderr.startswith(f"evnas: bad.yaml:{told}")
+    assert done.stderr.startswith(f"evnas: bad.yaml:{want}")
 
 
 def test_a_rare_architecture_is_no_empty_space() -> None:

@@ -89,7 +89,7 @@ def test_a_search_in_which_nothing_completes_ends_and_says_why(
 
 
 def test_a_search_without_hope_stays_without_it(tmp_path: Path) -> None:
-    """That no candidate met a constraint is told by the records, whoever counted them."""
+    """That no candidate met a constraint is known from the records, whoever counted them."""
     space = {"axes": {"stages[*].depth": {"each": list(range(1, 9))}}}
     sweep = search({"trials": 900}, space=space, constraints=["params_m <= 0.0000001"])
     folder = tmp_path / "s"

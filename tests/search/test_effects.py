@@ -32,7 +32,7 @@ def test_holm_by_hand() -> None:
     assert holm([]) == []
 
 
-def test_a_real_effect_is_told_from_noise() -> None:
+def test_a_real_effect_is_distinguished_from_noise() -> None:
     base = [70.0, 71.0, 69.5, 70.4, 70.9, 69.9, 70.2, 70.7]
     noise = [0.1, -0.2, 0.15, -0.05, 0.02, -0.12, 0.07, 0.01]
     found = effects(

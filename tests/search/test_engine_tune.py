@@ -187,7 +187,7 @@ def test_a_search_survives_the_loss_of_the_node_that_measures(cluster, start, tm
     assert second.node_id not in measured_on[2:]
 
 
-def test_what_waits_for_a_lost_node_is_started_anew(cluster, start, tmp_path):
+def test_what_waits_for_a_lost_node_is_started_again(cluster, start, tmp_path):
     begun, gone = tmp_path / "begun", tmp_path / "gone"
 
     def evaluate(work: Work) -> Finished:

@@ -58,19 +58,19 @@ def phases(works: list[Work]) -> dict[str, int]:
 def test_more_of_an_ablation_goes_on_where_it_stands(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    more, work, told = GROWS[case]
+    more, work, want = GROWS[case]
     monkeypatch.chdir(tmp_path)
     run(ABLATION, tmp_path, PaperEngine(tmp_path))
     said: list[str] = []
     larger = sweep_of(changed(ABLATION, **more))
     open_study(larger, tmp_path, environment={}, fresh=False, say=said.append).close()
-    assert said == [f"the study grows: {told}"]
+    assert said == [f"the study grows: {want}"]
     assert phases(run(changed(ABLATION, **more), tmp_path, PaperEngine(tmp_path))) == work
     assert run(changed(ABLATION, **more), tmp_path, PaperEngine(tmp_path)) == []
     with Store.read(tmp_path / "study.db") as store:
         assert store.meta("sweep") == larger.spec.to_dict()  # what reports are made from
         (grown,) = store.meta("grown")
-        assert grown["more"] == [told] and grown["after_record"] == 6
+        assert grown["more"] == [want] and grown["after_record"] == 6
         rows = RowRecords(larger, [record for _, record in store.records()])
     budgets = {r.budget for row in larger.candidates for r in rows.of(row, "proxy")}
     assert len(budgets) == 1  # shorter trainings stand in no table beside longer ones
@@ -96,12 +96,12 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_changes_results_is_refused_with_the_difference(case: str, tmp_path: Path) -> None:
-    more, told = REFUSED[case]
+    more, want = REFUSED[case]
     open_study(sweep_of(ABLATION), tmp_path, environment={}, fresh=False).close()
     before = (tmp_path / "sweep.resolved.yaml").read_text()
     with pytest.raises(StoreError) as caught:
         open_study(sweep_of(changed(ABLATION, **more)), tmp_path, environment={}, fresh=False)
-    assert told in str(caught.value)
+    assert want in str(caught.value)
     assert "--fresh starts over" in str(caught.value) and "--name NAME" in str(caught.value)
     assert (tmp_path / "sweep.resolved.yaml").read_text() == before
     open_study(sweep_of(ABLATION), tmp_path, environment={}, fresh=False).close()
@@ -162,7 +162,7 @@ def test_longer_rungs_are_another_schedule(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "want"),
     [
         ({"constraints": ["params_m <= 9"]}, "constraints[0]"),
         ({"strategy": "grid"}, "strategy.kind: 'random' -> 'grid'"),
@@ -170,12 +170,12 @@ def test_longer_rungs_are_another_schedule(tmp_path: Path) -> None:
         ({"space": {"axes": {"stages[0].depth": [1, 2]}}}, "space.axes"),
     ],
 )
-def test_another_search_is_refused(more: dict[str, Any], told: str, tmp_path: Path) -> None:
+def test_another_search_is_refused(more: dict[str, Any], want: str, tmp_path: Path) -> None:
     small = sweep_of(search({"trials": 5}))
     open_study(small, tmp_path, environment={}, fresh=False).close()
     with pytest.raises(StoreError) as caught:
         open_study(sweep_of(search({"trials": 9}, **more)), tmp_path, environment={}, fresh=False)
-    assert told in str(caught.value) and "budget" not in str(caught.value)
+    assert want in str(caught.value) and "budget" not in str(caught.value)
 
 
 def test_more_seeds_of_a_confirmation_do_not_open_the_search(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A study knows its images: they are told once and kept, and no others are mixed in."""
+"""A study knows its images: they are printed once and kept, and no others are mixed in."""
 
 import shutil
 import time
@@ -88,14 +88,14 @@ def of_folder(root: Path) -> dict[str, Any]:
     return ablation({"folder": str(root)})
 
 
-def test_what_was_found_is_told_once_and_kept(images, tmp_path, capsys):
+def test_what_was_found_is_printed_once_and_kept(images, tmp_path, capsys):
     go(of_folder(images), tmp_path)
-    told = f"images: {images}: 20 training and 4 held-out images"
+    line = f"images: {images}: 20 training and 4 held-out images"
     said = capsys.readouterr().err
-    assert said.count(told) == 1
+    assert said.count(line) == 1
     assert "2 classes: cat, dog; left out: 1 hidden file or folder" in said
     go(of_folder(images), tmp_path)
-    assert told not in capsys.readouterr().err
+    assert line not in capsys.readouterr().err
     with Store.read(tmp_path / "seen" / "study.db") as store:
         kept = store.meta("images")
         assert kept["about"].startswith(str(images))

@@ -118,9 +118,9 @@ def test_speeds_of_another_kind_of_machine_are_given_up() -> None:
         "4": "complete",
     }
     assert [t.label for t in history.complete] == ["0", "1", "3", "4"]
-    told = reasons(history)["2"]
-    assert told["ended"] == "lost"
-    assert told["reason"] == (
+    ended = reasons(history)["2"]
+    assert ended["ended"] == "lost"
+    assert ended["reason"] == (
         f"timed on b (slow, 2 cores), while {TARGET} is timed on a (quick, 2 cores): "
         "not comparable"
     )

@@ -113,11 +113,11 @@ def test_a_sweep_says_it_and_expects_as_many_timings_as_there_are(tmp_path: Path
     assert [on.id for on in ready.targets] == ["cpu-torch-32-b1-float32"]
     view = Listening()
     with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:
-        run = run_of(ready, store=store, engine=Deaf(), view_of=lambda board: view)
+        run = run_of(ready, store=store, engine=Deaf(), view_of=lambda progress: view)
         with pytest.raises(KeyboardInterrupt):
             run.to_its_end()
     assert view.said == [SAME]
-    assert run.board.total["speed"] == len(ready.rows)
+    assert run.progress.total["speed"] == len(ready.rows)
 
 
 def test_a_kind_of_device_names_its_target() -> None:

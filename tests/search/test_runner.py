@@ -76,7 +76,7 @@ def run(
             prepared(sweep),
             store=store,
             engine=engine,
-            view_of=lambda board: PlainView(board, sys.stdout),
+            view_of=lambda progress: PlainView(progress, sys.stdout),
         ).to_its_end()
 
 

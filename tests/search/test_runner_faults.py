@@ -94,15 +94,15 @@ def test_killed_and_interrupted_it_ends_as_an_unbroken_one(sweep_file):
     interrupted = start(sweep_file, "broken")
     until(interrupted, "proxy: top-1")
     interrupted.send_signal(signal.SIGINT)
-    _, told = interrupted.communicate()
-    assert interrupted.returncode == 130, told
-    assert "stopped; the same command goes on" in told
-    assert "Traceback" not in told
+    _, stderr = interrupted.communicate()
+    assert interrupted.returncode == 130, stderr
+    assert "stopped; the same command goes on" in stderr
+    assert "Traceback" not in stderr
 
     resumed, unbroken = start(sweep_file, "broken", "--json"), start(sweep_file, "whole", "--json")
     for process in (resumed, unbroken):
-        printed, told = process.communicate()
-        assert process.returncode == 0, told
+        printed, stderr = process.communicate()
+        assert process.returncode == 0, stderr
         assert printed.startswith("{")
     broken, whole = (records(folder / name / "tiny") for name in ("broken", "whole"))
     assert len(whole) == 12
@@ -112,7 +112,7 @@ def test_killed_and_interrupted_it_ends_as_an_unbroken_one(sweep_file):
         assert (folder / "whole" / "tiny" / name).stat().st_size > 100
 
     changed = start(sweep_file, "whole", "--set", "proxy.lr=0.1")
-    _, told = changed.communicate()
+    _, stderr = changed.communicate()
     assert changed.returncode == 2
-    assert "proxy.lr: 0.002 -> 0.1" in told
-    assert "--fresh" in told and "--name" in told
+    assert "proxy.lr: 0.002 -> 0.1" in stderr
+    assert "--fresh" in stderr and "--name" in stderr

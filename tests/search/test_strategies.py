@@ -168,7 +168,7 @@ def test_killed_and_resumed_is_as_unbroken(kind: str, new_store: Callable[[str],
 def test_gp_keeps_to_one_thread(
     new_store: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a busy machine a thread a core takes minutes for what one does in a second."""
+    """On a busy machine a thread per core takes minutes for what one does in a second."""
     at_work: list[int] = []
     asked = OptunaAsk._asked
 

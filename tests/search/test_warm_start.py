@@ -116,7 +116,7 @@ BAD = {
     "yaml": ("stages[0].dim\n[64\n", r"rows\.csv:2: stages\[0\]\.dim: must be YAML.*\[64"),
     "cells": (
         "stages[0].dim\n64,1\n",
-        r"rows\.csv:2: a row must have a value a column, got 2 for 1",
+        r"rows\.csv:2: a row must have a value per column, got 2 for 1",
     ),
     "quote": ('stages[0].dim\n"64\n', r"rows\.csv:2: unexpected end of data"),
     "empty": ("", r"rows\.csv: must hold a header of paths"),

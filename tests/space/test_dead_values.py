@@ -59,13 +59,13 @@ SPACES: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, str]]] = {
 def test_values_that_cannot_occur_are_named_with_the_reason(
     case: str, walked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    axes, more, told = SPACES[case]
+    axes, more, reasons = SPACES[case]
     monkeypatch.setattr(dead, "WALK_MOST", 10_000 if walked else 0)
     found = dead_values(space_of(axes, **more))
-    assert {f"{d.axis} = {d.value}" for d in found} == set(told)
+    assert {f"{d.axis} = {d.value}" for d in found} == set(reasons)
     for each in found:
         assert each.certain is walked
-        assert told[f"{each.axis} = {each.value}"] in str(each)
+        assert reasons[f"{each.axis} = {each.value}"] in str(each)
 
 
 def test_a_value_of_few_points_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,9 +90,9 @@ def test_the_commands_say_it(command: str, tmp_path: Path) -> None:
         "targets": [],
     }
     (tmp_path / "dead.yaml").write_text(yaml.safe_dump(sweep))
-    told = CliRunner().invoke(app, [command, str(tmp_path / "dead.yaml")])
-    assert told.exit_code == 0
-    assert "no architecture of the space has stages[0].mixer = sa: head.fusion" in told.output
+    done = CliRunner().invoke(app, [command, str(tmp_path / "dead.yaml")])
+    assert done.exit_code == 0
+    assert "no architecture of the space has stages[0].mixer = sa: head.fusion" in done.output
 
 
 NESTED = {

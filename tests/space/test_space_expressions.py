@@ -39,7 +39,7 @@ def test_meaning(text: str, answer: bool | None) -> None:
     assert parse_expression(text, known).holds(M1, {"params_m": 6.7}) is answer
 
 
-def test_quantities_and_fields_are_told_apart() -> None:
+def test_quantities_and_fields_are_distinguished() -> None:
     read = parse_expression("latency_ms@cpu < 4 * stages[*].dim[0]", ["latency_ms"])
     assert read.quantities == {"latency_ms@cpu"}
 

@@ -60,11 +60,11 @@ def test_signals_are_judged_against_truth_and_baselines():
     assert found[EQUAL, "good"].pairs == 6  # three of each paper
 
 
-def test_what_cannot_be_told_is_not_told():
+def test_what_cannot_be_distinguished_is_not_claimed():
     half = [v if i % 2 else None for i, v in enumerate(TRUTH)]
     columns = {FLOPS: noise(0), "twin": noise(0), "constant": [1.0] * 14, "half": half}
     found = lines_of(columns)
-    assert found[OVERALL, "twin"].verdict == "not told apart from FLOPs"
+    assert found[OVERALL, "twin"].verdict == "cannot be distinguished from FLOPs"
     assert found[OVERALL, "constant"].verdict == "too few to tell"
     assert found[OVERALL, "half"].agreement.n == found[OVERALL, "half"].gains[FLOPS].n == 7
     assert found[EQUAL, "half"].agreement is None  # no pair of equal FLOPs has both

@@ -7,7 +7,7 @@ import pytest
 
 from evnas.record import Interval
 from evnas.report.table.verdicts import against_difference
-from evnas.search.tellable import tellable
+from evnas.search.detectable import detectable_differences
 from evnas.stats.power import SeedNoise, known_noise, noise_at, presentations_for, shipped_noise
 from evnas.sweep.sweep import load_sweep
 
@@ -51,20 +51,20 @@ def test_a_study_with_seeds_of_its_own_says_its_own_noise():
 
 
 def test_table_c_can_tell_none_of_its_rows_with_one_seed():
-    found = tellable(load_sweep(TABLE_C))
+    found = detectable_differences(load_sweep(TABLE_C))
     assert found is not None
     assert list(found.printed) == list("BCDEFGHIJ")  # L prints NaN
     rows = found.to_dict()["rows"]
     assert not any(row["tells"] for row in rows.values())
     assert rows["I"]["seeds_needed"] is None
     assert rows["B"]["seeds_needed"] < rows["D"]["seeds_needed"] < rows["J"]["seeds_needed"]
-    more = tellable(load_sweep(TABLE_C, overrides=[f"seeds={list(range(40))}"]))
+    more = detectable_differences(load_sweep(TABLE_C, overrides=[f"seeds={list(range(40))}"]))
     assert more is not None
     assert more.to_dict()["rows"]["B"]["tells"]
-    assert "can be told" in more.text()
+    assert "can be detected" in more.text()
 
 
-def test_a_difference_that_cannot_be_told_does_not_match():
+def test_a_difference_that_cannot_be_detected_does_not_match():
     mine = Interval(-1.2, 0.1, 1.4)
     assert against_difference(mine, 0.8).kind == "cannot tell"
     assert against_difference(mine, 0.0).kind == "cannot tell"

@@ -119,7 +119,7 @@ def test_runs_to_its_table(path, tmp_path, images, monkeypatch):
 
 
 def small_form(arch, *, resolution, impl="auto"):
-    """What a row times here: one block a stage an eighth as wide, or patches alone for a peer."""
+    """What a row times here: one block per stage, an eighth as wide; patches alone for a peer."""
     if "timm" in arch:
         patches = nn.Conv2d(3, 8, kernel_size=16, stride=16)
         return nn.Sequential(patches, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 1000))

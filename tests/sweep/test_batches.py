@@ -68,8 +68,8 @@ def test_a_kind_that_is_not_named_takes_auto(tmp_path):
 
 @pytest.mark.parametrize("batch", ["0", "many", "1.5", "{gpu: 3}", "{cuda: 0}", "[16]"])
 def test_no_batch(tmp_path, batch):
-    told = r"x.yaml:5: targets\[0\].batch_size.*: must be a number of images from 1, auto, printed"
-    with pytest.raises(SpecError, match=told):
+    want = r"x.yaml:5: targets\[0\].batch_size.*: must be a number of images from 1, auto, printed"
+    with pytest.raises(SpecError, match=want):
         load_sweep(a_file(tmp_path, f"{{batch_size: {batch}}}"))
 
 
@@ -107,5 +107,5 @@ def test_printed_batches_give_memory_its_verdicts():
     assert matches == "matches"
     assert differs.startswith("differs by")
     cpu = "cpu-torch-{}-b1-float32"
-    for told in memory_verdicts(cpu.format(224), cpu.format(640)):
-        assert told.startswith("not comparable: printed at batch")
+    for verdict in memory_verdicts(cpu.format(224), cpu.format(640)):
+        assert verdict.startswith("not comparable: printed at batch")

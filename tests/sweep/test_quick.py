@@ -82,15 +82,15 @@ def test_what_is_set_by_hand_stands():
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "want"),
     [
         ("quick: {proxy.epocs: 1}", "x.yaml:5: quick.proxy.epocs: there is no 'epocs' at proxy"),
         ("quick: {proxy.epochs: 0}", "x.yaml:5: quick.proxy.epochs: must be at least 1, got 0"),
     ],
 )
-def test_what_it_cannot_say(tmp_path, line, told):
+def test_what_it_cannot_say(tmp_path, line, want):
     path = tmp_path / "x.yaml"
     path.write_text(HEAD + line + "\n")
     with pytest.raises(SpecError) as e:
         load_sweep(path, quick=True)
-    assert told in str(e.value)
+    assert want in str(e.value)

@@ -51,7 +51,7 @@ def cell(table: AblationTable, label: str, key: str):
     return next(line for line in table.lines if line.label == label).cells[key]
 
 
-def told(table: AblationTable, label: str, key: str) -> str:
+def verdict(table: AblationTable, label: str, key: str) -> str:
     return str(cell(table, label, key).verdict)
 
 
@@ -75,7 +75,7 @@ def test_latencies_stand_beside_what_was_measured(table_e):
     assert gpu.low < gpu.value < gpu.high
     batch = cell(table_e, "SHViT-S4", "cpu_ms_per_batch")
     assert (batch.value, batch.published) == (pytest.approx(100), "27.4")
-    assert told(table_e, "SHViT-S4", "cpu_ms_per_batch") == (
+    assert verdict(table_e, "SHViT-S4", "cpu_ms_per_batch") == (
         "not comparable: EPYC 7742, batch 16 in print; cpu, batch 16 here"
     )
 
@@ -90,14 +90,16 @@ def test_a_phone_is_print_only(table_e):
 def test_printed_latencies_give_the_printed_ratio_of_speeds(table_e):
     # 0.12 ms and 0.12 ms; on the CPU M4's 32.1 ms over 27.4 ms
     assert cell(table_e, "SHViT-S4", "throughput_ratio").published == "1.000"
-    assert told(table_e, "SHViT-S4", "throughput_ratio") == "matches"
+    assert verdict(table_e, "SHViT-S4", "throughput_ratio") == "matches"
     assert cell(table_e, "SHViT-S4", "throughput_ratio@1").published == "1.172"
-    assert told(table_e, "SHViT-S4", "throughput_ratio@1") == "same direction: by +0.428"
+    assert verdict(table_e, "SHViT-S4", "throughput_ratio@1") == "same direction: by +0.428"
 
 
 def test_no_verdict_where_print_had_another_resolution(table_e):
     # timed at 224 beside M4 at 224; print has M4 at 256
-    assert told(table_e, "MobileOne-S4", "throughput_ratio").startswith("not comparable: printed")
+    assert verdict(table_e, "MobileOne-S4", "throughput_ratio").startswith(
+        "not comparable: printed"
+    )
 
 
 def test_a_ratio_at_another_resolution_is_not_ranked():
@@ -126,14 +128,14 @@ def test_without_a_gpu_its_latency_is_print_only():
     assert cell(table, "SHViT-S4", "throughput_ratio@1").published == "1.172"
 
 
-def test_speeds_of_several_machines_are_told_in_the_head():
+def test_speeds_of_several_machines_are_named_in_the_head():
     sweep = load_sweep(SWEEPS / "efficientvim_table_e.yaml")
     cpu = "cpu-torch-256-b16-float32"
     here = timed(sweep, "SHViT-S4", target=cpu, index=1, ratio=1.6)
     placed = {"conditions": {"machine": "a", "processor": "quick, 2 cores"}}
     there = replace(here, label="EfficientViM-M4", details={**here.details, **placed})
     assert not any(
-        "several" in told for told in build_ablation_table(sweep, [here, there], {}).conditions
+        "several" in line for line in build_ablation_table(sweep, [here, there], {}).conditions
     )
     again = replace(here, details={**here.details, "conditions": {"machine": "b"}})
     (line,) = [
@@ -142,7 +144,7 @@ def test_speeds_of_several_machines_are_told_in_the_head():
     assert line.startswith(f"speeds of {cpu} are of several machines, 1 of a (quick, 2 cores) and")
 
 
-def test_a_target_that_was_left_out_is_told_in_the_head():
+def test_a_target_that_was_left_out_is_named_in_the_head():
     sweep = load_sweep(SWEEPS / "efficientvim_table_e.yaml")
     cpu = "cpu-torch-256-b16-float32"
     table = build_ablation_table(
@@ -175,25 +177,27 @@ def test_ratios_of_smaller_images_have_no_verdict():
         timed(sweep, "Swin-T@224", target=small, peak_mib=30.0, ratio=1.0),
     ]
     table = build_ablation_table(sweep, records, {})
-    assert told(table, "Swin-T@224", "peak_ratio").startswith("not comparable")
+    assert verdict(table, "Swin-T@224", "peak_ratio").startswith("not comparable")
     assert "target 1, auto, timed each row at 0.25 of its side" in table.conditions
 
 
 def test_memory_stands_beside_print(memory):
     peak = cell(memory, "Swin-T@224", "peak_mib")
     assert (peak.value, peak.published) == (2468.6, "2402")
-    assert told(memory, "Swin-T@224", "peak_mib").startswith("not comparable: RTX 4090, batch 128")
+    assert verdict(memory, "Swin-T@224", "peak_mib").startswith(
+        "not comparable: RTX 4090, batch 128"
+    )
     assert cell(memory, "Swin-T@768", "peak_mib").published == "OOM"
     assert cell(memory, "Swin-T@768", "peak_ratio").published == ""
 
 
 def test_memory_is_compared_at_the_rows_own_resolution(memory):
-    assert told(memory, "Swin-T@224", "peak_ratio") == "matches"  # 2402 / 1946
+    assert verdict(memory, "Swin-T@224", "peak_ratio") == "matches"  # 2402 / 1946
     # print: 19731 / 9751 = 2.023 at 512; against VSSD-T at 224 it would be 10
     assert cell(memory, "Swin-T@512", "peak_ratio").published == "2.023"
-    assert told(memory, "Swin-T@512", "peak_ratio") == "same direction: by -0.69"
-    assert told(memory, "ConvNeXt-T@512", "peak_ratio").startswith("differs by +0.261")
-    assert told(memory, "VSSD-T@512", "peak_ratio") == ""  # itself
+    assert verdict(memory, "Swin-T@512", "peak_ratio") == "same direction: by -0.69"
+    assert verdict(memory, "ConvNeXt-T@512", "peak_ratio").startswith("differs by +0.261")
+    assert verdict(memory, "VSSD-T@512", "peak_ratio") == ""  # itself
 
 
 def test_memory_at_another_batch_is_not_comparable():
@@ -205,7 +209,7 @@ def test_memory_at_another_batch_is_not_comparable():
     ]
     table = build_ablation_table(sweep, records, {})
     assert cell(table, "Swin-T@224", "peak_ratio").value == pytest.approx(169 / 176)
-    assert told(table, "Swin-T@224", "peak_ratio") == (
+    assert verdict(table, "Swin-T@224", "peak_ratio") == (
         "not comparable: printed at batch 128, measured at 4, where weights are another share"
     )
 
@@ -265,11 +269,11 @@ def test_training_throughput_stands_beside_what_a_training_step_took(training):
 
 def test_the_ratio_of_training_steps_is_compared_with_the_printed_one(training):
     assert cell(training, "d4", "train_throughput_ratio").published == "0.823"  # 382 / 464
-    assert told(training, "d4", "train_throughput_ratio") == "same direction: by -0.223"
-    assert told(training, "d8", "train_throughput_ratio") == "matches"
+    assert verdict(training, "d4", "train_throughput_ratio") == "same direction: by -0.223"
+    assert verdict(training, "d8", "train_throughput_ratio") == "matches"
     assert cell(training, "d4", "throughput_ratio").published == "0.856"  # 1147 / 1340
-    assert told(training, "d4", "throughput_ratio") == "matches"
-    assert told(training, "d1", "train_throughput_ratio") == ""  # itself
+    assert verdict(training, "d4", "throughput_ratio") == "matches"
+    assert verdict(training, "d1", "train_throughput_ratio") == ""  # itself
     assert "training, ratio to d1" in as_markdown(training)
     assert any(rank.name.startswith("measured training images/s") for rank in training.ranks)
 
@@ -292,7 +296,7 @@ def test_the_reference_has_its_speed_beside_the_other_rows():
     assert speed.low <= speed.value <= speed.high
     assert cell(table, "A", "throughput_ratio").value == 1.0
     assert cell(table, "B", "throughput_ratio").value == pytest.approx(0.7)
-    assert any("row A: its samples from all alternations" in told for told in table.conditions)
+    assert any("row A: its samples from all alternations" in line for line in table.conditions)
 
 
 def test_no_verdict_where_a_row_was_measured_at_another_resolution_than_printed():
@@ -300,6 +304,6 @@ def test_no_verdict_where_a_row_was_measured_at_another_resolution_than_printed(
     small = "cpu-torch-192-b2-float32"
     table = build_ablation_table(sweep, [timed(sweep, "Swin-T@384", target=small, ratio=0.4)], {})
     assert cell(table, "Swin-T@384", "throughput_ratio").value == pytest.approx(0.4)
-    assert told(table, "Swin-T@384", "throughput_ratio") == (
+    assert verdict(table, "Swin-T@384", "throughput_ratio") == (
         "not comparable: printed at 384, measured at 192"
     )

@@ -42,7 +42,7 @@ def complaint(tmp_path, text, **options):
 
 
 @pytest.mark.parametrize(
-    ("rest", "told"),
+    ("rest", "want"),
     [
         (
             "rows:\n  I:\n    stages[*].mixer.states: [1, 2]\n",
@@ -109,12 +109,12 @@ def complaint(tmp_path, text, **options):
         ),
     ],
 )
-def test_mistakes_name_line_path_and_mend(tmp_path, rest, told):
-    assert told in complaint(tmp_path, HEAD + rest)
+def test_mistakes_name_line_path_and_mend(tmp_path, rest, want):
+    assert want in complaint(tmp_path, HEAD + rest)
 
 
 @pytest.mark.parametrize(
-    ("part", "told"),
+    ("part", "want"),
     [
         ({"engine": {"workers": 0}}, "engine.workers: must be at least 1 or auto, got 0"),
         (
@@ -126,10 +126,10 @@ def test_mistakes_name_line_path_and_mend(tmp_path, rest, told):
         ({"seeds": [10**30]}, "seeds[0]: must be below 9223372036854775808"),
     ],
 )
-def test_plain_data_is_held_to_the_same(part, told):
+def test_plain_data_is_held_to_the_same(part, want):
     with pytest.raises(SpecError) as e:
         sweep_of({"name": "x", "base": "efficientvim_m1", "rows": {"A": {}}, **part})
-    assert told in str(e.value)
+    assert want in str(e.value)
 
 
 def test_a_name_must_not_leave_the_results_folder(tmp_path):
@@ -148,7 +148,7 @@ def test_overrides(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "want"),
     [
         ("proxy.epocs=3", "--set proxy.epocs=3: proxy.epocs: there is no 'epocs' at proxy; did"),
         ("proxy.epochs=0", "--set proxy.epochs=0: proxy.epochs: must be at least 1, got 0"),
@@ -156,8 +156,8 @@ def test_overrides(tmp_path):
         ("targets[0].device=gpu", "must be auto, cpu, cuda or cuda:N, got 'gpu'"),
     ],
 )
-def test_overrides_that_cannot_hold(tmp_path, override, told):
-    assert told in complaint(tmp_path, HEAD + "rows: {A: {}}\nproxy: {}\n", overrides=[override])
+def test_overrides_that_cannot_hold(tmp_path, override, want):
+    assert want in complaint(tmp_path, HEAD + "rows: {A: {}}\nproxy: {}\n", overrides=[override])
 
 
 def test_quick_is_another_study_and_costs_less():

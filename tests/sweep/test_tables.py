@@ -63,22 +63,24 @@ def table() -> AblationTable:
     return build_ablation_table(SWEEP, some_records(), {"cpu": {"model": "a CPU", "cores": 2}})
 
 
-def told(table: AblationTable, label: str, key: str) -> str:
+def verdict(table: AblationTable, label: str, key: str) -> str:
     line = next(line for line in table.lines if line.label == label)
     return str(line.cells[key].verdict)
 
 
 def test_verdicts(table):
-    assert told(table, "A", "params_m") == "matches"
-    assert told(table, "C", "params_m") == "differs by +0.1 (+0.8 %)"
-    assert told(table, "B", "throughput_ratio") == "matches"  # print: 11952 / 17005 = 0.703
-    assert told(table, "C", "throughput_ratio").startswith("differs by +0.92")
-    assert told(table, "A", "throughput_img_s").startswith("not comparable: RTX 3090, batch 256")
+    assert verdict(table, "A", "params_m") == "matches"
+    assert verdict(table, "C", "params_m") == "differs by +0.1 (+0.8 %)"
+    assert verdict(table, "B", "throughput_ratio") == "matches"  # print: 11952 / 17005 = 0.703
+    assert verdict(table, "C", "throughput_ratio").startswith("differs by +0.92")
+    assert verdict(table, "A", "throughput_img_s").startswith(
+        "not comparable: RTX 3090, batch 256"
+    )
     # print: +2.1, ours +2.0, and one seed of so short a training tells no such difference
-    assert told(table, "B", "top1_difference").startswith("cannot tell: the least that shows")
-    assert told(table, "C", "top1_difference") == "differs by -10.8"
-    assert told(table, "L", "top1_percent") == "matches: diverged"
-    assert told(table, "B", "top1_percent").startswith("not comparable: ImageNet")
+    assert verdict(table, "B", "top1_difference").startswith("cannot tell: the least that shows")
+    assert verdict(table, "C", "top1_difference") == "differs by -10.8"
+    assert verdict(table, "L", "top1_percent") == "matches: diverged"
+    assert verdict(table, "B", "top1_percent").startswith("not comparable: ImageNet")
 
 
 def test_the_difference_is_paired(table):
@@ -121,11 +123,11 @@ def trained_at(shares: dict[str, float]) -> AblationTable:
 
 def test_a_row_at_chance_has_no_verdict_and_is_named():
     table = trained_at({"A": 52.0, "B": 54.0, "C": 10.8})
-    assert told(table, "B", "top1_difference").startswith("cannot tell")
-    assert told(table, "C", "top1_difference").startswith("not comparable: one of the two rows")
+    assert verdict(table, "B", "top1_difference").startswith("cannot tell")
+    assert verdict(table, "C", "top1_difference").startswith("not comparable: one of the two rows")
     assert "at chance, nothing learnt yet: C; train longer" in table.conditions
     table = trained_at({"A": 9.9, "B": 14.0})  # the reference itself is
-    assert told(table, "B", "top1_difference").startswith("not comparable: one of the two rows")
+    assert verdict(table, "B", "top1_difference").startswith("not comparable: one of the two rows")
 
 
 def test_an_absent_row_is_set_beside_the_reference_at_its_own_resolution():

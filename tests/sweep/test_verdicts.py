@@ -7,7 +7,7 @@ from evnas.report.table.verdicts import against_reference, as_printed, printed_r
 
 
 @pytest.mark.parametrize(
-    ("value", "printed", "told"),
+    ("value", "printed", "want"),
     [
         (13.903842, "13.9", "matches"),
         (13.9499, "13.9", "matches"),
@@ -17,8 +17,8 @@ from evnas.report.table.verdicts import against_reference, as_printed, printed_r
         (14.2, "14", "matches"),
     ],
 )
-def test_counts(value, printed, told):
-    assert str(as_printed(value, printed)) == told
+def test_counts(value, printed, want):
+    assert str(as_printed(value, printed)) == want
 
 
 @pytest.mark.parametrize(

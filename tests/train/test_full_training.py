@@ -181,9 +181,9 @@ def test_images_are_read_as_a_proxy_reads_them(config, images, tmp_path):
     (tmp_path / "Training" / ".ipynb_checkpoints").mkdir()
     said: list[Any] = []
     train(dataclasses.replace(config, data=tmp_path, recipe=ONE_EPOCH), tell=said.append)
-    (told,) = said
-    assert "18 training and 6 held-out images (Training/ and VALIDATION/) of 2 classes" in told
-    assert told.endswith("left out: 1 hidden file or folder")
+    (line,) = said
+    assert "18 training and 6 held-out images (Training/ and VALIDATION/) of 2 classes" in line
+    assert line.endswith("left out: 1 hidden file or folder")
     pixels, label = ImageFiles(list(images_of(tmp_path, classes=2).train))[0]
     assert label == 0
     assert np.asarray(pixels).mean() == pytest.approx(127.5, abs=0.5)

@@ -1,1 +1,1 @@
-"""The inference form, part by part: arithmetic on weights, fused layers, a rule a module type."""
+"""The inference form by parts: arithmetic on weights, fused layers, a rule per module type."""

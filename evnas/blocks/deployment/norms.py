@@ -3,6 +3,7 @@
 from torch import nn
 
 from evnas.blocks.deployment.fold import batch_norm_affine, scaled_after, scaled_before
+from evnas.blocks.deployment.rule import replace_child
 from evnas.blocks.deployment.shapes import is_batch_norm, is_by_pixel, is_convolution
 from evnas.blocks.layers import ConvNorm
 from evnas.blocks.norms import ChannelNorm
@@ -41,6 +42,13 @@ def norm_absorbed(norm: nn.Module, conv: nn.Module) -> tuple[nn.Module, nn.Modul
     if type(norm) is ChannelNorm and norm.weight is not None and norm.bias is not None:
         return without_affine(norm), scaled_before(conv, norm.weight, norm.bias)
     return norm, conv
+
+
+def absorb_norm(module: nn.Module, norm: str, conv: str) -> None:
+    """`norm_absorbed` of two of a module's children, in place."""
+    moved = norm_absorbed(getattr(module, norm), getattr(module, conv))
+    for name, child in zip((norm, conv), moved, strict=True):
+        replace_child(module, name, child)
 
 
 def without_affine(norm: nn.Module) -> nn.Module:

@@ -13,7 +13,7 @@ from evnas.blocks.deployment.fold import (
 )
 from evnas.blocks.deployment.fused import FusedConv, by_pixel
 from evnas.blocks.deployment.layers import Blend, Plus, Sliced
-from evnas.blocks.deployment.norms import bare_conv, merged_norm, norm_absorbed
+from evnas.blocks.deployment.norms import absorb_norm, bare_conv, merged_norm, norm_absorbed
 from evnas.blocks.deployment.rule import (
     Convert,
     RowMixer,
@@ -190,9 +190,7 @@ def efficientvim_downsample(module: nn.Module, convert: Convert) -> nn.Module:
 def patch_merging(module: nn.Module, convert: Convert) -> nn.Module:
     """The norm goes into the reduction."""
     assert isinstance(module, PatchMerging)
-    norm, reduction = norm_absorbed(module.norm, module.reduction)
-    replace_child(module, "norm", norm)
-    replace_child(module, "reduction", reduction)
+    absorb_norm(module, "norm", "reduction")
     return convert_children(module, convert)
 
 

@@ -8,14 +8,13 @@ from evnas.blocks.backbone import Backbone
 from evnas.blocks.deployment import heads, parts
 from evnas.blocks.deployment.fused import Act, FusedConv
 from evnas.blocks.deployment.layers import RowSqueezeExcite, TokenNorm
-from evnas.blocks.deployment.norms import merged_norm, norm_absorbed
+from evnas.blocks.deployment.norms import absorb_norm, merged_norm
 from evnas.blocks.deployment.rule import (
     Convert,
     Rule,
     convert_children,
     converter,
     deployments_in,
-    replace_child,
 )
 from evnas.blocks.deployment.shapes import BATCH_NORMS, frozen_norms, is_by_pixel
 from evnas.blocks.downsample import (
@@ -79,9 +78,7 @@ def _squeeze_excite(module: nn.Module, convert: Convert) -> nn.Module:
 def _normed_squeeze_excite(module: nn.Module, convert: Convert) -> nn.Module:
     assert isinstance(module, NormedSqueezeExcite)
     # the mean of the norm is read by fc1 alone, and a mean passes scale and shift through
-    norm, fc1 = norm_absorbed(module.norm, module.fc1)
-    replace_child(module, "norm", norm)
-    replace_child(module, "fc1", fc1)
+    absorb_norm(module, "norm", "fc1")
     return convert_children(module, convert)
 
 

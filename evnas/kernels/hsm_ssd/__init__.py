@@ -131,7 +131,7 @@ def hsm_ssd(
         )
     impl = choose("hsm_ssd", impl, (u, dt, B, C, Q, O, D), states=B.shape[1])
     if impl == "reference":
-        return hsm_ssd_reference(u, dt, B, C, A, Q, O, D, heads=heads)
+        return hsm_ssd_reference((u, dt, B, C, A, Q, O, D), heads=heads)
     y, h, *_ = hsm_ssd_op(u, dt, B, C, A, Q, O, D, heads, impl)
     return y, h
 

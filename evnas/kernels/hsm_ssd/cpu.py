@@ -59,7 +59,7 @@ def middle(
 ) -> tuple[Tensor, Tensor]:
     """h = O (h1 * SiLU(z) + D h1), (Bt, C, N), and [h1; z] = Q h0 as (Bt*N, 2*Ci).
 
-    `states` is h0 as (Bt, N, C): a row a state, so that each product is one large one.
+    `states` is h0 as (Bt, N, C): a row per state, so that each product is one large one.
     """
     hz = linear(states.flatten(0, 1), Q.to(states.dtype))
     h1, z = hz.chunk(2, 1)

@@ -21,6 +21,9 @@ from .cpu import (
     middle_backward,
 )
 
+_Compressed = tuple[Tensor, Tensor, Tensor]
+"""u, dt and B."""
+
 
 def _compress(u: Tensor, dt: Tensor, B: Tensor, heads: int, impl: str) -> tuple[Tensor, Tensor]:
     if resolve("hsm_ssd_compress", impl, u) == "triton":
@@ -31,15 +34,9 @@ def _compress(u: Tensor, dt: Tensor, B: Tensor, heads: int, impl: str) -> tuple[
 
 
 def _compress_backward(
-    gh0: Tensor,
-    h0: Tensor,
-    u: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    log_sum: Tensor,
-    heads: int,
-    impl: str,
+    gh0: Tensor, h0: Tensor, given: _Compressed, log_sum: Tensor, heads: int, impl: str
 ) -> tuple[Tensor, Tensor, Tensor]:
+    u, dt, B = given
     if resolve("hsm_ssd_compress", impl, u) == "triton":
         from .kernel import compress_triton_backward  # triton is optional
 
@@ -74,9 +71,7 @@ def hsm_ssd_compress_op(
 
 
 @fake(hsm_ssd_compress_op)
-def _(
-    u: Tensor, dt: Tensor, B: Tensor, A: Tensor | None, heads: int, impl: str
-) -> tuple[Tensor, Tensor]:
+def _(u: Tensor, dt: Tensor, B: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
     return _hidden_like(u, dt, B), _log_sum_like(u, dt, B)
 
 
@@ -93,19 +88,12 @@ def hsm_ssd_compress_backward_op(
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of u, dt and B."""
-    return _compress_backward(gh0, h0, u, dt, B, log_sum, heads, impl)
+    return _compress_backward(gh0, h0, (u, dt, B), log_sum, heads, impl)
 
 
 @fake(hsm_ssd_compress_backward_op)
 def _(
-    gh0: Tensor,
-    h0: Tensor,
-    u: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    log_sum: Tensor,
-    heads: int,
-    impl: str,
+    gh0: Tensor, h0: Tensor, u: Tensor, dt: Tensor, B: Tensor, *_: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
     return u.new_empty(u.shape), dt.new_empty(dt.shape), B.new_empty(B.shape)
 
@@ -189,16 +177,7 @@ def hsm_ssd_op(
 
 @fake(hsm_ssd_op)
 def _(
-    u: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    C: Tensor,
-    A: Tensor | None,
-    Q: Tensor,
-    O: Tensor,  # noqa: E741 - the paper's letter
-    D: Tensor,
-    heads: int,
-    impl: str,
+    u: Tensor, dt: Tensor, B: Tensor, C: Tensor, A: Tensor | None, Q: Tensor, *_: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     shape = (u.shape[0], B.shape[1], u.shape[1])
     states = u.new_empty(shape, dtype=accumulation_dtype(u, dt, B))
@@ -229,29 +208,13 @@ def hsm_ssd_backward_op(
     g_expand, gC = _expand_backward(gy, h, C, impl)
     gh = g_expand.to(states.dtype) + gh.to(states.dtype)
     gh0, gQ, gO, gD = middle_backward(gh, states, hz, Q, O, D)
-    gu, gdt, gB = _compress_backward(gh0, states.mT, u, dt, B, log_sum, heads, impl)
+    gu, gdt, gB = _compress_backward(gh0, states.mT, (u, dt, B), log_sum, heads, impl)
     return [gu, gdt, gB, gC.to(C.dtype), gQ.to(Q.dtype), gO.to(O.dtype), gD.to(D.dtype)]
 
 
 @fake(hsm_ssd_backward_op)
-def _(
-    gy: Tensor,
-    gh: Tensor,
-    u: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    C: Tensor,
-    Q: Tensor,
-    O: Tensor,  # noqa: E741 - the paper's letter
-    D: Tensor,
-    h: Tensor,
-    states: Tensor,
-    hz: Tensor,
-    log_sum: Tensor,
-    heads: int,
-    impl: str,
-) -> list[Tensor]:
-    return [t.new_empty(t.shape) for t in (u, dt, B, C, Q, O, D)]
+def _(gy: Tensor, gh: Tensor, *inputs: Any) -> list[Tensor]:
+    return [t.new_empty(t.shape) for t in inputs[:7]]  # u to D
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import HsmSsdInputs
 from evnas.kernels.precision import accumulation_dtype
 
 
@@ -35,19 +36,9 @@ def hsm_ssd_middle_reference(h0: Tensor, Q: Tensor, O: Tensor, D: Tensor) -> Ten
     return (O.to(acc) @ (h1 * F.silu(z) + D.to(acc) * h1)).to(h0.dtype)
 
 
-def hsm_ssd_reference(
-    u: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    C: Tensor,
-    A: Tensor | None,
-    Q: Tensor,
-    O: Tensor,  # noqa: E741 - the paper's letter
-    D: Tensor,
-    *,
-    heads: int = 1,
-) -> tuple[Tensor, Tensor]:
+def hsm_ssd_reference(given: HsmSsdInputs, *, heads: int = 1) -> tuple[Tensor, Tensor]:
     """Compress, mix the hidden states, expand; shapes as in `evnas.kernels.hsm_ssd.hsm_ssd`."""
+    u, dt, B, C, A, Q, O, D = given  # noqa: E741 - the paper's letter
     h0 = hsm_ssd_compress_reference(u, dt, B, A, heads=heads)
     h = hsm_ssd_middle_reference(h0, Q, O, D)
     return hsm_ssd_expand_reference(h, C).to(u.dtype), h

@@ -3,14 +3,14 @@
 import torch
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import NcSsdInputs
 from evnas.kernels.precision import accumulation_dtype, widen
 from evnas.kernels.product import product
 
 
-def nc_ssd_cpu(
-    v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, C: Tensor, D: Tensor
-) -> tuple[Tensor, Tensor]:
+def nc_ssd_cpu(given: NcSsdInputs) -> tuple[Tensor, Tensor]:
     """y and the state, in accumulation dtype."""
+    v, delta, A_log, B, C, D = given
     acc = accumulation_dtype(v, delta, B, C)
     value = _per_head(widen(v, acc), delta.shape[1])
     gamma = _gamma(delta, A_log, acc)
@@ -21,17 +21,10 @@ def nc_ssd_cpu(
 
 
 def nc_ssd_cpu_backward(
-    gy: Tensor,
-    g_state: Tensor,
-    v: Tensor,
-    delta: Tensor,
-    A_log: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    state: Tensor,
+    gy: Tensor, g_state: Tensor, given: NcSsdInputs, state: Tensor
 ) -> list[Tensor]:
     """Gradients of v, delta, A_log, B, C and D, in their dtypes."""
+    v, delta, A_log, B, C, D = given
     acc, heads = state.dtype, delta.shape[1]
     value, g = _per_head(widen(v, acc), heads), widen(gy, acc)
     gamma = _gamma(delta, A_log, acc)  # (Bt, heads, 1, L)
@@ -45,7 +38,7 @@ def nc_ssd_cpu_backward(
     g_delta = g_gamma * torch.exp(A_log.to(acc))[:, None]
     g_A_log = (g_gamma * gamma.squeeze(2)).sum((0, 2))
     grads = (gv.view(v.shape), g_delta, g_A_log, gB, gC, gD)
-    return [g.to(t.dtype) for g, t in zip(grads, (v, delta, A_log, B, C, D), strict=True)]
+    return [g.to(t.dtype) for g, t in zip(grads, given, strict=True)]
 
 
 def _gamma(delta: Tensor, A_log: Tensor, acc: torch.dtype) -> Tensor:

@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from evnas.kernels.contraction.kernel import WARPS, block, contract, expand, precision, whole
+from evnas.kernels.operator_inputs import NcSsdInputs
 
 
 @triton.jit
@@ -62,27 +63,19 @@ def _tokens_bwd(
     tl.store(gC_ptr + m_at, gC.to(gC_ptr.dtype.element_ty), both)
 
 
-def nc_ssd_triton(
-    v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, C: Tensor, D: Tensor
-) -> tuple[Tensor, Tensor]:
+def nc_ssd_triton(given: NcSsdInputs) -> tuple[Tensor, Tensor]:
     """y and the state, in float32."""
+    v, delta, A_log, B, C, D = given
     gamma = delta.float() * torch.exp(A_log.float())[:, None]
     state = contract(v, B, gamma)
     return expand(state, C, D, v, dtype=torch.float32), state
 
 
 def nc_ssd_triton_backward(
-    gy: Tensor,
-    g_state: Tensor,
-    v: Tensor,
-    delta: Tensor,
-    A_log: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    state: Tensor,
+    gy: Tensor, g_state: Tensor, given: NcSsdInputs, state: Tensor
 ) -> list[Tensor]:
     """Gradients of v, delta, A_log, B, C and D, in their dtypes."""
+    v, delta, A_log, B, C, D = given
     (Bt, Ci, L), N, heads = v.shape, B.shape[1], delta.shape[1]
     gS = contract(gy, C) + g_state.float()
     BL = block(L, 32)

@@ -20,13 +20,13 @@ def nc_ssd_op(
     if resolve("nc_ssd", impl, v) == "triton":
         from .kernel import nc_ssd_triton  # triton is optional
 
-        return nc_ssd_triton(v, delta, A_log, B, C, D)
-    return nc_ssd_cpu(v, delta, A_log, B, C, D)
+        return nc_ssd_triton((v, delta, A_log, B, C, D))
+    return nc_ssd_cpu((v, delta, A_log, B, C, D))
 
 
 @fake(nc_ssd_op)
 def _(
-    v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, C: Tensor, D: Tensor, impl: str
+    v: Tensor, delta: Tensor, A_log: Tensor, B: Tensor, C: Tensor, *_: Any
 ) -> tuple[Tensor, Tensor]:
     shape = (v.shape[0], v.shape[1], B.shape[1])
     acc = accumulation_dtype(v, delta, B, C)
@@ -48,27 +48,17 @@ def nc_ssd_backward_op(
     impl: str,
 ) -> list[Tensor]:
     """Gradients of v, delta, A_log, B, C and D."""
+    given = (v, delta, A_log, B, C, D)
     if resolve("nc_ssd", impl, v) == "triton":
         from .kernel import nc_ssd_triton_backward  # triton is optional
 
-        return nc_ssd_triton_backward(gy, g_state, v, delta, A_log, B, C, D, state)
-    return nc_ssd_cpu_backward(gy, g_state, v, delta, A_log, B, C, D, state)
+        return nc_ssd_triton_backward(gy, g_state, given, state)
+    return nc_ssd_cpu_backward(gy, g_state, given, state)
 
 
 @fake(nc_ssd_backward_op)
-def _(
-    gy: Tensor,
-    g_state: Tensor,
-    v: Tensor,
-    delta: Tensor,
-    A_log: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    state: Tensor,
-    impl: str,
-) -> list[Tensor]:
-    return [t.new_empty(t.shape) for t in (v, delta, A_log, B, C, D)]
+def _(gy: Tensor, g_state: Tensor, *inputs: Any) -> list[Tensor]:
+    return [t.new_empty(t.shape) for t in inputs[:6]]  # state and impl are behind them
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

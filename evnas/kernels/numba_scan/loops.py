@@ -32,26 +32,21 @@ def claim(typing, address):
     return types.int64(types.int64), code
 
 
-@intrinsic
-def float_pointer(typing, address):
-    """A pointer to float32 from an address."""
-    pointer = types.CPointer(types.float32)
+def pointer_to(kind):
+    """An intrinsic that gives a pointer to values of a kind from an address."""
+    pointer = types.CPointer(kind)
 
-    def code(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(pointer))
+    @intrinsic
+    def from_address(typing, address):
+        def code(context, builder, signature, args):
+            return builder.inttoptr(args[0], context.get_value_type(pointer))
 
-    return pointer(types.int64), code
+        return pointer(types.int64), code
+
+    return from_address
 
 
-@intrinsic
-def word_pointer(typing, address):
-    """A pointer to int64 from an address."""
-    pointer = types.CPointer(types.int64)
-
-    def code(context, builder, signature, args):
-        return builder.inttoptr(args[0], context.get_value_type(pointer))
-
-    return pointer(types.int64), code
+float_pointer, word_pointer = pointer_to(types.float32), pointer_to(types.int64)
 
 
 @intrinsic

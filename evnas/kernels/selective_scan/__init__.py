@@ -58,7 +58,7 @@ def selective_scan(
     impl = choose("selective_scan", impl, (x, delta, A, B, C, D, delta_bias), states=A.shape[1])
     if impl == "reference":
         return selective_scan_reference(
-            x, delta, A, B, C, D, delta_bias=delta_bias, delta_softplus=delta_softplus
+            (x, delta, A, B, C, D, delta_bias), delta_softplus=delta_softplus
         )
     y: Tensor = selective_scan_op(x, delta, A, B, C, D, delta_bias, delta_softplus, impl)
     return y

@@ -3,56 +3,28 @@
 from torch import Tensor
 
 from evnas.kernels.numba_scan.scan import Maps, scan_backward, scan_forward
+from evnas.kernels.operator_inputs import SequenceInputs
 
 
-def selective_scan_compiled(
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    *,
-    delta_softplus: bool,
-) -> Tensor:
+def selective_scan_compiled(given: SequenceInputs, *, delta_softplus: bool) -> Tensor:
     """Shapes as in `evnas.kernels.selective_scan.selective_scan`; runs below autograd."""
-    maps = _maps(x, delta, A, B, C, D, delta_bias, delta_softplus)
-    return scan_forward(maps).view(x.shape)
+    return scan_forward(_maps(given, delta_softplus)).view(given[0].shape)
 
 
 def selective_scan_compiled_backward(
-    gy: Tensor,
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    *,
-    delta_softplus: bool,
+    gy: Tensor, given: SequenceInputs, *, delta_softplus: bool
 ) -> list[Tensor]:
     """Gradients of x, delta, A, B, C, then of D and delta_bias where they are given."""
-    maps = _maps(x, delta, A, B, C, D, delta_bias, delta_softplus)
+    maps = _maps(given, delta_softplus)
     grads = scan_backward(maps, gy.reshape(maps.u.shape))
-    given = (x, delta, A, B, C, D, delta_bias)
     return [
         g.reshape(t.shape).to(t.dtype) for g, t in zip(grads, given, strict=True) if t is not None
     ]
 
 
-def _maps(
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    bias: Tensor | None,
-    softplus: bool,
-) -> Maps:
+def _maps(given: SequenceInputs, softplus: bool) -> Maps:
     """Each group of an image as an image of its own, (Bt * K, Dm, 1, L), with its parameters."""
+    x, delta, A, B, C, D, bias = given
     (Bt, KD, L), (K, N) = x.shape, B.shape[1:3]
     Dm = KD // K
     zeros = A.new_zeros(KD)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import SequenceInputs
 from evnas.kernels.precision import accumulation_dtype
 from evnas.kernels.recurrence import MIN_BLOCK, Walk
 from evnas.kernels.route_cpu import Routes, routes_backward, routes_forward
@@ -24,18 +25,9 @@ def line_length(L: int) -> int:
     return root if root < 2 * MIN_BLOCK else root // MIN_BLOCK * MIN_BLOCK
 
 
-def selective_scan_cpu(
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    *,
-    delta_softplus: bool,
-) -> Tensor:
+def selective_scan_cpu(given: SequenceInputs, *, delta_softplus: bool) -> Tensor:
     """Shapes as in `evnas.kernels.selective_scan.selective_scan`; runs below autograd."""
+    x, delta, A, B, C, D, delta_bias = given
     acc, L = accumulation_dtype(x, delta, A, B, C), x.shape[2]
     out = torch.empty(x.shape, dtype=acc, device=x.device)
     for images, channels, k in _chunks(x, B.shape[1]):
@@ -49,18 +41,10 @@ def selective_scan_cpu(
 
 
 def selective_scan_cpu_backward(
-    gy: Tensor,
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    *,
-    delta_softplus: bool,
+    gy: Tensor, given: SequenceInputs, *, delta_softplus: bool
 ) -> list[Tensor]:
     """Gradients of x, delta, A, B, C, then of D and delta_bias where they are given."""
+    x, delta, A, B, C, D, delta_bias = given
     acc, L = accumulation_dtype(x, delta, A, B, C), x.shape[2]
     wanted = [x, delta, A, B, C] + [t for t in (D, delta_bias) if t is not None]
     sums = [torch.zeros_like(t, dtype=acc, memory_format=torch.contiguous_format) for t in wanted]

@@ -7,6 +7,7 @@ LINE places, and a strip of lines is a contiguous run of the sequence.
 import triton
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import SequenceInputs
 from evnas.kernels.ss2d_scan.backward.kernel import TILE_ELEMENTS as BACKWARD_TILE
 from evnas.kernels.ss2d_scan.backward.kernel import scan_backward
 from evnas.kernels.ss2d_scan.kernel import TILE_ELEMENTS, scan_forward
@@ -24,40 +25,17 @@ def _plan(x: Tensor, A: Tensor, B: Tensor, *, tile: int) -> Launch:
     )  # fmt: skip
 
 
-def selective_scan_triton(
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    *,
-    delta_softplus: bool,
-) -> Tensor:
+def selective_scan_triton(given: SequenceInputs, *, delta_softplus: bool) -> Tensor:
     """Shapes as in `evnas.kernels.selective_scan.selective_scan`."""
+    x, _, A, B, *_ = given
     launch = _plan(x, A, B, tile=TILE_ELEMENTS)
-    return scan_forward(
-        x, delta, A, B, C, D, delta_bias, launch,
-        groups=B.shape[1], softplus_delta=delta_softplus,
-    )  # fmt: skip
+    return scan_forward(given, launch, groups=B.shape[1], softplus_delta=delta_softplus)
 
 
 def selective_scan_triton_backward(
-    gy: Tensor,
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    *,
-    delta_softplus: bool,
+    gy: Tensor, given: SequenceInputs, *, delta_softplus: bool
 ) -> list[Tensor]:
     """Gradients of x, delta, A, B, C, then of D and delta_bias where they are given."""
+    x, _, A, B, *_ = given
     launch = _plan(x, A, B, tile=BACKWARD_TILE)
-    return scan_backward(
-        gy, x, delta, A, B, C, D, delta_bias, launch,
-        groups=B.shape[1], softplus_delta=delta_softplus,
-    )  # fmt: skip
+    return scan_backward(gy, given, launch, groups=B.shape[1], softplus_delta=delta_softplus)

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from evnas.kernels.dispatch import resolve
-from evnas.kernels.operator import differentiate, fake, operator
+from evnas.kernels.operator import backward_schema, differentiate, fake, operator
 from evnas.kernels.precision import accumulation_dtype, widest
 
 from .cpu import selective_scan_cpu, selective_scan_cpu_backward
@@ -31,62 +31,31 @@ def selective_scan_op(
             from .compiled import selective_scan_compiled as run  # and so is numba
         case _:
             run = selective_scan_cpu
-    return run(x, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus)
+    return run((x, delta, A, B, C, D, delta_bias), delta_softplus=delta_softplus)
 
 
 @fake(selective_scan_op)
-def _(
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    impl: str,
-) -> Tensor:
+def _(x: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *_: Any) -> Tensor:
     return x.new_empty(x.shape, dtype=accumulation_dtype(x, delta, A, B, C))
 
 
-@operator("selective_scan_backward")
-def selective_scan_backward_op(
-    gy: Tensor,
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    impl: str,
-) -> list[Tensor]:
+@operator("selective_scan_backward", schema=backward_schema(selective_scan_op))
+def selective_scan_backward_op(gy: Tensor, *inputs: Any) -> list[Tensor]:
     """Gradients of x, delta, A, B, C, then of D and delta_bias where they are given."""
-    match resolve("selective_scan", impl, widest(x, delta, A, B, C)):
+    *tensors, delta_softplus, impl = inputs
+    match resolve("selective_scan", impl, widest(*tensors[:5])):
         case "triton":
             from .kernel import selective_scan_triton_backward as run
         case "numba":
             from .compiled import selective_scan_compiled_backward as run
         case _:
             run = selective_scan_cpu_backward
-    return run(gy, x, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus)
+    return run(gy, tuple(tensors), delta_softplus=delta_softplus)
 
 
 @fake(selective_scan_backward_op)
-def _(
-    gy: Tensor,
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    delta_softplus: bool,
-    impl: str,
-) -> list[Tensor]:
-    return [t.new_empty(t.shape) for t in (x, delta, A, B, C, D, delta_bias) if t is not None]
+def _(gy: Tensor, *inputs: Any) -> list[Tensor]:
+    return [t.new_empty(t.shape) for t in inputs if isinstance(t, Tensor)]
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -4,24 +4,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import SequenceInputs
 from evnas.kernels.precision import accumulation_dtype
 
 
-def selective_scan_reference(
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None = None,
-    *,
-    delta_bias: Tensor | None = None,
-    delta_softplus: bool = False,
-) -> Tensor:
+def selective_scan_reference(given: SequenceInputs, *, delta_softplus: bool = False) -> Tensor:
     """h[t] = exp(dt A) h[t-1] + dt B x, y = <C, h> + D x, in at least float32.
 
     Shapes as in `evnas.kernels.selective_scan.selective_scan`; the result has accumulation dtype.
     """
+    x, delta, A, B, C, D, delta_bias = given
     acc = accumulation_dtype(x, delta, A, B, C)
     repeats = x.shape[1] // B.shape[1]
     value, dt = x.to(acc), delta.to(acc)

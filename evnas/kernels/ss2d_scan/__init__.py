@@ -69,7 +69,7 @@ def ss2d_scan(
         return ss2d_scan_onnx_form(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
     impl = choose("ss2d_scan", impl, (u, delta, A, B, C, D, delta_bias), states=A.shape[2])
     if impl == "reference":
-        return ss2d_scan_reference(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
+        return ss2d_scan_reference((u, delta, A, B, C, D, delta_bias), scan=scan, step=step)
     y: Tensor = ss2d_scan_op(u, delta, A, B, C, D, delta_bias, scan, step, impl)
     return y
 

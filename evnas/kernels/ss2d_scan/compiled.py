@@ -6,6 +6,7 @@ from torch import Tensor
 
 from evnas.kernels.numba_scan.layout import BY_COLUMN, FRESH, MIRRORED, REVERSE
 from evnas.kernels.numba_scan.scan import Maps, scan_backward, scan_forward
+from evnas.kernels.operator_inputs import MapInputs
 
 # Results of route 1 of "rows" and "cols" are not flipped back: step t goes to the t-th pixel.
 TURNED = FRESH | REVERSE | MIRRORED
@@ -18,61 +19,31 @@ WALKS = {
 }
 
 
-def ss2d_scan_compiled(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    *,
-    scan: str,
-    step: int,
-) -> Tensor:
+def ss2d_scan_compiled(given: MapInputs, *, scan: str, step: int) -> Tensor:
     """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; runs below autograd."""
     if scan != "atrous":
-        return scan_forward(Maps(u, delta, A, B, C, D, delta_bias, WALKS[scan]))
-    y = scan_forward(_phases(u, delta, A, B, C, D, delta_bias, step))
-    return _joined(y, u, step).contiguous()
+        return scan_forward(Maps(*given, WALKS[scan]))
+    y = scan_forward(_phases(given, step))
+    return _joined(y, given[0], step).contiguous()
 
 
 def ss2d_scan_compiled_backward(
-    gy: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    *,
-    scan: str,
-    step: int,
+    gy: Tensor, given: MapInputs, *, scan: str, step: int
 ) -> list[Tensor]:
     """Gradients of u, delta, A, B, C, D and delta_bias, each of its own shape and dtype."""
-    given = (u, delta, A, B, C, D, delta_bias)
     if scan != "atrous":
         grads = scan_backward(Maps(*given, WALKS[scan]), gy)
     else:
-        grads = scan_backward(_phases(*given, step), _split(gy, step).flatten(0, 1))
-        grads[0] = _joined(grads[0], u, step)
+        grads = scan_backward(_phases(given, step), _split(gy, step).flatten(0, 1))
+        grads[0] = _joined(grads[0], given[0], step)
         for i in (1, 3, 4):
             grads[i] = _spread(grads[i], given[i], step)
     return [g.to(t.dtype).contiguous() for g, t in zip(grads, given, strict=True)]
 
 
-def _phases(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    bias: Tensor,
-    step: int,
-) -> Maps:
+def _phases(given: MapInputs, step: int) -> Maps:
     """Each phase of an atrous scan as an image of its own, (Bt * step^2, R, H/step, W/step)."""
+    u, delta, A, B, C, D, bias = given
     walks = tuple(BY_COLUMN if k % 2 else 0 for k in range(step * step))
     maps = _split(u, step).flatten(0, 1)
     delta, B, C = (_own(t, step).flatten(0, 1)[:, None] for t in (delta, B, C))

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import MapInputs
 from evnas.kernels.precision import accumulation_dtype
 from evnas.kernels.recurrence import Walk
 from evnas.kernels.route_cpu import Routes, RoutesGradient, routes_backward, routes_forward
@@ -89,21 +90,11 @@ def alike(walked: tuple[Plane, ...], H: int, W: int) -> list[list[Plane]]:
     return list(groups.values())
 
 
-def ss2d_scan_cpu(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    *,
-    scan: str,
-    step: int,
-) -> Tensor:
+def ss2d_scan_cpu(given: MapInputs, *, scan: str, step: int) -> Tensor:
     """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; runs below autograd."""
+    u, A = given[0], given[2]
     H, W = u.shape[2:]
-    inputs = _Inputs.of(u, delta, A, B, C, D, delta_bias, step)
+    inputs = _Inputs.of(given, step)
     y, walked = torch.empty_like(inputs.u, dtype=inputs.acc), planes(scan, step)
     for group in alike(walked, *inputs.u.shape[2:]):
         for part in _chunks(u, sum(len(p.routes) for p in group), A.shape[2]):
@@ -118,33 +109,21 @@ def ss2d_scan_cpu(
     return y[:, :, :H, :W].contiguous()
 
 
-def ss2d_scan_cpu_backward(
-    gy: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    *,
-    scan: str,
-    step: int,
-) -> list[Tensor]:
+def ss2d_scan_cpu_backward(gy: Tensor, given: MapInputs, *, scan: str, step: int) -> list[Tensor]:
     """Gradients of u, delta, A, B, C, D and delta_bias, each of its own shape and dtype."""
+    u, A = given[0], given[2]
     H, W = u.shape[2:]
-    inputs = _Inputs.of(u, delta, A, B, C, D, delta_bias, step)
+    inputs = _Inputs.of(given, step)
     grads = inputs.accumulators()
     g_map = _pad(gy, step)
     for plane in planes(scan, step):
         for part in _chunks(u, 2 * len(plane.routes), A.shape[2]):
             g = gather(plane.lines(g_map[part]), inputs.acc)[None]
             grads.take(plane, part, routes_backward(inputs.routes([plane], part)[0], g))
-    wanted = (u, delta, A, B, C, D, delta_bias)
     cropped = (
-        g[..., :H, :W] if w.ndim > 3 else g for g, w in zip(grads.tensors(), wanted, strict=True)
+        g[..., :H, :W] if w.ndim > 3 else g for g, w in zip(grads.tensors(), given, strict=True)
     )
-    return [g.to(w.dtype).contiguous() for g, w in zip(cropped, wanted, strict=True)]
+    return [g.to(w.dtype).contiguous() for g, w in zip(cropped, given, strict=True)]
 
 
 Part = tuple[slice, slice]  # of the batch and of the channels
@@ -164,17 +143,8 @@ class _Inputs:
     acc: torch.dtype
 
     @classmethod
-    def of(
-        cls,
-        u: Tensor,
-        delta: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        D: Tensor,
-        bias: Tensor,
-        step: int,
-    ) -> "_Inputs":
+    def of(cls, given: MapInputs, step: int) -> "_Inputs":
+        u, delta, A, B, C, D, bias = given
         acc = accumulation_dtype(u, delta, A, B, C)
         u, delta, B, C = (_pad(t, step) for t in (u, delta, B, C))
         return cls(u, delta, A.to(acc), B, C, D.to(acc), bias.to(acc), acc)

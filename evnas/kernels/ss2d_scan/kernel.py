@@ -15,6 +15,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import MapInputs, SequenceInputs
+
 from .launch import Launch, patches, plan
 from .patches.kernel import scan_patches
 from .recurrence.kernel import softplus2
@@ -212,42 +214,23 @@ def _scan_fwd(
         tl.store(y_at, y.to(y_ptr.dtype.element_ty), kept)
 
 
-def ss2d_scan_triton(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    *,
-    scan: str,
-    step: int,
-) -> Tensor:
+def ss2d_scan_triton(given: MapInputs, *, scan: str, step: int) -> Tensor:
     """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`."""
+    u, delta, A, B, C, *_ = given
     Bt, Dm, H, W = u.shape
     itemsize = max(t.element_size() for t in (u, delta, B, C))
     whole = patches(Bt, Dm, A.shape[2], H, W, scan=scan, itemsize=itemsize)
     if whole is not None:
-        return scan_patches(u, delta, A, B, C, D, delta_bias, whole)
+        return scan_patches(given, whole)
     launch = plan(Bt, Dm, A.shape[2], H, W, scan=scan, step=step, L=H * W, tile=TILE_ELEMENTS)
-    return scan_forward(u, delta, A, B, C, D, delta_bias, launch, groups=1, softplus_delta=True)
+    return scan_forward(given, launch, groups=1, softplus_delta=True)
 
 
 def scan_forward(
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    launch: Launch,
-    *,
-    groups: int,
-    softplus_delta: bool,
+    given: SequenceInputs, launch: Launch, *, groups: int, softplus_delta: bool
 ) -> Tensor:
     """Launch the forward kernel; the result has the shape of x and is float32."""
+    x, delta, A, B, C, D, delta_bias = given
     merge = launch.one_tile and launch.constants["STEP"] == 1
     y = torch.empty(x.shape, dtype=torch.float32, device=x.device)
     x, delta, A, B, C = (t.contiguous() for t in (x, delta, A, B, C))

@@ -37,7 +37,7 @@ def patches(
 ) -> Patches | None:
     """Patches for a scan over maps (Dm, H, W) whose widest entries take `itemsize` bytes.
 
-    None where the scan has several states, or walks less or more than each pixel once a route,
+    None where the scan has several states, or walks less or more than each pixel once per route,
     or a map takes more threads than 256: with 512 registers spill, and warps wait for warps.
     """
     V = math.gcd(W, 16 // itemsize)  # neighbours that one load brings

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from evnas.kernels.dispatch import resolve
-from evnas.kernels.operator import differentiate, fake, operator
+from evnas.kernels.operator import backward_schema, differentiate, fake, operator
 from evnas.kernels.precision import accumulation_dtype, widest
 
 from .cpu import ss2d_scan_cpu, ss2d_scan_cpu_backward
@@ -32,65 +32,31 @@ def ss2d_scan_op(
             from .compiled import ss2d_scan_compiled as run  # and so is numba
         case _:
             run = ss2d_scan_cpu
-    return run(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
+    return run((u, delta, A, B, C, D, delta_bias), scan=scan, step=step)
 
 
 @fake(ss2d_scan_op)
-def _(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    scan: str,
-    step: int,
-    impl: str,
-) -> Tensor:
+def _(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, *_: Any) -> Tensor:
     return u.new_empty(u.shape, dtype=accumulation_dtype(u, delta, A, B, C))
 
 
-@operator("ss2d_scan_backward")
-def ss2d_scan_backward_op(
-    gy: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    scan: str,
-    step: int,
-    impl: str,
-) -> list[Tensor]:
+@operator("ss2d_scan_backward", schema=backward_schema(ss2d_scan_op))
+def ss2d_scan_backward_op(gy: Tensor, *inputs: Any) -> list[Tensor]:
     """Gradients of u, delta, A, B, C, D and delta_bias."""
-    match resolve("ss2d_scan", impl, widest(u, delta, A, B, C)):
+    *tensors, scan, step, impl = inputs
+    match resolve("ss2d_scan", impl, widest(*tensors[:5])):
         case "triton":
             from .backward.kernel import ss2d_scan_triton_backward as run
         case "numba":
             from .compiled import ss2d_scan_compiled_backward as run
         case _:
             run = ss2d_scan_cpu_backward
-    return run(gy, u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
+    return run(gy, tuple(tensors), scan=scan, step=step)
 
 
 @fake(ss2d_scan_backward_op)
-def _(
-    gy: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    scan: str,
-    step: int,
-    impl: str,
-) -> list[Tensor]:
-    return [t.new_empty(t.shape) for t in (u, delta, A, B, C, D, delta_bias)]
+def _(gy: Tensor, *inputs: Any) -> list[Tensor]:
+    return [t.new_empty(t.shape) for t in inputs if isinstance(t, Tensor)]
 
 
 def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -3,25 +3,16 @@
 import torch
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import MapInputs
 from evnas.kernels.precision import accumulation_dtype
 from evnas.kernels.selective_scan.reference import selective_scan_reference
 
 from .routes import scan_orders
 
 
-def ss2d_scan_reference(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    *,
-    scan: str,
-    step: int = 1,
-) -> Tensor:
+def ss2d_scan_reference(given: MapInputs, *, scan: str, step: int = 1) -> Tensor:
     """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; the result has accumulation dtype."""
+    u, delta, A, B, C, D, delta_bias = given
     Bt, Dm, H, W = u.shape
     acc = accumulation_dtype(u, delta, A, B, C)
     read, write = (order.to(u.device) for order in scan_orders(scan, H, W, step=step))
@@ -34,16 +25,13 @@ def ss2d_scan_reference(
         rows = [r.permute(0, 2, 1, 3).flatten(0, 1) for r in per_route]  # (Bt*S, R, T)
         return torch.stack(rows, dim=1)
 
-    y = selective_scan_reference(
-        sequences(u[:, None].expand(Bt, K, Dm, H, W)).flatten(1, 2),
-        sequences(delta).flatten(1, 2),
-        A.flatten(0, 1),
-        sequences(B),
-        sequences(C),
-        D.flatten(),
-        delta_bias=delta_bias.flatten(),
+    x = sequences(u[:, None].expand(Bt, K, Dm, H, W)).flatten(1, 2)
+    step_sizes, skip, bias = sequences(delta).flatten(1, 2), D.flatten(), delta_bias.flatten()
+    found = selective_scan_reference(
+        (x, step_sizes, A.flatten(0, 1), sequences(B), sequences(C), skip, bias),
         delta_softplus=True,
-    ).view(Bt, S, K, Dm, T)
+    )
+    y = found.view(Bt, S, K, Dm, T)
     merged = u.new_zeros((Bt, Dm, H * W), dtype=acc)
     for k in range(K):
         inside = write[k].flatten() >= 0

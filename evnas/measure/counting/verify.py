@@ -75,7 +75,7 @@ def verify(sweeps: Sequence[Sweep], *, peers: bool = True) -> list[Check]:
     """Count what the catalogue and the sweeps express of the published tables.
 
     Args:
-        sweeps: whose rows stand beside a published table; others are passed over.
+        sweeps: whose rows are compared with a published table; others are passed over.
         peers: whether to count timm's models too.
 
     Returns:

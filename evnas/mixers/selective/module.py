@@ -93,7 +93,7 @@ class SelectiveMixer(nn.Module):
 
     Args:
         dim: C.
-        d_state: N, states a channel.
+        d_state: N, states per channel.
         ssm_ratio: D = int(ssm_ratio * C).
         dt_rank: R, or `auto` for ceil(C / 16), from C and not from D as in the releases.
         conv: whether a depthwise 3x3 convolution stands before the activation.

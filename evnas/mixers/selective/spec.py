@@ -15,7 +15,7 @@ class SelectiveSpec(MixerSpec):
     """The fields of a selective scan between two projections."""
 
     d_state: int = Field(default=1, ge=1, le=64)
-    """N, states a channel."""
+    """N, states per channel."""
     ssm_ratio: float = Field(default=1.0, gt=0, le=8)
     """The inner width D is int(ssm_ratio * C)."""
     dt_rank: int | Literal["auto"] = "auto"

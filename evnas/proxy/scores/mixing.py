@@ -1,6 +1,6 @@
 """What a model's token mixers do before any training: how far they reach, how much they keep.
 
-Two figures a mixer. *Mixing entropy*: how widely one output token looks over the input tokens.
+Two figures per mixer. *Mixing entropy*: how widely one output token looks over the input tokens.
 *Effective rank*: how many directions its output tokens take. A mixer that copies scores 0 in the
 first, one that averages all tokens scores 0 in the second; `reach` wants both.
 """

@@ -63,7 +63,7 @@ def top1_difference(records: Sequence[Record], reference: Sequence[Record]) -> I
 
 
 def at_chance(records: Sequence[Record]) -> bool:
-    """Whether a row's top-1 cannot be told from guessing: it has learnt nothing yet."""
+    """Whether a row's top-1 cannot be distinguished from guessing: it has learnt nothing yet."""
     found = mean_top1(records)
     classes = [r.details["classes"] for r in records if "classes" in r.details]
     if found is None or not classes:

@@ -26,7 +26,7 @@ def summarize(arch: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _gathered(names: list[str]) -> str:
-    """One name when all stages agree, else a name a stage."""
+    """One name when all stages agree, else a name per stage."""
     return names[0] if len(set(names)) == 1 else " · ".join(names)
 
 

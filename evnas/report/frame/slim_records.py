@@ -92,13 +92,13 @@ class SlimRecord:
 
     @property
     def on(self) -> TargetFields | None:
-        """The target of a speed: decoded when asked for, once a target."""
+        """The target of a speed: decoded when asked for, once per target."""
         held = _DETAILS.validate_json(self.payload_json).details.target
         return TargetFields.of_old(self.target) if held is None else TargetFields(**held)
 
     @property
     def arch(self) -> Mapping[str, Any]:
-        """The architecture as plain data: decoded when asked for, once a trial."""
+        """The architecture as plain data: decoded when asked for, once per trial."""
         return _ARCH.validate_json(self.arch_json)
 
 

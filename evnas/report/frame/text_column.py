@@ -1,4 +1,4 @@
-"""A text column of many rows and few distinct texts: a number a row, and each text once."""
+"""A text column of many rows and few distinct texts: a number per row, and each text once."""
 
 from array import array
 from collections import Counter

@@ -1,5 +1,6 @@
 """Plotly figures of a loaded study, for notebooks; the page draws from the same columns."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -43,35 +44,29 @@ def _front(study: "Study") -> Any:
     x, y, done, values = _objectives(study)
     member = find_front(values)
     drawn = go.Figure()
-    rest = done[~member]
-    drawn.add_trace(
-        go.Scatter(
-            x=rest[x],
-            y=rest[y],
-            mode="markers",
-            name="dominated",
-            text=rest["label"],
-            marker={"color": "#b4bdc7", "size": 6},
-        )
-    )
+    dominated = {"mode": "markers", "marker": {"color": "#b4bdc7", "size": 6}}
+    _add_points(drawn, "dominated", done[~member], (x, y), dominated)
     best = done[member].sort_values(x)
-    drawn.add_trace(
-        go.Scatter(
-            x=best[x],
-            y=best[y],
-            mode="lines+markers+text",
-            name="front",
-            text=best["label"],
-            textposition="top center",
-            error_x=_bars(best, x),
-            error_y=_bars(best, y),
-            line={"dash": "dot", "color": PALETTE[0]},
-            marker={"color": PALETTE[0], "size": 10},
-        )
-    )
+    front = {
+        "mode": "lines+markers+text",
+        "textposition": "top center",
+        "error_x": _bars(best, x),
+        "error_y": _bars(best, y),
+        "line": {"dash": "dot", "color": PALETTE[0]},
+        "marker": {"color": PALETTE[0], "size": 10},
+    }
+    _add_points(drawn, "front", best, (x, y), front)
     drawn.update_xaxes(title=axis_title(x))
     drawn.update_yaxes(title=axis_title(y))
     return drawn
+
+
+def _add_points(
+    drawn: Any, name: str, rows: Any, axes: tuple[str, str], look: Mapping[str, Any]
+) -> None:
+    x, y = axes
+    points = {"x": rows[x], "y": rows[y], "text": rows["label"]}
+    drawn.add_trace(go.Scatter({**points, "name": name, **look}))
 
 
 def _bars(rows: Any, key: str) -> dict[str, Any] | None:

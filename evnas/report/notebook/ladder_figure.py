@@ -1,4 +1,4 @@
-"""The ladder of an audit as a figure: tau of each signal with its interval, a panel a scope."""
+"""The ladder of an audit as a figure: tau of each signal with its interval, a panel per scope."""
 
 from collections.abc import Sequence
 from pathlib import Path

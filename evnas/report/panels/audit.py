@@ -15,7 +15,7 @@ class AuditPanel:
     script = ""
 
     def data(self, reader: StudyReader) -> dict[str, Any] | None:
-        """Scopes with a line a signal; None where no row has an accuracy here and in print."""
+        """Scopes with a line per signal; None where no row has an accuracy here and in print."""
         read = table_of(reader) if reader.sweep.get("published") else None
         rows = None if read is None else ranked_rows(read[1])
         if rows is None:

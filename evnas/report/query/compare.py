@@ -1,6 +1,6 @@
 """Studies set side by side: rows of one architecture, and how far their figures lie apart.
 
-Figures are told apart only where they are of one kind: counts at one resolution, speeds on one
+Figures are compared only where they are of one kind: counts at one resolution, speeds on one
 target of machines alike, trainings of one recipe and length. Where that is not so the reason
 stands in place of a difference.
 """
@@ -73,7 +73,7 @@ class Difference:
 
 
 def compare(folders: Sequence[Path]) -> dict[str, Any]:
-    """Set studies side by side; the first is what the others are told apart from.
+    """Set studies side by side; the first is what the others are compared with.
 
     Returns:
         Plain data: `studies` (name, folder, rows, complete), `rows` (digest, label by study,
@@ -177,8 +177,8 @@ def _names(studies: Sequence[Compared]) -> list[str]:
 
 
 def _beside(studies: Sequence[Compared]) -> list[list[Row | None]]:
-    """A line an architecture, a place a study. Where a study has one several times, such as at two
-    resolutions, rows go by their label too."""
+    """A line per architecture, a place per study. Where a study has one several times, such as at
+    two resolutions, rows go by their label too."""
     digests = dict.fromkeys(row.digest for study in studies for row in study.rows)
     by_digest: list[dict[str, list[Row]]] = []
     for study in studies:

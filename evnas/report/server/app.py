@@ -68,6 +68,12 @@ def make_app(results_dir: Path, *, host: str = "127.0.0.1", token: str | None = 
     studies = Studies(results_dir)
     pages = _Pages(studies)
 
+    of_a_study = {
+        **{"": pages.about, "/pack": pages.pack, "/trials": pages.trials, "/view": pages.view},
+        **{"/why": pages.why, "/card": pages.card, "/panels/{panel}": pages.panel},
+        "/events": pages.events,
+    }
+
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         await run_in_threadpool(studies.follow)
@@ -80,14 +86,7 @@ def make_app(results_dir: Path, *, host: str = "127.0.0.1", token: str | None = 
             Route("/static/{name}", pages.static),
             Route("/static/panels/{name}.js", pages.panel_script),
             Route("/api/studies", pages.studies),
-            Route("/api/studies/{study}", pages.about),
-            Route("/api/studies/{study}/pack", pages.pack),
-            Route("/api/studies/{study}/trials", pages.trials),
-            Route("/api/studies/{study}/view", pages.view),
-            Route("/api/studies/{study}/why", pages.why),
-            Route("/api/studies/{study}/card", pages.card),
-            Route("/api/studies/{study}/panels/{panel}", pages.panel),
-            Route("/api/studies/{study}/events", pages.events),
+            *(Route(f"/api/studies/{{study}}{path}", page) for path, page in of_a_study.items()),
         ],
         middleware=[
             Middleware(Guard, host=host, token=token),

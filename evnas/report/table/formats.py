@@ -58,7 +58,7 @@ def as_markdown(table: AblationTable) -> str:
 
 
 def as_text(table: AblationTable) -> str:
-    """A table for a terminal or a file: two lines a row."""
+    """A table for a terminal or a file: two lines per row."""
     notes = _Notes()
     head = ["row", *(column.head for column in table.columns)]
     body = [
@@ -105,7 +105,7 @@ def as_latex(table: AblationTable) -> str:
 
 
 class _Notes:
-    """Footnotes: a reason that stands in many cells is told once."""
+    """Footnotes: a reason that many cells share is given once."""
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}

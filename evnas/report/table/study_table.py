@@ -37,7 +37,7 @@ class RankedRows:
     """What a study has to order its rows by, and the printed top-1."""
 
     columns: Mapping[str, RowValues]
-    """Name -> a value a row; `FLOPs`, `params`, and what the study trained or predicted."""
+    """Name -> a value per row; `FLOPs`, `params`, and what the study trained or predicted."""
     truth: RowValues
 
 

@@ -52,8 +52,8 @@ def against_reference(mine: Interval, printed: Interval, *, neutral: float) -> V
 def against_difference(mine: Interval, printed: float, *, smallest: float = 0.0) -> Verdict:
     """A difference of top-1 against the printed one, in points.
 
-    Where the two agree but a difference of the printed size could not be told from none, nothing
-    is known of it, and `matches` would say too much.
+    Where the two agree but a difference of the printed size could not be distinguished from none,
+    nothing is known of it, and `matches` would say too much.
 
     Args:
         mine: our estimate with its 95 % interval.

@@ -28,7 +28,7 @@ from evnas.sweep.sweep import Sweep
 
 
 def sweep_again(sweep: Sweep, members: Sequence[Trial]) -> dict[str, Any]:
-    """A sweep file's data: the search's base first, then a row a member, each spelt out.
+    """A sweep file's data: the search's base first, then a row per member, each spelt out.
 
     All are measured in alternation with the base and trained on the same seeds, so what a search
     found is repeated by the protocol of an ablation, on any machine that has the targets.
@@ -87,7 +87,7 @@ def _dump(data: Any, path: Path) -> None:
 
 
 def _write_curves(labels: set[str], records: Iterable[Record], folder: Path) -> None:
-    """`LABEL.curves.csv`: a line an epoch of each of its trainings."""
+    """`LABEL.curves.csv`: a line per epoch of each of its trainings."""
     curves: dict[str, list[dict[str, float]]] = {}
     for record in records:
         if record.label in labels and record.curve:

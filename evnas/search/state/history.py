@@ -33,7 +33,7 @@ class History:
     """Of `complete`: objectives to be minimised."""
     course: list[tuple[float, ...] | Status] = field(default_factory=list)
     """How each trial first came to its end, in that order: the vector of one that was complete,
-    else its status. Nothing is ever taken back here: budgets are told by it."""
+    else its status. Nothing is ever taken back here: budgets depend on it."""
     digests: set[str] = field(default_factory=set)
     """Every architecture proposed, those under way included."""
     promised: dict[str, float] = field(default_factory=dict)

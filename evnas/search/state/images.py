@@ -46,7 +46,7 @@ def note(store: Store, now: KnownImages) -> list[str]:
     if any(record.phase == "proxy" for _, record in store.records()):
         return [
             "the images of this study were not noted when it was made: whether they are the same "
-            "now cannot be told"
+            "now is not known"
         ]
     return [f"images: {now.about}"] if now.about else []
 

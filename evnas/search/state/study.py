@@ -33,7 +33,7 @@ def open_study(
 
     Args:
         images: what is trained on; None where nothing is.
-        say: is told what the sweep has more than the study had.
+        say: is called with what the sweep has more than the study had.
 
     Raises:
         StoreError: the folder is not writable, another process writes the study, or it is of a
@@ -99,7 +99,7 @@ BEAT_S = 2.0
 
 @dataclass(slots=True)
 class StudyClock:
-    """A study's time over all its runs, noted while it passes: nobody is told of a SIGKILL."""
+    """A study's time over all its runs, noted while it passes: a SIGKILL gives no chance to."""
 
     store: Store
     began: float
@@ -168,8 +168,8 @@ def _must_be_of(
     found = growth(paths_as_now(before, now), sweep, now)
     if found.refused:
         raise StoreError(
-            f"{store.path}: holds another sweep of this name, whose results would not stand "
-            f"beside those of this one ({_shown(found.refused)}); --fresh starts over and keeps "
+            f"{store.path}: holds another sweep of this name, whose results would not compare "
+            f"with those of this one ({_shown(found.refused)}); --fresh starts over and keeps "
             "the old study aside, --name NAME starts another study"
         )
     if found.more:

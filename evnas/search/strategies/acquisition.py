@@ -14,7 +14,7 @@ class Acquisition:
     """Expected gain of hypervolume over draws from the models' posteriors.
 
     Where no draw adds anything, how far the child is beaten by the front, below zero, in units
-    of the front's range: so children are told apart everywhere.
+    of the front's range: so children differ everywhere.
     """
 
     def __init__(self, models: Sequence[Surrogate], front: Points, seed: int) -> None:

@@ -4,7 +4,7 @@
 
 An Optuna study is kept in memory as a cache of the history and gains each complete trial once;
 nothing is ever read back from it. What a sampler asks for is repaired into the space, and the
-sampler is told the point that was evaluated. These samplers do not know branches (NSGA and GP
+sampler is given the point that was evaluated. These samplers do not know branches (NSGA and GP
 draw at random where a knob is conditional): `evolution` does.
 """
 
@@ -31,7 +31,7 @@ from evnas.space.space import Point, SearchSpace
 GENETIC = {"nsga2": "NSGAIISampler", "nsga3": "NSGAIIISampler"}
 MOST_ASKS = 8
 MOST_TOLD = 320
-"""Trials that `tpe` and `gp` are told of: both look at each again for every axis they propose."""
+"""Trials that `tpe` and `gp` are given: both look at each again for every axis they propose."""
 BLOCK = 64
 """Which ones is chosen again after so many."""
 
@@ -50,11 +50,11 @@ class OptunaAsk(Strategy):
     _told: list[int] = field(default_factory=list, repr=False)
     """The study's trials, by their places among the complete ones."""
     _frozen: dict[int, optuna.trial.FrozenTrial] = field(default_factory=dict, repr=False)
-    """The same as Optuna has them, while trials may be told again."""
+    """The same as Optuna has them, while trials may be given again."""
     _chosen: tuple[int, list[int]] = (0, [])
-    """Of so many complete trials, the places of those that are told."""
+    """Of so many complete trials, the places of those that are given."""
     _common: Distributions | None = None
-    """Axes that every trial told has."""
+    """Axes that every given trial has."""
     _settled: int = 0
     """Generations whose parents are chosen."""
 
@@ -106,7 +106,7 @@ class OptunaAsk(Strategy):
         return self._study
 
     def _places(self, history: History) -> list[int]:
-        """Which complete trials the sampler is told of: a function of the history alone."""
+        """Which complete trials the sampler is given: a function of the history alone."""
         count = len(history.complete)
         if self.sampler in GENETIC or count <= MOST_TOLD:
             return list(range(count))
@@ -149,7 +149,7 @@ class OptunaAsk(Strategy):
                 value = trial.suggest_categorical(axis.key, list(axis.domain.values))
                 assert value is not None
                 point[axis.key] = value
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)  # the evaluated point is told later
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)  # the evaluated point is given later
         return point
 
     def _sampler(self, seed: int, *, together: bool = False) -> optuna.samplers.BaseSampler:
@@ -189,7 +189,7 @@ class OptunaAsk(Strategy):
 def _one_thread() -> Iterator[None]:
     """Torch keeps to the thread that asks.
 
-    The Gaussian process works in thousands of small steps. With a thread a core each of them
+    The Gaussian process works in thousands of small steps. With a thread per core each of them
     waits for all threads, 9 times the CPU time and as many minutes on a busy machine, taken from
     what the workers measure; and their number would show in the last bits of what is proposed.
     """
@@ -210,7 +210,7 @@ def _shared(known: Distributions | None, here: Distributions) -> Distributions:
 
 
 class _Bred(optuna.samplers.BaseSampler):
-    """A genetic sampler that is told which axes all trials have, in place of finding that out
+    """A genetic sampler that is given which axes all trials have, in place of finding that out
     from all of them each time."""
 
     def __init__(self, inner: optuna.samplers.BaseSampler, common: Distributions) -> None:

@@ -1,4 +1,4 @@
-"""Trials of a search as Optuna has them, and which of many a sampler need be told of."""
+"""Trials of a search as Optuna has them, and which of many a sampler need be given."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -46,7 +46,7 @@ def samples_for_sampler(vectors: Points, most: int) -> list[int]:
     best = best_first(vectors)[: most // 4]
     stride = 1
     while count / stride > most - len(best):
-        stride *= 2  # doubled, so that most of what was told before is told again
+        stride *= 2  # doubled, so that most of what was given before is given again
     return sorted({*best, *range(0, count, stride)})
 
 

@@ -47,9 +47,9 @@ def rows_of_csv(path: Path, base: ArchSpec) -> Iterator[tuple[str, ArchSpec]]:
 
 def _header(row: Sequence[str]) -> list[str]:
     columns = [name.strip() for name in row]
-    for sign, told in _OTHER_SEPARATORS.items():
+    for sign, name in _OTHER_SEPARATORS.items():
         if len(columns) == 1 and sign in columns[0]:
-            raise SpecError(f"columns must be separated by commas, got {told}")
+            raise SpecError(f"columns must be separated by commas, got {name}")
     if "" in columns:
         which = "the first column" if not columns[0] else f"column {columns.index('') + 1}"
         raise SpecError(
@@ -58,7 +58,7 @@ def _header(row: Sequence[str]) -> list[str]:
         )
     for name in columns:
         if columns.count(name) > 1:
-            raise SpecError(f"every column must stand once, {name!r} stands several times")
+            raise SpecError(f"every column must appear once, {name!r} appears several times")
     return columns
 
 
@@ -67,7 +67,7 @@ def _changes(columns: Sequence[str], row: Sequence[str]) -> dict[str, Any]:
     if row[0].lstrip().startswith("#"):
         raise SpecError(f"a row must hold values, CSV knows no comments: {row[0]!r:.40}")
     if len(row) != len(columns):
-        raise SpecError(f"a row must have a value a column, got {len(row)} for {len(columns)}")
+        raise SpecError(f"a row must have a value per column, got {len(row)} for {len(columns)}")
     cells = zip(columns, row, strict=True)
     return {path: _value(path, text) for path, text in cells if text.strip()}
 

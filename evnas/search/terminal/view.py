@@ -35,17 +35,17 @@ class View(Protocol):
         ...
 
 
-def view_for(board: ProgressState, stream: TextIO | None = None) -> "View":
+def view_for(state: ProgressState, stream: TextIO | None = None) -> "View":
     """The view that suits a stream; None is stderr as it is now."""
     stream = sys.stderr if stream is None else stream
-    return RichView(board) if stream.isatty() else PlainView(board, stream)
+    return RichView(state) if stream.isatty() else PlainView(state, stream)
 
 
 class PlainView:
     """A line a result, and now and then one about what is under way."""
 
-    def __init__(self, board: ProgressState, stream: TextIO) -> None:
-        self._board = board
+    def __init__(self, state: ProgressState, stream: TextIO) -> None:
+        self._state = state
         self._stream = stream
         self._next = 0.0
 
@@ -55,15 +55,15 @@ class PlainView:
 
     def started(self, work: Work) -> None:
         """Nothing is printed; the first progress will say it."""
-        self._board.start(work, time.monotonic())
+        self._state.start(work, time.monotonic())
         self._next = time.monotonic() + PLAIN_EVERY_S
 
     def take(self, event: Event) -> None:
         """Results are printed, progress at most every `PLAIN_EVERY_S`."""
-        self._board.take(event)
+        self._state.take(event)
         now = time.monotonic()
         if isinstance(event, Finished):
-            self.say(f"{sentence_of(event)}; {clock(self._board.left_s(now))} left")
+            self.say(f"{sentence_of(event)}; {clock(self._state.left_s(now))} left")
         elif now >= self._next:
             self._next = now + PLAIN_EVERY_S
             self.say(f"{event.work.label} {event.work.phase}: {_doing(event)}")
@@ -78,11 +78,11 @@ class PlainView:
 class RichView:
     """A table that fills, and a line about what is under way."""
 
-    def __init__(self, board: ProgressState) -> None:
+    def __init__(self, state: ProgressState) -> None:
         from rich.console import Console
         from rich.live import Live
 
-        self._board = board
+        self._state = state
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._live.start()
@@ -94,12 +94,12 @@ class RichView:
 
     def started(self, work: Work) -> None:
         """The row shows it."""
-        self._board.start(work, time.monotonic())
+        self._state.start(work, time.monotonic())
         self._draw()
 
     def take(self, event: Event) -> None:
         """The table shows it."""
-        self._board.take(event)
+        self._state.take(event)
         self.tick()
 
     def tick(self) -> None:
@@ -124,13 +124,13 @@ class RichView:
         for head in ("params M", "FLOPs M", "images/s", "ratio", "top-1 %"):
             table.add_column(head, justify="right")
         table.add_column("now")
-        for label, row in self._board.rows.items():
-            progress = self._board.now.get(label)
+        for label, row in self._state.rows.items():
+            progress = self._state.now.get(label)
             doing = f"{progress.work.phase} {_doing(progress)}" if progress else ""
             figures = (row.params_m, row.flops_m, row.throughput_img_s, row.ratio, row.top1)
             table.add_row(Text(label), *figures, Text(doing, style="cyan"))
-        left = Text(f" {clock(self._board.left_s(now))} left", style="bold")
-        done = ProgressBar(total=1.0, completed=self._board.done_fraction(now), width=40)
+        left = Text(f" {clock(self._state.left_s(now))} left", style="bold")
+        done = ProgressBar(total=1.0, completed=self._state.done_fraction(now), width=40)
         grid = Table.grid()
         grid.add_row(done, left)
         self._live.update(Group(table, grid), refresh=True)

@@ -11,6 +11,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from evnas.kernels.operator_inputs import MapInputs, SequenceInputs
+
 from ..kernel import counted, last_of, line_start, linear_scan, pixel, softplus, tile_place
 from ..launch import Launch, plan
 
@@ -238,41 +240,19 @@ def _scan_bwd(
 
 
 def ss2d_scan_triton_backward(
-    gy: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    *,
-    scan: str,
-    step: int,
+    gy: Tensor, given: MapInputs, *, scan: str, step: int
 ) -> list[Tensor]:
     """Gradients of u, delta, A, B, C, D and delta_bias."""
-    Bt, Dm, H, W = u.shape
-    launch = plan(Bt, Dm, A.shape[2], H, W, scan=scan, step=step, L=H * W, tile=TILE_ELEMENTS)
-    return scan_backward(
-        gy, u, delta, A, B, C, D, delta_bias, launch, groups=1, softplus_delta=True
-    )
+    (Bt, Dm, H, W), N = given[0].shape, given[2].shape[2]
+    launch = plan(Bt, Dm, N, H, W, scan=scan, step=step, L=H * W, tile=TILE_ELEMENTS)
+    return scan_backward(gy, given, launch, groups=1, softplus_delta=True)
 
 
 def scan_backward(
-    gy: Tensor,
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    launch: Launch,
-    *,
-    groups: int,
-    softplus_delta: bool,
+    gy: Tensor, given: SequenceInputs, launch: Launch, *, groups: int, softplus_delta: bool
 ) -> list[Tensor]:
     """Launch the backward kernel: gradients of x, delta, A, B, C, D, delta_bias where given."""
+    x, delta, A, B, C, D, delta_bias = given
     K, STEP, N = launch.constants["K"], launch.constants["STEP"], launch.sizes["N"]
     images, Dm = B.shape[0] * (B.shape[1] // K), launch.sizes["Dm"]
     merge = launch.one_tile and STEP == 1 and not launch.mirrored
@@ -294,7 +274,6 @@ def scan_backward(
         GROUPS=groups, SOFTPLUS=softplus_delta, HAS_D=D is not None,
         HAS_BIAS=delta_bias is not None, MERGE=merge, num_warps=min(16, 2 * launch.num_warps),
     )  # fmt: skip
-    inputs = (x, delta, A, B, C, D, delta_bias)
     grads = (gx, gdelta, gA.sum(0), gB, gC, gD.sum(0), gbias.sum(0))
-    pairs = zip(grads, inputs, strict=True)
+    pairs = zip(grads, given, strict=True)
     return [g.view(t.shape).to(t.dtype) for g, t in pairs if t is not None]

@@ -1,6 +1,6 @@
 """The scan of one state over a whole map held in registers, in Triton: kernel and launcher.
 
-A program takes BD channels of one image, a thread a patch of R rows by V columns of it: row
+A program takes BD channels of one image, a thread per patch of R rows by V columns of it: row
 g * R + j, column c * V + v. R is unrolled, so any number of rows; the rest are axes of tiles
 (BD, G2, G1, C, V), g = (G2, G1). Each route walks its patch from a state of zero, keeps what a
 state at the start of the patch would add, chains the patches by shuffles, and adds that. The four
@@ -14,6 +14,8 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+
+from evnas.kernels.operator_inputs import MapInputs
 
 from ..launch import Patches
 from ..recurrence.kernel import (
@@ -221,21 +223,12 @@ def _patches_fwd(
         tl.store(y_at + row * W, (y[j] * LN_2).to(y_ptr.dtype.element_ty), kept)
 
 
-def scan_patches(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    launch: Patches,
-) -> Tensor:
+def scan_patches(given: MapInputs, launch: Patches) -> Tensor:
     """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`, d_state 1; y is float32."""
-    u, delta, A, B, C = (t.contiguous() for t in (u, delta, A, B, C))
+    u, delta, A, B, C, D, delta_bias = (t.contiguous() for t in given)
     y = torch.empty_like(u, dtype=torch.float32)
     _patches_fwd[launch.grid](
-        u, delta, A, B, C, D.contiguous(), delta_bias.contiguous(), y, u.shape[1],
+        u, delta, A, B, C, D, delta_bias, y, u.shape[1],
         **launch.constants,
         PRECISE=delta.dtype == torch.float32, num_warps=launch.num_warps,
     )  # fmt: skip

@@ -28,12 +28,12 @@ EV.diff = (a, b) => {
     const tail = EV.spell(c.place.slice(2));
     tails.set(tail, [...(tails.get(tail) || []), JSON.stringify([c.old, c.now])]);
   }
-  const lines = [], told = new Set();
+  const lines = [], listed = new Set();
   for (const { place, old, now } of changed) {
     const tail = EV.spell(place.slice(2)), same = tails.get(tail) || [];
     if (place[0] === "stages" && stages > 1 && same.length === stages && new Set(same).size === 1) {
-      if (!told.has(tail)) lines.push([`stages[*].${tail}`, old, now]);
-      told.add(tail);
+      if (!listed.has(tail)) lines.push([`stages[*].${tail}`, old, now]);
+      listed.add(tail);
     } else lines.push([EV.spell(place), old, now]);
   }
   return lines;

@@ -20,6 +20,25 @@ EV.h = (tag, attributes = {}, ...children) => {
 EV.put = (node, ...children) =>
   node.replaceChildren(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));
 
+/** A region of its own that scrolls, so that a wide table does not widen the page. */
+EV.scrolled = (label, ...children) =>
+  EV.h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, ...children);
+
+/** A table in such a region. head: the `thead`, or texts of its columns. rows: the `tr` of its body. */
+EV.listing = (label, caption, head, rows) =>
+  EV.scrolled(
+    label,
+    EV.h(
+      "table",
+      {},
+      EV.h("caption", {}, caption),
+      Array.isArray(head)
+        ? EV.h("thead", {}, EV.h("tr", {}, head.map((text) => EV.h("th", { scope: "col" }, text))))
+        : head,
+      EV.h("tbody", {}, rows),
+    ),
+  );
+
 /** An SVG element; children likewise. */
 EV.svg = (tag, attributes = {}, ...children) => {
   const node = document.createElementNS("http://www.w3.org/2000/svg", tag);

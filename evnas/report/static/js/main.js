@@ -140,19 +140,19 @@ EV.follow = (study) => {
       EV.drawHeader();
     }
   });
-  EV.stopWatching = EV.source.watch(study, (told) => {
-    EV.serverAway = Boolean(told.away);
-    EV.problem = told.error || "";
-    if (told.study !== undefined) {
-      if (source !== null && told.study !== source) {
+  EV.stopWatching = EV.source.watch(study, (news) => {
+    EV.serverAway = Boolean(news.away);
+    EV.problem = news.error || "";
+    if (news.study !== undefined) {
+      if (source !== null && news.study !== source) {
         EV.open();
         return;
       } // begun afresh under this name
-      source = told.study;
+      source = news.study;
     }
-    if (told.away || told.error) EV.drawHeader();
+    if (news.away || news.error) EV.drawHeader();
     else if (
-      told.last_id !== EV.data.lastId || told.of !== EV.about.reading.of || EV.about.reading.done < EV.about.reading.of
+      news.last_id !== EV.data.lastId || news.of !== EV.about.reading.of || EV.about.reading.done < EV.about.reading.of
     ) take();
     else EV.drawHeader();
   });
@@ -174,9 +174,9 @@ EV.refresh = () => {
   });
 };
 
-/** Bring a panel up to date in the page, built anew or as it stands. */
-EV.showPanel = async ({ build, refresh, view }, anew) => {
-  if (anew) EV.put(EV.$("main"), build(view));
+/** Bring a panel up to date in the page, built again or as it is. */
+EV.showPanel = async ({ build, refresh, view }, rebuild) => {
+  if (rebuild) EV.put(EV.$("main"), build(view));
   await refresh(view);
 };
 

@@ -14,24 +14,24 @@ EV.merge = (data, buffer) => {
     const texts = data.text[name] || (data.text[name] = []);
     for (let i = 0; i < count; i++) texts[index[i]] = coded.values[codes[i]];
   }
-  for (const told of header.numbers) mergeNumber(data, told, { buffer, base, index, rows: header.rows });
+  for (const number of header.numbers) mergeNumber(data, number, { buffer, base, index, rows: header.rows });
   for (const column of data.numbers.values()) grow(column, header.rows);
   for (let i = 0; i < count; i++) data.rows.set(data.text.label[index[i]], index[i]);
-  for (const told of header.numbers) if (told.noise) pooled(data, data.numbers.get(told.key), told.noise);
+  for (const number of header.numbers) if (number.noise) pooled(data, data.numbers.get(number.key), number.noise);
   if (header.view) data.view = header.view;
   data.n = header.rows;
   data.lastId = header.last_id;
   return index;
 
-  function mergeNumber(data, told, { buffer, base, index, rows }) {
-    if (!data.numbers.has(told.key)) data.numbers.set(told.key, { ...told, values: new Float64Array(0) });
-    const column = data.numbers.get(told.key);
+  function mergeNumber(data, number, { buffer, base, index, rows }) {
+    if (!data.numbers.has(number.key)) data.numbers.set(number.key, { ...number, values: new Float64Array(0) });
+    const column = data.numbers.get(number.key);
     for (const [at, part] of [["at", "values"], ["at:low", "low"], ["at:high", "high"]]) {
-      if (!(at in told)) continue;
+      if (!(at in number)) continue;
       if (!column[part]) column[part] = new Float64Array(0);
       column[part] = grown(column[part], rows);
-      const Kind = told.exact ? Float64Array : Float32Array;
-      const found = new Kind(buffer, base + told[at], index.length);
+      const Kind = number.exact ? Float64Array : Float32Array;
+      const found = new Kind(buffer, base + number[at], index.length);
       for (let i = 0; i < index.length; i++) column[part][index[i]] = found[i];
     }
   }

@@ -24,6 +24,30 @@ EV.panel = ({ name, title, available = () => true, badge = null, build, refresh,
   if (EV.about?.name) EV.refresh(); // one that came after the study was opened
 };
 
+/**
+ * Add a panel that is drawn as a whole, again whenever its own data, the theme or `also()` has changed.
+ *
+ * As in EV.panel, but for build and refresh: reading: what it says until its data has come. draw(view, found): puts
+ * into `view.node` what EV.panelData found, which is null where the study has nothing for it. whole: whether it looks
+ * at every row of the study, which is then loaded first.
+ */
+EV.dataPanel = ({ reading, draw, also = () => null, whole = false, ...panel }) =>
+  EV.panel({
+    ...panel,
+    build(view) {
+      view.node = EV.h("section", { "aria-label": panel.title }, EV.h("p", { class: "note" }, reading));
+      view.shown = null;
+      return view.node;
+    },
+    async refresh(view) {
+      const key = JSON.stringify([EV.data.lastId, EV.theme(), also()]);
+      if (key === view.shown) return;
+      view.shown = key;
+      const [found] = await Promise.all([EV.panelData(panel.name), whole ? EV.loadAll() : null]);
+      if (view.shown === key) await draw(view, found);
+    },
+  });
+
 /** Names of the panels that the open study has something for, in the order of their tabs. */
 EV.tabNames = () => {
   const place = (name) => EV.TABS.includes(name) ? EV.TABS.indexOf(name) : EV.TABS.length;

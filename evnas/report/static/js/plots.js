@@ -6,7 +6,7 @@ EV.PALETTE = {
   light: ["#0a5abb", "#ea6511", "#2f8c66", "#b0608c", "#705402", "#088bff", "#482065", "#5c575b"],
   dark: ["#228eff", "#e1690e", "#05b569", "#fb87b5", "#fddc3d", "#7ccbff", "#9575b0", "#858c89"],
 };
-/** Beside each colour its mark, its line and its hatching, so that none is told by colour alone. */
+/** Beside each colour its mark, its line and its hatching, so that none is known by colour alone. */
 EV.SYMBOLS = ["circle", "square", "diamond", "triangle-up", "pentagon", "hexagon", "star", "triangle-down"];
 EV.DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "10px,2px,2px,2px,2px,2px", "16px,3px"];
 EV.HATCHES = ["", "/", "x", ".", "\\", "-", "|", "+"];
@@ -160,7 +160,7 @@ EV.escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").rep
 /** A heading over several lines, for the ends of an axis. */
 EV.wrapped = (text) => EV.escaped(text).replace(/, | on /g, (m) => `<br>${m.trim() === "on" ? "on " : ""}`);
 
-/** A line a training: colour and symbol by trial, dash by seed, so none is told by colour alone. */
+/** A line a training: colour and symbol by trial, dash by seed, so none is known by colour alone. */
 EV.curveTraces = (cards, labels) =>
   cards.flatMap((card, i) =>
     card.phases.filter((p) => p.phase === "proxy" && p.curve.length).map((p) => {

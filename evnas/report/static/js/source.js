@@ -28,10 +28,10 @@ EV.liveSource = () => {
       (await ask(at(study, `/why?${new URLSearchParams({ row, x, y, ...(z ? { z } : {}) })}`))).json(),
     card: async (study, row) => (await ask(at(study, `/card?row=${row}`))).json(),
     panel: async (study, name) => (await ask(at(study, `/panels/${encodeURIComponent(name)}`))).json(),
-    watch: (study, told) => {
+    watch: (study, notify) => {
       const stream = new EventSource(at(study, "/events"));
-      stream.onmessage = (event) => told(JSON.parse(event.data));
-      stream.onerror = () => told({ away: true });
+      stream.onmessage = (event) => notify(JSON.parse(event.data));
+      stream.onerror = () => notify({ away: true });
       return () => stream.close();
     },
   };

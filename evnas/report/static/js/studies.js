@@ -38,9 +38,8 @@ EV.studiesPage = async () => {
 
   function table(studies) {
     const heads = ["Study", "Kind", "Progress", "Best", "Hypervolume", "Begun", "Where"];
-    return EV.h(
-      "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Studies" },
+    return EV.scrolled(
+      "Studies",
       EV.h(
         "table",
         { id: "studies" },

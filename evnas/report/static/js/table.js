@@ -36,11 +36,7 @@ EV.table.build = () => {
       table.exports,
     ),
     table.says,
-    EV.h(
-      "div",
-      { class: "scroll", tabindex: "0", role: "region", "aria-label": "Trials" },
-      EV.h("table", { id: "trials" }, table.head, table.body),
-    ),
+    EV.scrolled("Trials", EV.h("table", { id: "trials" }, table.head, table.body)),
     table.pager,
   );
 };
@@ -92,19 +88,19 @@ EV.table.refresh = () => {
     ? `The filter cannot be read: ${problem}`
     : `${total.toLocaleString("en-GB")} of ${EV.plural(EV.data.n, "trial")}`;
   table.says.classList.toggle("wrong", Boolean(problem));
-  // each part is built anew only when what it shows has changed: a zoom changes none of them
+  // each part is built again only when what it shows has changed: a zoom changes none of them
   const keys = EV.table.keys(), all = EV.table.all(), pins = EV.pins();
   table.ordered = ordered;
   const focused = document.activeElement?.closest?.(".table") ? document.activeElement.id : null;
-  anew("chips", [EV.state.lasso], chips);
-  anew("menu", [keys, all, EV.about.targets], menu);
-  anew("exports", [keys, pins, EV.about.name], exportsOf);
-  anew("head", [keys, sort, EV.about.targets], head);
-  anew("body", [keys, shown, pins, EV.state.trial, EV.data.lastId, EV.printedFor, EV.theme(), EV.about.name], body);
-  anew("pager", [page, pages], pager);
+  rebuild("chips", [EV.state.lasso], chips);
+  rebuild("menu", [keys, all, EV.about.targets], menu);
+  rebuild("exports", [keys, pins, EV.about.name], exportsOf);
+  rebuild("head", [keys, sort, EV.about.targets], head);
+  rebuild("body", [keys, shown, pins, EV.state.trial, EV.data.lastId, EV.printedFor, EV.theme(), EV.about.name], body);
+  rebuild("pager", [page, pages], pager);
   if (focused && document.activeElement?.id !== focused) EV.$(focused)?.focus();
 
-  function anew(part, given, build) {
+  function rebuild(part, given, build) {
     const stamp = JSON.stringify(given);
     if (table.stamps[part] !== stamp) build();
     table.stamps[part] = stamp;

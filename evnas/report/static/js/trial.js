@@ -112,7 +112,7 @@ EV.trialPanel = async (aside) => {
     why,
     EV.measurements(card),
   );
-  if (had) EV.$(had)?.focus(); // its place was drawn anew
+  if (had) EV.$(had)?.focus(); // its place was drawn again
 };
 
 /** The trial's figures. */
@@ -202,8 +202,8 @@ EV.measurements = (card) =>
         return n ? `, ${EV.plural(n, "round")} taken again` : "";
       }
       function conditions(given) {
-        const told = EV.leaves(given).filter(([, v]) => v !== null && v !== "").slice(0, 40);
-        return told.length
+        const leaves = EV.leaves(given).filter(([, v]) => v !== null && v !== "").slice(0, 40);
+        return leaves.length
           ? EV.h(
             "details",
             { class: "quiet" },
@@ -211,7 +211,7 @@ EV.measurements = (card) =>
             EV.h(
               "dl",
               { class: "facts" },
-              told.map((
+              leaves.map((
                 [place, v],
               ) => [EV.h("dt", {}, EV.spell(place)), EV.h("dd", {}, typeof v === "number" ? EV.number(v) : String(v))]),
             ),

@@ -17,7 +17,7 @@ class Closed(Exception):
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A piece of work until its end was told."""
+    """A piece of work until its end was reported."""
 
     work: Work
     failures: int = 0

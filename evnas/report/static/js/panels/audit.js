@@ -1,24 +1,15 @@
 // needs: panels.js
 /* What orders the rows as print does: tau of each signal on all pairs, and on pairs of equal FLOPs. */
 
-EV.panel({
+EV.dataPanel({
   name: "audit",
   title: "Audit",
   available: () => EV.about.reproduces,
   pictures: true,
 
-  build(view) {
-    view.node = EV.h("section", { "aria-label": "Audit" }, EV.h("p", { class: "note" }, "Comparing orders …"));
-    view.shown = null;
-    return view.node;
-  },
+  reading: "Comparing orders …",
 
-  async refresh(view) {
-    const key = JSON.stringify([EV.data.lastId, EV.theme()]);
-    if (key === view.shown) return;
-    view.shown = key;
-    const found = await EV.panelData("audit");
-    if (view.shown !== key) return;
+  async draw(view, found) {
     const scopes = found ? found.scopes.filter((scope) => scope.lines.length) : [];
     if (!scopes.length) {
       EV.put(view.node, EV.h("p", { class: "note" }, "No row has both a printed top-1 and an accuracy from here."));
@@ -40,29 +31,16 @@ EV.panel({
         String(line.n),
         String(line.pairs),
       ];
-      return EV.h(
-        "div",
-        { class: "scroll", tabindex: "0", role: "region", "aria-label": `Audit, ${scope.name}` },
+      const rows = scope.lines.map((line) =>
         EV.h(
-          "table",
+          "tr",
           {},
-          EV.h("caption", {}, scope.name),
-          EV.h("thead", {}, EV.h("tr", {}, heads.map((text) => EV.h("th", { scope: "col" }, text)))),
-          EV.h(
-            "tbody",
-            {},
-            scope.lines.map((line) =>
-              EV.h(
-                "tr",
-                {},
-                EV.h("th", { scope: "row" }, line.signal),
-                cells(line).map((text) => EV.h("td", { class: "number" }, text)),
-                EV.h("td", {}, line.verdict),
-              )
-            ),
-          ),
-        ),
+          EV.h("th", { scope: "row" }, line.signal),
+          cells(line).map((text) => EV.h("td", { class: "number" }, text)),
+          EV.h("td", {}, line.verdict),
+        )
       );
+      return EV.listing(`Audit, ${scope.name}`, scope.name, heads, rows);
     }
 
     function dots(figure, lines) {

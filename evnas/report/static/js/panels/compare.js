@@ -69,42 +69,21 @@ EV.panel({
       );
       const best = (k) => {
         const better = EV.better(k), values = rows.map((r) => EV.data.numbers.get(k).values[r]);
-        const told = EV.data.numbers.get(k).better || EV.about.objectives.some((o) => o.key === k);
-        return told && new Set(values).size > 1
+        const ranked = EV.data.numbers.get(k).better || EV.about.objectives.some((o) => o.key === k);
+        return ranked && new Set(values).size > 1
           ? (better === "more" ? Math.max : Math.min)(...values.filter(Number.isFinite))
           : NaN;
       };
-      return EV.h(
-        "div",
-        { class: "scroll", tabindex: "0", role: "region", "aria-label": "Figures" },
-        EV.h(
-          "table",
-          {},
-          EV.h("caption", {}, "Figures, with 95 % intervals; the best of each row is bold"),
-          head(labels, "Quantity"),
-          EV.h(
-            "tbody",
-            {},
-            keys.map((k) => {
-              const top = best(k);
-              return EV.h(
-                "tr",
-                {},
-                EV.h("th", { scope: "row" }, EV.heading(k)),
-                rows.map((r) =>
-                  EV.h(
-                    "td",
-                    { class: "number" },
-                    EV.data.numbers.get(k).values[r] === top
-                      ? EV.h("strong", {}, EV.cellWithSpread(k, r))
-                      : EV.cellWithSpread(k, r),
-                  )
-                ),
-              );
-            }),
-          ),
-        ),
-      );
+      const lines = keys.map((k) => {
+        const top = best(k);
+        const cells = rows.map((r) => {
+          const text = EV.cellWithSpread(k, r), wins = EV.data.numbers.get(k).values[r] === top;
+          return EV.h("td", { class: "number" }, wins ? EV.h("strong", {}, text) : text);
+        });
+        return EV.h("tr", {}, EV.h("th", { scope: "row" }, EV.heading(k)), cells);
+      });
+      const caption = "Figures, with 95 % intervals; the best of each row is bold";
+      return EV.listing("Figures", caption, head(labels, "Quantity"), lines);
     }
 
     function differences(cards, labels) {
@@ -115,39 +94,15 @@ EV.panel({
       const changes = archs.map((a) => new Map(EV.diff(archs[0], a).map(([path, old, now]) => [path, [old, now]])));
       const paths = [...new Set(changes.flatMap((c) => [...c.keys()]))];
       const say = (v) => v === null || v === undefined ? "–" : String(v);
-      return EV.h(
-        "div",
-        { class: "scroll", tabindex: "0", role: "region", "aria-label": "Differences" },
-        EV.h(
-          "table",
-          {},
-          EV.h(
-            "caption",
-            {},
-            paths.length ? `What differs from trial ${labels[0]}, in the path language` : "The architectures are equal",
-          ),
-          paths.length ? head(labels, "Path") : null,
-          EV.h(
-            "tbody",
-            {},
-            paths.map((p) => {
-              const first = changes.find((c) => c.has(p)).get(p)[0];
-              return EV.h(
-                "tr",
-                {},
-                EV.h("th", { scope: "row" }, EV.h("code", {}, p)),
-                changes.map((c, i) =>
-                  EV.h(
-                    "td",
-                    { class: "number" },
-                    i === 0 ? say(first) : c.has(p) ? EV.h("strong", {}, say(c.get(p)[1])) : "·",
-                  )
-                ),
-              );
-            }),
-          ),
-        ),
-      );
+      const lines = paths.map((p) => {
+        const first = changes.find((c) => c.has(p)).get(p)[0];
+        const now = (c) => c.has(p) ? EV.h("strong", {}, say(c.get(p)[1])) : "·";
+        const cells = changes.map((c, i) => EV.h("td", { class: "number" }, i === 0 ? say(first) : now(c)));
+        return EV.h("tr", {}, EV.h("th", { scope: "row" }, EV.h("code", {}, p)), cells);
+      });
+      const differ = `What differs from trial ${labels[0]}, in the path language`;
+      const caption = paths.length ? differ : "The architectures are equal";
+      return EV.listing("Differences", caption, paths.length ? head(labels, "Path") : null, lines);
     }
 
     function pictures(cards, labels) {
@@ -170,27 +125,15 @@ EV.panel({
     }
 
     function parts(node, cards, labels) {
-      bars(node, cards.map((c) => times(c)), {
-        name: "time",
-        caption: "Time by part",
-        words: `Time by part of trials ${labels.join(", ")}`,
-        title: "ms",
-        labels,
-      });
-      bars(node, cards.map((c) => kinds(c)), {
-        name: "kinds",
-        caption: "Time by kind of operator",
-        words: `Time by kind of operator of trials ${labels.join(", ")}`,
-        title: "ms",
-        labels,
-      });
-      bars(node, cards.map((c) => counts(c)), {
-        name: "macs",
-        caption: "MACs by part",
-        words: `MACs by part of trials ${labels.join(", ")}`,
-        title: "MACs, M",
-        labels,
-      });
+      const each = [
+        ["time", "Time by part", times, "ms"],
+        ["kinds", "Time by kind of operator", kinds, "ms"],
+        ["macs", "MACs by part", counts, "MACs, M"],
+      ];
+      for (const [name, caption, found, title] of each) {
+        const words = `${caption} of trials ${labels.join(", ")}`;
+        bars(node, cards.map((c) => found(c)), { name, caption, words, title, labels });
+      }
     }
 
     function breakdown(card) { // Record.details["breakdown"]: latency_ms, parts_ms, operators_fraction

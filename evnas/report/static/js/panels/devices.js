@@ -10,7 +10,7 @@ EV.panel({
     view.controls = EV.h("div", { class: "controls" });
     view.figure = EV.figure("devices", "One target against another", "Throughput on one target against another");
     view.says = EV.h("p", { class: "note" });
-    view.flips = EV.h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Rank flips" });
+    view.flips = EV.scrolled("Rank flips");
     view.shown = null;
     return EV.h("section", { "aria-label": "Devices" }, view.controls, view.figure.node, view.says, view.flips);
   },

@@ -1,28 +1,15 @@
 // needs: panels.js
 /* Published against measured: per row, and overall as rank correlations. */
 
-EV.panel({
+EV.dataPanel({
   name: "reproduction",
   title: "Reproduction",
   available: () => EV.about.reproduces,
   pictures: true,
 
-  build(view) {
-    view.node = EV.h(
-      "section",
-      { "aria-label": "Reproduction" },
-      EV.h("p", { class: "note" }, "Reading the published table …"),
-    );
-    view.shown = null;
-    return view.node;
-  },
+  reading: "Reading the published table …",
 
-  async refresh(view) {
-    const key = JSON.stringify([EV.data.lastId, EV.theme()]);
-    if (key === view.shown) return;
-    view.shown = key;
-    const found = await EV.panelData("reproduction");
-    if (view.shown !== key) return;
+  async draw(view, found) {
     if (!found) {
       EV.put(view.node, EV.h("p", { class: "note" }, "No row has both a printed and a measured figure yet."));
       return;
@@ -38,85 +25,47 @@ EV.panel({
     await Promise.all(drawn.map(([pair, figure]) => scatter(figure, pair)));
 
     function cells({ columns, rows }) {
+      const name = "Published beside measured";
+      return EV.listing(name, name, columns, rows.map((row) => EV.h("tr", {}, row.map(cell))));
+    }
+
+    function cell(cell, i) {
+      if (i === 0) {
+        const onclick = () => EV.choose({ trial: cell.text, view: "front" }, { push: true });
+        return EV.h(
+          "th",
+          { scope: "row" },
+          EV.h("button", { type: "button", class: "link", onclick }, cell.text),
+        );
+      }
       return EV.h(
-        "div",
-        { class: "scroll", tabindex: "0", role: "region", "aria-label": "Published beside measured" },
+        "td",
+        { class: `verdict ${(cell.kind || "").split(" ")[0]}`, title: cell.verdict },
+        EV.h("b", {}, cell.measured || "–"),
+        cell.interval ? EV.h("small", {}, ` ${cell.interval}`) : null,
         EV.h(
-          "table",
-          {},
-          EV.h("caption", {}, "Published beside measured"),
-          EV.h("thead", {}, EV.h("tr", {}, columns.map((c) => EV.h("th", { scope: "col" }, c)))),
-          EV.h(
-            "tbody",
-            {},
-            rows.map((row) =>
-              EV.h(
-                "tr",
-                {},
-                row.map((cell, i) =>
-                  i === 0
-                    ? EV.h(
-                      "th",
-                      { scope: "row" },
-                      EV.h("button", {
-                        type: "button",
-                        class: "link",
-                        onclick: () => EV.choose({ trial: cell.text, view: "front" }, { push: true }),
-                      }, cell.text),
-                    )
-                    : EV.h(
-                      "td",
-                      { class: `verdict ${(cell.kind || "").split(" ")[0]}`, title: cell.verdict },
-                      EV.h("b", {}, cell.measured || "–"),
-                      cell.interval ? EV.h("small", {}, ` ${cell.interval}`) : null,
-                      EV.h(
-                        "small",
-                        { class: "title" },
-                        [cell.published && `printed ${cell.published}`, cell.verdict].filter(Boolean).join(": "),
-                      ),
-                    )
-                ),
-              )
-            ),
-          ),
+          "small",
+          { class: "title" },
+          [cell.published && `printed ${cell.published}`, cell.verdict].filter(Boolean).join(": "),
         ),
       );
     }
 
     function taus(rows) {
-      return EV.h(
-        "div",
-        { class: "scroll", tabindex: "0", role: "region", "aria-label": "Rank correlations" },
-        EV.h(
-          "table",
-          {},
-          EV.h("caption", {}, "Kendall's tau, with 95 % interval"),
-          EV.h(
-            "thead",
-            {},
-            EV.h(
-              "tr",
-              {},
-              ["Ranks", "tau", "low", "high", "n"].map((t, i) =>
-                EV.h("th", { scope: "col", class: i ? "number" : null }, t)
-              ),
-            ),
-          ),
-          EV.h(
-            "tbody",
-            {},
-            rows.map((r) =>
-              EV.h(
-                "tr",
-                {},
-                EV.h("th", { scope: "row" }, r.name),
-                [r.tau, r.low, r.high].map((v) => EV.h("td", { class: "number" }, v === null ? "–" : v.toFixed(2))),
-                EV.h("td", { class: "number" }, String(r.n)),
-              )
-            ),
-          ),
-        ),
+      const heads = ["Ranks", "tau", "low", "high", "n"].map((t, i) =>
+        EV.h("th", { scope: "col", class: i ? "number" : null }, t)
       );
+      const lines = rows.map((r) =>
+        EV.h(
+          "tr",
+          {},
+          EV.h("th", { scope: "row" }, r.name),
+          [r.tau, r.low, r.high].map((v) => EV.h("td", { class: "number" }, v === null ? "–" : v.toFixed(2))),
+          EV.h("td", { class: "number" }, String(r.n)),
+        )
+      );
+      const head = EV.h("thead", {}, EV.h("tr", {}, heads));
+      return EV.listing("Rank correlations", "Kendall's tau, with 95 % interval", head, lines);
     }
 
     function scatter(figure, pair) {

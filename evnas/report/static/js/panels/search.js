@@ -1,28 +1,17 @@
 // needs: panels.js
 /* How the search went: hypervolume, importances, who holds the front, how trials ended. */
 
-EV.panel({
+EV.dataPanel({
   name: "search",
   title: "Search",
   available: () => EV.about.kind !== "ablation" && EV.data.n > 1,
   pictures: true,
 
-  build(view) {
-    view.node = EV.h(
-      "section",
-      { "aria-label": "Search" },
-      EV.h("p", { class: "note" }, "Reading how the search went …"),
-    );
-    view.shown = null;
-    return view.node;
-  },
+  reading: "Reading how the search went …",
+  also: () => EV.state.over,
+  whole: true,
 
-  async refresh(view) {
-    const key = JSON.stringify([EV.data.lastId, EV.theme(), EV.state.over]);
-    if (key === view.shown) return;
-    view.shown = key;
-    const [found] = await Promise.all([EV.panelData("search"), EV.loadAll()]);
-    if (view.shown !== key) return;
+  async draw(view, found) {
     const over = EV.state.over === "time" ? "device_hours" : "trials";
     const title = over === "trials" ? "trials" : "device time, hours";
     const drawn = [];

@@ -1,4 +1,4 @@
-"""What differences of top-1 an ablation's trainings tell, and what those in print would take."""
+"""Differences of top-1 that an ablation's trainings can detect, and what printed ones take."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from evnas.sweep.sweep import Sweep
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tellable:
+class DetectableDifferences:
     """Power of a sweep's trainings."""
 
     noise: SeedNoise
@@ -43,10 +43,10 @@ class Tellable:
         }
 
     def text(self) -> str:
-        """A sentence, and a line a printed difference."""
+        """A sentence, and a line per printed difference."""
         times = f"{self.seeds} seed{'s' if self.seeds > 1 else ''}"
         head = (
-            f"top-1: {times} of {self.presentations} presentations tell differences from "
+            f"top-1: {times} of {self.presentations} presentations can detect differences from "
             f"{self.smallest_percent:.1f} points "
             f"(noise between seeds {self.noise.sd_percent:.2f}, {self.noise.source})"
         )
@@ -55,16 +55,18 @@ class Tellable:
     def _line(self, row: tuple[str, float]) -> str:
         label, difference = row
         if abs(difference) >= self.smallest_percent:
-            return f"  {label}: {difference:+.1f} in print, can be told"
+            return f"  {label}: {difference:+.1f} in print, can be detected"
         if not difference:
             return f"  {label}: no difference in print; none under the least can be ruled out"
         more = presentations_for(difference, self.seeds)
         longer = f", or {more:.0f} presentations" if more is not None else ""
         needed = f"needs {self.noise.seeds_for(difference)} seeds{longer}"
-        return f"  {label}: {difference:+.1f} in print, cannot be told; {needed}"
+        return f"  {label}: {difference:+.1f} in print, cannot be detected; {needed}"
 
 
-def tellable(sweep: Sweep, records: Iterable[Record] = ()) -> Tellable | None:
+def detectable_differences(
+    sweep: Sweep, records: Iterable[Record] = ()
+) -> DetectableDifferences | None:
     """The power of an ablation that trains; None where nothing is trained or no noise is known.
 
     Args:
@@ -82,7 +84,7 @@ def tellable(sweep: Sweep, records: Iterable[Record] = ()) -> Tellable | None:
     noise = known_noise(rows.values(), presentations=proxy.presentations, data=proxy.data)
     if noise is None:
         return None
-    return Tellable(
+    return DetectableDifferences(
         noise=noise,
         seeds=len(sweep.spec.seeds),
         presentations=proxy.presentations,
