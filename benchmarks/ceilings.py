@@ -54,7 +54,7 @@ def traffic_bytes(call: Callable[[], object]) -> int:
     """
     with torch.inference_mode(), _Traffic() as traffic:
         call()
-    return traffic.total
+    return int(traffic.total)
 
 
 class _Traffic(TorchDispatchMode):

@@ -113,4 +113,5 @@ def trained(
     """top1_percent as a training of a share of the whole budget shows it."""
     noise = random.Random(f"{digest} {seed} {share}").gauss(0.0, NOISE_PERCENT * share**-0.25)
     slowness = 2.0 + 2.0 * math.log2(1 + 4 * cost(arch)[1])
-    return LANDSCAPES[landscape](arch) - slowness * (share**-0.5 - 1) + noise
+    loss: float = slowness * (share**-0.5 - 1)
+    return LANDSCAPES[landscape](arch) - loss + noise

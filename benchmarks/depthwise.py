@@ -62,11 +62,11 @@ def calls(case: Case, device: str) -> dict[str, Callable[[], Tensor]]:
     )
     norm, activation = nn.BatchNorm2d(case.channels), ACTIVATIONS[case.activation]()
     plain = nn.Sequential(convolution, norm, activation).eval().to(device, dtype)
-    folded = nn.Sequential(fuse_conv_bn_eval(plain[0], plain[1]), activation)
+    folded = nn.Sequential(fuse_conv_bn_eval(convolution, norm), activation)
     x = torch.randn(case.batch, case.channels, case.side, case.side, device=device, dtype=dtype)
     last = x.contiguous(memory_format=torch.channels_last)
     compiled = torch.compile(folded, dynamic=False)
-    found = {
+    found: dict[str, tuple[Callable[[Tensor], Tensor], Tensor]] = {
         "plain": (plain, x),
         "contiguous": (folded, x),
         "channels_last": (folded, last),

@@ -102,7 +102,8 @@ def _plain_mamba(case: Case, images: Tensor) -> Form | None:
     def ss2d_scan(*tensors: Tensor, scan: str, step: int = 1, impl: str = "auto") -> Tensor:
         u, *rest = tensors
         A, D, bias = (rest[i].float() for i in (1, 4, 5))  # as that kernel asks
-        return around(u, rest[0], A, rest[2], rest[3], D, bias)
+        mixed: Tensor = around(u, rest[0], A, rest[2], rest[3], D, bias)
+        return mixed
 
     def call() -> object:
         with mock.patch.object(ss2d, "ss2d_scan", ss2d_scan):

@@ -124,7 +124,8 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
     from evnas.kernels.ss2d_scan.backward import kernel as ss2d_backward
 
     given = case.inputs()
-    t, x = list(given.values()), next(iter(given.values()))
+    t: list[Any] = list(given.values())  # in the order of each launcher's own arguments
+    x = t[0]
     if case.op == "selective_scan":
         return {
             "forward": lambda: scan.selective_scan_triton(*t, delta_softplus=True),
@@ -140,12 +141,12 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
         state = x.new_empty((*x.shape[:2], given["B"].shape[1])).float()
         return {
             "forward": lambda: nc.nc_ssd_triton(*t),
-            "backward": lambda: nc.nc_ssd_triton_backward(x, state, *t, state),
+            "backward": lambda: nc.nc_ssd_triton_backward(*[x, state, *t, state]),
         }
     if case.op == "channel_layer_norm":
         return {
-            "forward": lambda: norm.channel_layer_norm_triton(*t, 1e-5),
-            "backward": lambda: norm.channel_layer_norm_triton_backward(x, *t[:2], 1e-5),
+            "forward": lambda: norm.channel_layer_norm_triton(*[*t, 1e-5]),
+            "backward": lambda: norm.channel_layer_norm_triton_backward(*[x, *t[:2], 1e-5]),
         }
     u, dt, B, C = t[:4]
     h0, log_sum = u.new_empty((*u.shape[:2], B.shape[1])).float(), dt[..., :1].float()
@@ -207,7 +208,8 @@ def cross_scan_around(selective_scan: Run) -> Run:
             D.flatten(), None, delta_bias.flatten(), True,
         ).view(Bt, 4, Dm, -1)  # fmt: skip
         row, col = (ys[:, :2] + ys[:, 2:].flip(-1)).unbind(1)
-        return row.view(Bt, Dm, H, W) + col.view(Bt, Dm, W, H).transpose(2, 3)
+        mixed: Tensor = row.view(Bt, Dm, H, W) + col.view(Bt, Dm, W, H).transpose(2, 3)
+        return mixed
 
     return run
 

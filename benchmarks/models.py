@@ -110,7 +110,7 @@ def _inference(case: Case, book: Sheet, args: argparse.Namespace) -> None:
         if mine is None or base is None:
             continue
         if isinstance(mine, str) or isinstance(base, str):
-            line["absent"] = mine if isinstance(mine, str) else base
+            line["absent"] = str(mine if isinstance(mine, str) else base)
         else:
             line |= _forward(case, mine, base, flop, book, args)
         _take(case, line, book)

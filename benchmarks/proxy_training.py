@@ -53,7 +53,7 @@ def stepper(
         with autocast(images.device, precision):
             logits = model(images)
         loss = F.cross_entropy(logits.float(), labels, label_smoothing=0.1)
-        loss.backward()  # type: ignore[no-untyped-call] # torch's own
+        loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()

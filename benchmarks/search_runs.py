@@ -3,7 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from closed_form import LANDSCAPES, cost, trained
@@ -78,7 +78,9 @@ class ClosedForm:
 
     convention: None = None
     proxy: None = None
-    scores: tuple[str, ...] = ()
+    predict: None = None
+    wanted: frozenset[str] = frozenset()
+    paper: str = ""
 
     def counted_at(self, candidate: Candidate) -> int:
         return 224
@@ -133,7 +135,7 @@ def search(
     driver = Schedule(
         history=History(objectives=OBJECTIVES, full_budget=FULL),
         strategy=spec.strategy(space, warm=seeds_of(space), full_budget=FULL),
-        setting=ClosedForm(),
+        setting=cast(Any, ClosedForm()),  # what a schedule asks of a setting, no more
         budget=BudgetSpec(trials=trials),
         first_budget=0.0 if spec.rungs_of(FULL) else FULL,
     )

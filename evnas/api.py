@@ -5,6 +5,7 @@ Heavy imports wait until a function is called.
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -141,6 +142,7 @@ def bench(
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
     form: Literal["plain", "deployed"] = "plain",
     mode: Literal["inference", "training"] = "inference",
+    uncertainty_percent: float | None = 2.0,
     budget_s: float = 8.0,
 ) -> "Benched":
     """Measure a model's speed under the protocol of sweeps: `evnas bench`.
@@ -152,7 +154,9 @@ def bench(
         resolution: side of the images in pixels.
         form: `deployed` folds batch norms.
         mode: a call is a forward; or forward, loss and backward.
-        budget_s: wall time in seconds of warm-up and rounds.
+        uncertainty_percent: it ends when the 95 % interval reaches no further from the median to
+            either side; None uses the whole budget.
+        budget_s: wall time in seconds of warm-up and rounds, at most.
 
     Returns:
         Medians with 95 % intervals: `record.measurements`, `to_dict()`, `text()`.
@@ -174,10 +178,11 @@ def bench(
             "precision": precision,
             "form": form,
             "mode": mode,
+            "uncertainty_percent": uncertainty_percent,
             "budget_s": budget_s,
         }
     )
-    return measured(model, target, base=other)
+    return measured(model, target, base=other, name=spoken(arch), base_name=spoken(base))
 
 
 def count(arch: Arch, resolution: int | tuple[int, int] = 224) -> "Cost":
@@ -244,6 +249,11 @@ def recorded(arch: Arch) -> dict[str, Any]:
     return arch_of(arch).to_dict()
 
 
+def spoken(arch: Arch | None) -> str:
+    """The name by which an architecture was asked for; "" of one that is spelt out."""
+    return str(arch) if isinstance(arch, str | Path) else ""
+
+
 def _objective_name(objective: Objective) -> str:
     """The quantity that an objective means."""
     if isinstance(objective, str):
@@ -271,7 +281,8 @@ def _sweep_of(
     if not quick and name is None:
         return loaded
     spec = quickened(loaded.spec) if quick else loaded.spec
-    return sweep_of(spec.to_dict() | ({} if name is None else {"name": name}))
+    settled = sweep_of(spec.to_dict() | ({} if name is None else {"name": name}))
+    return replace(settled, document=loaded.document)  # which says what was left unsaid
 
 
 __all__ = ["Arch", "ArchSpec", "bench", "build", "count", "run", "search"]

@@ -21,7 +21,10 @@ _SortedOut = tuple[tuple[str, ...], dict[str, T], dict[str, "PluginError"]]
 
 
 class PluginError(EvnasError):
-    """A name is taken, or what another package registered cannot be loaded."""
+    """A name is taken, or what another package registered cannot be loaded.
+
+    No ValueError: a search takes those of a draw for a design that cannot be, and goes on.
+    """
 
 
 class Registry(Generic[T]):
@@ -29,15 +32,17 @@ class Registry(Generic[T]):
 
     _tables: "dict[str, Registry[Any]]" = {}  # noqa: RUF012, every table of the process by kind
 
-    def __init__(self, kind: str, builtin: Mapping[str, str]) -> None:
+    def __init__(self, kind: str, builtin: Mapping[str, str], *, of: str = "") -> None:
         """Open a table.
 
         Args:
             kind: singular, as messages have it (`mixer`); the entry points' group is its plural,
                 `evnas.mixers`.
             builtin: name -> `module:attribute` of ours.
+            of: place of the class that each thing must be an instance of; "" takes anything.
         """
         self.kind = kind
+        self._of = of
         self.group = f"evnas.{_plural(kind).replace(' ', '_')}"
         self._builtin = dict(builtin)
         self._loaded: dict[str, T] = {}
@@ -69,6 +74,22 @@ class Registry(Generic[T]):
             found = self._loaded[name] = self._load(name)
         return found
 
+    def must_load(self, name: str) -> None:
+        """Raise what `get` would of another package's thing; ours are not imported for it."""
+        if name not in self._builtin:
+            self.get(name)
+
+    def must_be_valid(self, name: str) -> None:
+        """`must_load` for validators: pydantic says where in the file the name stands.
+
+        Raises:
+            ValueError: another package registered it, and it cannot be loaded.
+        """
+        try:
+            self.must_load(name)
+        except PluginError as e:
+            raise ValueError(str(e)) from None
+
     def usable(self) -> Mapping[str, T]:
         """Name -> thing of all that can be loaded; one that cannot is not tried again."""
         return self._sorted_out()[1]
@@ -93,8 +114,9 @@ class Registry(Generic[T]):
         """Register a thing of one's own; workers of a sweep that is begun later have it too.
 
         Raises:
-            PluginError: the name is taken by another thing.
+            PluginError: the name is taken by another thing, or this is none of the kind.
         """
+        thing = self._fitting(name, thing)
         if not name.isidentifier():  # names stand in paths, targets' ids and expressions
             raise PluginError(f"{self.kind} must be named by letters, digits and _, got {name!r}")
         if name in self._builtin or name in self._entry_points():
@@ -130,14 +152,22 @@ class Registry(Generic[T]):
                 f"no {self.kind} is named {name!r}{nearest(name, self)}; there are {known}"
             )
         try:
-            loaded: T = point.load()
+            loaded = point.load()
         except Exception as e:  # whatever their module does when it is imported
             package = point.dist.name if point.dist else point.value
             reason = f"{type(e).__name__}: {e}"
             raise PluginError(
                 f"{self.kind} {name!r} of {package} cannot be loaded: {reason}"
             ) from e
-        return loaded
+        return self._fitting(name, loaded)
+
+    def _fitting(self, name: str, thing: Any) -> T:
+        """What is kept of a thing that came from outside; PluginError where it is another kind."""
+        if self._of and not isinstance(thing, imported(self._of)):
+            must = self._of.replace(":", ".")
+            raise PluginError(f"{self.kind} {name!r} must be of {must}, got {thing!r:.60}")
+        fitting: T = thing
+        return fitting
 
     def _entry_points(self) -> Mapping[str, EntryPoint]:
         return points_of(self.group)
@@ -171,6 +201,12 @@ def _made(thing: Any) -> Any:
         return thing.module
     module, _, attribute = thing.module.partition(":")
     return getattr(sys.modules.get(module), attribute, None)
+
+
+def broken_plugins() -> list[str]:
+    """A sentence for each thing of another package that cannot be loaded, of all open tables."""
+    tables = Registry._tables.values()
+    return [str(error) for table in tables for error in table.broken().values()]
 
 
 def additions() -> tuple[tuple[str, str, Any], ...]:

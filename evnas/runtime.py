@@ -2,9 +2,9 @@
 
 import importlib
 import importlib.util
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,32 +20,106 @@ class Runtime:
     trains: bool = False
     """Whether a training step can be timed with it."""
     needs_cuda: bool = False
+    form: Literal["plain", "deployed"] = "plain"
+    """What a target measures that names no form; an exporter's is `deployed`."""
+    agreement: Literal["logits", "top1"] = "logits"
+    """What of torch's answer it must give before its speed counts: the logits, within rounding;
+    or, of weights in int8, the likeliest class, whose agreement is recorded."""
+    calibrates: bool = False
+    """Whether `prepare` takes a fourth argument, the `Pictures` to calibrate with."""
+    chooses: bool = False
+    """Whether it takes another runtime for each model, and runs none itself."""
+    considered: bool = False
+    """Whether `best` looks at it: it gives the model's own logits, ready within seconds."""
     packages: tuple[str, ...] = ()
     """What must be importable for it."""
     extra: str = ""
     """The extra of evnas that installs them."""
+    install: str = ""
+    """How else they are installed."""
+    obstacle: str = ""
+    """The place of a function that says what else keeps it from running here; "" is nothing."""
 
-    def call(self, model: Any, images: Any, target: Any) -> Callable[[], object]:
+    def call(
+        self, model: Any, images: Any, target: Any, pictures: "Pictures | None" = None
+    ) -> Callable[[], object]:
         """The call that is timed."""
-        if not isinstance(self.prepare, str):
-            return self.prepare(model, images, target)
-        module, _, attribute = self.prepare.partition(":")
         prepare: Callable[..., Callable[[], object]]
-        prepare = getattr(importlib.import_module(module), attribute)
-        return prepare(model, images, target)
+        prepare = _at(self.prepare) if isinstance(self.prepare, str) else self.prepare
+        more = (pictures,) if self.calibrates else ()
+        return prepare(model, images, target, *more)
 
     @property
     def missing(self) -> tuple[str, ...]:
         """Packages that are not installed here."""
         return tuple(name for name in self.packages if importlib.util.find_spec(name) is None)
 
+    @property
+    def mend(self) -> str:
+        """How what is missing is installed; "" where nothing is known of that."""
+        return f"pip install 'evnas[{self.extra}]'" if self.extra else self.install
 
-TORCH = Runtime(prepare="evnas.measure.runtimes.torch_eager:eager", trains=True)
+    @property
+    def why_not(self) -> str:
+        """What keeps it from running on this machine, devices aside; "" where nothing does."""
+        if self.missing:
+            mend = f": {self.mend}" if self.mend else ""
+            return f"{' and '.join(self.missing)} not installed{mend}"
+        return str(_at(self.obstacle)()) if self.obstacle else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A call that is timed, with what its runtime says of it."""
+
+    run: Callable[[], object]
+    """One forward; gives the logits (B, classes) as a torch or NumPy tensor."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """For the record, as JSON: `threads`, `precision`, versions, settings."""
+
+    def __call__(self) -> object:
+        """One forward."""
+        return self.run()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """Images of a data set as the model would see them, float32 (N, 3, S, S), normalised."""
+
+    name: str
+    """Of the data set."""
+    calibration: Any
+    """Of its training split."""
+    held_out: Any
+
+
+def _at(place: str) -> Any:
+    module, _, attribute = place.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+TORCH = Runtime(prepare="evnas.measure.runtimes.torch_eager:eager", trains=True, considered=True)
 COMPILE = Runtime(prepare="evnas.measure.runtimes.torch_compile:compiled", trains=True)
-CUDA_GRAPH = Runtime(prepare="evnas.measure.runtimes.cuda_graph:cuda_graph", needs_cuda=True)
+CUDA_GRAPH = Runtime(
+    prepare="evnas.measure.runtimes.cuda_graph:cuda_graph", needs_cuda=True, considered=True
+)
 ONNX = Runtime(
     prepare="evnas.measure.runtimes.onnx_runtime:onnx_runtime",
     own_operators=False,
+    form="deployed",
+    considered=True,
     packages=("onnx", "onnxruntime"),
     extra="onnx",
 )
+OPENVINO = Runtime(
+    prepare="evnas.measure.runtimes.openvino:openvino",
+    own_operators=False,
+    form="deployed",
+    considered=True,
+    packages=("onnx", "openvino"),
+    extra="openvino",
+)
+OPENVINO_AUTO = replace(
+    OPENVINO, prepare="evnas.measure.runtimes.openvino:openvino_auto", considered=False
+)
+BEST = Runtime(prepare="evnas.measure.best:runs_nothing", form="deployed", chooses=True)

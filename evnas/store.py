@@ -152,6 +152,14 @@ class Store:
         row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return None if row is None else json.loads(row[0])
 
+    def notes(self, beginning: str) -> dict[str, Any]:
+        """Key -> what was noted, of all keys that begin so, in order of the keys."""
+        found = self._db.execute(
+            "SELECT key, value FROM meta WHERE substr(key, 1, ?) = ? ORDER BY key",
+            (len(beginning), beginning),
+        )
+        return {key: json.loads(value) for key, value in found}
+
     def note(self, key: str, value: object) -> None:
         """Keep JSON data about the study as a whole: progress, the end, device time."""
         with self._db:

@@ -4,8 +4,9 @@ import functools
 import inspect
 from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from evnas.errors import SpecError, nearest
 from evnas.registry import ModuleRegistry, PluginError, Registry, imported, points_of
 
 if TYPE_CHECKING:
@@ -20,15 +21,31 @@ class PhaseRegistry(Registry["Phase"]):
     def _entry_points(self) -> Mapping[str, EntryPoint]:
         return {**points_of("evnas.objectives"), **super()._entry_points()}
 
-    def _load(self, name: str) -> "Phase":
-        found: Any = super()._load(name)
-        if inspect.isfunction(found):
-            found = imported("evnas.phases.function:FunctionPhase")(found)
-        if getattr(found, "name", None) != name:
-            got = getattr(found, "name", found)
-            raise PluginError(f"phase {name!r} is called {got!r}; the two must be equal")
-        phase: Phase = found
+    def _fitting(self, name: str, thing: Any) -> "Phase":
+        """A function as the phase that calls it; refuses a phase of another name."""
+        if inspect.isfunction(thing):
+            thing = imported("evnas.phases.function:FunctionPhase")(thing)
+        phase = super()._fitting(name, thing)
+        if phase.name != name:
+            raise PluginError(f"phase {name!r} is called {phase.name!r}; the two must be equal")
         return phase
+
+
+class StrategyRegistry(Registry[Any]):
+    """The kinds of strategies: subclasses of `evnas.sweep.strategy_spec.StrategySpec`."""
+
+    def _fitting(self, name: str, thing: Any) -> Any:
+        """Refuse what is no such class, or one whose `kind` is another name."""
+        base: Any = imported("evnas.sweep.strategy_spec:StrategySpec")
+        if not (isinstance(thing, type) and issubclass(thing, base)):
+            raise PluginError(
+                f"strategy {name!r} must be a subclass of evnas.sweep.strategy_spec.StrategySpec, "
+                f"got {thing!r:.60}"
+            )
+        kind = cast(Any, thing).model_fields["kind"].default
+        if kind != name:
+            raise PluginError(f"strategy {name!r} has the kind {kind!r}; the two must be equal")
+        return thing
 
 
 PHASES = PhaseRegistry(
@@ -40,6 +57,7 @@ PHASES = PhaseRegistry(
         "speed": "evnas.phases.speed:SPEED",
         "proxy": "evnas.phases.proxy:PROXY",
     },
+    of="evnas.phases.base:Phase",
 )
 """Name -> `evnas.phases.base.Phase`."""
 
@@ -53,10 +71,11 @@ BLOCKS: "ModuleRegistry[Block]" = ModuleRegistry(
         "evss": "evnas.arch.block:EVSS",
         "inres": "evnas.arch.block:INRES",
     },
+    of="evnas.arch.block:Block",
 )
 """Name -> `evnas.arch.block.Block`."""
 
-STRATEGIES: Registry[Any] = Registry(
+STRATEGIES = StrategyRegistry(
     "strategy",
     {
         "grid": "evnas.search.strategies.drawing:GridSpec",
@@ -76,11 +95,15 @@ STRATEGIES: Registry[Any] = Registry(
 RUNTIMES: "Registry[Runtime]" = Registry(
     "runtime",
     {
+        "best": "evnas.runtime:BEST",
         "torch": "evnas.runtime:TORCH",
         "compile": "evnas.runtime:COMPILE",
         "cuda_graph": "evnas.runtime:CUDA_GRAPH",
         "onnx": "evnas.runtime:ONNX",
+        "openvino": "evnas.runtime:OPENVINO",
+        "openvino_auto": "evnas.runtime:OPENVINO_AUTO",
     },
+    of="evnas.runtime:Runtime",
 )
 """Name -> `evnas.runtime.Runtime`. A name stands in a target's id: letters, digits and `_`."""
 
@@ -101,6 +124,7 @@ SCORES: Registry[Any] = Registry(
         "mixer_gain": "evnas.proxy.scores.mixing:MIXER_GAIN",
         "mixers": "evnas.proxy.scores.mixing:MIXERS",
     },
+    of="collections.abc:Callable",
 )
 """Name -> function of (model, images (B, 3, H, W) normalised float32, labels (B,) int64) that
 gives a float, higher meaning better, and leaves the model as it was. All but `params`, which is
@@ -112,6 +136,7 @@ DATASETS: Registry[Any] = Registry(
         "fashion-mnist-12k": "evnas.proxy.fashion:small_set",
         "fashion-mnist": "evnas.proxy.fashion:whole_set",
     },
+    of="collections.abc:Callable",
 )
 """Name -> function that gives its `evnas.proxy.arrays.ImageArrays`, of the side in pixels that
 images need at most: trainings see them a little smaller."""
@@ -124,7 +149,8 @@ def scores_among(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def phases() -> "tuple[Phase, ...]":
-    """All phases, cheapest first: what breaks a constraint in one is spared the next."""
+    """All phases that can be loaded, cheapest first: what breaks a constraint in one is spared the
+    next."""
     return _phases(PHASES.names())
 
 
@@ -140,17 +166,41 @@ def quantities() -> "dict[str, Quantity]":
 
 
 def found_by() -> Mapping[str, str]:
-    """Quantity -> name of the phase that finds it."""
+    """Quantity -> name of the phase that finds it, as far as that can be loaded."""
     return _found_by(PHASES.names(), SCORES.names())
+
+
+def quantity_must_load(name: str) -> None:
+    """What finds a quantity can be loaded, where another package brings it.
+
+    Raises:
+        SpecError: nobody finds it; with each phase that cannot be loaded, which may be who would.
+        PluginError: the score that it is cannot be loaded.
+    """
+    known = found_by()
+    if name in scores_among(SCORES):
+        SCORES.must_load(name)
+    elif name not in known:
+        raise SpecError(f"nothing measures {name!r}{nearest(name, known)}{broken_phases()}")
+
+
+def broken_phases() -> str:
+    """What else is to be said of a name that no phase knows; "" where all phases can be loaded."""
+    return "".join(f"; {error}" for error in PHASES.broken().values())
+
+
+def left_out_phases() -> list[str]:
+    """A sentence for each phase that a sweep goes without, since it cannot be loaded."""
+    return [f"{error}; no candidate is evaluated by it" for error in PHASES.broken().values()]
 
 
 @functools.cache
 def _phases(names: tuple[str, ...]) -> "tuple[Phase, ...]":
     """Cached by what is registered: a driver asks for it with each piece of work."""
-    return tuple(sorted(map(PHASES.get, names), key=lambda phase: phase.guess_s))
+    return tuple(sorted(PHASES.usable().values(), key=lambda phase: phase.guess_s))
 
 
 @functools.cache
 def _found_by(names: tuple[str, ...], scores: tuple[str, ...]) -> Mapping[str, str]:
     """Cached by what is registered: searches ask for each value of each trial."""
-    return {q.name: name for name in names for q in PHASES.get(name).quantities}
+    return {q.name: name for name, phase in PHASES.usable().items() for q in phase.quantities}

@@ -6,10 +6,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from evnas.blocks.deploy import Layout
 from evnas.blocks.deployment.rules import converter_for
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
-LAYOUTS = ("channels_last", "contiguous")
+LAYOUTS: tuple[Layout, ...] = ("channels_last", "contiguous")
 FAMILIES = [
     "efficientvim_m1_dist",
     "efficientvim_m2",

@@ -22,6 +22,7 @@ class PaperSetting:
     proxy: Mapping[str, Any] | None = None
     predict: Mapping[str, Any] | None = None
     paper: str = ""
+    among: tuple[str, ...] = ()
 
     def counted_at(self, candidate: Candidate) -> int:
         return 224

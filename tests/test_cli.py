@@ -135,7 +135,11 @@ def test_doctor_says_what_is_here():
     assert found["devices"][0] == "cpu"
     assert "cpu" in found["kernels"]["cpu"]["hsm_ssd"].split("+")
     assert found["data"]["fashion-mnist-12k"] == "yes"
-    assert set(found["runtimes"]) == {"torch", "compile", "cuda_graph", "onnx"}
+    assert {"best", "torch", "compile", "cuda_graph", "onnx", "openvino"} <= set(found["runtimes"])
+    places = found["ranking"]["cpu"]
+    assert {place["runtime"] for place in places} == {"torch", "onnx", "openvino"}
+    times = [place["latency_ms"] for place in places]
+    assert times == sorted(times) and len(times) == 4  # torch in both forms
 
 
 def test_export_gives_the_same_logits(tmp_path):

@@ -3,10 +3,12 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 from evnas.arch.catalog import entry
 from evnas.arch.paths import edit
 from evnas.record import Record
+from evnas.report.frame.receptive_fields import fields_of
 from evnas.store import Store
 
 TINY = edit(
@@ -41,9 +43,12 @@ def test_rows_of_a_study_are_drawn_and_kept(tmp_path):
     assert field["weights"] == "random" and "A has RANDOM weights" in done.stderr
     assert picture.stat().st_size > 1000
     with Store.read(study / "study.db") as store:
-        kept = [r for _, r in store.records() if r.phase == "score"]
-    assert [len(r.details["erf"]) for r in kept] == [32]
-    assert kept[0].values["erf_area_fraction"] == field["erf_area_fraction"]
+        ((_, record),) = store.records()  # a field is no evaluation: it costs a search nothing
+        (kept,) = fields_of(store, [record])
+        other = fields_of(store, [replace(record, label="A1")])
+    assert (kept.resolution, kept.weights, kept.images, kept.seed) == (64, "random", 2, 0)
+    assert len(kept.map) == 32 and kept.area_fraction == field["erf_area_fraction"]
+    assert other == []
 
     again = evnas("erf", "B", *options)
     assert again.returncode == 2

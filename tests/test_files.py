@@ -1,6 +1,7 @@
 """Paths as people give them, wherever one is taken."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from typer.testing import CliRunner
@@ -51,7 +52,7 @@ def test_every_command_and_function_takes_them(home, start, monkeypatch):
 
     def ran_in(sweep, *, results, fresh, began):
         assert (sweep.spec.name, results) == ("x", home / "studies")
-        return running.Ran(results / "x", None, None)
+        return running.Ran(results / "x", None, cast(Any, None))
 
     monkeypatch.setattr(running, "run_and_write", ran_in)
     assert evnas.run(f"{start}/x.yaml", results=f"{start}/studies").name == "x"

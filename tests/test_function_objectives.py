@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -85,4 +86,4 @@ def test_what_workers_cannot_have_is_refused() -> None:
     with pytest.raises(evnas.EvnasError, match="loss is a quantity that evnas finds"):
         add_objective(loss)
     with pytest.raises(evnas.EvnasError, match="a quantity's name or a function, got 3"):
-        evnas.search(space={}, objectives={3: "min"}, budget=1)
+        evnas.search(space={}, objectives=cast(Any, {3: "min"}), budget=1)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -39,9 +40,9 @@ def test_round_trip_through_json(record):
 
 
 def test_an_unknown_status_is_refused_and_a_phase_of_another_package_is_not():
-    fields = {"label": "A", "digest": "0", "arch": {}}
+    fields: dict[str, Any] = {"label": "A", "digest": "0", "arch": {}}
     with pytest.raises(ValueError, match="status must be one of"):
-        Record(**fields, phase="count", status="done")
+        Record(**fields, phase="count", status=cast(Any, "done"))
     assert Record(**fields, phase="energy", status="complete").phase == "energy"
 
 
@@ -87,8 +88,8 @@ targets = st.builds(
 
 @given(targets)
 def test_a_speed_holds_its_target_and_an_old_one_is_read_by_its_id(on: TargetFields) -> None:
-    fields = {"label": "A", "digest": "0", "arch": {}, "phase": "speed", "status": "complete"}
-    old = Record(**fields, target=on.id)
+    fields: dict[str, Any] = {"label": "A", "digest": "0", "arch": {}, "status": "complete"}
+    old = Record(**fields, phase="speed", target=on.id)
     assert old.on == on
     elsewhere = replace(on, device="cuda:7")
     assert replace(old, details={"target": asdict(elsewhere)}).on == elsewhere
@@ -96,6 +97,6 @@ def test_a_speed_holds_its_target_and_an_old_one_is_read_by_its_id(on: TargetFie
 
 
 def test_what_is_no_speed_has_no_target() -> None:
-    fields = {"label": "A", "digest": "0", "arch": {}, "status": "complete"}
+    fields: dict[str, Any] = {"label": "A", "digest": "0", "arch": {}, "status": "complete"}
     assert Record(**fields, phase="count").on is None
     assert Record(**fields, phase="score", target="erf-224").on is None

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -108,7 +109,7 @@ def test_a_report_that_cannot_be_written_says_where(tmp_path):
 
 @pytest.mark.parametrize("there", [False, True], ids=["new", "among others"])
 def test_an_engine_that_does_not_start_leaves_no_folder(tmp_path, there):
-    def none(spec: object) -> object:
+    def none(spec: object) -> Any:
         raise ConnectionError("no cluster answers")
 
     if there:
@@ -123,14 +124,15 @@ def test_an_engine_that_does_not_start_leaves_no_folder(tmp_path, there):
 
 
 def test_a_fronts_file_is_an_architecture(tmp_path):
-    member = {"trial": "5", "objectives": {}, "arch": M1.to_dict()}
+    member: dict[str, Any] = {"trial": "5", "objectives": {}, "arch": M1.to_dict()}
     (tmp_path / "5.yaml").write_text(yaml.safe_dump(member))
     assert arch_of(tmp_path / "5.yaml") == M1
     member["arch"]["stages"][0]["dim"] = 0
     (tmp_path / "5.yaml").write_text(yaml.safe_dump(member))
     with pytest.raises(SpecError, match=r"5\.yaml:\d+: arch\.stages\[0\]\.dim: must be at least"):
         arch_of(tmp_path / "5.yaml")
-    for other in ({"name": "x", "rows": {}}, {"members": []}):
+    others: list[dict[str, Any]] = [{"name": "x", "rows": {}}, {"members": []}]
+    for other in others:
         (tmp_path / "no.yaml").write_text(yaml.safe_dump(other))
         with pytest.raises(SpecError, match="this is a sweep's file or a front's"):
             arch_of(tmp_path / "no.yaml")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,8 @@ from evnas.record import Measurement, Record
 from evnas.store import Store
 
 
-def record(label: str = "A", **changes: object) -> Record:
-    fields = {
+def record(label: str = "A", **changes: Any) -> Record:
+    fields: dict[str, Any] = {
         "label": label,
         "digest": f"digest of {label}",
         "arch": {"timm": label},

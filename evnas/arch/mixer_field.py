@@ -31,7 +31,7 @@ class LookedUpByKind:
     ) -> dict[str, Any]:
         """One of the mixers that are known now."""
         choices: dict[Any, core_schema.CoreSchema] = {
-            name: MIXERS.get(name).spec.__pydantic_core_schema__ for name in MIXERS
+            name: mixer.spec.__pydantic_core_schema__ for name, mixer in MIXERS.usable().items()
         }
         return handler(core_schema.tagged_union_schema(choices, discriminator="kind"))
 

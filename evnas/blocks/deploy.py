@@ -125,7 +125,9 @@ def _cast(
 
 def _channels_last(body: nn.Module) -> nn.Module:
     """Its weights, and its images before or within the stem, in that order."""
-    stem = body.get_submodule("stem")
+    stem = getattr(body, "stem", None)
+    if stem is None:  # a peer that calls it something else
+        return nn.Sequential(ChannelsLast(), body).to(memory_format=torch.channels_last)
     if isinstance(stem, Sliced):
         stem.module = nn.Sequential(ChannelsLast(), stem.module)
     else:

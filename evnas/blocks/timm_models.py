@@ -8,8 +8,13 @@ from torch import nn
 
 from evnas.arch.catalog import Entry, catalog
 from evnas.arch.spec import ArchSpec
+from evnas.blocks.efficientvim import EfficientVimBlock
 from evnas.blocks.fill import under_our_names
+from evnas.blocks.norms import BatchNorm1d, BatchNorm2d, ChannelNorm
 from evnas.blocks.timm_backbone import TimmBackbone
+from evnas.blocks.vssd import VssdBlock
+from evnas.mixers import MIXERS
+from evnas.registry import place_of
 
 PREFIX = "evnas_"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -37,7 +42,7 @@ default_cfgs: dict[str, dict[str, Any]] = {
         "url": "",
         "num_classes": entry.arch.num_classes,
         "input_size": (3, entry.resolution, entry.resolution),
-        "pool_size": None,
+        "pool_size": (-(-entry.resolution // entry.arch.reduction[-1]),) * 2,
         "crop_pct": 224 / 256,
         "interpolation": "bicubic",
         "mean": IMAGENET_MEAN,
@@ -64,10 +69,18 @@ def register_timm() -> list[str]:
     """
     import timm  # its import costs more than all of ours
 
+    for module in _whole_to_fx():
+        timm.models.register_notrace_module(module)
     for name, entry in catalog().items():
         if not timm.is_model(PREFIX + name):
             timm.models.register_model(_entry_point(entry))
     return [PREFIX + name for name in catalog()]
+
+
+def _whole_to_fx() -> list[type[nn.Module]]:
+    """Modules that torch.fx keeps whole: they ask for sizes, dtypes or what a mixer returned."""
+    mixers = [place_of(mixer.module) for mixer in MIXERS.usable().values()]
+    return [ChannelNorm, BatchNorm2d, BatchNorm1d, EfficientVimBlock, VssdBlock, *mixers]
 
 
 def _entry_point(entry: Entry) -> Callable[..., nn.Module]:

@@ -1,49 +1,130 @@
-"""`evnas bench`: how fast a model is here."""
+"""`evnas bench`: how fast models are here, side by side."""
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import typer
 
+from evnas.commands.bench_models import models_of
+from evnas.commands.bench_targets import target_fields
 from evnas.commands.options import Device
-from evnas.commands.output import AsJson, emit
+from evnas.commands.output import AsJson, emit, talk
+from evnas.errors import SpecError
 from evnas.tables import RUNTIMES
 
 
 def bench(
-    arch: Annotated[str, typer.Argument(metavar="ARCH", help="An architecture, or timm:NAME.")],
+    archs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="ARCH...",
+            help="Names of `evnas models`, arch files, timm:NAME, STUDY:TRIAL or STUDY:front.",
+        ),
+    ],
     base: Annotated[
-        str | None, typer.Option("--base", help="Another, timed in alternation with it.")
+        str | None,
+        typer.Option("--base", help="What the others are timed in alternation with: goes first."),
+    ] = None,
+    targets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--target",
+            metavar="TARGET",
+            help="A runtime, a device, KEY=VALUE,... or a YAML file; may come several times.",
+        ),
     ] = None,
     device: Device = "auto",
     runtime: Annotated[
         str, typer.Option("--runtime", help=f"One of {', '.join(RUNTIMES)}.")
     ] = "torch",
-    resolution: Annotated[int, typer.Option("--resolution", min=8)] = 224,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", min=1)] = None,
+    resolutions: Annotated[
+        list[int] | None,
+        typer.Option("--resolution", min=8, help="In pixels; may come several times."),
+    ] = None,
+    batch_sizes: Annotated[
+        list[int] | None, typer.Option("--batch-size", min=1, help="May come several times.")
+    ] = None,
+    sweep_batch: Annotated[
+        bool,
+        typer.Option("--sweep-batch", help="Double the batch until throughput falls."),
+    ] = False,
     precision: Annotated[
         Literal["float32", "bfloat16", "float16"], typer.Option("--precision")
     ] = "float32",
-    form: Annotated[Literal["plain", "deployed"], typer.Option("--form")] = "plain",
+    form: Annotated[Literal["plain", "deployed"] | None, typer.Option("--form")] = None,
     mode: Annotated[
         Literal["inference", "training"],
         typer.Option("--mode", help="A call is a forward; or forward, loss and backward."),
     ] = "inference",
-    budget_s: Annotated[float, typer.Option("--budget-s", min=0.1, help="Seconds.")] = 8.0,
+    uncertainty_percent: Annotated[
+        float,
+        typer.Option(
+            "--uncertainty-percent", min=0.01, help="Ends when the interval reaches no further."
+        ),
+    ] = 2.0,
+    budget_s: Annotated[
+        float, typer.Option("--budget-s", min=0.1, help="Seconds for each, at most.")
+    ] = 8.0,
+    protocols: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--protocol",
+            metavar="NAME",
+            help="Set beside ours: paper/efficientvim, paper/vmamba or timm.",
+        ),
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option("--figure", metavar="FILE.svg", help="Draw it.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Measure a model's throughput under the protocol of sweeps."""
-    from evnas.api import bench as measured
-
-    found = measured(
-        arch,
-        base=base,
-        device=device,
-        runtime=runtime,
-        resolution=resolution,
-        batch_size=batch_size or "auto",
-        precision=precision,
-        form=form,
-        mode=mode,
-        budget_s=budget_s,
+    """Measure models' speed under the protocol of sweeps, each in alternation with the first."""
+    _must_be_svg(figure)
+    models = models_of([*([base] if base else []), *archs])
+    usual = {
+        "device": device,
+        "runtime": runtime,
+        "precision": precision,
+        "mode": mode,
+        "uncertainty_percent": uncertainty_percent,
+        "budget_s": budget_s,
+    } | ({} if form is None else {"form": form})
+    asked = [target_fields(text, usual) for text in targets or [""]]
+    grid = _measured(
+        models,
+        asked,
+        sizes={"batches": batch_sizes or (), "resolutions": resolutions or ()},
+        protocols=protocols or (),
+        sweep_batch=sweep_batch,
     )
-    emit(found.to_dict(), found.text(), json)
+    data = grid.to_dict()
+    from evnas.commands.bench_table import text_of
+
+    if figure is not None:
+        from evnas.commands.bench_figure import svg_of
+
+        figure.write_text(svg_of(data))
+        talk(f"drawn: {figure}")
+    emit(data, text_of(data), json)
+
+
+def _measured(
+    models: Any, asked: list[dict[str, Any]], *, sizes: Any, protocols: Any, sweep_batch: bool
+) -> Any:
+    from evnas.measure.timing.named_protocols import protocol_named
+    from evnas.search.bench import bench_target
+    from evnas.search.bench_grid import batches_of, grid_of, widened
+
+    for name in protocols:
+        protocol_named(name)
+    specs = widened([bench_target(fields) for fields in asked], **sizes)
+    if sweep_batch:
+        return batches_of(models, specs, say=talk)
+    return grid_of(models, specs, protocols=protocols, say=talk)
+
+
+def _must_be_svg(figure: Path | None) -> None:
+    if figure is not None and figure.suffix != ".svg":
+        raise SpecError(f"--figure must name a file that ends in .svg, got {figure}")
+    if figure is not None and not figure.absolute().parent.is_dir():
+        raise SpecError(f"--figure must lie in a folder that is there, got {figure}")

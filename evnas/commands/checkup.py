@@ -1,10 +1,12 @@
 """What `evnas doctor` finds: devices, versions, kernels, runtimes and data on this machine."""
 
 import importlib.util
+from dataclasses import replace
 from typing import Any
 
 import torch
 
+from evnas.arch.catalog import entry
 from evnas.commands.output import columns
 from evnas.errors import DataError
 from evnas.kernels.dispatch import (
@@ -13,11 +15,21 @@ from evnas.kernels.dispatch import (
     why_not_numba,
     why_not_triton,
 )
+from evnas.measure.ranking import considered, ranked
+from evnas.measure.stopwatch import stopwatch_for
+from evnas.measure.target import Target
 from evnas.measure.timing.conditions import environment
+from evnas.measure.timing.device_lock import device_lock_for
+from evnas.measure.timing.speed import prepare
+from evnas.phases.speed import model_on
 from evnas.proxy import fashion
+from evnas.registry import broken_plugins
 from evnas.report.page.pictures import browser
 from evnas.runtime import Runtime
 from evnas.tables import RUNTIMES
+
+RANKED_MODEL = "efficientvim_m1"
+RANKED_SIDE = 224
 
 
 def checkup() -> dict[str, Any]:
@@ -31,6 +43,7 @@ def checkup() -> dict[str, Any]:
             for device in devices
         },
         "runtimes": _runtimes(),
+        "ranking": {device: ranking(device) for device in devices},
         "data": _data(),
         "browser": browser() or "",
     }
@@ -56,12 +69,57 @@ def checkup_text(found: dict[str, Any]) -> str:
             "\n".join(lines),
             columns(("operator", *found["devices"]), kernels),
             columns(("runtime or data", "here"), answers),
+            *(_ranking_text(device, places) for device, places in found["ranking"].items()),
         ]
     )
 
 
+def ranking(device: str) -> list[dict[str, Any]]:
+    """Places of the runtimes that are ready within seconds, fastest first, on `RANKED_MODEL`."""
+    target = Target(device=device, resolution=RANKED_SIDE, batch_size=1)
+    arch = entry(RANKED_MODEL).arch.to_dict()
+    names = considered(device)
+    forms = [replace(target, runtime=name, form="deployed") for name in names]
+    with device_lock_for(device).measuring(float("inf")):
+        places = ranked(
+            [target, *forms],
+            lambda on: prepare(model_on(arch, on), on),
+            stopwatch=stopwatch_for(device),
+            most_s=2.0,
+        )
+    return [place.to_dict() for place in places]
+
+
+def _ranking_text(device: str, places: list[dict[str, Any]]) -> str:
+    """A line a runtime; those that were refused say why."""
+    ran = [place for place in places if "latency_ms" in place]
+    rows = [
+        (
+            f"{place['runtime']}, {place['form']}",
+            f"{place['latency_ms']:.1f} ms",
+            f"{place['latency_ms'] / ran[0]['latency_ms']:.2f}",
+            f"{place['prepare_s']:.1f} s",
+            f"{place['precision']}, {place['threads']} threads",
+        )
+        for place in ran
+    ]
+    head = (
+        f"{RANKED_MODEL} on {device}",
+        "one image, least",
+        "of the best",
+        "made ready in",
+        "with",
+    )
+    refused = [
+        f"{place['runtime']} on {device}: {place['refused']}"
+        for place in places
+        if "refused" in place
+    ]
+    return "\n".join([columns(head, rows), *refused])
+
+
 def _runtimes() -> dict[str, str]:
-    here = {name: _why_not(RUNTIMES.get(name)) for name in RUNTIMES}
+    here = {name: _why_not(runtime) for name, runtime in RUNTIMES.usable().items()}
     if torch.cuda.is_available() and importlib.util.find_spec("triton") is None:
         here["compile"] = "triton is not installed"
     return {name: f"no: {reason}" if reason else "yes" for name, reason in here.items()}
@@ -70,7 +128,7 @@ def _runtimes() -> dict[str, str]:
 def _why_not(runtime: Runtime) -> str:
     if runtime.needs_cuda and not torch.cuda.is_available():
         return "no CUDA device"
-    return f"{' and '.join(runtime.missing)} not installed" if runtime.missing else ""
+    return runtime.why_not
 
 
 def _data() -> dict[str, str]:
@@ -84,7 +142,7 @@ def _data() -> dict[str, str]:
 
 
 def _advice(found: dict[str, Any]) -> list[str]:
-    advice = []
+    advice = broken_plugins()
     for device in found["devices"][1:]:
         reason = why_not_triton(torch.device(device), torch.float32)
         if reason is not None:
@@ -92,10 +150,11 @@ def _advice(found: dict[str, Any]) -> list[str]:
     reason = why_not_numba(torch.device("cpu"), torch.float32)
     if reason is not None:
         advice.append(f"scans on the CPU run in plain torch, several times slower: {reason}")
-    for name in RUNTIMES:
-        runtime = RUNTIMES.get(name)
-        if runtime.missing and runtime.extra:
-            advice.append(f"pip install 'evnas[{runtime.extra}]' adds the runtime {name}")
+    adds: dict[str, list[str]] = {}
+    for name, runtime in RUNTIMES.usable().items():
+        if runtime.missing and runtime.mend:
+            adds.setdefault(runtime.mend, []).append(name)
+    advice += [f"{mend} adds the runtime {', '.join(names)}" for mend, names in adds.items()]
     if not found["browser"]:
         advice.append("with Chromium installed, reports also write PNG and SVG figures")
     return advice

@@ -4,7 +4,7 @@ from evnas.commands.output import AsJson, emit, talk
 
 
 def doctor(json: AsJson = False) -> None:
-    """Say what is here: devices, versions, kernels and runtimes that run, data."""
+    """Say what is here: devices, versions, kernels, data, and which runtime is the fastest."""
     from evnas.commands.checkup import checkup, checkup_text
 
     found = checkup()

@@ -47,7 +47,9 @@ def erf(
         loaded = load_data(source, resolution=subject.resolution)
         field = fields.field_of(subject, loaded, images, seed)
         if study is not None:
-            fields.keep(study, subject, field, time.perf_counter() - began)
+            used = min(images, len(loaded.held_out))
+            seconds = time.perf_counter() - began
+            fields.keep(study, subject, field, data=data, images=used, seed=seed, seconds=seconds)
         found[subject.name] = field
         known = subject.weights.name if subject.weights else "random"
         rows.append((subject.name, subject.resolution, area_fraction(field), known))

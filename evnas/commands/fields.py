@@ -18,6 +18,7 @@ from evnas.errors import SpecError, nearest
 from evnas.proxy.augment import evaluation_batch
 from evnas.proxy.data import ProxyData
 from evnas.record import Record
+from evnas.report.frame.receptive_fields import ReceptiveField, keep_field
 from evnas.report.page.erf_picture import area_fraction, reduce_field
 from evnas.store import Store
 
@@ -69,29 +70,37 @@ def field_of(subject: Subject, data: ProxyData, images: int, seed: int) -> NDArr
     )
 
 
-def keep(study: Path, subject: Subject, field: NDArray[np.float64], seconds: float) -> None:
-    """Append the field to the study, where its page shows it.
+def keep(
+    study: Path,
+    subject: Subject,
+    field: NDArray[np.float64],
+    *,
+    data: str,
+    images: int,
+    seed: int,
+    seconds: float,
+) -> None:
+    """Note the field in the study, where its page shows it.
 
     Raises:
-        StoreError: the study cannot be written, or holds this field already.
+        StoreError: the study cannot be written.
     """
     assert subject.row is not None
-    weights = subject.weights.name if subject.weights else "random"
+    found = ReceptiveField(
+        label=subject.row.label,
+        digest=subject.row.digest,
+        resolution=subject.resolution,
+        weights=subject.weights.name if subject.weights else "random",
+        area_fraction=area_fraction(field),
+        map=reduce_field(field),
+        images=images,
+        data=data,
+        seed=None if subject.weights else seed,
+        taken=time.time() - seconds,
+        seconds=seconds,
+    )
     with Store.append_to(study / "study.db") as store:
-        store.append(
-            Record(
-                label=subject.row.label,
-                digest=subject.row.digest,
-                arch=subject.row.arch,
-                phase="score",
-                status="complete",
-                target=f"erf-{subject.resolution}-{weights}",
-                values={"erf_area_fraction": area_fraction(field)},
-                details={"erf": reduce_field(field), "weights": weights},
-                started=time.time() - seconds,
-                seconds=seconds,
-            )
-        )
+        keep_field(store, found)
 
 
 def _rows(study: Path) -> dict[str, Record]:

@@ -54,7 +54,10 @@ def signals(
         take_signals,
     )
     from evnas.store import Store
+    from evnas.tables import SCORES
 
+    for error in () if signal else SCORES.broken().values():
+        talk(f"{error}; it is left out")
     works = list(
         signal_works(
             wanted, known_signals(signal or ()), range(seeds), side=resolution, images=images

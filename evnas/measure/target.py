@@ -7,7 +7,7 @@ import torch
 
 from evnas.errors import MeasurementError, nearest
 from evnas.record import TargetFields
-from evnas.sweep.parts import training_fault
+from evnas.sweep.parts import COMMAND, training_fault
 from evnas.tables import RUNTIMES
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -54,12 +54,13 @@ class Target:
     """What one call is: a forward, or in `training` a forward, loss and backward."""
 
     def __post_init__(self) -> None:
-        _one_of("runtime", self.runtime, RUNTIMES.names())
+        if not self.by_command:
+            _one_of("runtime", self.runtime, RUNTIMES.names())
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("form", self.form, FORMS)
         _one_of("mode", self.mode, MODES)
-        fault = training_fault(runtime=self.runtime, form=self.form)
-        if self.mode == "training" and fault:
+        fault = self.mode == "training" and training_fault(runtime=self.runtime, form=self.form)
+        if fault:
             raise MeasurementError(fault)
         if self.resolution < 1:
             raise MeasurementError(f"resolution must be at least 1, got {self.resolution}")
@@ -67,7 +68,7 @@ class Target:
             raise MeasurementError(
                 f"batch_size must be 'auto' or at least 1, got {self.batch_size!r}"
             )
-        if RUNTIMES.get(self.runtime).needs_cuda and self.device == "cpu":
+        if not self.by_command and RUNTIMES.get(self.runtime).needs_cuda and self.device == "cpu":
             reason = f"runtime {self.runtime!r} needs a CUDA device, got device 'cpu'"
             raise MeasurementError(reason)
 
@@ -77,9 +78,14 @@ class Target:
         return TargetFields(**asdict(self)).id
 
     @property
+    def by_command(self) -> bool:
+        """Whether a command times it on a device of its own, which `device` names."""
+        return self.runtime == COMMAND
+
+    @property
     def device_type(self) -> str:
-        """`cpu` or `cuda`, of a resolved target."""
-        return torch.device(self.device).type
+        """`cpu` or `cuda`, of a resolved target; a command's device is a kind of its own."""
+        return self.device if self.by_command else torch.device(self.device).type
 
     def resolved(self) -> "Target":
         """The same with `auto` and `cuda` replaced by the device that they mean here.
@@ -88,6 +94,8 @@ class Target:
             DeviceMissing: the device asked for is not on this machine.
         """
         device = self.device
+        if self.by_command:
+            return self
         if device == "auto":
             device = "cuda:0" if torch.cuda.is_available() else "cpu"
         elif device == "cuda":
@@ -99,6 +107,8 @@ class Target:
         """The same with `batch_size: auto` settled for a model of `macs` per image, forward."""
         if self.batch_size != "auto":
             return self
+        if self.by_command:  # nobody knows what its device can take
+            return replace(self, batch_size=1)
         if self.mode == "inference":
             return replace(self, batch_size=auto_batch(self.device_type, macs, budget_s=budget_s))
         batch = auto_batch(self.device_type, TRAINING_FORWARDS * macs, budget_s=budget_s)

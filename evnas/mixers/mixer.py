@@ -46,30 +46,15 @@ class MixerRegistry(ModuleRegistry[Mixer]):
     """The mixers by kind."""
 
     def __init__(self, builtin: Mapping[str, str]) -> None:
-        super().__init__("mixer", builtin)
+        super().__init__("mixer", builtin, of="evnas.mixers.mixer:Mixer")
 
-    def _load(self, name: str) -> Mixer:
-        """Refuse what another package registered and is no mixer of that kind."""
-        mixer = super()._load(name)
-        _refuse_misnamed(name, mixer)
+    def _fitting(self, name: str, thing: Any) -> Mixer:
+        """Refuse a mixer of another kind than its name."""
+        mixer = super()._fitting(name, thing)
+        if mixer.kind != name:
+            raise PluginError(f"mixer {name!r} has the kind {mixer.kind!r}; the two must be equal")
         return mixer
-
-    def add(self, name: str, thing: Mixer) -> Mixer:
-        """Register a mixer of one's own.
-
-        Raises:
-            PluginError: the name is taken, or it is not the mixer's `kind`.
-        """
-        _refuse_misnamed(name, thing)
-        return super().add(name, thing)
 
     def with_hidden_states(self) -> tuple[str, ...]:
         """Kinds that compress the tokens into states, (B, C, N)."""
         return tuple(mixer.kind for mixer in self.usable().values() if mixer.hidden_states)
-
-
-def _refuse_misnamed(name: str, mixer: object) -> None:
-    if not isinstance(mixer, Mixer):
-        raise PluginError(f"mixer {name!r} must be an evnas.mixers.Mixer, got {mixer!r}")
-    if mixer.kind != name:
-        raise PluginError(f"mixer {name!r} has the kind {mixer.kind!r}; the two must be equal")

@@ -104,6 +104,10 @@ class Setting(Protocol):
     def wanted(self) -> frozenset[str]:
         """Quantities that an objective or constraint names."""
 
+    @property
+    def among(self) -> tuple[str, ...]:
+        """Runtimes that `best` chooses among; none means all that are here."""
+
     def counted_at(self, candidate: Candidate) -> int:
         """The side of the images that a candidate is counted for."""
 
@@ -127,6 +131,10 @@ class TimedOn:
     """Which of the sweep's targets it is."""
     budget_s: float
     resolution: int
+    uncertainty_percent: float | None = None
+    """How far its interval may reach from the median; None measures for the whole budget."""
+    command: Mapping[str, Any] | None = None
+    """Fields of `evnas.measure.command.speed.CommandTarget`; None where a runtime runs it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +218,14 @@ class Phase(ABC):
     @abstractmethod
     def words(self, record: Record) -> str:
         """A complete record's figures in a few words."""
+
+    def within(self, task: Task, limits: Sequence[Mapping[str, Any]]) -> Task:
+        """A task of this phase that may be broken off beyond limits; by default it takes none.
+
+        Args:
+            limits: fields of `evnas.measure.timing.ending.Limit`.
+        """
+        return task
 
     def shown(self, record: Record) -> Mapping[str, str]:
         """Column of the terminal's table -> text, of a complete record; by default none."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from evnas.phases.base import (
@@ -24,6 +24,8 @@ from evnas.tables import RUNTIMES
 
 AROUND_S = 2.0
 """Building a model and finding its peak memory, beside the budget of its measurement."""
+TIMED = ("throughput_img_s", "latency_ms", "throughput_ratio")
+"""Quantities with samples of their own."""
 REFERENCE = "reference model"
 """The workshop's slot for the prepared reference."""
 
@@ -35,18 +37,28 @@ class SpeedTask(Task):
     target: Mapping[str, Any]
     """Fields of `evnas.measure.target.Target`, settled."""
     budget_s: float
-    """Wall time of warm-up and rounds."""
+    """Wall time of warm-up and rounds at most."""
+    uncertainty_percent: float | None = None
+    """It ends when the interval reaches no further from the median; None uses the budget up."""
+    narrow: tuple[str, ...] = ()
+    """What that is asked of, see `EndRule`."""
+    command: Mapping[str, Any] | None = None
+    """Fields of `CommandTarget`, where a command times it."""
+    limits: tuple[Mapping[str, Any], ...] = ()
+    """Fields of `Limit`s beyond which it ends too."""
     resolution: int = 224
     """Side of the images that are timed."""
     target_index: int = 0
     """Which of the sweep's targets it is; rows may change its resolution and batch."""
     reference: Mapping[str, Any] | None = None
     """The architecture timed in alternation; None times the candidate alone."""
+    among: tuple[str, ...] = ()
+    """Runtimes that `best` chooses among; none means all that are here."""
 
     @property
     def device(self) -> str:
-        """The target's."""
-        return str(self.target["device"])
+        """The target's; a command's own device is reached from the CPU."""
+        return "cpu" if self.command is not None else str(self.target["device"])
 
     @property
     def place(self) -> int:
@@ -84,31 +96,36 @@ class Speed(Phase):
         return SpeedTask(
             target=on.fields,
             budget_s=on.budget_s,
+            uncertainty_percent=on.uncertainty_percent,
+            command=on.command,
+            narrow=tuple(name for name in TIMED if name in setting.wanted),
             resolution=on.resolution,
             target_index=on.index,
             reference=setting.alternates_with(candidate),
+            among=setting.among,
         )
 
     def evaluate(self, work: Work, workshop: Workshop, on_progress: OnProgress) -> Found:
         """Medians as values, raw samples as measurements, conditions among the details."""
         from evnas.measure.target import Target
         from evnas.measure.timing.machine import machine_here
-        from evnas.measure.timing.protocol import Protocol
-        from evnas.measure.timing.speed import measure_speed, prepare
+        from evnas.measure.timing.speed import measure_speed
 
         task = work.task
         assert isinstance(task, SpeedTask)
         target = Target(**task.target)
         start = time.perf_counter()
-        subject = prepare(_model_on(work.arch, target), target)
+        if task.command is not None:
+            return _by_command(work.arch, task, target, workshop, start)
+        subject = _ready(work.arch, task, target, workshop)
         base = None
         if task.reference is not None:
             reference = task.reference
             name = f"{target.id} {sorted(reference.items())}"
             base = workshop.kept(
-                REFERENCE, name, lambda: prepare(_model_on(reference, target), target)
+                REFERENCE, name, lambda: _ready(reference, task, target, workshop)
             )
-        speed = measure_speed(subject, base, protocol=Protocol(budget_s=task.budget_s))
+        speed = measure_speed(subject, base, protocol=_protocol(task))
         split = {} if speed.breakdown is None else {"breakdown": asdict(speed.breakdown)}
         peak = {} if speed.peak_mib is None else {"peak_mib": speed.peak_mib}
         medians = {n: speed.measurements[n].median for n in ("throughput_img_s", "latency_ms")}
@@ -124,6 +141,11 @@ class Speed(Phase):
             rest={"measurements": speed.measurements, "details": details},
             busy_s=time.perf_counter() - start,
         )
+
+    def within(self, task: Task, limits: Sequence[Mapping[str, Any]]) -> SpeedTask:
+        """Timing ends where a quantity surely lies beyond a limit."""
+        assert isinstance(task, SpeedTask)
+        return replace(task, limits=tuple(limits))
 
     def expected_s(self, work: Work, seen: Seen) -> float:
         """The target's budget, and what is around it."""
@@ -142,7 +164,9 @@ class Speed(Phase):
     def words(self, record: Record) -> str:
         """Images a second, and what that is of the reference's."""
         shown = self.shown(record)
-        return f"{shown['throughput_img_s']} images/s, {shown['ratio']} of the reference"
+        text = f"{shown['throughput_img_s']} images/s, {shown['ratio']} of the reference"
+        runtime = taken_by(record)
+        return f"{text}, in {runtime}" if runtime else text
 
     def again(self, timed: Sequence[str], seed: int, budget: float) -> Iterator[Need]:
         """Every target once more."""
@@ -155,12 +179,94 @@ class Speed(Phase):
         return f"{name} needs a target, and targets is empty; say targets: [{{}}]"
 
 
-def _model_on(arch: Mapping[str, Any], target: Any) -> Any:
+def taken_by(record: Record) -> str:
+    """The runtime that `best` took for a speed; "" where the target names its own."""
+    conditions = record.details.get("conditions") or {}
+    ran = conditions.get("runtime") or {}
+    return str(ran["name"]) if "best" in ran else ""
+
+
+def _ready(arch: Mapping[str, Any], task: SpeedTask, target: Any, workshop: Workshop) -> Any:
+    """An architecture as a `TimedModel`, in the target's runtime or in the one that `best` takes.
+
+    What `best` knows of a family is of the reference, where that is of it."""
+    from evnas.measure.timing.speed import prepare
+
+    def on(arch: Mapping[str, Any]) -> Any:
+        return lambda target: prepare(model_on(arch, target), target)
+
+    if not RUNTIMES.get(target.runtime).chooses:
+        return on(arch)(target)
+    from evnas.measure.best import family_of, surveyed, taken  # only this runtime needs it
+
+    family = family_of(arch)
+    reference = task.reference
+    like = reference if reference is not None and family_of(reference) == family else arch
+    survey = workshop.kept(
+        f"survey of {family}",
+        f"{target.id} {task.among}",
+        lambda: surveyed(family, target, on(like), among=task.among),
+    )
+    return taken(survey, target, on(arch))
+
+
+def _by_command(
+    arch: Mapping[str, Any], task: SpeedTask, target: Any, workshop: Workshop, start: float
+) -> Found:
+    """The same of a target whose command is handed the model's file."""
+    from evnas.measure.command.model_file import model_file
+    from evnas.measure.command.speed import CommandTarget, measure_by_command
+
+    assert task.command is not None
+    command = CommandTarget(**task.command)
+    subject = model_file(model_on(arch, target), target)
+    base, reference = None, task.reference
+    if reference is not None:
+        name = f"{target.id} {sorted(reference.items())}"
+        base = workshop.kept(
+            REFERENCE, name, lambda: model_file(model_on(reference, target), target)
+        )
+    speed = measure_by_command(
+        subject,
+        base,
+        command,
+        protocol=_protocol(task),
+        one_image=lambda: model_file(model_on(arch, target), target, batch=1),
+    )
+    medians = {n: speed.measurements[n].median for n in ("throughput_img_s", "latency_ms")}
+    peak = {} if speed.peak_mib is None else {"peak_mib": speed.peak_mib}
+    processor = speed.conditions["device_said"] or command.name
+    details = {
+        "conditions": {**speed.conditions, "processor": processor},
+        "resolution": task.resolution,
+        "implementations": {},
+    }
+    return Found(
+        values=medians | peak,
+        rest={"measurements": speed.measurements, "details": details},
+        busy_s=time.perf_counter() - start,
+    )
+
+
+def _protocol(task: SpeedTask) -> Any:
+    from evnas.measure.timing.ending import EndRule, Limit
+    from evnas.measure.timing.protocol import Protocol
+
+    percent = task.uncertainty_percent
+    end = EndRule(
+        uncertainty_fraction=None if percent is None else percent / 100,
+        narrow=task.narrow,
+        limits=tuple(Limit(**fields) for fields in task.limits),
+    )
+    return Protocol(budget_s=task.budget_s, end=end)
+
+
+def model_on(arch: Mapping[str, Any], target: Any) -> Any:
     """The published form, or its deployed form, with parameters that a fixed seed draws."""
     from evnas.measure.models import model_for
     from evnas.proxy.seeding import seeded
 
-    own = RUNTIMES.get(target.runtime).own_operators
+    own = not target.by_command and RUNTIMES.get(target.runtime).own_operators
     impl: Any = "auto" if own else "reference"
     with seeded(0, "speed"):
         model = model_for(arch, resolution=target.resolution, impl=impl).eval()

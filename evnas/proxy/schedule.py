@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ def learning_rate(step: int, total: int, budget: ProxyBudget) -> float:
     return budget.lr_floor + span * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object]]:
+def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
     """Parameter groups: what is not decayed are vectors, scalars, names ending in `bias`, and the
     names of the model's `no_weight_decay()`, if it has one (a `Backbone`'s scans: A and D).
 
@@ -36,7 +37,7 @@ def decay_groups(model: nn.Module, weight_decay: float) -> list[dict[str, object
         if parameter.requires_grad:
             is_exempt = parameter.ndim <= 1 or name.endswith("bias") or name in named
             (exempt if is_exempt else decayed).append(parameter)
-    groups: list[dict[str, object]] = [
+    groups: list[dict[str, Any]] = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": exempt, "weight_decay": 0.0},
     ]

@@ -7,7 +7,7 @@ is next follows from the history alone, so whatever was killed goes on where it 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from evnas.errors import SpecError
 from evnas.phases.base import Goal, Need, Setting
@@ -15,6 +15,7 @@ from evnas.phases.work import Event, Finished, Work
 from evnas.record import Record
 from evnas.search.budget import HOPELESS, Meter
 from evnas.search.engines.base import Engine
+from evnas.search.limits import limits_of
 from evnas.search.propose import Proposal, Strategy
 from evnas.search.setting import needs_of
 from evnas.search.state.history import History
@@ -34,6 +35,8 @@ class Ask:
     phase: str
     need: Need = Need()  # noqa: RUF009, frozen
     origin: str = ""
+    limits: tuple[Mapping[str, Any], ...] = ()
+    """Fields of the `Limit`s beyond which it need not be measured further."""
 
     @property
     def label(self) -> str:
@@ -233,7 +236,14 @@ class Schedule:
     def _next_of(self, at: _UnderWay) -> Ask | None:
         for phase, need in needs_of(self.setting, at.candidate, at.goal):
             if not self._is_done(at.candidate, phase, need):
-                return Ask(candidate=at.candidate, phase=phase, need=need, origin=at.origin)
+                limits = limits_of(self.history, at.candidate.label, need.target)
+                return Ask(
+                    candidate=at.candidate,
+                    phase=phase,
+                    need=need,
+                    origin=at.origin,
+                    limits=limits,
+                )
         return None
 
     def take(self, record: Record) -> Record:

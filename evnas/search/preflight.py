@@ -2,6 +2,8 @@
 unless a target's name depends on the machine."""
 
 import re
+import shlex
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,6 +22,7 @@ from evnas.space.space import SearchSpace
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
+from evnas.tables import left_out_phases
 
 _BATCH = re.compile(r"@([\w.]+-)*b\d")
 """A target that is called by its batch."""
@@ -153,8 +156,8 @@ def one_and_the_same(targets: Sequence[TargetFields]) -> list[str]:
 
 
 def checked(sweep: Sweep) -> list[str]:
-    """What `check` says beyond the file's own soundness: sentences about targets, values of the
-    space that no architecture has, and the budget.
+    """What `check` says beyond the file's own validity: sentences about phases that cannot be
+    loaded, targets, values of the space that no architecture has, and the budget.
 
     Raises:
         SpecError: with its place in the file, where a search could not be begun.
@@ -172,7 +175,18 @@ def checked(sweep: Sweep) -> list[str]:
             notes += about_budget(sweep.spec, full_budget_of(sweep.spec, needs))
     except SpecError as e:
         raise sweep.document.blame(e) from None
-    return [*one_and_the_same(targets), *notes]
+    notes = [*left_out_phases(), *one_and_the_same(targets), *notes]
+    return [*notes, *_absent_programs(sweep)]
+
+
+def _absent_programs(sweep: Sweep) -> list[str]:
+    """A sentence for each command whose program is not found on this machine."""
+    found = []
+    for i, spec in enumerate(sweep.spec.targets):
+        program = shlex.split(spec.command)[0] if spec.by_command else ""
+        if program and shutil.which(program) is None:
+            found.append(f"targets[{i}].command: the program {program!r} is not found here")
+    return found
 
 
 def _machine_decides(sweep: Sweep) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from evnas.measure.ranking import considered
 from evnas.phases.base import Goal
 from evnas.proxy.fingerprint import KnownImages
 from evnas.record import Record, TargetFields
@@ -30,7 +31,7 @@ from evnas.sweep.candidate import Candidate
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
-from evnas.tables import scores_among
+from evnas.tables import RUNTIMES, left_out_phases, scores_among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,21 @@ class Prepared(ABC):
         return replace(self, setting=replace(self.setting, images=images.in_short))
 
     @property
+    def chooses_runtimes(self) -> bool:
+        """Whether a target's runtime is chosen for each candidate."""
+        return any(RUNTIMES.get(target.runtime).chooses for target in self.targets)
+
+    @property
+    def runtimes_here(self) -> tuple[str, ...]:
+        """What is chosen among on this machine, on any of the targets that leave it open."""
+        open_ = [t.device for t in self.targets if RUNTIMES.get(t.runtime).chooses]
+        return tuple(dict.fromkeys(name for device in open_ for name in considered(device)))
+
+    def with_runtimes(self, among: tuple[str, ...]) -> Self:
+        """The same, with what its workers are to choose among."""
+        return replace(self, setting=replace(self.setting, among=among))
+
+    @property
     def phases(self) -> dict[str, int]:
         """Phase -> pieces of work that a candidate of a search has of it; one seed is trained."""
         found: dict[str, int] = {}
@@ -68,11 +84,11 @@ class Prepared(ABC):
         return found
 
     def notes(self) -> list[str]:
-        """Sentences about targets that are left out, or are one."""
+        """Sentences about phases and targets that are left out, and targets that are one."""
         absent = self.setting.absent
         here = [x for i, x in enumerate(targets_of(self.sweep)) if i not in absent]
         left = [f"target {i + 1} is left out: {reason}" for i, reason in absent.items()]
-        return left + one_and_the_same(here)
+        return [*left_out_phases(), *left, *one_and_the_same(here)]
 
     def about_machines(self, records: Iterable[Record]) -> list[str]:
         """What is to be said where speeds were taken on another machine so far."""

@@ -8,11 +8,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
+from evnas.measure.best import versions
 from evnas.measure.timing.conditions import environment
 from evnas.phases.work import Event, Finished, Work
 from evnas.record import Record, mixed_machines
@@ -23,6 +24,7 @@ from evnas.search.engines.local import LocalEngine
 from evnas.search.installed import must_be_installed
 from evnas.search.prepare import Prepared, PreparedAblation, PreparedSearch, prepared
 from evnas.search.results.ending import write_end
+from evnas.search.state.begun import as_begun, choices
 from evnas.search.state.history import History
 from evnas.search.state.images import images_of, note
 from evnas.search.state.study import StudyClock, open_study
@@ -32,6 +34,7 @@ from evnas.search.terminal.view import View, view_for
 from evnas.store import Store
 from evnas.sweep.parts import EngineSpec
 from evnas.sweep.sweep import Sweep
+from evnas.tables import PHASES
 
 SHOWN_ROWS = 12
 """Of a search: those on the front, and the newest."""
@@ -77,11 +80,13 @@ def run_sweep(
         KeyboardInterrupt: it was told to stop, by SIGTERM and SIGHUP too.
     """
     folder = results / sweep.spec.name
+    said: list[str] = []
+    if not fresh:
+        sweep, said = as_begun(sweep, folder / "study.db")
     ready = prepared(sweep, checkpoints=folder / "checkpoints")
     images = images_of(sweep, folder / "study.db") if ready.looks_at_images else None
     if images is not None:
         ready = ready.with_images(images)
-    said: list[str] = []
     new = [path for path in (folder, results) if not path.exists()]
     with open_study(
         sweep,
@@ -96,6 +101,9 @@ def run_sweep(
         except BaseException:  # a cluster that does not answer: nothing has begun
             _take_away(new)
             raise
+        if ready.chooses_runtimes and sweep.spec.engine.kind != "ray":  # nodes have their own
+            among, more = choices(store, ready.runtimes_here, versions())
+            ready, said = ready.with_runtimes(among), [*said, *more]
         run = run_of(ready, store=store, engine=engine, began=began)
         run.say_all([*said, *(note(store, images) if images is not None else ())])
         with stopped_by_signals():  # after the engine is made: Ray takes SIGTERM for itself
@@ -222,6 +230,9 @@ class Run(ABC):
     def make_work(self, ask: Ask) -> Work:
         """The work that is asked for; who watches sees it begin."""
         work = self.ready.setting.work(ask.candidate, ask.phase, ask.need, origin=ask.origin)
+        if ask.limits:
+            task = PHASES.get(ask.phase).within(work.task, ask.limits)
+            work = replace(work, task=task)
         self.begun(work)
         self.view.started(work)
         return work

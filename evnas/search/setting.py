@@ -18,6 +18,7 @@ from evnas.record import TargetFields
 from evnas.search.evaluate import Evaluator, silent
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import TargetSpec
+from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
 from evnas.tables import PHASES, phases
@@ -42,6 +43,8 @@ class SweepSetting:
     keeps none."""
     images: Mapping[str, Any] = field(default_factory=dict)
     """`KnownImages.in_short` of what is trained on, for workers to compare theirs with."""
+    among: tuple[str, ...] = ()
+    """Runtimes that `best` chooses among, those of the study's beginning; none means all here."""
     _targets: dict[tuple[object, ...], dict[str, TimedOn]] = field(default_factory=dict)
 
     @property
@@ -131,8 +134,10 @@ class SweepSetting:
                 on = TimedOn(
                     fields=asdict(target),
                     index=index,
-                    budget_s=spec.budget_s,
+                    budget_s=spec.budget_of(search=isinstance(self.sweep.spec, SearchSpec)),
                     resolution=target.resolution,
+                    uncertainty_percent=spec.uncertainty_percent,
+                    command=spec.command_fields(),
                 )
                 found.setdefault(target.id, on)
         return found
@@ -187,8 +192,8 @@ def settled(spec: TargetSpec, candidate: Candidate, *, macs: float, counted: int
         macs: exact multiply-adds of the reference for one image of `counted` pixels a side.
     """
     target = Target(
-        device=spec.device,
-        runtime=spec.runtime,
+        device=spec.named_device,
+        runtime=spec.named_runtime,
         resolution=spec.side(candidate.resolution),
         precision=spec.precision,
         form=spec.form,
@@ -196,7 +201,7 @@ def settled(spec: TargetSpec, candidate: Candidate, *, macs: float, counted: int
     ).resolved()
     target = replace(target, batch_size=candidate.batch_on(target.device_type, spec))
     macs_each = macs * (target.resolution / counted) ** 2
-    return target.with_batch(macs_each, budget_s=spec.budget_s)
+    return target.with_batch(macs_each, budget_s=spec.budget_of(search=False))
 
 
 def targets_here(sweep: Sweep) -> list[TargetFields]:

@@ -28,15 +28,17 @@ COUNTED = ("params", "macs_exact")
 
 
 def known_signals(names: Sequence[str]) -> tuple[str, ...]:
-    """The same names, all where none is given; `params` is counted anyway.
+    """The same names, all that can be loaded where none is given; `params` is counted anyway.
 
     Raises:
         SpecError: no score has such a name.
+        PluginError: one of them cannot be loaded.
     """
     for name in names:
         if name not in SCORES:
             raise SpecError(f"no signal is named {name!r}{nearest(name, list(SCORES))}")
-    return tuple(name for name in names or SCORES if name != "params")
+        SCORES.must_load(name)
+    return tuple(name for name in names or SCORES.usable() if name != "params")
 
 
 def signal_works(

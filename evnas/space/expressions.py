@@ -21,6 +21,7 @@ from typing import Any
 from evnas.arch.spec import ArchSpec, HeadSpec, StageSpec, StemSpec
 from evnas.errors import SpecError, nearest
 from evnas.mixers import MIXERS
+from evnas.tables import broken_phases
 
 Names = Mapping[str, Any]
 """What the names of an expression stand for: fields of the plain architecture, and quantities."""
@@ -156,7 +157,8 @@ class _Reader:
             return lambda names: _exact(names[name])
         if name.partition("@")[0] not in self.known:
             choices = [*self.known, *ArchSpec.model_fields]
-            raise SpecError(f"nothing is called {name!r}{nearest(name, choices)}", self.text)
+            hint = f"{nearest(name, choices)}{broken_phases()}"
+            raise SpecError(f"nothing is called {name!r}{hint}", self.text)
         self.quantities.add(name)
         return lambda names: _exact(names.get(name))
 
@@ -180,7 +182,7 @@ class _Reader:
         return lambda names: _exact(walked(names))
 
     def _known_field(self, name: str) -> str:
-        known = _FIELDS.union(*(MIXERS.get(kind).fields() for kind in MIXERS))
+        known = _FIELDS.union(*(mixer.fields() for mixer in MIXERS.usable().values()))
         if name not in known:
             hint = nearest(name, known)
             raise SpecError(f"no field of an architecture is called {name!r}{hint}", self.text)

@@ -49,8 +49,9 @@ def paths_as_now(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str,
     if its name and its folder's are.
     """
     found = copy.deepcopy(dict(before))
-    if is_arch_file(found.get("base")) and isinstance(now.get("base"), Mapping):
-        found["base"] = now["base"]  # older studies do not hold what the file said
+    for holder, here in ((found, now), (found.get("strategy", {}), now.get("strategy", {}))):
+        if is_arch_file(holder.get("base")) and isinstance(here.get("base"), Mapping):
+            holder["base"] = here["base"]  # older studies do not hold what the file said
     new = {place: holder[key] for holder, key, place in _paths_in(copy.deepcopy(dict(now)))}
     for holder, key, place in _paths_in(found):
         if place in new and _tail(holder[key]) == _tail(new[place])[-len(_tail(holder[key])) :]:

@@ -1,5 +1,7 @@
 """The parts of a sweep file as data: published table, target, proxy, engine."""
 
+import re
+import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -25,6 +27,16 @@ Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """What a store and every generator can hold."""
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+ROW_BUDGET_S = 8.0
+"""With what spoiled rounds add and what is around it, an ablation's row takes ten seconds."""
+CANDIDATE_BUDGET_S = 2.5
+"""The same of a search's candidate, which takes four."""
+COMMAND_BUDGET_S = 30.0
+"""The same of a command, each run of which has to start."""
+COMMAND = "command"
+"""What stands in place of a runtime in the id of a command's target."""
+COMMAND_KEYS = ("name", "command", "format", "parse", "timeout_s")
+"""Keys of a target that a command times, and of no other."""
 PATTERNS = {
     _DEVICE: "auto, cpu, cuda or cuda:N",
     NAME: "letters, digits, '_', '.' and '-'",
@@ -58,11 +70,17 @@ def _known_runtime(name: str) -> str:
     if name not in RUNTIMES:
         known = ", ".join(RUNTIMES)
         raise ValueError(f"must be one of {known}, got {name!r}{nearest(name, RUNTIMES)}")
+    RUNTIMES.must_be_valid(name)
     return name
 
 
 def _name_runtimes(schema: dict[str, Any]) -> None:
     schema["enum"] = list(RUNTIMES)
+
+
+def _no_default(schema: dict[str, Any]) -> None:
+    """Of a key whose default other keys decide."""
+    schema.pop("default", None)
 
 
 RuntimeName = Annotated[
@@ -76,7 +94,7 @@ def training_fault(*, runtime: str, form: str) -> str:
     if form != "plain":
         return f"mode training needs form plain, since a folded batch norm is gone; got {form}"
     if not RUNTIMES.get(runtime).trains:
-        known = " or ".join(name for name in RUNTIMES if RUNTIMES.get(name).trains)
+        known = " or ".join(name for name, known in RUNTIMES.usable().items() if known.trains)
         return f"mode training needs runtime {known}, which run a backward; got {runtime}"
     return ""
 
@@ -84,19 +102,38 @@ def training_fault(*, runtime: str, form: str) -> str:
 class TargetSpec(SweepPart):
     """What throughput is measured on; `evnas.measure.target` says what each field means."""
 
+    kind: Literal["runtime", "command"] = "runtime"
+    """Whether a runtime runs the model here, or `command` is handed its file."""
+    name: str = Field(default="", pattern=r"^[A-Za-z][A-Za-z0-9_]*$|^$")
+    """Of a command's device: its lane, and what its target is called in place of `device`."""
+    command: str = ""
+    """Program and arguments with `{model}`, and perhaps `{batch}` and `{resolution}`, in them; no
+    shell reads them. It prints the latencies of a batch in milliseconds."""
+    format: Literal["onnx"] = "onnx"
+    """Of the file that a command is handed."""
+    parse: Literal["json", "numbers"] = "json"
+    """How its output is read: see `evnas.measure.command.answer.read_answer`."""
+    timeout_s: float = Field(default=60.0, gt=0)
+    """After which one run of a command is killed."""
     device: str = Field(default="auto", pattern=_DEVICE)
-    runtime: RuntimeName = "torch"
+    runtime: RuntimeName = Field(default="torch", json_schema_extra=_no_default)
+    """Of a search's target that says nothing `best`."""
     resolution: int = Field(default=224, ge=8, le=8192)
     resolution_scale: float = Field(default=1.0, gt=0, le=1)
     """Rows are timed at this share of their side, in whole multiples of 32; counts are not."""
     batch_size: Batch | dict[Literal["cpu", "cuda"], Batch] = "auto"
     """One for all devices, or by kind of device, `auto` on one that is not named."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    form: Literal["plain", "deployed"] = "plain"
+    form: Literal["plain", "deployed"] = Field(default="plain", json_schema_extra=_no_default)
+    """That of its runtime unless given: plain in torch, deployed in what exports a model."""
     mode: Literal["inference", "training"] = "inference"
     """`training` times forward, loss and backward in place of a forward."""
-    budget_s: float = Field(default=8.0, gt=0)
-    """Wall time of warm-up and rounds for one row."""
+    uncertainty_percent: float | None = Field(default=2.0, gt=0, le=100)
+    """A row is measured until its interval reaches no further from the median to either side;
+    null measures for the whole of `budget_s`."""
+    budget_s: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    """Wall time of warm-up and rounds for one row at most; `auto` is `ROW_BUDGET_S` of an
+    ablation's row, `CANDIDATE_BUDGET_S` of a search's candidate."""
 
     @property
     def as_printed(self) -> bool:
@@ -119,13 +156,14 @@ class TargetSpec(SweepPart):
     @property
     def is_settled(self) -> bool:
         """Whether `spelt` is what it is on every machine."""
-        return self.device != "auto" and isinstance(self._spelt_batch, int)
+        known = self.by_command or self.device != "auto"
+        return known and isinstance(self._spelt_batch, int)
 
     def spelt(self) -> TargetFields:
         """The target as far as the file tells it, with `auto` for what a machine decides."""
         return TargetFields(
-            device="cuda:0" if self.device == "cuda" else self.device,
-            runtime=self.runtime,
+            device=self.named_device,
+            runtime=self.named_runtime,
             resolution=self.side(),
             batch_size=self._spelt_batch,
             precision=self.precision,
@@ -134,15 +172,81 @@ class TargetSpec(SweepPart):
         )
 
     @property
+    def named_device(self) -> str:
+        """`auto`, `cpu`, `cuda:N`, or the name of a command's device."""
+        if self.by_command:
+            return self.name
+        return "cuda:0" if self.device == "cuda" else self.device
+
+    @property
+    def named_runtime(self) -> str:
+        """The runtime, or `command`."""
+        return COMMAND if self.by_command else self.runtime
+
+    @property
     def _spelt_batch(self) -> int | Literal["auto"]:
         """The batch, where the file settles it."""
+        if self.by_command:
+            asked = self.batch_on(self.name)
+            return asked if isinstance(asked, int) else 1
         kind = "cuda" if self.device.startswith("cuda") else self.device
         batch = self.batch_size if kind == "auto" else self.batch_on(kind)
         return batch if isinstance(batch, int) else "auto"
 
+    @property
+    def by_command(self) -> bool:
+        """Whether a command times it."""
+        return self.kind == "command"
+
+    def command_fields(self) -> dict[str, Any] | None:
+        """Fields of `evnas.measure.command.speed.CommandTarget`; None where a runtime runs it."""
+        if not self.by_command:
+            return None
+        return {key: getattr(self, key) for key in COMMAND_KEYS if key != "format"}
+
+    def budget_of(self, *, search: bool) -> float:
+        """Seconds that one row, or a search's candidate, may be measured for."""
+        if self.budget_s != "auto":
+            return self.budget_s
+        if self.by_command:
+            return COMMAND_BUDGET_S
+        return CANDIDATE_BUDGET_S if search else ROW_BUDGET_S
+
     def identity(self) -> dict[str, Any]:
-        """Plain data, less the usual mode: studies from before there were modes go on."""
-        return self.model_dump(mode="json", exclude={"mode"} if self.mode == "inference" else None)
+        """Plain data, so that older studies go on: less the usual mode, less what a measurement
+        ends by, since figures of any length stand beside each other, and with `auto` as it was
+        spelt before there was the word."""
+        usual = {"mode"} if self.mode == "inference" else set()
+        here = set() if self.by_command else {"kind", *COMMAND_KEYS}
+        data = self.model_dump(mode="json", exclude={"uncertainty_percent", *usual, *here})
+        return data | {"budget_s": self.budget_of(search=False)}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _command_is_handed_the_deployed_form(cls, data: Any) -> Any:
+        by_command = isinstance(data, Mapping) and data.get("kind") == "command"
+        return {"form": "deployed", **data} if by_command else data
+
+    @model_validator(mode="after")
+    def _is_a_whole_command(self) -> Self:
+        given = [key for key in COMMAND_KEYS if key in self.model_fields_set and _says(self, key)]
+        if not self.by_command:
+            if given:
+                raise ValueError(f"{given[0]} is of a target of kind: command, which this is not")
+            return self
+        fault = _command_fault(self)
+        if fault:
+            raise ValueError(fault)
+        return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _form_of_its_runtime(cls, data: Any) -> Any:
+        if not isinstance(data, Mapping) or "form" in data or data.get("mode") == "training":
+            return data
+        name = data.get("runtime")
+        known = isinstance(name, str) and name in RUNTIMES
+        return {**data, "form": RUNTIMES.get(str(name)).form} if known else data
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:
@@ -150,6 +254,40 @@ class TargetSpec(SweepPart):
         if self.mode == "training" and fault:
             raise ValueError(fault)
         return self
+
+
+def _says(target: TargetSpec, key: str) -> bool:
+    """Whether a key is other than unsaid: a resolved sweep spells every default out."""
+    return bool(getattr(target, key) != TargetSpec.model_fields[key].default)
+
+
+def _command_fault(target: TargetSpec) -> str:
+    """What a target of kind `command` lacks or must not say; "" where it is whole."""
+    if not target.name:
+        return "kind: command needs a name for its device, such as name: phone"
+    if target.name in ("auto", "cpu", "cuda"):
+        return f"a command's name must tell it from this machine's devices, got {target.name!r}"
+    if "{model}" not in target.command:
+        got = repr(target.command)
+        return f"command must hold {{model}}, where the file's path is put, got {got}"
+    try:
+        words = shlex.split(target.command)
+    except ValueError as e:
+        return f"command must be words as a shell would read them, got {target.command!r} ({e})"
+    unknown = [p for word in words for p in _PLACE.findall(word) if p not in PLACES]
+    if unknown:
+        known = ", ".join(f"{{{place}}}" for place in PLACES)
+        return f"command may hold {known}, got {{{unknown[0]}}}"
+    others = {"device": "auto", "runtime": "torch", "mode": "inference", "precision": "float32"}
+    for key, usual in others.items():
+        if getattr(target, key) != usual:
+            return f"{key} is the command's own affair, so kind: command does not take it"
+    return ""
+
+
+PLACES = ("model", "batch", "resolution")
+"""What a command's words may be filled with."""
+_PLACE = re.compile(r"\{(\w+)\}")
 
 
 class FolderData(SweepPart):

@@ -42,7 +42,8 @@ def quick_form(spec: AblationSpec | SearchSpec) -> dict[str, Any]:
     raw["seeds"] = raw["seeds"][:1]
     scale = _scale(spec)
     for target in raw["targets"]:
-        target["budget_s"] = min(SPEED_S, target["budget_s"])
+        budget_s = target["budget_s"]
+        target["budget_s"] = SPEED_S if budget_s == "auto" else min(SPEED_S, budget_s)
         target["batch_size"] = "auto"
         target["resolution_scale"] *= scale
     if spec.proxy is not None:

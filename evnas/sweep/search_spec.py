@@ -12,7 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from evnas.errors import SpecError, nearest
+from evnas.errors import SpecError
+from evnas.registry import PluginError
 from evnas.space.expressions import parse_expression
 from evnas.space.spec import (
     ChoiceDomain,
@@ -25,7 +26,7 @@ from evnas.space.spec import (
 )
 from evnas.sweep.spec import SweepSpec
 from evnas.sweep.strategy_spec import StrategySpec, strategy_spec
-from evnas.tables import found_by
+from evnas.tables import found_by, quantity_must_load
 
 Goal = Literal["max", "min"]
 
@@ -45,10 +46,10 @@ class ObjectiveSpec(_Spec):
     @field_validator("metric")
     @classmethod
     def _is_measured(cls, name: str) -> str:
-        metric = name.partition("@")[0]
-        known = found_by()
-        if metric not in known:
-            raise ValueError(f"nothing measures {metric!r}{nearest(metric, known)}")
+        try:
+            quantity_must_load(name.partition("@")[0])
+        except PluginError as e:
+            raise ValueError(str(e)) from None
         return name
 
 
@@ -96,6 +97,12 @@ class WarmStart(_Spec):
         return self
 
 
+def _with_best(target: Any) -> Any:
+    if not isinstance(target, Mapping) or target.get("mode") == "training":
+        return target
+    return {"runtime": "best", **target}
+
+
 def _condition(text: str) -> str:
     try:
         parse_expression(text, list(found_by()))
@@ -115,6 +122,19 @@ class SearchSpec(SweepSpec):
     budget: BudgetSpec
     confirm: ConfirmSpec | None = None
     warm_start: tuple[WarmStart, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _in_the_best_runtime(cls, data: Any) -> Any:
+        """Targets that name no runtime mean the fastest of the machine. One that trains, and where
+        peak memory is asked for, which exporters do not tell, means torch."""
+        if not isinstance(data, Mapping):
+            return data
+        asked = str([data.get("objectives"), data.get("constraints")])
+        targets = data.get("targets", [{}])
+        if "peak_mib" in asked or not isinstance(targets, list | tuple):
+            return data
+        return {**data, "targets": [_with_best(target) for target in targets]}
 
     @field_validator("objectives", mode="before")
     @classmethod

@@ -1,7 +1,7 @@
 """`strategy:` of a sweep: each kind is a class of its own, with its own knobs."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, InitErrorDetails, ValidationError
@@ -57,6 +57,11 @@ class StrategySpec(BaseModel):
         """
         return ()
 
+    def with_files_read(self) -> Self:
+        """The same with what its files hold in place of their paths, so that a study needs them no
+        more and knows when they change."""
+        return self
+
     def least_trials(self, full_budget: float) -> int:
         """Candidates without which no training comes to its end.
 
@@ -87,9 +92,9 @@ class StrategySpec(BaseModel):
         """Of the base: any kind that is known, or its name alone."""
         if cls is not StrategySpec:
             return handler(core_schema)
-        kinds = [STRATEGIES.get(name) for name in STRATEGIES]
-        whole = [kind.model_json_schema() for kind in kinds]
-        return {"anyOf": [{"enum": list(STRATEGIES), "type": "string"}, *whole]}
+        kinds = STRATEGIES.usable()
+        whole = [kind.model_json_schema() for kind in kinds.values()]
+        return {"anyOf": [{"enum": list(kinds), "type": "string"}, *whole]}
 
 
 def strategy_spec(data: Any) -> StrategySpec:
@@ -106,6 +111,7 @@ def strategy_spec(data: Any) -> StrategySpec:
     name = raw.get("kind")
     if name not in STRATEGIES:
         raise _unknown(name)
+    STRATEGIES.must_be_valid(str(name))
     kind: type[StrategySpec] = STRATEGIES.get(str(name))
     return kind.model_validate(less_common(raw, kind))
 

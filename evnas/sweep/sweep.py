@@ -16,6 +16,7 @@ from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
 from evnas.files import shown
 from evnas.papers.published import PublishedRow, published_table
+from evnas.registry import PluginError
 from evnas.sweep.candidate import Candidate, candidate_of, named_arch
 from evnas.sweep.file_paths import RULE, beside, is_arch_file
 from evnas.sweep.messages import sweep_message, unknown_key
@@ -172,6 +173,11 @@ def _data_is_here(spec: SweepSpec, document: YamlDocument) -> None:
     if isinstance(data, str) and data not in DATASETS:
         reason = f"{known_data()}, got {data!r}{nearest(data, DATASETS)}"
         raise document.blame(SpecError(reason, "proxy.data"))
+    if isinstance(data, str):
+        try:
+            DATASETS.must_load(data)
+        except PluginError as e:
+            raise document.blame(SpecError(str(e), "proxy.data")) from None
 
 
 def _revalidated(raw: Mapping[str, Any], where: str) -> AblationSpec | SearchSpec:
@@ -202,14 +208,22 @@ def _sweep(spec: AblationSpec | SearchSpec, document: YamlDocument) -> Sweep:
         if isinstance(e, YamlSpecError):
             raise
         raise document.blame(SpecError(e.reason, f"base.{e.path}" if e.path else "base")) from None
+    except PluginError as e:
+        raise document.blame(SpecError(str(e), "base")) from None
     if is_arch_file(spec.base):  # so that the study needs its file no more
         spec = spec.model_copy(update={"base": base.to_dict()})
     if isinstance(spec, AblationSpec):
         return Sweep(spec, tuple(_rows(spec, base, document)), base, document)
     try:
         validate_search(spec, base)
+        strategy = spec.strategy.with_files_read()
+    except YamlSpecError:  # a fault inside another file
+        raise
     except SpecError as e:
         raise document.blame(e) from None
+    except PluginError as e:
+        raise document.blame(SpecError(str(e), "space")) from None
+    spec = spec.model_copy(update={"strategy": strategy})
     return Sweep(spec, (), base, document)
 
 
@@ -222,6 +236,8 @@ def _rows(spec: AblationSpec, base: ArchSpec, document: YamlDocument) -> Iterato
         except SpecError as e:
             path = f"rows.{label}.{e.path}" if e.path else f"rows.{label}"
             raise document.blame(SpecError(e.reason, path)) from None
+        except PluginError as e:
+            raise document.blame(SpecError(str(e), f"rows.{label}")) from None
 
 
 def _row(

@@ -9,11 +9,12 @@ from dataclasses import replace
 from evnas.arch.plain import Plain
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
+from evnas.registry import PluginError
 from evnas.space.expressions import parse_expression
 from evnas.space.size import size_of
 from evnas.space.space import MOST_DRAWS, Fault, SearchSpace
 from evnas.sweep.search_spec import SearchSpec
-from evnas.tables import PHASES, found_by
+from evnas.tables import PHASES, found_by, quantity_must_load
 
 
 def validate_search(search: SearchSpec, base: ArchSpec) -> None:
@@ -33,6 +34,10 @@ def must_be_measured(search: SearchSpec) -> None:
     has = {"targets": bool(search.targets), "proxy": search.proxy is not None, "": True}
     for name, path in wanted:
         metric = name.partition("@")[0]
+        try:
+            quantity_must_load(metric)
+        except (SpecError, PluginError) as e:
+            raise SpecError(str(e), path) from None
         phase = PHASES.get(found_by()[metric])
         if not has[phase.needs]:
             raise SpecError(phase.lacking(name), path)

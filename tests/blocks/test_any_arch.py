@@ -4,6 +4,7 @@ import copy
 import random
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,13 +48,14 @@ def test_it_is_the_same_after_a_round_trip(arch: ArchSpec) -> None:
 @SLOW
 @given(archs())
 def test_features_are_the_stage_maps(arch: ArchSpec) -> None:
-    features = build(arch, features_only=True, seed=0).eval()
+    features: Any = build(arch, features_only=True, seed=0).eval()
     x = torch.randn(1, 3, 64, 48)
     maps = features(x)
     assert [m.shape[1] for m in maps] == features.feature_info.channels()
     for m, reduction in zip(maps, features.feature_info.reduction(), strict=True):
         assert tuple(m.shape[2:]) == (-(-64 // reduction), -(-48 // reduction))
-    whole, _ = build(arch, seed=0).eval().forward_features(x)
+    model: Any = build(arch, seed=0).eval()
+    whole, _ = model.forward_features(x)
     assert all(torch.equal(a, b) for a, b in zip(maps, whole, strict=True))
 
 

@@ -1,11 +1,12 @@
 """What other people's code meets: stage maps, timm's factory, exporters and compilers."""
 
 import re
+from typing import Any, cast
 
 import pytest
 import timm
 import torch
-from timm.data import resolve_model_data_config
+from timm.data.config import resolve_model_data_config
 
 import evnas
 from evnas.arch.catalog import catalog, entry
@@ -33,8 +34,9 @@ def small(name: str) -> Backbone:
 def test_feature_info_is_that_of_timm() -> None:
     arch = entry("vssd_tiny").arch
     with torch.device("meta"):
-        info = build(arch, features_only=True).feature_info
-        theirs = timm.create_model("resnet50", features_only=True, out_indices=(1, 2, 3, 4))
+        ours: Any = build(arch, features_only=True)
+        info = ours.feature_info
+        theirs: Any = timm.create_model("resnet50", features_only=True, out_indices=(1, 2, 3, 4))
     assert info.channels() == [64, 128, 256, 512]
     assert info.reduction() == theirs.feature_info.reduction() == [4, 8, 16, 32]
     assert info.module_name() == ["stages.0", "stages.1", "stages.2", "stages.3"]
@@ -46,7 +48,7 @@ def test_feature_info_is_that_of_timm() -> None:
 @pytest.mark.parametrize("wanted", [(0,), (1, 2), (-1,), (3, 0)])
 def test_chosen_stages_alone_are_built_and_returned(wanted: tuple[int, ...]) -> None:
     arch = entry("vmamba_tiny_s1l8").arch.scaled(0.125)
-    model = build(arch, features_only=True, out_indices=wanted)
+    model: Any = build(arch, features_only=True, out_indices=wanted)
     indices = sorted(i % 4 for i in wanted)
     assert len(model.stages) == max(indices) + 1
     maps = model(torch.randn(1, 3, 64, 64))
@@ -84,7 +86,7 @@ def test_timm_builds_with_its_own_words() -> None:
     evnas.register_timm()
     with torch.device("meta"):
         tuned = timm.create_model("evnas_efficientvim_m4", num_classes=10, drop_path_rate=0.1)
-        maps = timm.create_model("evnas_vssd_tiny", features_only=True, out_indices=(1, 3))
+        maps: Any = timm.create_model("evnas_vssd_tiny", features_only=True, out_indices=(1, 3))
     assert (
         tuned.num_classes == 10 and tuned(torch.empty(1, 3, 64, 64, device="meta")).shape[1] == 10
     )
@@ -140,7 +142,7 @@ def test_the_implementation_is_a_build_argument(name: str) -> None:
     torch.testing.assert_close(runs[1], runs[0])
     torch.testing.assert_close(runs[2], runs[0])
     with pytest.raises(ValueError, match="impl must be one of"):
-        build(arch, impl="fast").eval()(x)
+        build(arch, impl=cast(Any, "fast")).eval()(x)
 
 
 def test_scans_a_and_d_are_named_for_no_weight_decay() -> None:

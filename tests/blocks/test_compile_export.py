@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from labels import headed
 from torch import Tensor, nn
 
 from evnas.arch.catalog import catalog
@@ -66,9 +67,7 @@ def test_compile_a_training_step_without_a_graph_break(
     compiled(images).square().sum().backward()
     for n, p in model.named_parameters():
         assert p.grad is not None
-        torch.testing.assert_close(
-            p.grad, want[n], rtol=1e-3, atol=1e-4, msg=lambda m, n=n: f"{n}: {m}"
-        )
+        torch.testing.assert_close(p.grad, want[n], rtol=1e-3, atol=1e-4, msg=headed(n))
 
 
 @pytest.mark.parametrize("form", FORMS)

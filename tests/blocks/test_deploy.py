@@ -13,12 +13,12 @@ import evnas
 from evnas.arch.catalog import catalog
 from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
-from evnas.blocks.deploy import Deployed, deploy
+from evnas.blocks.deploy import Deployed, Layout, deploy
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", FAMILIES)
-def test_catalogue_logits_agree(name: str, layout: str) -> None:
+def test_catalogue_logits_agree(name: str, layout: Layout) -> None:
     model = settled(build(catalog()[name].arch.scaled(0.125), seed=0))
     x = torch.randn(3, 3, 64, 96)
     with torch.inference_mode():
@@ -145,7 +145,7 @@ def test_autocast_is_obeyed() -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", FAMILIES)
-def test_weights_in_half_precision(name: str, layout: str) -> None:
+def test_weights_in_half_precision(name: str, layout: Layout) -> None:
     model = settled(build(catalog()[name].arch.scaled(0.125), seed=0))
     x = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():

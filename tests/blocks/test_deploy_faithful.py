@@ -2,9 +2,12 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
 from deploying import (
@@ -17,13 +20,15 @@ from deploying import (
     settle,
     settled,
 )
+from labels import headed
 from torch import Tensor, nn
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
 from evnas.arch.catalog import catalog
+from evnas.arch.spec import Norm
 from evnas.blocks.backbone import build
-from evnas.blocks.deploy import Deployed, deploy
+from evnas.blocks.deploy import Deployed, Layout, deploy
 from evnas.blocks.deployment.fused import ACTIVATIONS, Act, FusedConv, FusedLinear
 from evnas.blocks.downsample import DOWNSAMPLES
 from evnas.blocks.efficientvim import EfficientVimBlock
@@ -67,7 +72,7 @@ def test_a_fused_activation_keeps_nan(act: Act, kernel: int) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", FAMILIES)
-def test_an_image_with_nan_has_no_logits(name: str, layout: str) -> None:
+def test_an_image_with_nan_has_no_logits(name: str, layout: Layout) -> None:
     deployed = deploy(small(name), layout=layout)
     x = torch.randn(3, 3, 64, 64)
     x[1, 0, 20, 40] = NAN
@@ -113,11 +118,11 @@ def _by_swap(weight: nn.Parameter) -> None:
 
 def _by_set(weight: nn.Parameter) -> None:
     with torch.no_grad():
-        weight.set_(weight.detach() * 3)
+        weight.set_(weight.detach() * 3)  # type: ignore[call-overload] # torch's stubs lack it
 
 
 def _by_dlpack(weight: nn.Parameter) -> None:
-    torch.from_dlpack(weight.detach()).mul_(3)
+    torch.utils.dlpack.from_dlpack(weight.detach()).mul_(3)
 
 
 def _by_state_dict(weight: nn.Parameter) -> None:
@@ -134,14 +139,14 @@ def _by_version(weight: nn.Parameter) -> None:
 EDITS = [_by_data, _by_numpy, _by_swap, _by_set, _by_dlpack, _by_state_dict, _by_version]
 
 
-def fused_layers() -> Iterator[tuple[nn.Module, Tensor, Callable[[Tensor, Tensor], Tensor]]]:
+def fused_layers() -> Iterator[tuple[Any, Tensor, Callable[[Tensor, Tensor], Tensor]]]:
     x = torch.randn(2, 8, 6, 5).contiguous(memory_format=torch.channels_last)
     for kernel, groups in ((3, 1), (3, 8), (1, 1)):
         conv = nn.Conv2d(8, 8, kernel, padding=kernel // 2, groups=groups, bias=False)
         yield (
             FusedConv(conv),
             x,
-            lambda x, w, k=kernel, g=groups: nn.functional.conv2d(x, w, padding=k // 2, groups=g),
+            partial(nn.functional.conv2d, padding=kernel // 2, groups=groups),
         )
     yield FusedLinear(torch.randn(8, 8), torch.zeros(8)), x[:, :, 0].mT, nn.functional.linear
 
@@ -191,11 +196,17 @@ def test_an_edit_of_a_whole_model_shows() -> None:
 
 def blocks() -> dict[str, tuple[nn.Module, int]]:
     table = norms("partial_ln")
-    selective = {
+    selective: dict[str, Any] = {
         "d_state": 2, "ssm_ratio": 2.0, "dt_rank": "auto", "conv": True, "conv_bias": True,
         "gate": False, "act": "silu", "init": "mamba", "scan": "cross",
     }  # fmt: skip
-    hsm = {"states": 4, "heads": 1, "score": "per_state", "expand": 1.0, "norms": table}
+    hsm: dict[str, Any] = {
+        "states": 4,
+        "heads": 1,
+        "score": "per_state",
+        "expand": 1.0,
+        "norms": table,
+    }
     return {
         "efficientvim": (
             EfficientVimBlock(8, HsmSsd(8, **hsm), mlp_ratio=2.0, norms=table),
@@ -225,13 +236,13 @@ def blocks() -> dict[str, tuple[nn.Module, int]]:
 
 
 def changed_convolutions(conv: nn.Conv2d) -> Iterator[nn.Conv2d]:
-    (k, _), (p, _) = conv.kernel_size, conv.padding
-    sizes = {
+    k, p = conv.kernel_size[0], int(conv.padding[0])
+    sizes: dict[str, Any] = {
         "in_channels": conv.in_channels, "out_channels": conv.out_channels,
         "kernel_size": conv.kernel_size, "stride": conv.stride, "padding": conv.padding,
         "groups": conv.groups, "bias": conv.bias is not None,
     }  # fmt: skip
-    changes: list[dict[str, object]] = [{"bias": conv.bias is None}]
+    changes: list[dict[str, Any]] = [{"bias": conv.bias is None}]
     if conv.stride == (1, 1):
         changes += [{"padding": "same"}, {"kernel_size": (k, k + 2), "padding": (p, p + 1)}]
     if p:
@@ -289,7 +300,7 @@ def test_what_a_user_changed_stays(part: str) -> None:
         for channels_last in (True, False):
             got = inference_form(module, channels_last=channels_last)(x)
             got = got[0] if isinstance(got, tuple) else got
-            assert_close(got, want, msg=lambda m, change=change: f"{change}: {m}")
+            assert_close(got, want, msg=headed(change))
 
 
 CLASSIFIERS = {
@@ -302,7 +313,7 @@ CLASSIFIERS = {
 
 @pytest.mark.parametrize("classifier", CLASSIFIERS)
 @pytest.mark.parametrize("kind", ["ln", "full_bn"])
-def test_a_classifier_of_ones_own(classifier: str, kind: str) -> None:
+def test_a_classifier_of_ones_own(classifier: str, kind: Norm) -> None:
     make, table = CLASSIFIERS[classifier], norms(kind)
     pooled = PooledHead(8, 5, norms=table, distillation=True)
     pooled.classifier = make(8)
@@ -353,7 +364,7 @@ def test_synchronized_and_frozen_norms_are_folded(name: str) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("name", ["efficientvim_m1", "vssd_micro", "vmamba_tiny_s1l8"])
-def test_images_of_any_float_dtype(name: str, layout: str) -> None:
+def test_images_of_any_float_dtype(name: str, layout: Layout) -> None:
     deployed, x = deploy(small(name), layout=layout), torch.randn(2, 3, 64, 64).bfloat16()
     with torch.inference_mode():
         want = deployed(x.float())
@@ -396,7 +407,8 @@ def flops(model: nn.Module, x: Tensor) -> int:
 def test_counts_are_those_of_the_plain_model(name: str) -> None:
     """But for the distillation's classifiers, which are folded into the others."""
     arch = catalog()[name].arch.scaled(0.125)
-    model, x = build(arch, seed=0).eval(), torch.randn(2, 3, 64, 64)
+    model: Any = build(arch, seed=0).eval()
+    x = torch.randn(2, 3, 64, 64)
     widths = [c.in_features for c in model.head.modules() if isinstance(c, nn.Linear)]
     folded = arch.num_classes * sum(widths) // 2 if arch.head.distillation else 0
     want = count_module(model, 64).macs["exact"] - folded
@@ -425,3 +437,9 @@ def test_a_convolution_that_is_no_part_of_a_rule_is_found_by_its_type() -> None:
     module.conv = Halved(8, 8, 3, padding=1)
     module, x = settle(module), image(2, 8, 5, 5)
     assert_close(inference_form(module, channels_last=True)(x), module(x))
+
+
+def test_a_peer_whose_stem_has_another_name_is_deployed() -> None:
+    model, x = timm.create_model("resnet10t", num_classes=5).eval(), torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert difference(deploy(model)(x), model(x)) < TOLERANCE[torch.float32]

@@ -1,13 +1,16 @@
 """Each rule of deployment alone, in float64, on layers with weights away from their start."""
 
 import copy
+from typing import Any, Literal
 
 import pytest
 import torch
 from deploying import image, inference_form, settle
+from labels import headed
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from evnas.arch.spec import Norm
 from evnas.blocks.deployment import fold
 from evnas.blocks.deployment.blocks import BlendedBlock, SummedBlock
 from evnas.blocks.deployment.fused import (
@@ -31,7 +34,7 @@ from evnas.mixers.hsm_ssd.deploy import RowHsmSsd
 from evnas.mixers.hsm_ssd.module import HsmSsd
 from evnas.mixers.sa.module import SelfAttention
 
-FLOAT32 = {"rtol": 1e-4, "atol": 1e-5}
+FLOAT32: dict[str, Any] = {"rtol": 1e-4, "atol": 1e-5}
 
 
 def vector(n: int) -> Tensor:
@@ -123,7 +126,7 @@ def test_parts(part: str, channels_last: bool) -> None:
 
 
 @pytest.mark.parametrize("norm", ["partial_ln", "full_bn", "ln"])
-def test_gates_and_identity_paths_of_the_efficientvim_block(norm: str) -> None:
+def test_gates_and_identity_paths_of_the_efficientvim_block(norm: Norm) -> None:
     table = norms(norm)
     mixer = HsmSsd(8, states=5, heads=2, score="per_state", expand=2.0, norms=table)
     block = settle(EfficientVimBlock(8, mixer, mlp_ratio=2.0, norms=table))
@@ -185,14 +188,14 @@ def test_local_perception_units_take_their_identity_in() -> None:
     )
     x = image(2, 8, 5, 4)
     want, _ = block(x)
-    converted = inference_form(block, channels_last=False)
+    converted: Any = inference_form(block, channels_last=False)
     assert_close(converted(x)[0], want)
     assert_close(converted.lpu1(x), block.lpu1(x) + x)
 
 
 @pytest.mark.parametrize("norm", ["partial_ln", "full_bn"])
 @pytest.mark.parametrize("distillation", [False, True])
-def test_the_classifiers_of_a_fusion_head_become_one(norm: str, distillation: bool) -> None:
+def test_the_classifiers_of_a_fusion_head_become_one(norm: Norm, distillation: bool) -> None:
     head = settle(FusionHead([8, 16], [16], 7, norms=norms(norm), distillation=distillation))
     states, maps = [image(2, 8, 5), image(2, 16, 3)], [image(2, 8, 4, 4), image(2, 16, 2, 2)]
     want = head(maps, states)
@@ -211,7 +214,7 @@ def test_a_pooled_head_keeps_its_norm_in_the_classifier(distillation: bool) -> N
 
 @pytest.mark.parametrize("score", ["per_state", "shared"])
 @pytest.mark.parametrize("heads", [1, 2])
-def test_hsm_ssd_by_rows(score: str, heads: int) -> None:
+def test_hsm_ssd_by_rows(score: Literal["per_state", "shared"], heads: int) -> None:
     mixer = settle(HsmSsd(8, states=5, heads=heads, score=score, expand=1.0, norms=norms("ln")))
     x = image(2, 8, 3, 7)
     for got, want in zip(RowHsmSsd(mixer)(x), mixer(x), strict=True):
@@ -295,17 +298,19 @@ def test_what_the_rules_do_not_know_is_kept_whole() -> None:
             8, SelfAttention(8, heads=2, norms=norms("ln")), mlp_ratio=2, norms=norms("ln")
         )
         if kind == "subclass":
+            assert block.mlp is not None
             block.mlp.mlp = Doubled(8, 16)
         elif kind == "hook":
             block.lpu1.register_forward_hook(lambda module, inputs, y: 3 * y)
         elif kind == "mixer's hook":
             block.mixer.register_forward_pre_hook(lambda module, inputs: (5 * inputs[0],))
         else:
-            block.lpu2.forward = lambda x: 7 * x
+            lpu2: Any = block.lpu2
+            lpu2.forward = lambda x: 7 * x
         return settle(block)
 
     for kind in ("subclass", "hook", "mixer's hook", "forward"):
         block, x = odd(kind), image(2, 8, 5, 4)
         for channels_last in (True, False):
             got = inference_form(block, channels_last=channels_last)(x)[0]
-            assert_close(got, block(x)[0], msg=lambda m, kind=kind: f"{kind}: {m}")
+            assert_close(got, block(x)[0], msg=headed(kind))

@@ -35,14 +35,15 @@ def test_it_is_a_mean_over_images() -> None:
 
 @pytest.mark.parametrize("name", ["efficientvim_m1", "vmamba_tiny_s1l8", "vssd_micro"])
 def test_state_space_models_see_the_whole_image(name: str) -> None:
-    model = build(entry(name).arch.scaled(0.125), seed=0)
+    arch = entry(name).arch.scaled(0.125)
+    model = build(arch, seed=0)
     x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     field = effective_receptive_field(last_map_of(model), [x])
     assert not model.training and field.max() == 1
     assert (field > 0).mean() > 0.8  # a ReLU of a narrow stem may be shut at a pixel
     corners = field[:8, :8], field[:8, -8:], field[-8:, :8], field[-8:, -8:]
     assert all((corner > 0).any() for corner in corners)
-    features = build(model.arch, features_only=True, out_indices=(-1,))
+    features = build(arch, features_only=True, out_indices=(-1,))
     features.load_state_dict(model.state_dict(), strict=False)
     np.testing.assert_array_equal(effective_receptive_field(last_map_of(features), [x]), field)
 

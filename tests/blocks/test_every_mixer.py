@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from evnas.arch.spec import BLOCKS, ArchSpec
 from evnas.blocks.backbone import build, build_block
-from evnas.blocks.deploy import deploy
+from evnas.blocks.deploy import Layout, deploy
 from evnas.commands.exporting import write_export
 from evnas.measure.counting.flops import count, count_module
 from evnas.mixers import MIXERS
@@ -50,7 +50,7 @@ def test_it_is_what_its_registration_says(kind: str) -> None:
     assert mixer.fields()["kind"] == mixer.kind == kind
 
 
-def block_of(block: str, mixer: str | None, *, norm: str = "partial_ln") -> nn.Module:
+def block_of(block: str, mixer: str | None, *, norm: str = "partial_ln") -> Any:
     """One seeded block in evaluation mode, so that batch norms do not divide by near-zeros."""
     stage = {"depth": 1, "dim": DIM, "block": block, "mixer": VARIANTS[mixer] if mixer else None}
     arch = ArchSpec.from_dict(
@@ -60,7 +60,7 @@ def block_of(block: str, mixer: str | None, *, norm: str = "partial_ln") -> nn.M
     return build_block(arch, 0).eval()
 
 
-def run(block: nn.Module, x: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
+def run(block: Any, x: Tensor, dtype: torch.dtype) -> dict[str, Tensor]:
     """Output, hidden states if any, and gradients of input and parameters, in float64."""
     x = x.to(torch.float64 if dtype == torch.float64 else torch.float32)
     x = x.detach().clone().requires_grad_()
@@ -127,7 +127,9 @@ def arch_of(block: str, mixer: str | None) -> ArchSpec:
 
 @pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
 @pytest.mark.parametrize(("block", "mixer"), CASES, ids=str)
-def test_its_deployed_form_agrees_in_float64(block: str, mixer: str | None, layout: str) -> None:
+def test_its_deployed_form_agrees_in_float64(
+    block: str, mixer: str | None, layout: Layout
+) -> None:
     model = build(arch_of(block, mixer), seed=0).double().eval()
     with torch.no_grad():
         for name, value in [*model.named_parameters(), *model.named_buffers()]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from evnas import kernels
 from evnas.arch.catalog import catalog
+from evnas.arch.spec import Norm
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
 from evnas.blocks.heads import FusionHead
@@ -19,6 +20,7 @@ from evnas.mixers.hsm_ssd.module import HsmSsd
 from evnas.mixers.nc_ssd.module import NcSsd
 from evnas.mixers.selective.module import SelectiveMixer
 from evnas.mixers.ss2d.module import Ss2d
+from evnas.mixers.ss2d.spec import Scan
 
 DTYPES = {torch.float32: 1e-3, torch.float16: 4e-2, torch.bfloat16: 8e-2}
 LARGEST_HALF = torch.finfo(torch.float16).max
@@ -84,16 +86,16 @@ def test_large_activations_of_every_family(name: str, impl: Any) -> None:
             model.double()
 
 
-SELECTIVE = {
+SELECTIVE: dict[str, Any] = {
     "d_state": 2, "ssm_ratio": 2.0, "dt_rank": "auto", "conv": True, "conv_bias": True,
     "act": "silu", "init": "mamba",
 }  # fmt: skip
 
 
-def mixers(kind: str, gate: bool, impl: Any) -> dict[str, nn.Module]:
+def mixers(kind: Norm, gate: bool, impl: Any) -> dict[str, nn.Module]:
     table = norms(kind, impl=impl)
-    scans = ("unidi", "bidi", "cascade", "cross")
-    common = {"gate": gate, "norms": table, "impl": impl}
+    scans: tuple[Scan, ...] = ("unidi", "bidi", "cascade", "cross")
+    common: dict[str, Any] = {"gate": gate, "norms": table, "impl": impl}
     return {
         **{scan: Ss2d(8, **SELECTIVE, **common, scan=scan) for scan in scans},
         "es2d": Es2d(8, **SELECTIVE, **common, step=2),
@@ -155,6 +157,8 @@ def test_a_batch_norm_of_half_weights_learns_from_float32_sums() -> None:
     norm, wide = BatchNorm2d(4).half().train(), BatchNorm2d(4).train()
     x = torch.randn(8, 4, 3, 3) * 100 + 3
     assert torch.allclose(norm(x), wide(x), atol=1e-2)
+    assert norm.running_mean is not None and norm.running_var is not None
+    assert wide.running_mean is not None and wide.running_var is not None
     assert torch.allclose(norm.running_mean.float(), wide.running_mean, rtol=1e-2, atol=1e-2)
     assert torch.allclose(norm.running_var.float(), wide.running_var, rtol=1e-2)
 

@@ -1,6 +1,7 @@
 """Fresh parameters have the distributions that the papers and releases name."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from evnas.blocks.heads import Classifier
 from evnas.blocks.layers import PixelLinear
 
 
-def fresh(name: str) -> nn.Module:
+def fresh(name: str) -> Any:
     """A model with one block a stage, from seed 0."""
     arch = edit(entry(name).arch, {"stages[*].depth": 1})
     return build(arch, seed=0)
@@ -70,7 +71,8 @@ def test_a_scan_initialized_otherwise(scheme: str, spread: float) -> None:
         entry("vanilla_vmamba_tiny").arch,
         {"stages[*].mixer.init": scheme, "stages[*].depth": 1},
     )
-    ssm = build(arch, seed=0).stages[0].blocks[0].mixer.ssm
+    model: Any = build(arch, seed=0)
+    ssm = model.stages[0].blocks[0].mixer.ssm
     assert ssm.A_log.std().item() == pytest.approx(spread, abs=0.05)
     assert ssm.dt_weight.std().item() == pytest.approx(0.1, rel=0.1)
     assert ssm.dt_bias.std().item() == pytest.approx(0.1, rel=0.1)

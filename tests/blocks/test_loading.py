@@ -101,7 +101,8 @@ def test_torch_s_own_wrappers() -> None:
     model = build(arch, seed=0)
     averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
     averaged.update_parameters(model)
-    wrapped = nn.DataParallel(torch.compile(averaged))
+    compiled: Any = torch.compile(averaged)
+    wrapped = nn.DataParallel(compiled)
     other = build(arch, seed=1)
     assert load_state(other, {"ema": wrapped.state_dict()}) == ()
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in other.state_dict().items())
@@ -178,7 +179,7 @@ def test_other_classes_keep_their_classifier(name: str, official: bool) -> None:
 
 def test_a_feature_backbone_takes_what_it_has() -> None:
     arch = catalog()["vmamba_tiny_s1l8"].arch.scaled(0.125)
-    whole = build(arch, seed=0).eval()
+    whole: Any = build(arch, seed=0).eval()
     part = build(arch, features_only=True, out_indices=(0, 2), seed=1).eval()
     left_out = load_state(
         part, {"model": {f"backbone.{k}": v for k, v in to_official(whole).items()}}

@@ -9,8 +9,11 @@ import timm
 import torch
 from deploying import difference
 from reference_data import weights
-from timm.optim import create_optimizer_v2, param_groups_layer_decay
+from timm.models._features_fx import get_notrace_functions, get_notrace_modules
+from timm.optim._optim_factory import create_optimizer_v2
+from timm.optim._param_groups import param_groups_layer_decay
 from torch import Tensor, nn
+from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 import evnas
 from evnas.arch.catalog import catalog
@@ -31,14 +34,16 @@ def shapes(found: Any) -> Any:
 @pytest.mark.parametrize("name", THEIRS)
 def test_shapes_and_settings_are_those_of_timm_s_own(name: str) -> None:
     x = torch.randn(2, 3, 96, 64)
-    for settings in (
+    each: tuple[dict[str, Any], ...] = (
         {},
         {"num_classes": 7},
         {"num_classes": 0},
         {"num_classes": 0, "global_pool": ""},
         {"drop_rate": 0.2, "drop_path_rate": 0.1},
-    ):
-        one, other = ours(name, **settings).eval(), timm.create_model(name, **settings).eval()
+    )
+    for settings in each:
+        one: Any = ours(name, **settings).eval()
+        other: Any = timm.create_model(name, **settings).eval()
         for attribute in ("num_classes", "num_features", "head_hidden_size", "global_pool"):
             assert getattr(one, attribute) == getattr(other, attribute), attribute
         assert [i["num_chs"] for i in one.feature_info] == [
@@ -69,9 +74,10 @@ def test_logits_with_the_release_s_weights_are_timm_s() -> None:
     from timm.models.efficientvim import checkpoint_filter_fn
 
     state = weights("efficientvim_m1")
-    theirs = timm.create_model("efficientvim_m1").eval()
+    theirs: Any = timm.create_model("efficientvim_m1").eval()
     theirs.load_state_dict(checkpoint_filter_fn(state, theirs))
-    one, x = ours("efficientvim_m1").eval(), torch.randn(2, 3, 64, 64)
+    one: Any = ours("efficientvim_m1").eval()
+    x = torch.randn(2, 3, 64, 64)
     one.load_state_dict(state)
     with torch.no_grad():
         assert difference(one(x), theirs(x)) < 1e-4
@@ -141,8 +147,8 @@ def test_recomputed_gradients_are_the_gradients(name: str) -> None:
 @pytest.mark.parametrize("indices", [(0,), (1,), (0, -1), (-2,), None])
 @pytest.mark.parametrize("name", ["efficientvim_m1", "vssd_micro", "efficient_vmamba_tiny"])
 def test_features_only(name: str, indices: tuple[int, ...] | None) -> None:
-    settings = {} if indices is None else {"out_indices": indices}
-    model = ours(name, features_only=True, **settings).eval()
+    settings: dict[str, Any] = {} if indices is None else {"out_indices": indices}
+    model: Any = ours(name, features_only=True, **settings).eval()
     whole = range(len(catalog()[name].arch.stages))
     wanted = whole if indices is None else sorted(whole[i] for i in indices)
     with torch.no_grad():
@@ -151,7 +157,7 @@ def test_features_only(name: str, indices: tuple[int, ...] | None) -> None:
     assert [m.shape[1] for m in maps] == info.channels() == [arch.stages[i].dim for i in wanted]
     assert info.reduction() == [arch.reduction[i] for i in wanted]
     if name in THEIRS:
-        other = timm.create_model(name, features_only=True, **settings)
+        other: Any = timm.create_model(name, features_only=True, **settings)
         for i in range(len(other.feature_info.info)):
             assert info.channels(i) == other.feature_info.channels(i)
         assert info.get_dicts(["num_chs"]) == other.feature_info.get_dicts(["num_chs"])
@@ -185,6 +191,32 @@ def test_released_files_by_timm_s_own_words(name: str, tmp_path: Path) -> None:
     assert tuned.get_classifier() is not None and tuned(torch.randn(2, 1, 64, 64)).shape == (2, 4)
     key = "stages.0.blocks.0.mixer.D"
     assert torch.equal(tuned.state_dict()[key], found.state_dict()[key])
+
+
+@pytest.mark.parametrize("name", ["efficientvim_m1", "vssd_micro", "efficient_vmamba_tiny"])
+def test_torch_fx_sees_the_layers_and_gives_the_same(name: str) -> None:
+    model = ours(name).eval()
+    given = {"leaf_modules": get_notrace_modules(), "autowrap_functions": get_notrace_functions()}
+    _, nodes = get_graph_node_names(model, tracer_kwargs=given, suppress_diff_warning=True)
+    *_, last = (node for node in nodes if "stages.0.downsample" in node)
+    wanted = [last, nodes[-1]]
+    traced = create_feature_extractor(
+        model, return_nodes=wanted, tracer_kwargs=given, suppress_diff_warning=True
+    )
+    x = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        found = traced(x)
+        assert torch.equal(found[nodes[-1]], model(x))
+    side = 64 // model.feature_info[1]["reduction"]
+    assert found[last].shape == (1, model.feature_info[1]["num_chs"], side, side)
+
+
+@pytest.mark.parametrize("name", ["vssd_micro", "efficient_vmamba_tiny"])
+def test_the_configuration_knows_the_last_map(name: str) -> None:
+    model = ours(name).eval()
+    x = torch.zeros(1, *model.default_cfg["input_size"])
+    with torch.inference_mode():
+        assert model.forward_features(x).shape[2:] == model.default_cfg["pool_size"]
 
 
 def test_what_cannot_be_is_refused() -> None:

@@ -4,7 +4,7 @@ shapes.
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ class Call:
     """One operator with its inputs; `leaves` are those with a gradient, by name."""
 
     run: Callable[..., Tensor | tuple[Tensor, ...]]
-    inputs: dict[str, Tensor | None]
+    inputs: Mapping[str, Tensor | None]
     options: dict[str, Any]
 
     def leaves(self) -> dict[str, Tensor]:
@@ -56,9 +56,10 @@ class Call:
         cotangents = [
             torch.randn(t.shape, generator=generator, dtype=torch.float64).to(t) for t in y
         ]
-        names = [n for n, t in fresh.items() if t is not None]
+        leaves = {n: t for n, t in fresh.items() if t is not None}
+        names = list(leaves)
         grads = torch.autograd.grad(
-            y, [fresh[n] for n in names], cotangents, allow_unused=True, materialize_grads=True
+            y, list(leaves.values()), cotangents, allow_unused=True, materialize_grads=True
         )
         found = {f"output {i}": t.detach() for i, t in enumerate(y)}
         return found | {f"gradient of {n}": g for n, g in zip(names, grads, strict=True)}

@@ -7,7 +7,7 @@ import torch
 
 from evnas import kernels
 from evnas.kernels import dispatch
-from evnas.kernels.autotune_table import CallShape, device_name, read_table
+from evnas.kernels.autotune_table import CHOICES_FILE, CallShape, device_name, read_table
 from evnas.measure.target import Target
 from evnas.measure.timing.implementations import implementations
 
@@ -145,6 +145,6 @@ def test_all_that_may_run_on_a_device_are_told_apart(choose):
 
 
 def test_shipped_choices_can_be_read():
-    for (op, *_), rows in read_table(dispatch.CHOICES_FILE).rows.items():
+    for (op, *_), rows in read_table(CHOICES_FILE).rows.items():
         assert op in dispatch.OPERATORS
         assert {fastest for *_, fastest in rows} <= {"reference", "cpu", "numba", "triton"}

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from labels import headed
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from evnas import kernels
@@ -65,7 +66,7 @@ def test_whole_graph_compile(build_call, name):
     compiled = torch.compile(call.run, fullgraph=True, backend="aot_eager")
     got = type(call)(compiled, call.inputs, call.options).gradients("cpu")
     for key, value in want.items():
-        torch.testing.assert_close(got[key], value, msg=lambda m, key=key: f"{key}: {m}")
+        torch.testing.assert_close(got[key], value, msg=headed(key))
 
 
 def test_export_keeps_the_operator():

@@ -1,5 +1,7 @@
 """More states than one of the usual tiles holds."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -27,7 +29,7 @@ def whole(impl, v, delta, B, C):
 
 
 TOKENS = draw(1, STATES, 5)
-CASES = {
+CASES: dict[str, tuple[Callable[..., torch.Tensor], tuple[torch.Tensor, ...]]] = {
     "compress": (compress, (draw(1, 3, 5), TOKENS, TOKENS)),
     "expand": (expand, (draw(1, 3, STATES), TOKENS)),
     "nc_ssd": (whole, (draw(1, 3, 5), draw(1, 1, 5).abs(), TOKENS, TOKENS)),

@@ -4,9 +4,11 @@ import math
 import subprocess
 import sys
 import threading
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from evnas import kernels
 from evnas.commands.checkup import checkup
@@ -149,7 +151,8 @@ def test_no_more_threads_than_torch_may_use(build_scan, three_threads, monkeypat
 
 def test_it_runs_on_several_python_threads_at_once(build_scan, three_threads):
     call = build_scan("cross", 1, 2, 14, 2, 16, 16).to(torch.float32)
-    want, found = call.outputs("cpu")[0], []
+    want = call.outputs("cpu")[0]
+    found: list[Tensor] = []
     threads = [
         threading.Thread(target=lambda: found.extend(call.outputs("numba")[0] for _ in range(20)))
         for _ in range(4)
@@ -217,7 +220,8 @@ def test_an_input_on_another_device_is_refused(build_scan, name):
     call = build_scan("cross", 1, 1, 2, 1, 3, 3).to(torch.float32)
     call.inputs[name] = call.inputs[name].to("meta")
     with pytest.raises(ValueError, match="must be on the CPU"):
-        scan_module.scan_forward(scan_module.Maps(*call.inputs.values(), (0, 1, 2, 3)))
+        maps: Any = (*call.inputs.values(), (0, 1, 2, 3))
+        scan_module.scan_forward(scan_module.Maps(*maps))
 
 
 def test_machine_code_of_another_version_is_refused(build_scan, monkeypatch):

@@ -4,6 +4,7 @@ import importlib.util
 import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 from evnas.kernels import selective_scan, ss2d_scan
 from evnas.kernels.onnx_form.nodes import without_own_nodes
 from evnas.kernels.onnx_form.step_size import softplus, softplus_form
-from evnas.kernels.selective_scan import selective_scan_reference
-from evnas.kernels.ss2d_scan import ss2d_scan_reference
+from evnas.kernels.selective_scan.reference import selective_scan_reference
+from evnas.kernels.ss2d_scan.reference import ss2d_scan_reference
 from evnas.kernels.ss2d_scan.routes import route_count
 
 RELATIVE = 1e-5
@@ -43,13 +44,13 @@ class Exported(nn.Module):
             torch.onnx.export(
                 self,
                 tuple(inputs),
-                file,
+                file,  # type: ignore[arg-type] # a file object is taken, the stub forgot it
                 dynamo=False,
                 opset_version=17,
                 input_names=names,
                 dynamic_axes={names[i]: list(of) for i, of in axes.items()},
             )
-        model = without_own_nodes(onnx.load_from_string(file.getvalue()))
+        model: onnx.ModelProto = without_own_nodes(onnx.load_from_string(file.getvalue()))
         onnx.checker.check_model(model, full_check=True)
         return model
 
@@ -109,7 +110,7 @@ def assert_near(got: Tensor, want: Tensor, relative: float = RELATIVE) -> None:
 
 @pytest.mark.parametrize("N", [1, 3])
 @pytest.mark.parametrize(("scan", "step"), SCANS)
-def test_scans_of_maps_of_any_batch_and_sides(scan: str, step: int, N: int) -> None:
+def test_scans_of_maps_of_any_batch_and_sides(scan: Any, step: int, N: int) -> None:
     exported = Exported(lambda *given: ss2d_scan(*given, scan=scan, step=step))
     traced = maps(scan, step, (2, 5, 7), N)
     axes = {i: (0, x.ndim - 2, x.ndim - 1) for i, x in enumerate(traced) if x.ndim > 3}

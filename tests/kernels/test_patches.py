@@ -53,6 +53,7 @@ def test_extreme_steps_stay_finite(build_scan, delta):
 @pytest.mark.parametrize(("H", "W"), [(1, 1), (7, 7), (56, 56), (64, 64), (13, 40), (57, 3)])
 def test_patches_cover_a_map(H, W, itemsize):
     plan = patches(4, 96, 1, H, W, scan="cross", itemsize=itemsize)
+    assert plan is not None
     sizes = plan.constants
     assert sizes["G2"] * sizes["G1"] * sizes["R"] >= H > 0
     assert sizes["C"] * sizes["V"] >= W and W % sizes["V"] == 0

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from labels import headed
+from spies import noting
 from torch.testing import assert_close
 
 from evnas.kernels import product as product_module
@@ -26,9 +28,8 @@ def test_it_is_the_product(shape, dtype):
 
 @pytest.mark.parametrize(("enabled", "calls"), [(True, 3), (False, 0)])
 def test_each_image_goes_to_onednn_where_it_is_on(monkeypatch, enabled, calls):
-    seen = []
-    one = product_module._one
-    monkeypatch.setattr(product_module, "_one", lambda *ab: seen.append(ab) or one(*ab))
+    seen: list[object] = []
+    monkeypatch.setattr(product_module, "_one", noting(seen, product_module._one))
     monkeypatch.setattr(torch.backends.mkldnn, "enabled", enabled)
     assert_close(product(torch.ones(3, 2, 4), torch.ones(3, 4, 5)), torch.full((3, 2, 5), 4.0))
     assert len(seen) == calls
@@ -53,4 +54,4 @@ def test_operators_agree_with_reference_on_either_library(
     call = build_call(operator).to(torch.float32)
     want = call.gradients("reference")
     for name, value in call.gradients("cpu").items():
-        assert_close(value, want[name], rtol=1e-4, atol=1e-4, msg=lambda m, n=name: f"{n}: {m}")
+        assert_close(value, want[name], rtol=1e-4, atol=1e-4, msg=headed(name))

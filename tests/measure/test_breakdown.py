@@ -57,7 +57,8 @@ def test_time_within_a_part_is_its_own_alone():
             self.downsample = Down()
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.downsample(x)
+            y: torch.Tensor = self.downsample(x)
+            return y
 
     model = nn.Sequential(Stage())
     x = torch.randn(500, 500)

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ class Holder:
     """Another process that holds the lock until it is asked to leave, or killed."""
 
     def __init__(self, kind: str, folder: Path) -> None:
-        self.process = subprocess.Popen(
+        self.process: Any = subprocess.Popen(
             [sys.executable, "-c", HOLD, kind, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

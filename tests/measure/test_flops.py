@@ -127,7 +127,8 @@ def mixed(source: random.Random, name: str) -> ArchSpec:
 
 class Unknown(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.linalg.svdvals(x)
+        values: torch.Tensor = torch.linalg.svdvals(x)
+        return values
 
 
 def test_an_operator_without_a_formula_is_an_error_that_names_it():

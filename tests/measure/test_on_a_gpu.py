@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import types
+from typing import Any
 
 import pytest
 import torch
@@ -97,7 +98,8 @@ def test_a_graph_is_captured_after_calls_on_a_side_stream_and_replayed(driver):
     warm = ["wait", "side stream on", *["forward"] * 3, "side stream off", "wait"]
     assert driver.log == [*warm, "capture on", "forward", "capture off"]
     driver.log.clear()
-    assert call().tolist() == [1.0, 1.0]
+    result: Any = call()
+    assert result.tolist() == [1.0, 1.0]
     assert driver.log == ["replay"]
 
 
@@ -115,7 +117,12 @@ def test_peak_memory_is_what_the_forward_adds(driver, monkeypatch):
 
 def test_the_peak_of_a_graph_is_of_the_forward_that_it_replays(monkeypatch):
     seen = []
-    monkeypatch.setattr(speed, "peak_mib", lambda call, model, images: seen.append(call()) or 1.0)
+
+    def peak_mib(call, model, images):
+        seen.append(call())
+        return 1.0
+
+    monkeypatch.setattr(speed, "peak_mib", peak_mib)
     target = Target(device="cuda:0", runtime="cuda_graph", batch_size=1)
     subject = speed.TimedModel(nn.Identity(), torch.ones(1), lambda: "replayed", target)
     assert speed._peak(subject) == 1.0
@@ -194,6 +201,8 @@ def test_the_record_says_which_implementations_ran_at_which_sizes(monkeypatch):
         return "triton" if work.elements >= 2 * 8 * 9 else "cpu"
 
     class Mixers(nn.Module):
+        sides: tuple[int, ...]
+
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             for side in self.sides:
                 v = torch.ones(len(x), 8, side)
@@ -202,7 +211,8 @@ def test_the_record_says_which_implementations_ran_at_which_sizes(monkeypatch):
             return x
 
     monkeypatch.setattr(dispatch, "implementation_in_use", chosen)
-    model, images = Mixers(), torch.zeros(2, 3, 4, 4)
+    model = Mixers()
+    images = torch.zeros(2, 3, 4, 4)
     for sides, ran in (((9,), "triton"), ((4,), "cpu"), ((9, 4), "cpu+triton")):
         model.sides = sides
         assert implementations(model, images) == {"nc_ssd": ran}

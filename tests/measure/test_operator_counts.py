@@ -1,5 +1,7 @@
 """One count of our operators: the trace's, torch's own counter's, and by hand are the same."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -78,7 +80,7 @@ class One(torch.nn.Module):
 @pytest.mark.parametrize("name", CALLS)
 def test_the_tape_torchs_counter_and_a_count_by_hand_agree(name):
     call, by_hand, recomputed = CALLS[name]
-    inputs = [None if t is None else t.to("meta").requires_grad_() for t in call[1]]
+    inputs: list[Any] = [None if t is None else t.to("meta").requires_grad_() for t in call[1]]
     (operation,), _ = record_forward(One(call), *inputs)
     assert flops.MACS[operation.op.removeprefix("evnas.")](operation.arguments) == by_hand
 

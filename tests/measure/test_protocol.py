@@ -1,6 +1,7 @@
 """The protocol on a made-up clock: what it warms up, keeps, takes again and gives up on."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_warm_up_ends_when_the_rate_settles_not_after_a_count():
 def test_first_calls_that_compile_leave_the_rounds_their_budget():
     clock = Clock()
     calls = [clock.forward(falling(20.0, then=0.125)) for _ in range(2)]
-    watched = {"stopwatch": CpuStopwatch(clock), "watch": Verdicts()}
+    watched: dict[str, Any] = {"stopwatch": CpuStopwatch(clock), "watch": Verdicts()}
     found = time_alternating(*calls, images=1, protocol=Protocol(budget_s=4.0), **watched)
     assert len(found["throughput_ratio"].samples) == 7  # of 0.5 s, after 0.5 s and compiling
     call = clock.forward(falling(20.0, then=0.125))

@@ -1,6 +1,7 @@
 """Preparing, timing and weighing a small model for real; no figure is asserted, only its sense."""
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -27,8 +28,9 @@ def model(width: int = 4) -> nn.Module:
     )
 
 
-def target(**changes: object) -> Target:
-    return Target(**{"device": "cpu", "resolution": 32, "batch_size": 2, **changes})
+def target(**changes: Any) -> Target:
+    settled: dict[str, Any] = {"device": "cpu", "resolution": 32, "batch_size": 2}
+    return Target(**settled | changes)
 
 
 @pytest.mark.parametrize("runtime", ["torch", "onnx"])
@@ -64,7 +66,8 @@ def test_onnx_runtime_gives_the_models_logits():
     eager, exported = (
         prepare(m, target(runtime=runtime)) for m in (model(),) for runtime in ("torch", "onnx")
     )
-    (logits,) = exported.call()
+    result: Any = exported.call()
+    (logits,) = result
     torch.testing.assert_close(
         torch.from_numpy(logits.numpy()), eager.call(), atol=1e-5, rtol=1e-4
     )
@@ -72,8 +75,10 @@ def test_onnx_runtime_gives_the_models_logits():
 
 def test_bfloat16_runs_under_autocast():
     subject = prepare(model(), target(precision="bfloat16"))
-    assert subject.call().dtype == torch.bfloat16
-    assert subject.model[0].weight.dtype == torch.float32
+    logits: Any = subject.call()
+    layers: Any = subject.model
+    assert logits.dtype == torch.bfloat16
+    assert layers[0].weight.dtype == torch.float32
 
 
 def test_peak_memory_counts_weights_input_and_the_largest_moment():

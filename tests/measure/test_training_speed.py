@@ -1,6 +1,7 @@
 """Timing a training step: forward, loss and backward, of stand-ins and of small real models."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -32,9 +33,9 @@ def model() -> nn.Module:
     )
 
 
-def target(**changes: object) -> Target:
-    settled = {"device": "cpu", "resolution": 32, "batch_size": 4, "mode": "training"}
-    return Target(**{**settled, **changes})
+def target(**changes: Any) -> Target:
+    settled: dict[str, Any] = {"device": "cpu", "resolution": 32, "batch_size": 4}
+    return Target(**settled | {"mode": "training"} | changes)
 
 
 def noted_gradients(model: nn.Module) -> list[torch.Tensor]:
@@ -50,7 +51,8 @@ def test_a_step_runs_backward_and_leaves_no_gradients(precision):
     subject = prepare(model(), target(precision=precision))
     assert subject.model.training
     seen = noted_gradients(subject.model)
-    first, again = subject.call(), subject.call()
+    first: Any = subject.call()
+    again: Any = subject.call()
     parameters = list(subject.model.parameters())
     assert len(seen) == 2 * len(parameters)
     assert all(torch.isfinite(gradient).all() for gradient in seen)
@@ -65,7 +67,8 @@ def test_a_step_runs_backward_and_leaves_no_gradients(precision):
 def test_the_forward_of_a_step_runs_under_autocast():
     subject = prepare(model(), target(precision="bfloat16"))
     dtypes = []
-    subject.model[-1].register_forward_hook(lambda *args: dtypes.append(args[2].dtype))
+    layers: Any = subject.model
+    layers[-1].register_forward_hook(lambda *args: dtypes.append(args[2].dtype))
     subject.call()
     assert dtypes == [torch.bfloat16]
 
@@ -143,7 +146,8 @@ def test_one_image_is_too_few_for_a_batch_norm():
 def test_asking_for_implementations_leaves_a_model_in_its_mode():
     subject = prepare(model(), target())
     assert implementations(subject.model, subject.images) == {}
-    assert subject.model.training and subject.model[1].training
+    layers: Any = subject.model
+    assert layers.training and layers[1].training
     subject.call()
 
 

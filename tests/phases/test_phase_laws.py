@@ -34,7 +34,9 @@ SWEEP = {
     "objectives": {"params_m": "min", "loss": "min"},
     "constraints": ["grad_norm > 0"],
     "budget": {"trials": 2},
-    "targets": [{"device": "cpu", "resolution": 32, "batch_size": 1, "budget_s": 0.03}],
+    "targets": [
+        {"device": "cpu", "runtime": "torch", "resolution": 32, "batch_size": 1, "budget_s": 0.03}
+    ],
     "predict": {"seeds": 1},
     "proxy": {
         **{"resolution": 32, "epochs": 1, "images_per_epoch": 32, "batch_size": 16},

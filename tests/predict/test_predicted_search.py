@@ -4,13 +4,14 @@ import json
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
 from evnas.arch.catalog import entry
 from evnas.errors import SpecError
 from evnas.phases.base import Goal
-from evnas.phases.predict import HIGH, LOW, PREDICTED
+from evnas.phases.predict import HIGH, LOW, PREDICTED, PredictTask
 from evnas.report.table.study_table import load_table
 from evnas.running import run_and_write as running
 from evnas.search.prepare import prepared
@@ -75,7 +76,9 @@ def test_an_objective_suffices():
     setting = prepared(sweep_of(spec)).setting
     candidate = Candidate(label="0", arch=entry("m1").arch, published="")
     (work,) = [w for w in setting.works(candidate, Goal()) if w.phase == "predict"]
-    assert (work.task.seeds, work.task.recipe, work.task.held_out) == (2, "", ())
+    task = work.task
+    assert isinstance(task, PredictTask)
+    assert (task.seeds, task.recipe, task.held_out) == (2, "", ())
 
 
 def test_an_unknown_recipe_is_one_sentence():
@@ -178,7 +181,10 @@ def test_rows_of_other_papers_have_no_difference_to_the_reference(tmp_path):
     # peers are in no fit, so that theirs is the base's
     assert found["C"].details["held_out"] == found["A"].details["held_out"] == ["EfficientViM"]
     table = load_table(tmp_path / "two_papers")
-    cells = {line.label: line.cells["predicted_top1_difference"] for line in table.lines}
+    assert table is not None
+    cells: dict[str, Any] = {
+        line.label: line.cells["predicted_top1_difference"] for line in table.lines
+    }
     assert cells["B"].value is None
     assert cells["B"].verdict.kind == "not comparable"
     assert cells["C"].low < cells["C"].value < cells["C"].high

@@ -53,7 +53,7 @@ def test_a_signal_that_is_not_defined_is_a_result_with_its_reason(tmp_path):
     with Store.read(tmp_path / "signals.db") as store:
         (row,) = signal_rows(record for _, record in store.records())
     assert "naswot" not in row
-    assert "needs a model with modules of ReLU" in row["reasons"]
+    assert "needs a model with modules of ReLU" in str(row["reasons"])
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from spies import noting
 
-from evnas.proxy import fingerprint
+from evnas.proxy import fashion, fingerprint
 from evnas.proxy.fingerprint import KnownImages, known_images
 
 
@@ -103,9 +104,8 @@ def test_files_that_were_not_touched_are_not_read_again(images, monkeypatch):
 def test_of_many_bytes_an_even_sample_is_read_and_doubt_is_told(images, monkeypatch):
     size = (images / "train" / "cat" / "0.bmp").stat().st_size
     monkeypatch.setattr(fingerprint, "MOST_BYTES", 6 * size)
-    read = []
-    contents = fingerprint._contents
-    monkeypatch.setattr(fingerprint, "_contents", lambda p: read.append(p) or contents(p))
+    read: list[object] = []
+    monkeypatch.setattr(fingerprint, "_contents", noting(read, fingerprint._contents))
     before = known(images)
     assert (before.sampled_every, len(read)) == (2, 6)
     assert before.cannot_tell(before) == ""
@@ -122,7 +122,7 @@ def test_named_sets_are_known_by_their_contents(images, tmp_path, monkeypatch):
     first = known_images("fashion-mnist-12k")
     assert first.fingerprint == "d6819c23a18a2faa"
     other = tmp_path / "other.npz"
-    other.write_bytes(fingerprint.fashion.SHIPPED_FILE.read_bytes() + b"\0")
-    monkeypatch.setattr(fingerprint.fashion, "SHIPPED_FILE", other)
+    other.write_bytes(fashion.SHIPPED_FILE.read_bytes() + b"\0")
+    monkeypatch.setattr(fashion, "SHIPPED_FILE", other)
     now = known_images("fashion-mnist-12k")
     assert now.changes_since(first) == "their contents differ"

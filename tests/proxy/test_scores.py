@@ -15,11 +15,11 @@ from evnas.tables import SCORES
 
 def two_layers():
     """x -> W2 W1 x with W1 = [[1, -2], [3, 0]], W2 = [[-1, 2]]."""
-    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
+    first, second = nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False)
     with torch.no_grad():
-        model[1].weight.copy_(torch.tensor([[1.0, -2.0], [3.0, 0.0]]))
-        model[2].weight.copy_(torch.tensor([[-1.0, 2.0]]))
-    return model
+        first.weight.copy_(torch.tensor([[1.0, -2.0], [3.0, 0.0]]))
+        second.weight.copy_(torch.tensor([[-1.0, 2.0]]))
+    return nn.Sequential(nn.Flatten(), first, second)
 
 
 IMAGES = torch.tensor([[1.0, 0.0], [0.0, 1.0]]).view(2, 1, 1, 2)
@@ -91,10 +91,11 @@ def test_all_scores_leave_the_model_as_it_was(data, make_net):
 
 def test_snip_by_hand():
     # logits 0 as in grad_norm's case, of weights 1 and biases 2: sum |theta g| over both
-    model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+    layer = nn.Linear(2, 2)
+    model = nn.Sequential(nn.Flatten(), layer)
     with torch.no_grad():
-        model[1].weight.fill_(1.0)
-        model[1].bias.fill_(2.0)
+        layer.weight.fill_(1.0)
+        layer.bias.fill_(2.0)
     assert gradients.snip(model, IMAGES, LABELS) == pytest.approx(math.log(4 * 0.25 + 2 * 0.5 * 2))
 
 

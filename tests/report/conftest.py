@@ -13,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from evnas.record import Record
+from evnas.report.frame.receptive_fields import ReceptiveField, keep_field
 from evnas.report.page.pictures import QUIET_FLAGS, browser
 from evnas.report.server.app import make_app, server_of
 from evnas.store import Store
@@ -112,7 +113,7 @@ def as_told(record: Record) -> Record | None:
         return record if record.phase == "count" else None
     if record.phase != "proxy" or record.label not in TRAINED:
         return record
-    found = {"values": {"top1_percent": 65.0}, "curve": (), "error": ""}
+    found: dict[str, Any] = {"values": {"top1_percent": 65.0}, "curve": (), "error": ""}
     budget = TRAINED[record.label]
     return replace(record, budget=budget, status="complete", **found) if budget else None
 
@@ -123,6 +124,12 @@ def retaken(record: Record) -> Record:
     conditions = {"clock_mhz": 1410, "retaken": [RETAKEN], "warnings": ["a page fault a pass"]}
     measurements = {"throughput_img_s": replace(speed, conditions=conditions)}
     return replace(record, measurements=measurements)
+
+
+def field_of(record: Record) -> ReceptiveField:
+    """A receptive field of the record's trial."""
+    about: dict[str, Any] = {"label": record.label, "digest": record.digest}
+    return ReceptiveField(resolution=96, weights="random", area_fraction=0.75, map=ERF, **about)
 
 
 @pytest.fixture(scope="session")
@@ -142,12 +149,13 @@ def told(
             details = {"breakdown": BREAKDOWN} if record.phase == "speed" else {}
             again = record.phase == "speed" and record.label == "3"
             store.append(replace(retaken(record) if again else record, details=details))
-            if record.target == synthetic.TARGETS[0] and record.label == "0":
-                found = {"details": {"erf": ERF}, "measurements": {}, "values": {}}
-                store.append(replace(record, phase="score", target="erf-224-random", **found))
+            if record.phase == "count" and record.label == "0":
+                keep_field(store, field_of(record))
+                found: dict[str, Any] = {"details": {"erf": ERF, "weights": "m1.pt"}, "values": {}}
+                store.append(replace(record, phase="score", target="erf-224-m1.pt", **found))
             if record.label == "1" and record.phase in ("speed", "proxy"):
-                peer = {"label": "peer", "digest": "p", "arch": {"timm": "resnet18"}}
-                store.append(replace(record, **peer))
+                peer = replace(record, label="peer", digest="p", arch={"timm": "resnet18"})
+                store.append(peer)
         store.note("importance", {"top1_percent": {"stages[0].dim": 0.7, "stages[*].depth": 0.3}})
     server = Served(folder)
     pages = Watched(chromium)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from evnas.record import Record
+from evnas.record import Interval, Record
 from evnas.report.frame.accuracy import at_chance, mean_top1, top1_difference, wilson_interval
 from evnas.report.table.cautions import about_search
 
@@ -19,14 +19,15 @@ def test_equal_seeds_say_no_more_than_their_images():
     seeds = [trained(60.0, seed=seed) for seed in range(2)]
     assert mean_top1(seeds) == wilson_interval(60.0, 300.0)
     apart = mean_top1([trained(60.0), trained(62.0, seed=1)])
+    assert apart is not None
     assert apart.high - apart.low == pytest.approx(2 * 12.706, rel=1e-3)  # Student's, n = 2
 
 
 def test_equal_differences_have_a_width_too():
     base = [trained(50.0, seed=seed, label="B") for seed in range(2)]
     found = top1_difference([trained(60.0, seed=seed) for seed in range(2)], base)
-    assert found.low < 10 < found.high
-    assert top1_difference(base, base) == type(found)(0.0, 0.0, 0.0)
+    assert found is not None and found.low < 10 < found.high
+    assert top1_difference(base, base) == Interval(0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 6, 7, 10, 100])

@@ -171,7 +171,7 @@ def box_share(points: Sequence[tuple[float, float]]) -> float:
     for x, y in sorted(points, reverse=True):
         area += (x - x0) * max(0.0, y - height)
         height = max(height, y)
-    return area / ((x1 - x0) * (y1 - y0))
+    return float(area / ((x1 - x0) * (y1 - y0)))
 
 
 @pytest.mark.parametrize("which", ["made", "table_c"])
@@ -191,7 +191,7 @@ def test_a_study_s_row_cell_by_cell(
         with_reference(trials, numbers, "A")
     target = next(r.target for t in trials for r in t if r.target)
     aims = (f"throughput_img_s@{target}", "top1_percent")
-    rows = [
+    rows: list[Any] = [
         (text["label"], *(row[aim][1] for aim in aims))
         for text, row in zip(texts, numbers, strict=True)
         if text["status"] == "complete" and all(aim in row for aim in aims)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 
 from playwright.sync_api import Page, expect
 
@@ -44,10 +45,16 @@ def test_time_by_part_and_by_kind_stand_side_by_side(told: Page) -> None:
 
 def test_receptive_fields_are_drawn_where_they_were_taken(told: Page) -> None:
     told.evaluate("EV.choose({ view: 'compare' })")
-    field = told.get_by_role("img", name="Effective receptive field of trial 0")
-    expect(field).to_be_visible()
-    light = field.evaluate("(c) => [...c.getContext('2d').getImageData(0, 0, 2, 2).data]")
-    assert light[0] < light[4] == light[8] < light[12]  # red of the four pixels: 0, 0.5, 0.5, 1
+    fields = told.get_by_role("img", name="Effective receptive field of trial 0")
+    taken = ["96 px, weights random, 75.0 % of the area at 5 % of the peak or above"]
+    taken += ["224 px, weights m1.pt"]  # from a record of phase `score`, as studies once had it
+    expect(fields).to_have_count(len(taken))
+    for i, words in enumerate(taken):
+        expect(fields.nth(i)).to_have_accessible_name(re.compile(f"{re.escape(words)}$"))
+        light = fields.nth(i).evaluate(
+            "(c) => [...c.getContext('2d').getImageData(0, 0, 2, 2).data]"
+        )
+        assert light[0] < light[4] == light[8] < light[12]  # red of the pixels: 0, 0.5, 0.5, 1
     expect(told.get_by_text("Trial 2: not taken")).to_be_visible()
 
 

@@ -1,6 +1,8 @@
 """The Front in a browser: hover, pins, lasso, marks, pictures of it."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -9,6 +11,7 @@ from reader_of_pages import on_front, place
 from evnas.report.frame.objectives import Objective
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.query.front import collect_points, find_front
+from evnas.store import Store
 
 LAYERS = "EV.panels.get('front').view.cloud.layers"
 
@@ -184,3 +187,19 @@ def test_front_members_have_their_intervals_as_bars(page: Page) -> None:
 def test_a_picture_of_the_front_holds_what_the_canvas_shows(page: Page) -> None:
     names = page.evaluate("EV.frontForExport(EV.panels.get('front').view).data.map((t) => t.name)")
     assert {"dominated", "ended early", "tied within error", "front"} <= set(names)
+
+
+def test_what_weakens_a_search_s_figures_stands_above_its_front(
+    workshop: Any, watched: Any, synthetic: Any
+) -> None:
+    path = workshop.folder / "noisy" / "study.db"
+    with Store.create(path, sweep=synthetic.sweep(6), environment={}) as store:
+        for record in synthetic.records(6):
+            if record.phase == "speed":
+                noisy = {"warnings": ["2 of 15 rounds spoiled: another process"]}
+                record = replace(record, details={"conditions": noisy})
+            store.append(record)
+    page = watched.open(f"{workshop.url}/#study=noisy")
+    sentences = page.get_by_role("list", name="What weakens the figures").get_by_role("listitem")
+    expect(sentences).to_have_count(1)
+    expect(sentences).to_contain_text("not quiet")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evnas.report.table.ablation import build_ablation_table
 from evnas.report.table.formats import as_latex, as_markdown
 from evnas.report.table.latex import tex
-from evnas.report.table.study_table import build_ablation_table
 from evnas.sweep.sweep import sweep_of
 
 

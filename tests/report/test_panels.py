@@ -3,6 +3,7 @@
 import itertools
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -29,7 +30,7 @@ def test_rank_flips_are_pairs_that_two_targets_order_apart(page: Page, results: 
     labels = list(reader.frame.text["label"])
     reader.close()
 
-    def order(column: list, p: int, q: int) -> int:
+    def order(column: list[Any], p: int, q: int) -> int:
         _, low, high = column
         return int(low[p] > high[q]) - int(low[q] > high[p])
 

@@ -5,8 +5,10 @@ import json
 import re
 import time
 from base64 import b64decode
+from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -25,7 +27,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs/extending/panel.md"
 ARCH = {"stages": [{"depth": 2, "dim": 64, "block": "hybrid", "mixer": {"kind": "their_mixer"}}]}
 
 
-def made(folder: Path, sweep: dict[str, object], *, arch: dict[str, object] = ARCH) -> Path:
+def made(folder: Path, sweep: Mapping[str, Any], *, arch: Mapping[str, Any] = ARCH) -> Path:
     """A study with a mixer, a block, a strategy and a score that no package here knows."""
     with Store.create(folder / "study.db", sweep=sweep, environment={}) as store:
         for i in range(3):
@@ -41,7 +43,7 @@ def made(folder: Path, sweep: dict[str, object], *, arch: dict[str, object] = AR
     return folder
 
 
-def block(page: str, name: str) -> object:
+def block(page: str, name: str) -> Any:
     """What lies in the one-file page under a name."""
     found = re.search(f'data-name="{name}">([^<]*)', page)
     assert found is not None, name
@@ -73,7 +75,7 @@ def test_a_study_opens_without_the_package_that_made_it(
     folder = made(tmp_path / "theirs", sweep)
     outputs = write_outputs(folder)
     assert outputs.table is None
-    card = block((folder / "report.html").read_text(), "cards")[0]  # type: ignore[index]
+    card = block((folder / "report.html").read_text(), "cards")[0]
     assert card["stages"][0]["mixer"] == "their_mixer"
     assert card["phases"][0]["values"]["their_quantity"] == 1.5
     with TestClient(make_app(folder), base_url="http://localhost") as client:
@@ -118,7 +120,7 @@ def test_the_page_about_panels_runs_to_its_end(
     page = render_page(reader)
     reader.close()
     shown = block(page, "panel-mixer_sizes")
-    assert shown and all(isinstance(size, float) for size in shown.values())  # type: ignore[attr-defined]
+    assert shown and all(isinstance(size, float) for size in shown.values())
     assert dict(files)["mixer_sizes.js"] in page
     with TestClient(make_app(results), base_url="http://localhost") as client:
         wait_until_read(client, "made")

@@ -50,7 +50,7 @@ base: efficientvim_m1
 rows:
   A: {}
   B: {head.fusion: none}
-targets: [{device: cpu, resolution: 32, batch_size: 1, budget_s: 0.1}]
+targets: [{device: cpu, runtime: torch, resolution: 32, batch_size: 1, budget_s: 0.1}]
 """
 
 

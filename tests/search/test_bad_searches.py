@@ -12,7 +12,7 @@ import pytest
 from evnas import cli
 from evnas.phases.work import Event, Work
 from evnas.search.evaluate import Evaluator
-from evnas.search.prepare import prepared
+from evnas.search.prepare import PreparedSearch, prepared
 from evnas.search.runner import run_sweep
 from evnas.search.state.history import History
 from evnas.store import Store
@@ -195,7 +195,7 @@ AT_THE_START = {
         SPACE
         + AT_CPU.replace("macs_g", "latency_ms@b3").replace("batch_size: 1", "batch_size: auto"),
         "10: objectives[1]: 'latency_ms@b3' names no target; write latency_ms@ID with one of "
-        "cpu-torch-224-b16-float32",
+        "cpu-best-224-b16-float32-deployed",
     ),
     "two targets and no name": (
         SPACE
@@ -203,7 +203,7 @@ AT_THE_START = {
             "batch_size: 1}", "batch_size: 1}, {device: cpu, batch_size: 2}"
         ),
         "10: objectives[1]: 'latency_ms' names several targets; write latency_ms@ID with one of "
-        "cpu-torch-224-b1-float32, cpu-torch-224-b2-float32",
+        "cpu-best-224-b1-float32-deployed, cpu-best-224-b2-float32-deployed",
     ),
     "constraint's target": (
         SPACE + AT_CPU + LIMITS + "  - latency_ms@gpu <= 12\n",
@@ -310,16 +310,18 @@ def test_an_ablation_starts_from_what_set_fixes() -> None:
     fixed = fixed.replace("dim: [64, 96]", "dim: [128, 96]") + REST + WARM
     Path("fixed.yaml").write_text(fixed.replace("random", "one_at_a_time").replace(WARM, ""))
     session = prepared(load_sweep(Path("fixed.yaml")))
+    assert isinstance(session, PreparedSearch)
     assert session.space.base.stages[2].mlp_ratio == 3.0
     history = History(objectives=session.spec.objectives, full_budget=0.0)
     rows = session.schedule(history).strategy.propose(history, 99)
-    assert [p.arch.stages[2].mlp_ratio for p in rows] == [3.0] * len(rows)
+    assert [p.arch.stages[2].mlp_ratio for p in rows if p.arch] == [3.0] * len(rows)
     assert (rows[0].origin, rows[0].arch, len(rows)) == ("base", session.space.base, 8)
     Path("csv.yaml").write_text(fixed)
     session = prepared(load_sweep(Path("csv.yaml")))
+    assert isinstance(session, PreparedSearch)
     (first,) = session.schedule(history).strategy.propose(history, 1)
     assert first.origin == "good.csv:2"
-    assert first.arch.stages[2].mlp_ratio == 3.0
+    assert first.arch is not None and first.arch.stages[2].mlp_ratio == 3.0
 
 
 HOPELESS = (

@@ -149,7 +149,6 @@ def history_of(course: Course) -> History:
     names = ("params", "macs_exact")
     found = History(objectives=tuple(ObjectiveSpec(metric=m, goal="min") for m in names))
     for number, how in enumerate(course):
-        complete = isinstance(how, tuple)
         found.take(
             Record(
                 label=str(number),
@@ -157,7 +156,7 @@ def history_of(course: Course) -> History:
                 arch={},
                 phase="count",
                 status="complete" if isinstance(how, tuple) else how,
-                values=dict(zip(names, how, strict=True)) if complete else {},
+                values=dict(zip(names, how, strict=True)) if isinstance(how, tuple) else {},
                 seconds=1.0,
             )
         )

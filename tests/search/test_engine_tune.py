@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import ray
@@ -163,7 +164,8 @@ def test_a_search_survives_the_loss_of_the_node_that_measures(cluster, start, tm
         if ask.phase == "speed":
             speeds.append(ask.label)
             if len(speeds) == 3:
-                return replace(work, task=replace(work.task, target_index=1))
+                task: Any = work.task
+                return replace(work, task=replace(task, target_index=1))
             if len(speeds) == 4:  # the third is all that runs
                 while not begun.exists():
                     assert engine.wait(0.1) == []

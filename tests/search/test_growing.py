@@ -34,7 +34,7 @@ def changed(sweep: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 ROWS = {**ABLATION["rows"], "wide": {"stages[0].dim": 192}}
 TARGETS = [*ABLATION["targets"], {"device": "cpu", "batch_size": 2}]
-GROWS = {
+GROWS: dict[str, tuple[dict[str, Any], dict[str, int], str]] = {
     "rows": ({"rows": ROWS}, {"count": 1, "speed": 1, "proxy": 1}, "rows: wide added"),
     "a row before all": (
         {"rows": {"wide": ROWS["wide"], **ABLATION["rows"]}},
@@ -76,7 +76,7 @@ def test_more_of_an_ablation_goes_on_where_it_stands(
     assert len(budgets) == 1  # shorter trainings stand in no table beside longer ones
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "base": ({"base": "efficientvim_m2"}, "base: 'efficientvim_m1' -> 'efficientvim_m2'"),
     "a row's arch": (
         {"rows": {**ROWS, "deep": {"stages[0].depth": 4}}},

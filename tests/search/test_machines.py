@@ -3,6 +3,7 @@
 import platform
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paper_setting import PaperSetting, asking, make_work
@@ -11,6 +12,7 @@ from tiny_search import tiny_search
 from evnas.arch.catalog import entry
 from evnas.arch.paths import edit
 from evnas.arch.spec import ArchSpec
+from evnas.measure.timing.machine import machine_here
 from evnas.phases.count import CountTask
 from evnas.phases.speed import SpeedTask
 from evnas.phases.work import Event, Finished, Work
@@ -24,7 +26,7 @@ from evnas.search.propose import Proposal, Strategy
 from evnas.search.results.front_files import reasons
 from evnas.search.state import machines
 from evnas.search.state.history import History
-from evnas.search.state.machines import machine_here, taken_elsewhere
+from evnas.search.state.machines import taken_elsewhere
 from evnas.store import Store
 from evnas.sweep.search_spec import BudgetSpec, ObjectiveSpec
 from evnas.sweep.sweep import sweep_of
@@ -44,7 +46,7 @@ def candidate(number: int) -> ArchSpec:
 
 
 def record(ask: Ask, machine: Machine | None, latency_ms: float = 1.0) -> Record:
-    found = {}
+    found: dict[str, Any] = {}
     if ask.phase == "count":
         found = {"values": {"params": 1e6 * (9 - int(ask.label))}}
     if ask.phase == "speed":

@@ -15,7 +15,7 @@ from evnas.phases.work import Event, Finished, Work
 from evnas.search import forecast as forecasts
 from evnas.search.evaluate import Evaluator
 from evnas.search.forecast import forecast
-from evnas.search.prepare import prepared
+from evnas.search.prepare import PreparedAblation, prepared
 from evnas.search.runner import run_of
 from evnas.search.state.objectives import resolved
 from evnas.search.terminal.progress_state import ProgressState
@@ -24,7 +24,7 @@ from evnas.store import Store
 from evnas.sweep.parts import TargetSpec
 from evnas.sweep.sweep import sweep_of
 
-CPU = {"device": "cpu", "batch_size": 1, "resolution": 32}
+CPU = {"device": "cpu", "runtime": "torch", "batch_size": 1, "resolution": 32}
 TWICE = {"targets": [CPU, {"batch_size": 8} | CPU | {"budget_s": 2.0}]}
 ROWS = {"name": "rows", "base": "efficientvim_m1", "rows": {"A": {}, "B": {"stages[0].depth": 2}}}
 SAME = (
@@ -109,6 +109,7 @@ class Listening(PlainView):
 
 def test_a_sweep_says_it_and_expects_as_many_timings_as_there_are(tmp_path: Path) -> None:
     ready = prepared(sweep_of(ROWS | TWICE))
+    assert isinstance(ready, PreparedAblation)
     assert [on.id for on in ready.targets] == ["cpu-torch-32-b1-float32"]
     view = Listening()
     with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:

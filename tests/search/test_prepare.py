@@ -12,6 +12,7 @@ from evnas.errors import SpecError, StoreError
 from evnas.phases.base import Need
 from evnas.phases.proxy import ProxyTask
 from evnas.phases.speed import SpeedTask
+from evnas.search.preflight import checked
 from evnas.search.prepare import PreparedSearch, prepared
 from evnas.search.state.history import History
 from evnas.search.state.objectives import resolved_objectives
@@ -23,7 +24,7 @@ from evnas.sweep.sweep import sweep_of
 
 
 def session(**changes: object) -> PreparedSearch:
-    return prepared(
+    found = prepared(
         sweep_of(
             {
                 "name": "small",
@@ -39,6 +40,8 @@ def session(**changes: object) -> PreparedSearch:
         ),
         checkpoints=Path("kept"),
     )
+    assert isinstance(found, PreparedSearch)
+    return found
 
 
 def training(found: PreparedSearch, budget: float) -> ProxyTask:
@@ -90,12 +93,12 @@ def test_a_winner_is_ablated_from_its_file(tmp_path):
     history = History(objectives=found.spec.objectives, full_budget=found.full_budget)
     first, second = found.schedule(history).strategy.propose(history, 2)
     assert (first.arch, first.origin, first.seeds) == (winner, "base", (0, 1))
-    assert len(diff(winner, second.arch)) == 1
+    assert second.arch is not None and len(diff(winner, second.arch)) == 1
 
 
 def test_an_objective_may_be_the_throughput_of_a_training():
     forward, step = "cpu-torch-224-b2-float32", "cpu-torch-224-b2-float32-train"
-    both = {"device": "cpu", "batch_size": 2}
+    both = {"device": "cpu", "runtime": "torch", "batch_size": 2}
     found = session(
         strategy={"kind": "random"},
         targets=[both, both | {"mode": "training"}],
@@ -130,3 +133,51 @@ def test_a_study_from_when_strategies_shared_their_knobs_goes_on(tmp_path):
         other = session(strategy={"kind": kind, "seed": 3}).sweep
         with pytest.raises(StoreError, match=r"strategy\.seed: 0 -> 3"):
             open_study(other, folder, environment={}, fresh=False)
+
+
+def test_a_study_from_before_measurements_ended_by_themselves_goes_on(tmp_path):
+    """Its identity spells the budget that was usual, and nothing of an interval."""
+    cpu = {"device": "cpu", "batch_size": 1}
+    new = session(targets=[cpu]).sweep
+    (target,) = new.identity()["targets"]
+    assert target["budget_s"] == 8.0 and "uncertainty_percent" not in target
+    identity = new.identity()
+    Store.create(
+        tmp_path / "study.db", sweep=new.spec.to_dict(), environment={}, identity=identity
+    ).close()
+    for more in ({"budget_s": 8}, {"uncertainty_percent": 1}, {"uncertainty_percent": None}):
+        same = session(targets=[cpu | more]).sweep
+        open_study(same, tmp_path, environment={}, fresh=False).close()
+    with pytest.raises(StoreError, match="budget_s"):
+        open_study(
+            session(targets=[cpu | {"budget_s": 3}]).sweep, tmp_path, environment={}, fresh=False
+        )
+
+
+def test_a_command_is_a_target_by_its_name_and_its_program_is_looked_for():
+    board = {"kind": "command", "name": "board", "command": "no-such-program {model} {batch}"}
+    found = session(
+        strategy="random",
+        targets=[board],
+        objectives={"latency_ms@board": "min", "params_m": "min"},
+        constraints=["latency_ms@board <= 90"],
+    )
+    candidate = Candidate(label="1", arch=found.space.base, published="")
+    ((name, on),) = found.setting.targets_of(candidate).items()
+    assert name == "board-command-224-b1-float32-deployed"
+    assert on.command is not None and on.command["timeout_s"] == 60.0
+    work = found.setting.work(candidate, "speed", Need(target=name))
+    assert work.task.device == "cpu"  # whose worker reaches the board
+    (note,) = (note for note in checked(found.sweep) if "program" in note)
+    assert note == "targets[0].command: the program 'no-such-program' is not found here"
+
+
+def test_a_search_times_for_less_than_a_table_and_in_the_same_batches():
+    found = session(targets=[{"device": "cpu"}])
+    candidate = Candidate(label="1", arch=found.space.base, published="")
+    (on,) = found.setting.targets_of(candidate).values()
+    assert (on.budget_s, on.uncertainty_percent) == (2.5, 2.0)
+    spelt = session(targets=[{"device": "cpu", "budget_s": 8, "uncertainty_percent": None}])
+    (same,) = spelt.setting.targets_of(candidate).values()
+    assert (same.budget_s, same.uncertainty_percent) == (8.0, None)
+    assert same.fields == on.fields

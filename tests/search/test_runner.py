@@ -1,6 +1,7 @@
 """The driver with an engine of paper: order, resuming, what is never done twice."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -51,7 +52,7 @@ class PaperEngine:
         self._waiting.clear()
 
 
-def table(rows: dict[str, object]) -> Sweep:
+def table(rows: Mapping[str, object]) -> Sweep:
     return sweep_of(
         {
             "name": "paper",

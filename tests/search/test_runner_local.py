@@ -63,10 +63,12 @@ def test_a_rung_is_the_beginning_of_the_whole_training(tmp_path):
     whole = ended(proxy_work(epochs=2))
     rung = proxy_work(epochs=2)
     checkpoint = str(tmp_path / "a" / "rung.pt")
-    rung = replace(rung, task=replace(rung.task, until_epoch=1, checkpoint=checkpoint))
+    task = rung.task
+    assert isinstance(task, ProxyTask)
+    rung = replace(rung, task=replace(task, until_epoch=1, checkpoint=checkpoint))
     first = ended(rung)
     assert [point["images"] for point in first.curve] == [64]
-    rest = ended(replace(rung, task=replace(rung.task, until_epoch=None)))
+    rest = ended(replace(rung, task=replace(task, until_epoch=None, checkpoint=checkpoint)))
     timeless = [{k: v for k, v in p.items() if k != "seconds"} for p in whole.curve]
     assert [{k: v for k, v in p.items() if k != "seconds"} for p in rest.curve] == timeless
     assert rest.details["correct_hex"] == whole.details["correct_hex"]

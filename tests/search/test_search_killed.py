@@ -25,8 +25,13 @@ class Mortal(LocalEngine):
     def wait(self, timeout_s: float) -> list[Event]:
         events = super().wait(timeout_s)
         for event in events:
-            trains = isinstance(event, Progress) and event.work.phase == "proxy"
-            if trains and event.fraction > 0 and event.work.label == "2" and self.deaths:
+            under_way = isinstance(event, Progress) and event.fraction > 0
+            if (
+                under_way
+                and event.work.phase == "proxy"
+                and event.work.label == "2"
+                and self.deaths
+            ):
                 self.deaths -= 1
                 pid = self._workers[0].process.pid
                 assert pid is not None

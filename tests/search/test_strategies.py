@@ -302,6 +302,7 @@ def test_one_at_a_time_moves_one_axis() -> None:
     assert isinstance(base, dict)
     assert rows[0].arch == entry("m1").arch and rows[0].seeds == (0, 1, 2)
     for row in rows[1:]:
+        assert row.arch is not None
         point = SPACE.encode(row.arch)
         assert isinstance(point, dict)
         moved = [key for key in base if key in point and point[key] != base[key]]

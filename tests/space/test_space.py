@@ -1,6 +1,7 @@
 """Laws of search spaces: what is proposed is valid, nothing leaks, sizes are counts."""
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -49,7 +50,7 @@ SMALL = {
 SEEDS = st.integers(0, 2**32)
 
 
-def space_of(spec: dict, base: str = "efficientvim_m1") -> SearchSpace:
+def space_of(spec: dict[str, Any], base: str = "efficientvim_m1") -> SearchSpace:
     return SearchSpace.from_spec(SpaceSpec.model_validate(spec), entry(base).arch)
 
 
@@ -113,7 +114,7 @@ def test_estimated_size_brackets_the_exact_one() -> None:
 
 def test_even_draws_reach_points_evenly() -> None:
     space = space_of({"axes": {"stages[*].dim": {"decreasing": [8, 16, 24]}}})
-    rng, seen = random.Random(0), dict[tuple, int]()
+    rng, seen = random.Random(0), dict[tuple[Any, ...], int]()
     for _ in range(5000):
         key = tuple(draw_evenly(space, rng).values())
         assert list(key) == sorted(key, reverse=True)
@@ -154,7 +155,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("spec", "reason"), BAD, ids=[reason for _, reason in BAD])
-def test_bad_spaces_are_refused_with_a_reason(spec: dict, reason: str) -> None:
+def test_bad_spaces_are_refused_with_a_reason(spec: dict[str, Any], reason: str) -> None:
     with pytest.raises(SpecError, match="space") as caught:
         space_of(spec)
     assert reason in str(caught.value)
@@ -223,7 +224,7 @@ def test_a_near_repair_moves_one_axis_where_one_is_enough() -> None:
         entry("m1").arch,
     )
     rng = random.Random(1)
-    point = {
+    point: dict[str, Any] = {
         **{f"stages[{i}].dim": dim for i, dim in enumerate((128, 112, 320))},
         **{f"stages[{i}].mixer": "sa" for i in range(3)},
         **{f"stages[{i}].mixer:sa.heads": 4 for i in range(3)},

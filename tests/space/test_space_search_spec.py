@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -45,7 +46,7 @@ def test_short_forms_mean_the_long_ones() -> None:
         ({"confirm": {"seeds": 0}}, "greater than or equal to 1"),
     ],
 )
-def test_what_cannot_be_is_refused(change: dict, reason: str) -> None:
+def test_what_cannot_be_is_refused(change: dict[str, Any], reason: str) -> None:
     with pytest.raises(ValidationError) as caught:
         SearchSpec.model_validate(GOOD | change)
     assert reason in str(caught.value)

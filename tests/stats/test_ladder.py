@@ -44,6 +44,7 @@ def test_tau_over_some_pairs_is_that_of_each_pair():
         if pairs[i, j]
     ]
     found = kendall(x, y, pairs=pairs)
+    assert found is not None
     assert found.tau == pytest.approx(sum(signs) / len(signs))
     assert found.low <= found.tau <= found.high
 

@@ -42,21 +42,24 @@ def test_noise_is_read_between_measured_budgets():
 def test_a_study_with_seeds_of_its_own_says_its_own_noise():
     rows = [[70.0, 71.0, 72.0], [60.0, 61.0, 62.0], [55.0]]
     found = known_noise(rows, presentations=1600, data="fashion-mnist-12k")
+    assert found is not None
     assert found.sd_percent == pytest.approx(1.0)
     assert "of this study" in found.source
     few = known_noise([[70.0, 71.0]], presentations=1600, data="fashion-mnist-12k")
-    assert "shipped" in few.source
+    assert few is not None and "shipped" in few.source
     assert known_noise([], presentations=1600, data={"folder": "mine"}) is None
 
 
 def test_table_c_can_tell_none_of_its_rows_with_one_seed():
     found = tellable(load_sweep(TABLE_C))
+    assert found is not None
     assert list(found.printed) == list("BCDEFGHIJ")  # L prints NaN
     rows = found.to_dict()["rows"]
     assert not any(row["tells"] for row in rows.values())
     assert rows["I"]["seeds_needed"] is None
     assert rows["B"]["seeds_needed"] < rows["D"]["seeds_needed"] < rows["J"]["seeds_needed"]
     more = tellable(load_sweep(TABLE_C, overrides=[f"seeds={list(range(40))}"]))
+    assert more is not None
     assert more.to_dict()["rows"]["B"]["tells"]
     assert "can be told" in more.text()
 

@@ -9,6 +9,7 @@ in place of its architecture and a linear map of patches in place of a peer.
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -27,7 +28,7 @@ from evnas.report.table.formats import as_csv, as_markdown
 from evnas.report.table.study_table import load_table
 from evnas.search import runner
 from evnas.search.evaluate import Evaluator
-from evnas.search.prepare import prepared
+from evnas.search.prepare import PreparedAblation, prepared
 from evnas.search.setting import missing
 from evnas.search.strategies.rows import evaluated
 from evnas.store import Store
@@ -76,7 +77,8 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cut_down(path: Path, folder: Path, images: Path) -> Sweep:
     """The sweep with one row of each architecture."""
-    data, first = yaml.safe_load(path.read_text()), {}
+    data = yaml.safe_load(path.read_text())
+    first: dict[str, Any] = {}
     for row in load_sweep(path).candidates:
         first.setdefault(row.digest or row.label, row.label)
     data["rows"] = {label: data["rows"][label] for label in first.values()}
@@ -93,6 +95,7 @@ def planned(sweep: Sweep) -> set[object]:
     ready = prepared(sweep)
     goal = Goal(seeds=sweep.spec.seeds, budget=ready.full_budget)
     found: dict[object, Work] = {}
+    assert isinstance(ready, PreparedAblation)
     for row in ready.rows:
         for work in ready.setting.works(row, goal):
             label = "" if work.phase == "proxy" else row.label

@@ -1,7 +1,8 @@
 """Relative paths in a sweep's file: beside the file, from wherever it is read."""
 
 import json
-import os
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -48,18 +49,20 @@ def test_every_path_of_a_file_lies_beside_it(project):
     data = {"folder": "../images"}
     write(file, search(base="mine.yaml", warm_start=[{"csv": "rows.csv"}], proxy={"data": data},
                        quick={"proxy.data": {"folder": "../images"}}))  # fmt: skip
-    spec = load_sweep(file).spec
+    spec: Any = load_sweep(file).spec
     assert spec.warm_start[0].csv == str(project / "sweeps" / "rows.csv")
     assert spec.proxy.data.folder == str(project / "images")
     assert spec.base == M1.to_dict()  # read, so that nothing needs the file again
-    assert load_sweep(file, quick=True).spec.proxy.data.folder == str(project / "images")
+    quick: Any = load_sweep(file, quick=True).spec
+    assert quick.proxy.data.folder == str(project / "images")
     write(file, search(strategy={"kind": "one_at_a_time", "base": "mine.yaml"}))
-    assert load_sweep(file).spec.strategy.base == str(project / "sweeps" / "mine.yaml")
+    spec = load_sweep(file).spec
+    assert spec.strategy.base == M1.to_dict()  # and knows when it changes
 
 
 def test_what_is_typed_lies_in_the_working_directory(project):
     file = write(project / "sweeps" / "x.yaml", ablation())
-    spec = load_sweep(file, overrides=["proxy={data: {folder: ../images}}"]).spec
+    spec: Any = load_sweep(file, overrides=["proxy={data: {folder: ../images}}"]).spec
     assert spec.proxy.data.folder == str(project / "images")
     assert sweep_of(ablation(base="../sweeps/mine.yaml")).base == M1
 
@@ -69,7 +72,8 @@ def test_home_and_variables_are_replaced(project, monkeypatch):
     file = project / "sweeps" / "x.yaml"
     for folder in ("~/images", "${HOME}/images"):
         write(file, ablation(proxy={"data": {"folder": folder}}))
-        assert load_sweep(file).spec.proxy.data.folder == str(project / "images")
+        spec: Any = load_sweep(file).spec
+        assert spec.proxy.data.folder == str(project / "images")
     file.write_text("name: x\nbase: efficientvim_m1\nrows: {A: {}}\n"
                     "proxy: {data: {folder: '${NONE_SUCH}/x'}}\n")  # fmt: skip
     with pytest.raises(SpecError, match=r"x\.yaml:4: proxy\.data\.folder: .* NONE_SUCH is not"):
@@ -78,8 +82,8 @@ def test_home_and_variables_are_replaced(project, monkeypatch):
 
 def test_what_is_no_path_is_left_to_validation():
     odd = {"base": 3, "proxy": [], "warm_start": [4, {"csv": 5}], "quick": "x", "strategy": None}
-    assert beside(odd, os.getcwd()) == odd
-    assert beside({"base": "efficientvim_m1"}, os.getcwd())["base"] == "efficientvim_m1"
+    assert beside(odd, Path.cwd()) == odd
+    assert beside({"base": "efficientvim_m1"}, Path.cwd())["base"] == "efficientvim_m1"
 
 
 def test_the_resolved_sweep_means_the_same_from_its_own_folder(project, monkeypatch):
@@ -124,3 +128,11 @@ def test_a_file_that_is_not_there_is_named_with_the_rule(project, more):
     file = write(project / "sweeps" / "x.yaml", ablation(**more))
     with pytest.raises(SpecError, match=r"sweeps/none.* is not there; a relative path lies besi"):
         load_sweep(file)
+
+
+def test_an_older_study_s_base_of_a_strategy_is_what_the_file_says_now(project):
+    file = project / "sweeps" / "x.yaml"
+    write(file, search(strategy={"kind": "one_at_a_time", "base": "mine.yaml"}))
+    now = load_sweep(file).identity()
+    before = {**now, "strategy": {**now["strategy"], "base": "/gone/mine.yaml"}}
+    assert paths_as_now(before, now) == now

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -173,7 +174,7 @@ def test_identity_says_what_changed():
 
 
 def test_targets_mean_what_measuring_knows():
-    fields = TargetSpec.model_fields
+    fields: dict[str, Any] = TargetSpec.model_fields
     assert set(fields["precision"].annotation.__args__) == set(target.PRECISIONS)
     assert fields["form"].annotation == target.Form
     assert fields["mode"].annotation == target.Mode

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,11 +35,11 @@ def some_records() -> Iterator[Record]:
     """Rows A, B and C complete, D out of memory, L diverged; the rest was not run."""
     rows = {c.label: c for c in SWEEP.candidates}
 
-    def record(label: str, phase: str, **rest: object) -> Record:
+    def record(label: str, phase: str, **rest: Any) -> Record:
         row = rows[label]
         return Record(
             label=label, digest=row.digest, arch=row.to_dict(), phase=phase,
-            **({"status": "complete"} | rest),
+            **{"status": "complete", **rest},
         )  # fmt: skip
 
     for label, ratio in (("A", 1.0), ("B", 0.70), ("C", 1.5)):

@@ -3,6 +3,7 @@
 import dataclasses
 import random
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -178,7 +179,7 @@ def test_images_are_read_as_a_proxy_reads_them(config, images, tmp_path):
     ramp = np.linspace(0, 65535, 20 * 24).reshape(20, 24).astype(np.uint16)
     Image.fromarray(ramp).save(tmp_path / "Training" / "dark" / "0.png")
     (tmp_path / "Training" / ".ipynb_checkpoints").mkdir()
-    said = []
+    said: list[Any] = []
     train(dataclasses.replace(config, data=tmp_path, recipe=ONE_EPOCH), tell=said.append)
     (told,) = said
     assert "18 training and 6 held-out images (Training/ and VALIDATION/) of 2 classes" in told
@@ -227,15 +228,20 @@ def test_losses_by_hand():
     assert mesa_loss(sure, sure, nn.Identity()).item() == pytest.approx(0, abs=1e-6)
 
 
+def numpy_state() -> object:
+    state: Any = np.random.get_state()
+    return state[1].tolist()
+
+
 def test_global_generators_are_given_back():
-    before = (random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state())
+    before = (random.getstate(), numpy_state(), torch.get_rng_state())
     draws = []
     for _ in range(2):
         with globally_seeded(0, "x"):
             draws.append((random.random(), float(np.random.rand()), float(torch.rand(1))))
     assert draws[0] == draws[1]
     assert before[0] == random.getstate()
-    assert before[1] == np.random.get_state()[1].tolist()
+    assert before[1] == numpy_state()
     assert torch.equal(before[2], torch.get_rng_state())
 
 

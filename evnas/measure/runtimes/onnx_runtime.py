@@ -5,27 +5,35 @@ from torch import nn
 
 from evnas.errors import MeasurementError
 from evnas.measure.runtimes.onnx_export import export
-from evnas.measure.stopwatch import Call
 from evnas.measure.target import Target
+from evnas.runtime import Ready
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
-def onnx_runtime(model: nn.Module, images: torch.Tensor, target: Target) -> Call:
+def onnx_runtime(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
     """A call that runs the exported `model` on `images`, with as many threads as torch.
 
     Raises:
-        MeasurementError: onnxruntime is missing, lacks the device, or an operator of the model
-            has no ONNX form; or the precision is not float32.
+        MeasurementError: onnxruntime lacks the device, or an operator of the model has no ONNX
+            form; or the precision is not float32.
     """
     if target.precision != "float32":
-        raise MeasurementError(f"runtime 'onnx' needs precision float32, got {target.precision!r}")
-    try:
-        import onnxruntime
-    except ImportError as error:
         raise MeasurementError(
-            "runtime 'onnx' needs onnxruntime, which is not installed: pip install 'evnas[onnx]'"
-        ) from error
+            f"runtime {target.runtime!r} needs precision float32, got {target.precision!r}"
+        )
+    return on_session(export(model, images), images)
+
+
+def on_session(graph: bytes | str, images: torch.Tensor) -> Ready:
+    """A call that runs an ONNX model, as bytes or a file, on `images`.
+
+    Raises:
+        MeasurementError: onnxruntime lacks the device, or an operator of the model.
+    """
+    import onnxruntime  # an extra
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, NotImplemented
+
     provider = PROVIDERS[images.device.type]
     if provider not in onnxruntime.get_available_providers():
         raise MeasurementError(
@@ -33,8 +41,11 @@ def onnx_runtime(model: nn.Module, images: torch.Tensor, target: Target) -> Call
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    graph = export(model, images)
-    session = onnxruntime.InferenceSession(graph, options, providers=[provider])
+    try:
+        session = onnxruntime.InferenceSession(graph, options, providers=[provider])
+    except (Fail, InvalidGraph, NotImplemented) as error:
+        reason = str(error).splitlines()[0]
+        raise MeasurementError(f"the model has no form in ONNX Runtime: {reason}") from error
     binding = session.io_binding()
     host = images.contiguous().cpu().numpy()
     binding.bind_ortvalue_input(
@@ -42,8 +53,14 @@ def onnx_runtime(model: nn.Module, images: torch.Tensor, target: Target) -> Call
     )
     binding.bind_output("logits", images.device.type)
 
-    def call() -> object:
+    def run() -> object:
         session.run_with_iobinding(binding)
         return binding.get_outputs()
 
-    return call
+    facts = {
+        "version": onnxruntime.__version__,
+        "precision": "float32",
+        "threads": session.get_session_options().intra_op_num_threads,
+        "provider": session.get_providers()[0],
+    }
+    return Ready(run=run, facts=facts)

@@ -4,14 +4,19 @@ import importlib
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import torch
 
-PACKAGES = ("evnas", "torch", "triton", "numba", "timm", "numpy", "onnxruntime", "mamba_ssm")
-CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
+from evnas.measure.timing.cpu_limits import cpu_quota, governors, physical_cores
+
+PACKAGES = (
+    *("evnas", "torch", "triton", "numba", "timm", "numpy"),
+    *("onnx", "onnxruntime", "openvino", "mamba_ssm"),
+)
 GPU_FIELDS = (
     "name",
     "uuid",
@@ -46,6 +51,40 @@ def moment() -> dict[str, Any]:
     }
 
 
+def about_cpu(threads: int) -> list[str]:
+    """Sentences about what makes the CPU's speed doubtful while nothing else disturbs it.
+
+    Args:
+        threads: that run a forward.
+    """
+    return sentences_about(
+        threads=threads,
+        quota=cpu_quota(),
+        physical=physical_cores(),
+        governors=governors(),
+    )
+
+
+def sentences_about(
+    *, threads: int, quota: float | None, physical: int | None, governors: Sequence[str]
+) -> list[str]:
+    """See `about_cpu`; of what was read."""
+    found = []
+    if quota is not None and threads > quota:
+        found.append(
+            f"{threads} threads share a quota of {quota:g} cores, so they are stopped for a part "
+            "of each period"
+        )
+    if physical is not None and threads > physical:
+        found.append(f"{threads} threads share {physical} cores: some are siblings on one core")
+    found += [
+        f"the frequency governor is {name}, so the clock follows the load"
+        for name in governors
+        if name != "performance"
+    ]
+    return found
+
+
 def versions() -> dict[str, str]:
     """Versions of the packages whose speed or figures show in a result."""
     found = {}
@@ -58,12 +97,15 @@ def versions() -> dict[str, str]:
 
 
 def cpu_facts() -> dict[str, Any]:
-    """Model, cores that this process may use, memory and the frequency governor."""
+    """Model, cores that this process may run on and how many are behind them, a container's
+    quota, memory and the frequency governor."""
     return {
         "model": _proc_field("/proc/cpuinfo", "model name") or platform.processor(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "governor": _read(CPUFREQ / "scaling_governor"),
+        "physical_cores": physical_cores(),
+        "quota_cores": cpu_quota(),
+        "governor": ", ".join(governors()),
         "mhz": cpu_mhz(),
     }
 

@@ -12,12 +12,14 @@ from typing import Protocol
 import torch
 
 from evnas.measure.timing.conditions import cpu_mhz, gpu_state
+from evnas.measure.timing.cpu_limits import throttled_periods
 
 Reading = Mapping[str, float]
 
 LARGEST_FOREIGN_SHARE = 0.10
 """Of the machine's CPU time, that others may take during a round."""
 LARGEST_CLOCK_CHANGE = 0.10
+MOST_NAMED = 3
 BENIGN_THROTTLES = 0x1 | 0x2 | 0x4
 """NVML: idle, application clocks and the power cap that a card always runs under."""
 
@@ -47,7 +49,7 @@ class CpuNoiseMonitor:
             "stolen": stolen,
             "total": total,
             "own": own.user + own.system + own.children_user + own.children_system,
-            "throttled": _throttled_periods(),
+            "throttled": throttled_periods(),
             "mhz": cpu_mhz() or 0.0,
         }
 
@@ -58,7 +60,8 @@ class CpuNoiseMonitor:
         if spent["total"] > 0.1:
             foreign = (spent["busy"] - spent["own"]) / spent["total"]
             if foreign > LARGEST_FOREIGN_SHARE:
-                return f"foreign load of {foreign:.0%} of the CPU"
+                who = ", ".join(running_others())
+                return f"foreign load of {foreign:.0%} of the CPU" + (f" ({who})" if who else "")
             stolen = spent["stolen"] / spent["total"]
             if stolen > LARGEST_FOREIGN_SHARE:
                 return f"{stolen:.0%} of the CPU stolen by the hypervisor"
@@ -118,10 +121,16 @@ def _machine_seconds() -> tuple[float, float, float]:
     return busy / tick, stolen / tick, (busy + idle + iowait + stolen) / tick
 
 
-def _throttled_periods() -> float:
-    """Periods in which this process's cgroup (version 2) ran into its CPU quota."""
-    stat = Path("/sys/fs/cgroup/cpu.stat")
-    if not stat.exists():
-        return 0.0
-    fields = dict(line.split() for line in stat.read_text().splitlines())
-    return float(fields.get("nr_throttled", 0))
+def running_others(root: Path = Path("/")) -> list[str]:
+    """Names of other processes that run at this moment, of three at most; in a container those
+    outside of it are not among them."""
+    found = set()
+    for stat in (root / "proc").glob("[0-9]*/stat"):
+        try:
+            number, _, rest = stat.read_text().partition(" (")
+        except OSError:  # it has ended
+            continue
+        name, _, fields = rest.rpartition(") ")
+        if fields.startswith("R") and int(number) != os.getpid():
+            found.add(name)
+    return sorted(found)[:MOST_NAMED]

@@ -5,6 +5,8 @@ A *call* is one forward of a batch, or one training step on it: forward, loss, b
 *round* is one sample alone, or four in the order base, candidate, candidate, base, so that a
 drift of the machine cancels out of the ratio. A spoiled round is taken again, and what it found
 is kept in the conditions.
+
+Rounds end when the `EndRule` has seen enough, else with the budget or their largest number.
 """
 
 import statistics
@@ -14,6 +16,7 @@ from typing import Any, TypeVar
 
 from evnas.errors import MeasurementError
 from evnas.measure.stopwatch import Call, Stopwatch
+from evnas.measure.timing.ending import EndRule
 from evnas.measure.timing.noise_monitor import NoiseMonitor
 from evnas.record import Measurement
 
@@ -33,6 +36,8 @@ class Protocol:
     the later ones, since it may compile; one round is taken even where it exceeds it."""
     warmup_fraction: float = 0.25
     """Of the budget, that the warm-up may take at most."""
+    least_warmup_calls: int = 2
+    """One where what is called warms up by itself; else two, since the first may compile."""
     settled_fraction: float = 0.03
     """The warm-up ends when the medians of two windows in a row differ by no more."""
     window: int = 3
@@ -42,8 +47,12 @@ class Protocol:
     most_rounds: int = 30
     retakes_fraction: float = 0.5
     """Of the budget, that spoiled rounds may take; after that they are kept, with a warning."""
+    overtime_fraction: float = 0.125
+    """Of the budget, that is added to it at most for what spoiled rounds took."""
     spread_fraction: float = 0.30
     """Two samples of one forward in one round that differ by more spoil it."""
+    end: EndRule = EndRule()  # noqa: RUF009, frozen
+    """What ends it earlier."""
 
     def __post_init__(self) -> None:
         if self.budget_s <= 0:
@@ -75,6 +84,10 @@ class Rounds:
     samples: list[tuple[float, ...]] = field(default_factory=list)
     retaken: list[dict[str, Any]] = field(default_factory=list)
     kept_spoiled: list[str] = field(default_factory=list)
+    ended: str = ""
+    """Why there were no more."""
+    beyond: bool = False
+    """Whether that was for a limit."""
 
 
 def time_forward(
@@ -103,9 +116,10 @@ def time_forward(
     start = stopwatch.now()
     warm = warm_up(call, stopwatch, protocol)
     timed = [(call, _repeats(warm, protocol))]
-    taken = _take_rounds(timed, (0,), stopwatch, watch, protocol, start=start + warm.compile_s)
+    plan = _Plan(timed, (0,), lambda samples: _alone(samples, images))
+    taken = _take_rounds(plan, stopwatch, watch, protocol, start=start + warm.compile_s)
     conditions = _conditions([warm], taken, images, stopwatch.now() - start)
-    return _speed([round_[0] for round_ in taken.samples], images, conditions)
+    return _measured(plan.series(taken.samples), conditions)
 
 
 def time_alternating(
@@ -140,21 +154,14 @@ def time_alternating(
         for call, warm in zip((base, candidate), warms, strict=True)
     ]
     since = start + sum(warm.compile_s for warm in warms)
-    taken = _take_rounds(timed, (0, 1, 1, 0), stopwatch, watch, protocol, start=since)
+    plan = _Plan(timed, (0, 1, 1, 0), lambda samples: _beside_base(samples, images))
+    taken = _take_rounds(plan, stopwatch, watch, protocol, start=since)
     conditions = _conditions(warms[1:], taken, images, stopwatch.now() - start)
-    mine = [sample for round_ in taken.samples for sample in round_[1:3]]
-    bases = [sample for round_ in taken.samples for sample in (round_[0], round_[3])]
-    ratios = tuple((a1 + a2) / (c1 + c2) for a1, c1, c2, a2 in taken.samples)
-    return {
-        **_speed(mine, images, conditions),
-        "base_latency_ms": Measurement("base_latency_ms", _ms(bases), conditions),
-        "throughput_ratio": Measurement("throughput_ratio", ratios, conditions),
-    }
+    return _measured(plan.series(taken.samples), conditions)
 
 
 def warm_up(call: Call, stopwatch: Stopwatch, protocol: Protocol, *, share: float = 1.0) -> WarmUp:
-    """Call until two windows in a row agree, or `share` of the warm-up's time is over; twice at
-    least, since the first call may compile."""
+    """Call until two windows in a row agree, or `share` of the warm-up's time is over."""
     limit = share * protocol.warmup_fraction * protocol.budget_s
     start = stopwatch.now()
     times: list[float] = []
@@ -162,8 +169,8 @@ def warm_up(call: Call, stopwatch: Stopwatch, protocol: Protocol, *, share: floa
         times.append(guarded(lambda: stopwatch.time(call, 1)))
         settled = _settled(times, protocol)
         spent = stopwatch.now() - start
-        if len(times) > 1 and (settled or spent >= limit):
-            last = statistics.median(times[1:][-protocol.window :])
+        if len(times) >= protocol.least_warmup_calls and (settled or spent >= limit):
+            last = statistics.median((times[1:] or times)[-protocol.window :])
             compiling = max(0.0, times[0] - last)
             return WarmUp(len(times), spent, settled, last, compile_s=compiling)
 
@@ -204,46 +211,63 @@ def _repeats(warm: WarmUp, protocol: Protocol) -> int:
     return max(1, round(protocol.least_sample_s / warm.call_s + 0.5))
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What a round is, and what its samples mean."""
+
+    timed: Sequence[tuple[Call, int]]
+    """Forwards, each with the number of calls in a row that make a sample."""
+    order: Sequence[int]
+    """Which of them a round times, one after the other."""
+    series: Callable[[Sequence[tuple[float, ...]]], dict[str, tuple[float, ...]]]
+    """Samples in seconds, a tuple a round -> quantity -> its samples."""
+
+
 def _take_rounds(
-    timed: Sequence[tuple[Call, int]],
-    order: Sequence[int],
+    plan: _Plan,
     stopwatch: Stopwatch,
     watch: NoiseMonitor,
     protocol: Protocol,
     *,
     start: float,
 ) -> Rounds:
-    """Rounds until the budget or their number is used up; at least one is kept."""
+    """Rounds until they are enough, or the budget or their number is used up; one at least."""
     taken = Rounds()
     lost = 0.0
-    while not taken.samples or (
-        len(taken.samples) < protocol.most_rounds
-        and stopwatch.now() - start < protocol.budget_s + lost
-    ):
+    overtime = protocol.overtime_fraction * protocol.budget_s
+    while not taken.ended:
         began = stopwatch.now()
-        samples, why = _one_round(timed, order, stopwatch, watch, protocol)
-        seconds = stopwatch.now() - began
+        samples, why = _one_round(plan, stopwatch, watch, protocol)
+        now = stopwatch.now()
+        seconds = now - began
         if why and lost + seconds <= protocol.retakes_fraction * protocol.budget_s:
             lost += seconds
             taken.retaken.append({"why": why, "samples_ms": [round(1e3 * s, 4) for s in samples]})
-            continue
-        if why:
-            taken.kept_spoiled.append(why)
-        taken.samples.append(samples)
+        else:
+            taken.kept_spoiled += [why] if why else []
+            taken.samples.append(samples)
+            series = plan.series(taken.samples)
+            taken.ended = protocol.end.beyond(series)
+            taken.beyond = bool(taken.ended)
+            taken.ended = taken.ended or protocol.end.enough(series)
+        if not taken.ended and taken.samples:
+            taken.ended = _used_up(taken, protocol, now - start - min(lost, overtime))
     return taken
 
 
+def _used_up(taken: Rounds, protocol: Protocol, spent_s: float) -> str:
+    if len(taken.samples) >= protocol.most_rounds:
+        return f"{protocol.most_rounds} rounds"
+    return f"the budget of {protocol.budget_s:g} s" if spent_s >= protocol.budget_s else ""
+
+
 def _one_round(
-    timed: Sequence[tuple[Call, int]],
-    order: Sequence[int],
-    stopwatch: Stopwatch,
-    watch: NoiseMonitor,
-    protocol: Protocol,
+    plan: _Plan, stopwatch: Stopwatch, watch: NoiseMonitor, protocol: Protocol
 ) -> tuple[tuple[float, ...], str]:
     before = watch.read()
-    samples = tuple(_sample(timed[who], stopwatch) for who in order)
+    samples = tuple(_sample(plan.timed[who], stopwatch) for who in plan.order)
     why = watch.spoiled(before, watch.read())
-    return samples, why or _spread(samples, order, protocol.spread_fraction)
+    return samples, why or _spread(samples, plan.order, protocol.spread_fraction)
 
 
 def _sample(timed: tuple[Call, int], stopwatch: Stopwatch) -> float:
@@ -274,6 +298,8 @@ def _conditions(
     return {
         "batch_size": images,
         "rounds": len(taken.samples),
+        "ended": taken.ended,
+        "beyond_a_limit": taken.beyond,
         "retaken": taken.retaken,
         "warmup_calls": sum(warm.calls for warm in warms),
         "warmup_settled": settled,
@@ -282,14 +308,28 @@ def _conditions(
     }
 
 
-def _speed(
-    samples_s: Sequence[float], images: int, conditions: dict[str, Any]
-) -> dict[str, Measurement]:
-    rates = tuple(images / sample for sample in samples_s)
+def _alone(rounds: Sequence[tuple[float, ...]], images: int) -> dict[str, tuple[float, ...]]:
+    return _speed([seconds for (seconds,) in rounds], images)
+
+
+def _beside_base(rounds: Sequence[tuple[float, ...]], images: int) -> dict[str, tuple[float, ...]]:
+    bases = [seconds for a1, _, _, a2 in rounds for seconds in (a1, a2)]
     return {
-        "latency_ms": Measurement("latency_ms", _ms(samples_s), conditions),
-        "throughput_img_s": Measurement("throughput_img_s", rates, conditions),
+        **_speed([seconds for _, c1, c2, _ in rounds for seconds in (c1, c2)], images),
+        "base_latency_ms": _ms(bases),
+        "throughput_ratio": tuple((a1 + a2) / (c1 + c2) for a1, c1, c2, a2 in rounds),
     }
+
+
+def _speed(samples_s: Sequence[float], images: int) -> dict[str, tuple[float, ...]]:
+    rates = tuple(images / sample for sample in samples_s)
+    return {"latency_ms": _ms(samples_s), "throughput_img_s": rates}
+
+
+def _measured(
+    series: dict[str, tuple[float, ...]], conditions: dict[str, Any]
+) -> dict[str, Measurement]:
+    return {name: Measurement(name, of, conditions) for name, of in series.items()}
 
 
 def _ms(samples_s: Sequence[float]) -> tuple[float, ...]:

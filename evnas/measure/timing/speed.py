@@ -1,26 +1,28 @@
 """One speed measurement from a model and a target: prepare, lock the device, time, weigh."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from evnas.errors import MeasurementError
-from evnas.measure.runtimes import call_for
+from evnas.measure.runtimes import ready_call
 from evnas.measure.runtimes.torch_eager import eager
 from evnas.measure.stopwatch import Call, stopwatch_for
 from evnas.measure.target import Target
 from evnas.measure.timing.allocator import keep_freed_memory
 from evnas.measure.timing.breakdown import Breakdown, breakdown
-from evnas.measure.timing.conditions import moment
+from evnas.measure.timing.conditions import about_cpu, moment
 from evnas.measure.timing.device_lock import DeviceLock, device_lock_for
 from evnas.measure.timing.implementations import implementations
 from evnas.measure.timing.memory import METHODS, peak_mib
 from evnas.measure.timing.noise_monitor import noise_monitor_for
 from evnas.measure.timing.protocol import Protocol, guarded, time_alternating, time_forward
 from evnas.record import Measurement
+from evnas.runtime import Pictures
+from evnas.tables import RUNTIMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,15 @@ class TimedModel:
     """(B, 3, S, S) of standard normal values, drawn with a fixed seed."""
     call: Call
     target: Target
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the runtime says of itself: precision, threads, how far it is from torch."""
+    taken: str = ""
+    """The runtime that `best` took."""
+
+    @property
+    def runtime(self) -> str:
+        """What runs it."""
+        return self.taken or self.target.runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +59,24 @@ class Speed:
     """State-space operator -> the implementation of it that ran."""
     breakdown: Breakdown | None
     """Where a forward's time goes; None where the runtime does not run the model part by part,
-    and in training."""
+    in training, and where timing was broken off beyond a limit."""
 
 
-def prepare(model: nn.Module, target: Target) -> TimedModel:
+def prepare(
+    model: nn.Module, target: Target, pictures: Callable[[], Pictures] | None = None
+) -> TimedModel:
     """Move a model to the target's device and build the call that runs it there.
 
     Args:
         model: takes (B, 3, S, S); put into the mode of the target here, eval or train. Its form
             (plain or deployed) has to be the target's already.
         target: resolved, with an integer batch size (`Target.resolved`, `Target.with_batch`).
+        pictures: gives images of a data set, for a runtime that calibrates.
 
     Raises:
         OutOfMemory: the model or its input does not fit.
-        MeasurementError: the runtime cannot run here, or not this model.
+        MeasurementError: the runtime cannot run here, or not this model, or does not give what
+            torch gives.
     """
     if target.batch_size == "auto" or target.device == "auto":
         raise MeasurementError(
@@ -76,10 +91,10 @@ def prepare(model: nn.Module, target: Target) -> TimedModel:
         generator = torch.Generator().manual_seed(0)
         shape = (batch, 3, target.resolution, target.resolution)
         images = torch.randn(shape, generator=generator).to(device)
-        call = call_for(placed, images, target)
+        ready = ready_call(placed, images, target, pictures)
         if device.type == "cuda":
-            call()  # compiles kernels for these shapes, minutes that no warm-up has
-        return TimedModel(placed, images, call, target)
+            ready()  # compiles kernels for these shapes, minutes that no warm-up has
+        return TimedModel(placed, images, ready.run, target, ready.facts)
 
     return guarded(build)
 
@@ -115,14 +130,17 @@ def measure_speed(
         before = moment()
         measurements = _timed(candidate, base, protocol)
         peak = _peak(candidate)
-        ran = implementations(candidate.model, candidate.images, target)
-        split = None
-        if target.runtime == "torch" and target.mode == "inference":
+        on = replace(target, runtime=candidate.runtime)
+        ran = implementations(candidate.model, candidate.images, on)
+        split, given_up = None, measurements["latency_ms"].conditions["beyond_a_limit"]
+        if on.runtime == "torch" and target.mode == "inference" and not given_up:
             split = breakdown(candidate.call, candidate.model, target.device)
     conditions = {
         **measurements["latency_ms"].conditions,
         "target": target.id,
         "torch_threads": torch.get_num_threads(),
+        "runtime": {"name": candidate.runtime, **candidate.facts},
+        "cpu": about_cpu(torch.get_num_threads()) if target.device_type == "cpu" else [],
         "host_memory": memory,
         "implementations": ran,
         "before": before,
@@ -153,10 +171,11 @@ def _timed(
 
 
 def _peak(subject: TimedModel) -> float | None:
-    """Of a CUDA graph that of the forward it captured: a replay allocates nothing."""
+    """Of a CUDA graph that of the forward it captured: a replay allocates nothing. None of what
+    runs an exported model, in memory of its own."""
     target, call = subject.target, subject.call
-    if target.runtime == "onnx":
+    if not RUNTIMES.get(subject.runtime).own_operators:
         return None
-    if target.runtime == "cuda_graph":
+    if subject.runtime == "cuda_graph":
         call = eager(subject.model, subject.images, target)
     return guarded(lambda: peak_mib(call, subject.model, subject.images))

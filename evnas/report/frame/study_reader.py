@@ -13,6 +13,7 @@ from typing import Any
 from evnas.errors import EvnasError, StoreError
 from evnas.record import Record
 from evnas.report.frame.objectives import Objective, find_objectives
+from evnas.report.frame.receptive_fields import ReceptiveField, fields_of
 from evnas.report.frame.slim_records import read_slim_records
 from evnas.report.frame.snapshot import Snapshot, take_snapshot
 from evnas.report.frame.trial_frame import TrialFrame
@@ -112,6 +113,11 @@ class StudyReader:
         """A trial's records, from the store."""
         with self.lock:
             return self._records(self.frame.record_ids(row))
+
+    def fields_of(self, records: Sequence[Record]) -> list[ReceptiveField]:
+        """The receptive fields of the trial that these records are of."""
+        with self.lock:
+            return fields_of(self.store, records)
 
     def _records(self, identities: Sequence[int]) -> list[Record]:
         return [next(self.store.records(after=i - 1))[1] for i in identities]

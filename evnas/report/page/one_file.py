@@ -48,7 +48,8 @@ def render_page(reader: StudyReader) -> str:
     """The one-file page of a study that is read to its end."""
     about = describe_study(reader) | {"running": False}
     columns = reader.columns()
-    cards = [describe_trial(reader.records_of(row)) for row in range(len(reader.frame))]
+    trials = (reader.records_of(row) for row in range(len(reader.frame)))
+    cards = [describe_trial(records, reader.fields_of(records)) for records in trials]
     blocks = {
         "about": dumps(about).encode(),
         "pack": pack(columns, np.arange(len(columns))),

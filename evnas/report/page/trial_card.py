@@ -1,23 +1,26 @@
 """All that one trial's card shows: its architecture, and each phase with its samples."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from evnas.record import Record
 from evnas.report.frame.architecture import list_stages
+from evnas.report.frame.receptive_fields import ReceptiveField
 
 
-def describe_trial(records: Iterable[Record]) -> dict[str, Any]:
+def describe_trial(
+    records: Sequence[Record], fields: Sequence[ReceptiveField] = ()
+) -> dict[str, Any]:
     """One trial as plain JSON data. `records` are those of one trial, at least one."""
-    found = list(records)
-    first = found[0]
+    first = records[0]
     return {
         "label": first.label,
         "digest": first.digest,
         "origin": first.origin,
         "arch": dict(first.arch),
         "stages": list_stages(first.arch),
-        "phases": [_phase(record) for record in found],
+        "phases": [_phase(record) for record in records],
+        "fields": [field.shown() for field in fields],
     }
 
 

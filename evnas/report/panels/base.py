@@ -1,10 +1,11 @@
 """What a panel of the page with data of its own is."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from evnas.report.frame.study_reader import StudyReader
 
 
+@runtime_checkable
 class Panel(Protocol):
     """A tab of the page: its data, computed here, and the JavaScript that draws it."""
 

@@ -14,6 +14,7 @@ PANELS: Registry[Panel] = Registry(
         "reproduction": "evnas.report.panels.reproduction:PANEL",
         "audit": "evnas.report.panels.audit:PANEL",
     },
+    of="evnas.report.panels.base:Panel",
 )
 
 

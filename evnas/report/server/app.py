@@ -192,7 +192,8 @@ class _Pages:
     def card(self, request: Request) -> Response:
         reader = self._studies.reader(request.path_params["study"])
         row = _row(request, len(reader.frame))
-        return _json(describe_trial(reader.records_of(row)))
+        records = reader.records_of(row)
+        return _json(describe_trial(records, reader.fields_of(records)))
 
     def panel(self, request: Request) -> Response:
         """A panel's own data: computed again only when there are new records."""

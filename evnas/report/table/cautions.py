@@ -1,11 +1,17 @@
 """What is to be said above figures that are weaker than they look, of ablations and searches."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from evnas.record import Record
 from evnas.report.frame.accuracy import at_chance
 from evnas.report.table.speed_cells import LEAST_ROUNDS
 
+MOST_REASONS = 4
+_KEPT = "although spoiled: "
+_FIGURES = re.compile(r"^\d+% of | from \d.*MHz$| of \d+% of the CPU| \(.*\)| \d+%|^\d+ ")
 MOST_NAMED = 8
 """Rows or trials that a sentence names."""
 
@@ -13,12 +19,14 @@ MOST_NAMED = 8
 def about_speeds(speeds: Sequence[Record]) -> list[str]:
     """Of noise on the machine, and of too few rounds."""
     found = []
+    conditions = [r.details.get("conditions") or {} for r in speeds]
     noisy = {r.label for r in speeds if _was_noisy(r)}
     if noisy:
         found.append(
             f"not quiet: {len(noisy)} of {len(speeds)} speeds keep rounds that something else on "
-            "the machine disturbed"
+            f"the machine disturbed: {', '.join(_kept_although(conditions))}"
         )
+    found += dict.fromkeys(said for of in conditions for said in of.get("cpu", ()))
     few = dict.fromkeys(r.label for r in speeds if _had_few_rounds(r))
     if few:
         found.append(
@@ -26,6 +34,29 @@ def about_speeds(speeds: Sequence[Record]) -> list[str]:
             "little, one without an interval is of a single round; raise budget_s"
         )
     return found
+
+
+def spoilers(conditions: Iterable[Mapping[str, Any]]) -> str:
+    """What spoiled rounds of some measurements, and how many of each; "" where nothing did."""
+    reasons: Counter[str] = Counter()
+    for of in conditions:
+        reasons.update(_without_figures(again["why"]) for again in of.get("retaken", ()))
+    if not reasons:
+        return ""
+    most = ", ".join(f"{why} ({n})" for why, n in reasons.most_common(MOST_REASONS))
+    return f"rounds taken again, and what spoiled them: {most}"
+
+
+def _kept_although(conditions: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What spoiled rounds that were kept, each kind once."""
+    warnings = [text for of in conditions for text in of.get("warnings", ()) if _KEPT in text]
+    reasons = [why for text in warnings for why in text.partition(_KEPT)[2].split("; ")]
+    return list(dict.fromkeys(map(_without_figures, reasons)))
+
+
+def _without_figures(why: str) -> str:
+    """A reason by its kind: `foreign load of 83% of the CPU` is foreign load."""
+    return _FIGURES.sub("", why).strip()
 
 
 def about_trainings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
@@ -37,11 +68,16 @@ def about_trainings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
 
 
 def about_search(records: Sequence[Record], front: Sequence[str]) -> list[str]:
-    """The same of a search's trials, each at its longest training; the front's come first."""
+    """The same of a search's trials, each at its longest training; the front's come first.
+
+    A training whose record does not say on how many images its top-1 was taken is left out: chance
+    cannot be told then.
+    """
     speeds = [r for r in records if r.phase == "speed"]
     trained: dict[str, list[Record]] = {label: [] for label in front}
     for record in records:
-        if record.phase == "proxy" and record.status == "complete":
+        known = record.phase == "proxy" and "held_out_images" in record.values
+        if known and record.status == "complete":
             trained.setdefault(record.label, []).append(record)
     longest = {
         label: [r for r in of if r.budget == max(x.budget for x in of)]
@@ -58,7 +94,9 @@ def first_named(labels: Sequence[str]) -> str:
 
 def _had_few_rounds(record: Record) -> bool:
     ratio = record.measurements.get("throughput_ratio")
-    return ratio is not None and len(ratio.samples) < LEAST_ROUNDS
+    if ratio is None or ratio.conditions.get("beyond_a_limit"):  # no time would have changed it
+        return False
+    return len(ratio.samples) < LEAST_ROUNDS
 
 
 def _was_noisy(record: Record) -> bool:

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
+from evnas.measure.timing.cpu_limits import usable_cores
 from evnas.phases.work import Event, Finished, Progress, Work
 from evnas.record import Status
 from evnas.registry import pickled_additions
@@ -45,8 +46,7 @@ class LocalEngine:
         self._context = multiprocessing.get_context("spawn")
         self._gpus = gpus
         self._timeout_s = timeout_s
-        cores = len(os.sched_getaffinity(0))
-        self._threads = 0 if workers == 1 else max(1, cores // workers)
+        self._threads = 0 if workers == 1 else max(1, usable_cores() // workers)
         self._count = workers
         self._workers: list[_Worker] = []
 

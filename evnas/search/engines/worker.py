@@ -19,7 +19,7 @@ def serve_work(
     """Take work from the pipe and send back progress and results, until None comes.
 
     Args:
-        threads: CPU threads for torch; 0 leaves torch's own choice.
+        threads: CPU threads for torch; 0 leaves torch's own choice, within a container's quota.
         added: pickled, what the driver's script registered; what cannot be had here is left, and
             work that needs it is recorded as failed.
     """
@@ -28,12 +28,15 @@ def serve_work(
     import torch  # here, so that the driver does not wait for it
 
     from evnas.measure.timing.allocator import keep_freed_memory
+    from evnas.measure.timing.cpu_limits import heed_quota
     from evnas.search.evaluate import Evaluator
 
     keep_freed_memory()  # trainings too would pay for the same pages again and again
 
     if threads:
         torch.set_num_threads(threads)
+    else:
+        heed_quota()
     evaluator = Evaluator()
     adopt_pickled(added)
     pipe.send(None)  # ready

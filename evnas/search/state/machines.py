@@ -6,6 +6,7 @@ import torch
 
 from evnas.measure.timing.machine import machine_here
 from evnas.record import Machine, Record
+from evnas.sweep.parts import COMMAND
 
 
 def taken_elsewhere(records: Iterable[Record], *, given_up: bool) -> list[str]:
@@ -16,7 +17,7 @@ def taken_elsewhere(records: Iterable[Record], *, given_up: bool) -> list[str]:
     """
     before: dict[str, tuple[str, Machine]] = {}
     for record in records:
-        if record.status == "complete" and record.on is not None and record.machine:
+        if record.status == "complete" and _is_ours(record) and record.machine and record.on:
             before.setdefault(record.target, (record.on.device, record.machine))
     found = []
     for target, (device, there) in before.items():
@@ -27,6 +28,11 @@ def taken_elsewhere(records: Iterable[Record], *, given_up: bool) -> list[str]:
                 end = "what is timed here will be given up; go on there, or pass --fresh"
             found.append(f"{target} was timed on {there} so far and this is {here}: {end}")
     return found
+
+
+def _is_ours(record: Record) -> bool:
+    """Whether this machine's own device was timed, and not one that a command reaches."""
+    return record.on is not None and record.on.runtime != COMMAND
 
 
 def _is_here(device: str) -> bool:

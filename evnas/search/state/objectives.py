@@ -4,11 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from evnas.errors import SpecError, nearest
+from evnas.errors import SpecError
 from evnas.record import TargetFields
 from evnas.space.expressions import Expression, parse_expression
 from evnas.sweep.search_spec import ObjectiveSpec
-from evnas.tables import PHASES, found_by, phase_order
+from evnas.tables import PHASES, found_by, phase_order, quantity_must_load
 
 
 def resolved(name: str, targets: Sequence[TargetFields]) -> str:
@@ -18,10 +18,8 @@ def resolved(name: str, targets: Sequence[TargetFields]) -> str:
         SpecError: nothing measures it, or `@` names no target, or more than one.
     """
     metric, _, wish = name.partition("@")
-    finders = found_by()
-    if metric not in finders:
-        raise SpecError(f"nothing measures {metric!r}{nearest(metric, finders)}")
-    if PHASES.get(finders[metric]).needs != "targets":
+    quantity_must_load(metric)
+    if PHASES.get(found_by()[metric]).needs != "targets":
         if wish:
             raise SpecError(f"{metric} does not depend on a target, got @{wish}")
         return name

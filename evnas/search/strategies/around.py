@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -23,8 +23,8 @@ class OneAtATimeSpec(StrategySpec):
     """The base, then each of its axes moved alone to each other value."""
 
     kind: Literal["one_at_a_time"] = "one_at_a_time"
-    base: str = ""
-    """A catalogue name, or an architecture's YAML such as a front member's
+    base: str | dict[str, Any] = ""
+    """A catalogue name, an architecture, or its YAML such as a front member's
     (`results/NAME/front/17.arch.yaml`); "" is the space's base."""
     replicates: int = Field(default=1, ge=1)
     """Seeds of each row, the same for all (paired)."""
@@ -36,6 +36,12 @@ class OneAtATimeSpec(StrategySpec):
         """As many as there are replicates."""
         return tuple(range(self.replicates))
 
+    def with_files_read(self) -> Self:
+        """With the architecture itself in place of its file."""
+        if not is_arch_file(self.base):
+            return self
+        return self.model_copy(update={"base": _read(str(self.base)).to_dict()})
+
     def strategy(
         self, space: SearchSpace, *, warm: Sequence[tuple[str, ArchSpec]], full_budget: float
     ) -> Strategy:
@@ -44,20 +50,27 @@ class OneAtATimeSpec(StrategySpec):
         try:
             rows = one_at_a_time(space, base)
         except ValueError as e:
-            name = shown(self.base) if self.base else "the base"
+            named = isinstance(self.base, str) and self.base
+            name = shown(named) if named else "the base"
             raise SpecError(f"{name} lies outside the space: {e}", "strategy.base") from None
         return Listed(rows, seeds=self.seeds)
 
     def _base(self, space: SearchSpace) -> ArchSpec:
         if not self.base:
             return space.base
-        try:
-            is_file = is_arch_file(self.base)
-            return read_arch(Path(shown(self.base))) if is_file else entry(self.base).arch
-        except YamlSpecError:  # a fault inside that file
-            raise
-        except SpecError as e:
-            raise SpecError(e.reason, "strategy.base") from None
+        if not isinstance(self.base, str):
+            return ArchSpec.from_dict(self.base)
+        return _read(self.base)
+
+
+def _read(base: str) -> ArchSpec:
+    """The architecture of a file or a name. Raises SpecError where it is neither."""
+    try:
+        return read_arch(Path(shown(base))) if is_arch_file(base) else entry(base).arch
+    except YamlSpecError:  # a fault inside that file
+        raise
+    except SpecError as e:
+        raise SpecError(e.reason, "strategy.base") from None
 
 
 @dataclass(frozen=True, slots=True)

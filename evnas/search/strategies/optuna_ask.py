@@ -1,5 +1,7 @@
 """`tpe`, `nsga2`, `nsga3`, `gp`: Optuna's samplers by ask, rebuilt from the records.
 
+`tpe` models each axis by itself and the axes of a branch together in turn.
+
 An Optuna study is kept in memory as a cache of the history and gains each complete trial once;
 nothing is ever read back from it. What a sampler asks for is repaired into the space, and the
 sampler is told the point that was evaluated. These samplers do not know branches (NSGA and GP
@@ -62,9 +64,10 @@ class OptunaAsk(Strategy):
         taken = set(history.digests)
         found: list[Proposal] = []
         for i in range(n):
-            rng = generator(self.seed, history.next_number + i)
+            number = history.next_number + i
+            rng = generator(self.seed, number)
             proposal = None
-            sampler = self._sampler(rng.getrandbits(31))
+            sampler = self._sampler(rng.getrandbits(31), together=number % 2 == 0)
             study.sampler = sampler if self._common is None else _Bred(sampler, self._common)
             for _ in range(MOST_ASKS):
                 with _one_thread() if self.sampler == "gp" else contextlib.nullcontext():
@@ -149,9 +152,24 @@ class OptunaAsk(Strategy):
         study.tell(trial, state=optuna.trial.TrialState.FAIL)  # the evaluated point is told later
         return point
 
-    def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+    def _sampler(self, seed: int, *, together: bool = False) -> optuna.samplers.BaseSampler:
+        """A sampler as new, so that a proposal hangs on its number alone.
+
+        Args:
+            seed: of its draws.
+            together: of `tpe`, whether the axes of a branch are modelled together. Each axis by
+                itself finds values that are good anywhere, together they find what must go
+                together; in turn they reach more than either (docs/guide/search.md).
+        """
         if self.sampler == "tpe":
-            return optuna.samplers.TPESampler(n_startup_trials=self.startup, seed=seed)
+            with warnings.catch_warnings():  # both settings are said to be experimental
+                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+                return optuna.samplers.TPESampler(
+                    n_startup_trials=self.startup,
+                    seed=seed,
+                    multivariate=together,
+                    group=together,
+                )
         if self.sampler == "gp":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)

@@ -80,9 +80,12 @@ def _loaded(*, threads: int) -> Any:
     import torch  # here, after the GPUs were hidden
 
     from evnas.measure.timing.allocator import keep_freed_memory
+    from evnas.measure.timing.cpu_limits import heed_quota
     from evnas.search.evaluate import Evaluator
 
     keep_freed_memory()  # as in the local engine's workers
     if threads:
         torch.set_num_threads(threads)
+    else:
+        heed_quota()
     return Evaluator()

@@ -236,36 +236,43 @@ EV.panel({
       );
     }
 
-    function fields(node, cards, labels) { // Record.details["erf"]: rows of a square map, 0 to 1
-      const found = cards.map((c) => c.phases.find((p) => Array.isArray(p.details.erf))?.details.erf);
-      if (!found.some(Boolean)) return;
+    function fields(node, cards, labels) { // a field's map: rows from the top, 0 to 1
+      if (!cards.some((c) => c.fields.length)) return;
       node.append(
         EV.h("h3", {}, "Effective receptive fields"),
         EV.h(
           "div",
           { class: "columns" },
-          found.map((map, i) => {
-            if (!map) return EV.h("p", { class: "note" }, `Trial ${labels[i]}: not taken`);
-            const n = map.length,
-              canvas = EV.h("canvas", {
-                width: n,
-                height: map[0].length,
-                class: "erf",
-                role: "img",
-                "aria-label": `Effective receptive field of trial ${labels[i]}`,
-              });
-            const context = canvas.getContext("2d"),
-              image = context.createImageData(map[0].length, n),
-              top = Math.max(...map.flat());
-            map.flat().forEach((v, j) => {
-              const light = 255 * Math.sqrt(v / (top || 1));
-              image.data.set([light * 0.95, light * 0.8, 60 + light * 0.3, 255], 4 * j);
-            });
-            context.putImageData(image, 0, 0);
-            return EV.h("div", {}, EV.h("h4", {}, `Trial ${labels[i]}`), canvas);
-          }),
+          cards.flatMap((card, i) =>
+            card.fields.length
+              ? card.fields.map((field) => drawn(field, labels[i]))
+              : [EV.h("p", { class: "note" }, `Trial ${labels[i]}: not taken`)]
+          ),
         ),
       );
+    }
+
+    function drawn({ map, resolution, weights, area_fraction }, label) {
+      const height = map.length, width = map[0].length, top = Math.max(...map.flat());
+      const taken = [
+        resolution ? `${resolution} px` : "",
+        weights ? `weights ${weights}` : "",
+        area_fraction === null ? "" : `${(100 * area_fraction).toFixed(1)} % of the area at 5 % of the peak or above`,
+      ].filter(Boolean).join(", ");
+      const canvas = EV.h("canvas", {
+        width,
+        height,
+        class: "erf",
+        role: "img",
+        "aria-label": `Effective receptive field of trial ${label}, ${taken}`,
+      });
+      const context = canvas.getContext("2d"), image = context.createImageData(width, height);
+      map.flat().forEach((v, j) => {
+        const light = 255 * Math.sqrt(v / (top || 1));
+        image.data.set([light * 0.95, light * 0.8, 60 + light * 0.3, 255], 4 * j);
+      });
+      context.putImageData(image, 0, 0);
+      return EV.h("div", {}, EV.h("h4", {}, `Trial ${label}`), canvas, EV.h("p", { class: "note" }, taken));
     }
   },
 });

@@ -17,12 +17,14 @@ EV.panel({
     view.controls = EV.h("div", { class: "controls" });
     view.legend = EV.h("ul", { class: "legend", "aria-label": "Marks" });
     view.notes = EV.h("p", { class: "note", id: "front-notes" });
+    view.cautions = EV.h("ul", { class: "note", id: "front-cautions", "aria-label": "What weakens the figures" });
     view.canvas = EV.h("canvas", { class: "cloud", "aria-hidden": "true" });
     const stack = EV.h("div", { class: "stack" });
     view.figure.plot.replaceWith(stack);
     stack.append(view.canvas, view.figure.plot);
     view.figure.node.insertBefore(view.controls, stack);
     view.figure.node.insertBefore(view.legend, stack);
+    view.figure.node.insertBefore(view.cautions, view.controls);
     view.figure.node.append(view.notes);
     Object.assign(view, { drawn: null, shown: null, hits: [] });
     EV.pointAt(view, stack);
@@ -43,6 +45,7 @@ EV.panel({
     EV.table.refresh();
     EV.trialPanel(view.aside);
     EV.readPrinted();
+    EV.readCautions(view.cautions);
     const key = JSON.stringify([
       EV.data.lastId,
       EV.data.n,
@@ -301,4 +304,11 @@ EV.listenToPlot = ({ figure: { plot } }) => {
     const log = EV.isLog(), real = found.map((v, i) => log[i < 2 ? 0 : 1] ? 10 ** v : v);
     EV.choose({ zoom: real.map((v) => Number(v.toPrecision(5))).join("~") });
   });
+};
+
+EV.readCautions = async (list) => { // an ablation's stand above its table
+  if (EV.about.kind === "ablation" || list.dataset.read === String(EV.data.lastId)) return;
+  list.dataset.read = EV.data.lastId;
+  const { cautions } = await EV.panelData("search");
+  EV.put(list, (cautions || []).map((sentence) => EV.h("li", {}, sentence)));
 };

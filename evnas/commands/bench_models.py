@@ -1,0 +1,50 @@
+"""Models as `evnas bench` is asked for them: catalogue, file, timm, or a study's trials."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evnas.api import recorded
+from evnas.errors import SpecError, nearest
+from evnas.store import Store
+
+
+def models_of(names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Name -> architecture as records keep it, in order; one that is named twice stands twice.
+
+    Raises:
+        SpecError: nobody has one of them.
+        StoreError: a study cannot be read.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for name in names:
+        for each, arch in _meant(name).items():
+            found[_free(each, found)] = arch
+    return found
+
+
+def _meant(name: str) -> dict[str, Mapping[str, Any]]:
+    folder, colon, trial = name.rpartition(":")
+    if not colon or not (Path(folder) / "study.db").exists():
+        return {name: recorded(name)}
+    with Store.read(Path(folder) / "study.db") as store:
+        archs = {record.label: record.arch for _, record in store.records()}
+    if trial != "front":
+        if trial not in archs:
+            raise SpecError(f"{folder} has no trial or row {trial!r}{nearest(trial, archs)}")
+        return {name: archs[trial]}
+    from evnas.commands.fronts import front  # reports are heavy, and few names need them
+
+    members = front(Path(folder))
+    if not members:
+        raise SpecError(f"{folder} has no front; {folder}:TRIAL names one of its trials or rows")
+    labels = [str(member["trial"]) for member in members]
+    return {f"{folder}:{label}": archs[label] for label in labels}
+
+
+def _free(name: str, taken: Mapping[str, object]) -> str:
+    """The name, with a number where it stands already."""
+    number, free = 2, name
+    while free in taken:
+        free, number = f"{name} ({number})", number + 1
+    return free

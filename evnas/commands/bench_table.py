@@ -1,0 +1,86 @@
+"""What `evnas bench` found, as text: a table for each target, batch and resolution."""
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from evnas.commands.output import columns
+from evnas.report.table.cautions import spoilers
+
+Data = Mapping[str, Any]
+"""`BenchGrid.to_dict()`."""
+
+
+def text_of(data: Data) -> str:
+    """Tables, each under its target and what spoiled its rounds, then what they say."""
+    if data["batches_ended"]:
+        blocks = [_of_batches(data, place) for place in data["batches_ended"]]
+    else:
+        rows = groupby(data["rows"], key=lambda row: row["target"])
+        blocks = [_of_target(target, list(of), data) for target, of in rows]
+    return "\n\n".join(blocks)
+
+
+def _of_target(target: str, rows: list[Data], data: Data) -> str:
+    first = data["ratio_of_throughputs_to"]
+    several = any(row["ratio_of_throughputs_to"] for row in rows)
+    head = ["model", "latency (ms)", "images/s", "peak (MiB)", "ended"]
+    if several:
+        head.insert(3, f"images/s over {first}'s")
+    lines = [target, _spoiled(rows), columns(head, [_cells(row, several) for row in rows])]
+    for row in rows:
+        said = (*_conditions(row).get("warnings", ()), *row["named_protocols"])
+        lines += [text if text.startswith(" ") else f"{row['name']}: {text}" for text in said]
+    return "\n".join(line for line in lines if line)
+
+
+def _spoiled(rows: Sequence[Data]) -> str:
+    conditions = [_conditions(row) for row in rows]
+    said = dict.fromkeys(text for of in conditions for text in of.get("cpu", ()))
+    return "\n".join(text for text in (spoilers(conditions), *said) if text)
+
+
+def _conditions(row: Data) -> Data:
+    found: Data = row["details"].get("conditions", {})
+    return found
+
+
+def _cells(row: Data, several: bool) -> list[str]:
+    if row["status"] != "complete":
+        reason = row["error"].strip().rpartition("\n")[2]
+        return [row["name"], row["status"], "", *([""] * several), "", reason]
+    conditions = row["details"]["conditions"]
+    ratio = _span(row, "throughput_ratio") or "1"
+    peak = row["values"].get("peak_mib")
+    return [
+        row["name"],
+        _span(row, "latency_ms"),
+        _span(row, "throughput_img_s"),
+        *([ratio] if several else []),
+        f"{peak:.1f}" if peak else "",
+        conditions["ended"],
+    ]
+
+
+def _span(row: Data, quantity: str) -> str:
+    i = row["intervals"].get(quantity)
+    return f"{i['mid']:.4g} [{i['low']:.4g}, {i['high']:.4g}]" if i else ""
+
+
+def _of_batches(data: Data, place: str) -> str:
+    rows = [row for row in data["rows"] if place_of(row) == place]
+    cells = [[str(row["batch_size"]), *_cells(row, False)[1:]] for row in rows]
+    table = columns(["batch", "latency (ms)", "images/s", "peak (MiB)", "ended"], cells)
+    done = [row for row in rows if row["status"] == "complete"]
+    lines = [place, _spoiled(rows), table]
+    if done:
+        best = max(done, key=lambda row: row["intervals"]["throughput_img_s"]["mid"])
+        rate = _span(best, "throughput_img_s")
+        lines.append(f"most images a second at batch {best['batch_size']}: {rate}")
+    return "\n".join(line for line in [*lines, data["batches_ended"][place]] if line)
+
+
+def place_of(row: Data) -> str:
+    """The key of `batches_ended` that a row belongs to."""
+    parts = [part for part in row["target"].split("-") if part != f"b{row['batch_size']}"]
+    return f"{row['name']} on {'-'.join(parts)}"

@@ -1,0 +1,85 @@
+"""OpenVINO on the exported graph; needs the extra `openvino`."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from evnas.errors import MeasurementError
+from evnas.measure.runtimes.onnx_export import export
+from evnas.measure.target import Target
+from evnas.runtime import Ready
+
+HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
+"""OpenVINO's names of the precisions that a target may have."""
+
+
+def openvino(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
+    """A call that runs the exported `model` on `images` on a CPU, in the target's precision.
+
+    Raises:
+        MeasurementError: the target is no CPU, an operator has no form in ONNX or OpenVINO, or
+            this CPU does not compute in that precision.
+    """
+    asked = HINTS[target.precision]
+    ready = _compiled(model, images, target, {"INFERENCE_PRECISION_HINT": asked})
+    got = ready.facts["precision"]
+    if got != asked:
+        raise MeasurementError(
+            f"runtime 'openvino' must compute in {target.precision} as the target says, and on "
+            f"this CPU it computes in {got}; precision float32 runs everywhere"
+        )
+    return ready
+
+
+def openvino_auto(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
+    """The same in the precision that OpenVINO itself chooses for this CPU, which is recorded.
+
+    Raises:
+        MeasurementError: as for `openvino`, or the target asks for a precision.
+    """
+    if target.precision != "float32":
+        raise MeasurementError(
+            "runtime 'openvino_auto' chooses its precision itself, so the target's must be "
+            f"float32, got {target.precision!r}; runtime openvino takes it"
+        )
+    return _compiled(model, images, target, {})
+
+
+def _compiled(
+    model: nn.Module, images: torch.Tensor, target: Target, hints: dict[str, str]
+) -> Ready:
+    if images.device.type != "cpu":
+        raise MeasurementError(f"runtime {target.runtime!r} needs device cpu, got {images.device}")
+    import openvino as ov  # an extra
+
+    settings = {
+        "PERFORMANCE_HINT": "LATENCY",  # one call at a time, as they are timed
+        "INFERENCE_NUM_THREADS": str(torch.get_num_threads()),
+        **hints,
+    }
+    core = ov.Core()
+    try:
+        compiled = core.compile_model(core.read_model(export(model, images)), "CPU", settings)
+    except RuntimeError as error:  # an operator that it lacks, by name
+        reason = " ".join(str(error).split())[:300]
+        raise MeasurementError(f"the model has no form in OpenVINO: {reason}") from error
+    request = compiled.create_infer_request()
+    request.set_input_tensor(ov.Tensor(images.contiguous().numpy().copy()))
+    logits = request.get_output_tensor(0).data  # a view: each call writes there
+
+    def run() -> object:
+        request.infer()
+        return logits
+
+    return Ready(run=run, facts=_facts(ov, compiled))
+
+
+def _facts(ov: Any, compiled: Any) -> dict[str, Any]:
+    """What it says of itself once compiled, so what it took, not what was asked."""
+    return {
+        "version": ov.__version__.partition("-")[0],
+        "precision": compiled.get_property("INFERENCE_PRECISION_HINT").to_string(),
+        "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
+        "streams": int(compiled.get_property("NUM_STREAMS")),
+    }

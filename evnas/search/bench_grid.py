@@ -1,0 +1,196 @@
+"""Several models on several targets, side by side: the first alone, each other in alternation
+with it; or each alone in larger and larger batches."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from evnas.measure.target import Target
+from evnas.measure.timing.cpu_limits import heed_quota
+from evnas.record import Interval, Record
+from evnas.search.bench import Arch, Benched, speed_of, target_for
+from evnas.search.evaluate import Evaluator
+from evnas.sweep.parts import TargetSpec
+
+LARGEST_BATCH = 4096
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BenchRow:
+    """One model on one target."""
+
+    name: str
+    record: Record
+    base: str = ""
+    """The model that its ratio is to; "" where there is no ratio."""
+    beside: tuple[str, ...] = ()
+    """Sentences of named protocols."""
+
+    @property
+    def target(self) -> str:
+        """The target's id."""
+        return self.record.target
+
+    @property
+    def batch(self) -> int:
+        """Images at once."""
+        return int(self.record.details["target"]["batch_size"])
+
+    @property
+    def resolution(self) -> int:
+        """Side of the images in pixels."""
+        return int(self.record.details["target"]["resolution"])
+
+    def interval(self, quantity: str) -> Interval | None:
+        """95 % around the median; None where it was not measured."""
+        measurement = self.record.measurements.get(quantity)
+        return None if measurement is None else measurement.interval()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        benched = Benched(self.record, self.name, self.base).to_dict()
+        return benched | {"batch_size": self.batch, "named_protocols": list(self.beside)}
+
+
+@dataclass(slots=True)
+class BenchGrid:
+    """What was measured, in order."""
+
+    first: str
+    """The model that ratios are to."""
+    rows: list[BenchRow] = field(default_factory=list)
+    ended: dict[str, str] = field(default_factory=dict)
+    """`NAME on TARGET WITHOUT BATCH` -> why larger batches were not tried."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data: a row a model and target; ratios are of throughputs, to the first."""
+        rows = [row.to_dict() for row in self.rows]
+        return {"ratio_of_throughputs_to": self.first, "rows": rows, "batches_ended": self.ended}
+
+
+def grid_of(
+    models: Mapping[str, Arch],
+    specs: Sequence[TargetSpec],
+    *,
+    protocols: Sequence[str] = (),
+    say: Say = lambda text: None,
+    evaluator: Evaluator | None = None,
+) -> BenchGrid:
+    """Measure each model on each target.
+
+    Args:
+        models: name -> architecture; the first is what the others are timed in alternation with.
+        specs: targets, one for each batch and resolution.
+        protocols: names of `PROTOCOLS` that are set beside ours.
+        say: hears what is being measured.
+
+    Raises:
+        MeasurementError: the first model cannot be counted, or a target is not here.
+    """
+    heed_quota()
+    (first, reference), *others = models.items()
+    grid, evaluator = BenchGrid(first), evaluator or Evaluator()
+    for spec in specs:
+        target = target_for(reference, spec, evaluator)
+        say(f"{first} on {target.id}")
+        record = speed_of(reference, spec, target, evaluator)
+        beside = _beside(reference, record, target, protocols)
+        grid.rows.append(BenchRow(first, record, beside=beside))
+        base = reference if record.status == "complete" else None
+        for name, arch in others:
+            say(f"{name} on {target.id}")
+            record = speed_of(arch, spec, target, evaluator, base=base)
+            beside = _beside(arch, record, target, protocols)
+            ratio_to = first if "throughput_ratio" in record.measurements else ""
+            grid.rows.append(BenchRow(name, record, ratio_to, beside))
+    return grid
+
+
+def batches_of(
+    models: Mapping[str, Arch],
+    specs: Sequence[TargetSpec],
+    *,
+    say: Say = lambda text: None,
+    evaluator: Evaluator | None = None,
+) -> BenchGrid:
+    """Throughput of each model alone against the batch, doubled from the target's own (1 where it
+    is `auto`) until throughput surely falls, memory ends, or it cannot be measured."""
+    heed_quota()
+    grid, evaluator = BenchGrid(next(iter(models))), evaluator or Evaluator()
+    for spec in specs:
+        start = spec.batch_size if isinstance(spec.batch_size, int) else 1
+        for name, arch in models.items():
+            best: Interval | None = None
+            for batch in _doubled(start):
+                sized = spec.model_copy(update={"batch_size": batch})
+                target = target_for(arch, sized, evaluator)
+                say(f"{name} on {target.id}")
+                row = BenchRow(name, speed_of(arch, sized, target, evaluator))
+                grid.rows.append(row)
+                rate = row.interval("throughput_img_s")
+                place = f"{name} on {'-'.join(_without_batch(target))}"
+                grid.ended[place] = _why_no_larger(row, rate, best)
+                if grid.ended[place]:
+                    break
+                best = rate if best is None or (rate and rate.mid > best.mid) else best
+            else:
+                grid.ended[place] = f"batch {LARGEST_BATCH} is the largest that is tried"
+    return grid
+
+
+def _why_no_larger(row: BenchRow, rate: Interval | None, best: Interval | None) -> str:
+    if rate is None:
+        reason = row.record.error.strip().rpartition("\n")[2]
+        return f"batch {row.batch} ended {row.record.status}: {reason}"
+    if best is not None and rate.high < best.low:
+        return f"batch {row.batch} is slower than the best before it"
+    return ""
+
+
+def _doubled(start: int) -> Iterator[int]:
+    while start <= LARGEST_BATCH:
+        yield start
+        start *= 2
+
+
+def _without_batch(target: Target) -> list[str]:
+    return [part for part in target.id.split("-") if part != f"b{target.batch_size}"]
+
+
+def _beside(
+    arch: Arch, record: Record, target: Target, protocols: Sequence[str]
+) -> tuple[str, ...]:
+    """What named protocols say of the same call, of a model that was measured."""
+    if not protocols or record.status != "complete":
+        return ()
+    if target.by_command:
+        return (f"{', '.join(protocols)}: nobody but its command can time it",)
+    from evnas.measure.stopwatch import stopwatch_for
+    from evnas.measure.timing.device_lock import device_lock_for
+    from evnas.measure.timing.named_protocols import how_far, time_as
+    from evnas.measure.timing.speed import prepare
+    from evnas.phases.speed import model_on
+
+    timed = prepare(model_on(arch, target), target)
+    ours, images = record.measurements["throughput_img_s"].interval(), len(timed.images)
+    found: list[str] = []
+    for name in protocols:
+        with device_lock_for(target.device).measuring():
+            theirs = time_as(
+                name, timed.call, images=images, stopwatch=stopwatch_for(target.device)
+            )
+        found += how_far(theirs, ours, images=images)
+    return tuple(found)
+
+
+def widened(
+    specs: Sequence[TargetSpec], *, batches: Sequence[int], resolutions: Sequence[int]
+) -> list[TargetSpec]:
+    """Each target at each batch and resolution that is listed; at its own where none is."""
+    return [
+        spec.model_copy(update={"batch_size": batch, "resolution": side})
+        for spec in specs
+        for side in resolutions or (spec.resolution,)
+        for batch in batches or (spec.batch_size,)
+    ]

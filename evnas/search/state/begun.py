@@ -1,0 +1,98 @@
+"""What an earlier version left unsaid: a study goes on with the runtimes that it began with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from evnas.store import Store
+from evnas.sweep.parts import TargetSpec
+from evnas.sweep.sweep import Sweep
+from evnas.tables import RUNTIMES
+
+NOTED = "runtimes"
+"""Under this a study keeps what its `best` chooses among."""
+
+
+def as_begun(sweep: Sweep, path: Path) -> tuple[Sweep, list[str]]:
+    """The sweep with the runtime and form that its study has, for targets whose file names none.
+
+    Args:
+        path: of the study's store, which may not be there.
+
+    Returns:
+        The sweep, and a sentence for each target that is not measured as a new study's would be.
+    """
+    if not path.exists():
+        return sweep, []
+    with Store.read(path) as store:
+        before = (store.meta("identity") or {}).get("targets") or []
+    said = sweep.document.data.get("targets", [{}])
+    targets, notes = list(sweep.spec.targets), []
+    for i, (target, file, old) in enumerate(zip(targets, said, before, strict=False)):
+        kept = _kept(target, file, old)
+        if kept:
+            targets[i] = target.model_copy(update=kept)
+            measured = " and ".join(f"{key} {value}" for key, value in kept.items())
+            notes.append(
+                f"targets[{i}] goes on with {measured}, as the study began; a new study, by "
+                f"--fresh or --name, would take {_differs(target, kept)}"
+            )
+    spec = sweep.spec.model_copy(update={"targets": tuple(targets)})
+    return replace(sweep, spec=spec), notes
+
+
+def choices(
+    store: Store, here: Sequence[str], versions: Mapping[str, str]
+) -> tuple[Any, list[str]]:
+    """What `best` chooses among in a study, noted when it begins; and what to say where this
+    machine has others or other versions by now.
+
+    Args:
+        here: runtimes that are here.
+        versions: of the packages that decide who is fastest.
+    """
+    noted = store.meta(NOTED)
+    if noted is None:
+        store.note(NOTED, {"among": list(here), "versions": dict(versions)})
+        return tuple(here), []
+    notes = []
+    among, then = tuple(noted["among"]), noted["versions"]
+    if set(here) - set(among):
+        notes.append(
+            f"runtime best chooses among {', '.join(among)}, as when the study began; "
+            f"{', '.join(n for n in here if n not in among)} would join in a new study"
+        )
+    for name, version in then.items():
+        if versions.get(name, version) != version:
+            notes.append(
+                f"{name} was {version} when the study began and is {versions[name]}: absolute "
+                "speeds of the two need not compare"
+            )
+    gone = [name for name in among if name not in here]
+    if gone:
+        notes.append(
+            f"runtime best chose among {', '.join(gone)} too when the study began, which this "
+            "machine lacks: absolute speeds from now on need not compare"
+        )
+    return among, notes
+
+
+def _kept(target: TargetSpec, file: Any, old: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the study's target, what differs from a default of today."""
+    kept: dict[str, Any] = {}
+    if not isinstance(file, Mapping):
+        return kept
+    by_default = "runtime" not in file and RUNTIMES.get(target.runtime).chooses
+    if by_default and old.get("runtime") not in (None, target.runtime):
+        kept["runtime"] = old["runtime"]
+    form = RUNTIMES.get(target.runtime).form
+    same = old.get("runtime") == kept.get("runtime", target.runtime)
+    by_default = "form" not in file and target.form == form
+    if same and by_default and old.get("form") not in (None, form):
+        kept["form"] = old["form"]
+    return kept
+
+
+def _differs(target: TargetSpec, kept: Mapping[str, Any]) -> str:
+    return " and ".join(f"{key} {getattr(target, key)}" for key in kept)

@@ -1,0 +1,140 @@
+"""Every runtime that runs here gives what torch gives; one that does not has no speed."""
+
+import functools
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from evnas.arch.catalog import entry
+from evnas.errors import MeasurementError
+from evnas.measure.runtimes.agreement import (
+    LARGEST_SHARE,
+    as_tensor,
+    difference,
+    must_agree,
+    top1_agreement,
+)
+from evnas.measure.target import Target
+from evnas.measure.timing.speed import prepare
+from evnas.phases.speed import model_on
+from evnas.runtime import Ready, Runtime
+from evnas.sweep.parts import TargetSpec
+from evnas.tables import RUNTIMES
+
+FAMILIES = {
+    "efficientvim": "efficientvim_m1",
+    "vssd": "vssd_micro",
+    "vmamba": "vmamba_t",
+    "efficientvmamba": "efficient_vmamba_tiny",
+}
+EXPORTED = ("onnx", "openvino")
+
+
+@functools.cache
+def tiny(family: str) -> dict[str, Any]:
+    """A model of the family with one narrow block a stage."""
+    arch = entry(FAMILIES[family]).arch
+    arch = arch.scaled(0.25, stem_stride=arch.stem.stride)
+    stages = [stage | {"depth": 1} for stage in arch.to_dict()["stages"]]
+    return arch.to_dict() | {"stages": stages, "num_classes": 10}
+
+
+def on(runtime: str, **changes: Any) -> Target:
+    fields = {"device": "cpu", "resolution": 32, "batch_size": 2, "form": "deployed"}
+    return Target(**{"runtime": runtime, **fields, **changes})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("runtime", EXPORTED)
+def test_a_runtime_gives_torchs_logits(runtime: str, family: str) -> None:
+    target = on(runtime)
+    timed = prepare(model_on(tiny(family), target), target)
+    told = timed.facts["difference_from_torch"]
+    assert told["error"] < 1e-5
+    assert told["share"] < LARGEST_SHARE
+    assert timed.facts["threads"] == torch.get_num_threads()
+    assert timed.facts["version"]
+
+
+def test_a_difference_is_of_what_the_images_decide() -> None:
+    """Logits may be one large constant: what forgot its images is near by the norm alone."""
+    constant, generator = torch.full((2, 10), 1e5), torch.Generator().manual_seed(0)
+    want, elsewhere = (constant + torch.randn(2, 10, generator=generator) for _ in range(2))
+    blind = difference(constant, want, elsewhere)
+    assert blind.error < 1e-4
+    assert not blind.fits("float32")
+    assert difference(want.clone(), want, elsewhere).fits("float32")
+    assert not difference(want * float("nan"), want, elsewhere).fits("float32")
+
+
+class Scaled(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean((2, 3))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda logits: logits * 1.001, r"within 0.0001 and 0.01, and they differ by 1.0e-03 of"),
+        (lambda logits: logits[:, :2], r"torch's shape \(2, 3\), got \(2, 2\)"),
+        (lambda logits: None, "must give the logits"),
+    ],
+)
+def test_a_runtime_that_gives_something_else_has_no_speed(
+    wrong: Any, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def off(model: nn.Module, images: Tensor, target: Target) -> Ready:
+        return Ready(run=lambda: wrong(model(images)))
+
+    runtime = Runtime(prepare=off)
+    monkeypatch.setattr(type(RUNTIMES), "get", lambda table, name: runtime)
+    with pytest.raises(MeasurementError, match=message):
+        prepare(Scaled(), on("compile", resolution=8))
+
+
+def test_precisions_are_told_and_held() -> None:
+    images = torch.zeros(1, 3, 8, 8)
+    own = prepare(Scaled(), on("openvino_auto", resolution=8))
+    assert own.facts["precision"] in ("f32", "bf16", "f16")
+    with pytest.raises(MeasurementError, match="'onnx' needs precision float32, got 'bfloat16'"):
+        RUNTIMES.get("onnx").call(Scaled(), images, on("onnx", precision="bfloat16"))
+    with pytest.raises(MeasurementError, match="chooses its precision itself"):
+        RUNTIMES.get("openvino_auto").call(
+            Scaled(), images, on("openvino_auto", precision="bfloat16")
+        )
+
+
+def test_agreement_of_top1_says_how_many_classes_it_saw() -> None:
+    want = torch.eye(4)
+    got = want.clone()
+    got[0] = torch.tensor([0.0, 1.0, 0.0, 0.0])
+    found = top1_agreement(got, want)
+    assert (found.percent, found.images, found.classes) == (75.0, 4, 4)
+
+
+def test_what_exports_measures_the_deployed_form_unless_told() -> None:
+    def form(**fields: Any) -> str:
+        return TargetSpec.model_validate(fields).form
+
+    assert form(runtime="openvino") == form(runtime="onnx") == "deployed"
+    assert form(runtime="onnx", form="plain") == form() == form(runtime="torch") == "plain"
+
+
+def test_results_of_any_library_are_tensors() -> None:
+    logits = torch.arange(6.0).reshape(2, 3)
+    for result in (logits, logits.numpy(), [logits], (logits.numpy(),)):
+        assert torch.equal(as_tensor(result), logits)
+
+
+def test_must_agree_reads_the_answer_before_torch_runs() -> None:
+    """A view that the next call writes to is copied."""
+    model, images = Scaled(), torch.randn(2, 3, 8, 8)
+    held = torch.empty(2, 3).numpy()
+
+    def run() -> object:
+        held[:] = model(images).numpy()
+        return held
+
+    assert must_agree(run, model, images, Target(device="cpu")).error < 1e-6

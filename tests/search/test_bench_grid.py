@@ -1,0 +1,218 @@
+"""`evnas bench` of several models on several targets, with made-up speeds and a made-up clock."""
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+
+import pytest
+from typer.testing import CliRunner
+
+from evnas.arch.catalog import entry
+from evnas.cli import app
+from evnas.commands.bench_figure import svg_of
+from evnas.commands.bench_models import models_of
+from evnas.commands.bench_table import text_of
+from evnas.commands.bench_targets import target_fields
+from evnas.errors import SpecError
+from evnas.measure.stopwatch import CpuStopwatch
+from evnas.measure.timing.named_protocols import PROTOCOLS, how_far, time_as
+from evnas.phases.work import Finished, Work
+from evnas.record import Interval, Measurement, Record
+from evnas.search.bench_grid import batches_of, grid_of, widened
+from evnas.search.evaluate import Evaluator
+from evnas.store import Store
+from evnas.sweep.parts import TargetSpec
+
+MODELS = {"m1": {"timm": "a"}, "m2": {"timm": "b"}}
+CPU = TargetSpec(device="cpu", batch_size=1)
+AGAIN = [{"why": "foreign load of 83% of the CPU", "samples_ms": [1.0]}] * 2
+
+
+class MadeUp(Evaluator):
+    """Speeds by model and batch; what is no number is how it ended."""
+
+    def __init__(self, latency_ms: Callable[[str, int], float | str]) -> None:
+        super().__init__()
+        self.latency_ms = latency_ms
+        self.asked: list[Work] = []
+
+    def run(self, work: Work, on_progress: object) -> Finished:
+        if work.phase == "count":
+            found = {"values": {"macs_exact": 1e8}}
+            return Finished(work, work.record("complete", started=0, seconds=0, found=found))
+        self.asked.append(work)
+        batch = work.task.target["batch_size"]
+        latency = self.latency_ms(work.arch["timm"], batch)
+        if isinstance(latency, str):
+            return Finished(work, work.record(latency, error="no room", started=0, seconds=0))
+        conditions = {"ended": "30 rounds", "warnings": [], "retaken": AGAIN, "batch_size": batch}
+        samples = {"latency_ms": latency, "throughput_img_s": 1e3 * batch / latency}
+        if work.task.reference is not None:
+            samples["throughput_ratio"] = 0.5
+        measured = {
+            name: Measurement(name, (0.99 * x, x, 1.01 * x), conditions)
+            for name, x in samples.items()
+        }
+        found = {
+            "values": {"peak_mib": 7.0},
+            "measurements": measured,
+            "details": {"conditions": conditions},
+        }
+        return Finished(work, work.record("complete", started=0, seconds=0, found=found))
+
+
+def test_each_is_timed_in_alternation_with_the_first_and_named_in_the_answer():
+    engine = MadeUp(lambda name, batch: 10.0 if name == "a" else 20.0)
+    specs = widened(
+        [CPU, CPU.model_copy(update={"form": "deployed"})], batches=(1, 4), resolutions=()
+    )
+    grid = grid_of(MODELS, specs, evaluator=engine)
+    assert [(row.name, row.target) for row in grid.rows[:4]] == [
+        ("m1", "cpu-torch-224-b1-float32"),
+        ("m2", "cpu-torch-224-b1-float32"),
+        ("m1", "cpu-torch-224-b4-float32"),
+        ("m2", "cpu-torch-224-b4-float32"),
+    ]
+    assert len(grid.rows) == 8
+    assert [w.task.reference for w in engine.asked[:2]] == [None, MODELS["m1"]]
+    data = json.loads(json.dumps(grid.to_dict()))
+    assert data["ratio_of_throughputs_to"] == "m1"
+    assert [r["ratio_of_throughputs_to"] for r in data["rows"][:2]] == ["", "m1"]
+    text = text_of(data)
+    assert "images/s over m1's" in text
+    assert "what spoiled them: foreign load (4)" in text
+    assert "m2     20 [19.8, 20.2]" in text and "0.5 [0.495, 0.505]" in text
+
+
+def test_without_the_first_the_others_are_timed_alone():
+    engine = MadeUp(lambda name, batch: "oom" if name == "a" else 20.0)
+    grid = grid_of(MODELS, [CPU], evaluator=engine)
+    assert engine.asked[1].task.reference is None
+    text = text_of(grid.to_dict())
+    assert "oom" in text and "no room" in text and "over m1's" not in text
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "batches", "reason"),
+    [
+        (lambda name, b: 10.0 + b, [2**i for i in range(13)], "batch 4096 is the largest"),
+        (lambda name, b: 10.0 + b**2, [1, 2, 4, 8], "batch 8 is slower than the best before it"),
+        (lambda name, b: "oom" if b > 2 else 10.0, [1, 2, 4], "batch 4 ended oom: no room"),
+    ],
+)
+def test_batches_double_until_throughput_falls_or_memory_ends(latency_ms, batches, reason):
+    found = batches_of({"m1": MODELS["m1"]}, [CPU], evaluator=MadeUp(latency_ms))
+    assert [row.batch for row in found.rows] == batches
+    assert reason in found.ended["m1 on cpu-torch-224-float32"]
+    text = text_of(found.to_dict())
+    assert reason in text and "most images a second at batch" in text
+
+
+def test_the_figure_is_svg_with_each_model_in_it():
+    engine = MadeUp(lambda name, batch: 10.0 + batch)
+    for specs in ([CPU], widened([CPU], batches=(1, 4), resolutions=())):
+        drawn = ET.fromstring(svg_of(grid_of(MODELS, specs, evaluator=engine).to_dict()))
+        words = [element.text for element in drawn.iter() if element.text]
+        assert {"m1", "m2"} <= set(words)
+    broken = grid_of({"<m1>": MODELS["m1"]}, [CPU], evaluator=engine)
+    ET.fromstring(svg_of(broken.to_dict()))
+
+
+def test_the_command_measures_and_draws(tmp_path):
+    drawn = tmp_path / "speeds.svg"
+    said = CliRunner().invoke(
+        app,
+        [
+            *("bench", "m1", "m1", "--target", "device=cpu,batch_size=1,resolution=32"),
+            *("--budget-s", "0.1", "--json", "--figure", str(drawn), "--protocol", "paper/vmamba"),
+        ],
+    )
+    assert said.exit_code == 0, said.output
+    data = json.loads(said.stdout.strip().rpartition("\n")[2])
+    assert [row["name"] for row in data["rows"]] == ["m1", "m1 (2)"]
+    assert data["rows"][1]["measurements"]["throughput_ratio"]["samples"]
+    assert data["rows"][0]["named_protocols"][0].startswith("paper/vmamba: ")
+    assert ET.parse(drawn).getroot().tag.endswith("svg")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("", {"runtime": "torch", "budget_s": 1, "uncertainty_percent": 2}),
+        ("onnx", {"runtime": "onnx", "budget_s": 1, "uncertainty_percent": 2}),
+        ("cpu", {"runtime": "torch", "device": "cpu", "budget_s": 1, "uncertainty_percent": 2}),
+        (
+            "runtime=compile,batch_size=4,budget_s=2.5",
+            {"runtime": "compile", "batch_size": 4, "budget_s": 2.5, "uncertainty_percent": 2},
+        ),
+    ],
+)
+def test_targets_are_told_in_short(text, found):
+    usual = {"runtime": "torch", "budget_s": 1, "uncertainty_percent": 2}
+    assert target_fields(text, usual) == found
+
+
+def test_a_target_may_be_a_file(tmp_path):
+    file = tmp_path / "phone.yaml"
+    file.write_text('kind: command\nname: phone\ncommand: "run {model}"\n')
+    usual = {"runtime": "torch", "device": "auto", "budget_s": 8, "uncertainty_percent": 2}
+    TargetSpec.model_validate(target_fields(str(file), usual))
+    for text, reason in ((str(tmp_path / "no.yaml"), "readable"), ("a=1,b", "KEY=VALUE")):
+        with pytest.raises(SpecError, match=reason):
+            target_fields(text, usual)
+    file.write_text("- kind: command\n")
+    with pytest.raises(SpecError, match="must hold the keys of one target, got list"):
+        target_fields(str(file), usual)
+
+
+def test_models_of_a_study_are_named_by_it(tmp_path):
+    arch = entry("m1").arch.to_dict()
+    with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:
+        store.append(Record(label="17", digest="d", arch=arch, phase="count", status="complete"))
+    found = models_of(["m1", f"{tmp_path}:17", "timm:resnet18", "m1"])
+    assert list(found) == ["m1", f"{tmp_path}:17", "timm:resnet18", "m1 (2)"]
+    assert found[f"{tmp_path}:17"] == arch and found["timm:resnet18"] == {"timm": "resnet18"}
+    with pytest.raises(SpecError, match="no trial or row '18'"):
+        models_of([f"{tmp_path}:18"])
+    with pytest.raises(SpecError, match="has no front"):
+        models_of([f"{tmp_path}:front"])
+    (tmp_path / "front").mkdir()
+    (tmp_path / "front" / "front.json").write_text(json.dumps({"members": [{"trial": "17"}]}))
+    assert models_of([f"{tmp_path}:front"]) == {f"{tmp_path}:17": arch}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize(
+    ("name", "calls", "timed", "throughput"),
+    [
+        ("timm", 50, 40, 8 / 0.3),  # each tenth of its 40 calls takes two seconds more
+        ("paper/vmamba", 80, 30, 8 / 0.3),
+        ("paper/efficientvim", None, None, None),
+    ],
+)
+def test_named_protocols_warm_up_and_mean_as_theirs_do(name, calls, timed, throughput):
+    clock, done = Clock(), []
+
+    def call() -> None:
+        done.append(clock.now)
+        clock.now += 2.1 if len(done) % 10 == 0 else 0.1
+
+    theirs = time_as(name, call, images=8, stopwatch=CpuStopwatch(clock))
+    if calls is None:
+        assert 70 <= clock.now < 75 and 60 <= theirs.seconds < 63
+        return
+    assert (len(done), theirs.calls) == (calls, timed)
+    assert theirs.throughput_img_s == pytest.approx(throughput)
+    far = how_far(theirs, Interval(78, 80, 82), images=8)
+    assert "-66.7% of ours, outside our interval [78, 80]" in far[0].replace("82", "80")
+    if PROTOCOLS[name].waits_each:
+        assert "-66.7% by its mean in place of the median, +0.0% by its warm-up" in far[1]
+    else:
+        assert "cannot be told apart" in far[1]

@@ -1,0 +1,119 @@
+"""A study goes on with the runtimes that it began with; a new search takes the best ones."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_search import tiny_search
+
+import evnas
+from evnas.errors import StoreError
+from evnas.search.state.begun import as_begun, choices
+from evnas.search.state.study import open_study
+from evnas.store import Store
+from evnas.sweep.sweep import Sweep, sweep_of
+
+CPU = {"device": "cpu", "resolution": 32, "batch_size": 1, "budget_s": 0.1}
+ABLATION = {"name": "tiny", "base": "efficientvim_m1", "rows": {"A": {}}}
+
+
+def search(*targets: dict[str, Any], **changes: Any) -> Sweep:
+    return sweep_of(tiny_search() | {"targets": [CPU | target for target in targets]} | changes)
+
+
+def rows(*targets: dict[str, Any]) -> Sweep:
+    return sweep_of(ABLATION | {"targets": [CPU | target for target in targets]})
+
+
+def ids(sweep: Sweep) -> list[str]:
+    return [target.spelt().id for target in sweep.spec.targets]
+
+
+def begin(sweep: Sweep, folder: Path) -> Path:
+    open_study(sweep, folder, environment={}, fresh=False).close()
+    return folder / "study.db"
+
+
+BEST = "cpu-best-32-b1-float32-deployed"
+TORCH = "cpu-torch-32-b1-float32"
+
+
+def test_only_a_searchs_target_that_names_no_runtime_means_the_best() -> None:
+    assert ids(search({})) == [BEST]
+    assert ids(search({"runtime": "torch"})) == ids(rows({})) == [TORCH]
+    assert ids(search({"mode": "training"})) == [f"{TORCH}-train"]
+    assert ids(search({"form": "plain"})) == ["cpu-best-32-b1-float32"]
+    weighed = search({}, objectives={"peak_mib": "min", "latency_ms": "min"})
+    assert ids(weighed) == [TORCH]  # which an exporter's memory is not told of
+    (usual,) = search(targets=[{}]).spec.targets
+    assert (usual.runtime, usual.form) == ("best", "deployed")
+    said_nothing = {k: v for k, v in tiny_search().items() if k != "targets"}
+    assert sweep_of(said_nothing).spec.targets == (usual,)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "goes_on_as"),
+    [
+        (search({"runtime": "torch", "form": "plain"}), search({}), TORCH),
+        (
+            rows({"runtime": "onnx", "form": "plain"}),
+            rows({"runtime": "onnx"}),
+            "cpu-onnx-32-b1-float32",
+        ),
+        (search({}), search({}), BEST),
+    ],
+)
+def test_a_study_goes_on_with_what_it_began_with(
+    old: Sweep, new: Sweep, goes_on_as: str, tmp_path: Path
+) -> None:
+    path = begin(old, tmp_path)
+    now, notes = as_begun(new, path)
+    assert ids(now) == [goes_on_as]
+    assert len(notes) == (ids(new) != [goes_on_as])
+    assert all("as the study began; a new study" in note for note in notes)
+    begin(now, tmp_path)  # not refused
+
+
+def test_what_a_file_says_stands(tmp_path: Path) -> None:
+    path = begin(search({"runtime": "torch"}), tmp_path)
+    said, notes = as_begun(search({"runtime": "best"}), path)
+    assert (ids(said), notes) == ([BEST], [])
+    with pytest.raises(StoreError, match=r"targets\[0\].runtime: 'torch' -> 'best'"):
+        begin(said, tmp_path)
+    fresh, notes = as_begun(search({}), tmp_path / "elsewhere.db")
+    assert (ids(fresh), notes) == ([BEST], [])
+
+
+def test_what_is_chosen_among_is_that_of_the_beginning(tmp_path: Path) -> None:
+    path = begin(search({}), tmp_path)
+    with Store.append_to(path) as store:
+        assert choices(store, ["torch", "onnx"], {"torch": "2.14"}) == (("torch", "onnx"), [])
+        again = choices(store, ["torch", "onnx"], {"torch": "2.14"})
+        assert again == (("torch", "onnx"), [])
+        among, (joined,) = choices(store, ["torch", "onnx", "openvino"], {"torch": "2.14"})
+        assert among == ("torch", "onnx")
+        assert "openvino would join in a new study" in joined
+        _, (newer, gone) = choices(store, ["torch"], {"torch": "2.15"})
+        assert newer.startswith("torch was 2.14 when the study began and is 2.15")
+        assert "chose among onnx too" in gone
+
+
+def test_a_search_says_which_runtime_it_took(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    sweep = search({}, proxy=None, objectives={"params_m": "min", "latency_ms": "min"})
+    sweep = sweep_of(sweep.spec.to_dict() | {"budget": {"trials": 2}, "strategy": "random"})
+    study = evnas.run(sweep, results=tmp_path)
+    with Store.read(tmp_path / "tiny" / "study.db") as store:
+        speeds = [record for _, record in store.records() if record.phase == "speed"]
+        noted = store.meta("runtimes")
+    assert len(speeds) == 2 == len(study.frame)
+    assert noted["among"] == ["torch", "onnx", "openvino"]
+    for record in speeds:
+        assert (record.status, record.target) == ("complete", BEST)
+        ran = record.details["conditions"]["runtime"]
+        assert ran["name"] in noted["among"]
+        assert set(ran["best"]["survey_ms"]) == set(noted["among"])
+        kept = not ran["best"].get("survey_disturbed")
+    assert len(list((tmp_path / "cache").rglob("*.json"))) == kept
