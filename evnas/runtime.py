@@ -17,6 +17,9 @@ class Runtime:
     timed, one forward, which returns when its result is there or queued on the device."""
     own_operators: bool = True
     """Whether it runs evnas' operators; else models are built of plain ones."""
+    onnx_form: bool = False
+    """Whether it runs a model as `evnas.measure.runtimes.onnx_export.export` writes it, in which
+    evnas' operators have forms of their own."""
     trains: bool = False
     """Whether a training step can be timed with it."""
     needs_cuda: bool = False
@@ -48,6 +51,11 @@ class Runtime:
         prepare = _at(self.prepare) if isinstance(self.prepare, str) else self.prepare
         more = (pictures,) if self.calibrates else ()
         return prepare(model, images, target, *more)
+
+    @property
+    def plain_operators(self) -> bool:
+        """Whether models have to be built of plain operators for it."""
+        return not self.own_operators and not self.onnx_form
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -106,6 +114,7 @@ CUDA_GRAPH = Runtime(
 ONNX = Runtime(
     prepare="evnas.measure.runtimes.onnx_runtime:onnx_runtime",
     own_operators=False,
+    onnx_form=True,
     form="deployed",
     considered=True,
     packages=("onnx", "onnxruntime"),
@@ -114,6 +123,7 @@ ONNX = Runtime(
 OPENVINO = Runtime(
     prepare="evnas.measure.runtimes.openvino:openvino",
     own_operators=False,
+    onnx_form=True,
     form="deployed",
     considered=True,
     packages=("onnx", "openvino"),

@@ -151,6 +151,7 @@ def test_export_gives_the_same_logits(tmp_path):
     done = evnas("export", "efficientvim_m1", "-o", tmp_path / "m1.onnx", "--resolution", 32)
     assert done.returncode == 0, done.stderr
     assert "RANDOM weights" in done.stderr and "weights random" in done.stdout
+    assert " s  tracing a forward of (1, 3, 32, 32)" in done.stderr
     images = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     session = onnxruntime.InferenceSession(tmp_path / "m1.onnx")
     (logits,) = session.run(None, {"images": images.numpy()})

@@ -1,5 +1,6 @@
 """`evnas export`: a model as a file for other programs."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,7 +8,7 @@ import typer
 
 from evnas.commands.named import ArchName, arch_and_side
 from evnas.commands.options import Resolution
-from evnas.commands.output import AsJson, emit, warn_of_random_weights
+from evnas.commands.output import AsJson, emit, talk, warn_of_random_weights
 
 
 def export(
@@ -31,7 +32,11 @@ def export(
 ) -> None:
     """Write a model as torch.export's .pt2 or as ONNX."""
     spec, side = arch_and_side(arch, resolution)
+    start = time.monotonic()
     from evnas.commands.exporting import write_export
+
+    def tell(stage: str) -> None:
+        talk(f"{time.monotonic() - start:5.1f} s  {stage}")
 
     written = write_export(
         spec,
@@ -42,6 +47,7 @@ def export(
         form=form,
         dynamic_batch=dynamic_batch,
         dynamic_sides=dynamic_sides,
+        tell=tell,
     )
     warn_of_random_weights([] if weights else [arch])
     known = f"weights {written['weights']}"

@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,8 +35,11 @@ def write_export(
     form: Literal["plain", "deployed"],
     dynamic_batch: bool = False,
     dynamic_sides: bool = False,
+    tell: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
     """Build, load, fold and write a model; what was written, as data.
+
+    `tell` hears what begins.
 
     Raises:
         SpecError: the file name says neither .pt2 nor .onnx, or sides cannot be dynamic.
@@ -47,6 +50,7 @@ def write_export(
         raise SpecError(f"the output must end in .pt2 or .onnx, got {output}")
     if not output.parent.is_dir():
         raise DataError(f"{output} must lie in a folder that exists, {output.parent} is none")
+    tell("building the model")
     model = build(arch, seed=0).eval()
     if weights is not None:
         load_weights(model, weights)
@@ -59,7 +63,7 @@ def write_export(
     images = torch.zeros(max(batch_size, 1 + dynamic_batch), 3, resolution, resolution)
     metadata = _metadata(arch, weights, form, resolution)
     try:
-        checked = _write(model, images, output, dynamic, metadata)
+        checked = _write(model, images, output, dynamic, metadata, tell)
     except OSError as e:
         raise DataError(f"{output} must be writable, got: {e.strerror}") from e
     return {
@@ -137,10 +141,14 @@ def _write(
     output: Path,
     dynamic: Sequence[int],
     metadata: Mapping[str, str],
+    tell: Callable[[str], None],
 ) -> bool:
     """Write the file; whether it was tried at other sizes than those of `images`."""
+    tell(f"tracing a forward of {tuple(images.shape)}")
     if output.suffix == ".onnx":
         content = onnx_form(model, images, dynamic=dynamic, metadata=metadata)
+        if dynamic:
+            tell("comparing the file with the model at other sizes")
         checked = bool(dynamic) and _is_right_elsewhere(model, content, images, dynamic)
         output.write_bytes(content)
         return checked
@@ -150,6 +158,7 @@ def _write(
         warnings.simplefilter("ignore")  # of torch's own archive writer, about views of weights
         program = torch.export.export(model, (images,), dynamic_shapes=shapes)
         if dynamic:
+            tell("comparing the program with the model at other sizes")
             others = _others(images, dynamic)
             _refuse_difference(model, {x: program.module()(x) for x in others})
         extra = {"evnas.json": json.dumps(dict(metadata))}

@@ -266,8 +266,8 @@ def model_on(arch: Mapping[str, Any], target: Any) -> Any:
     from evnas.measure.models import model_for
     from evnas.proxy.seeding import seeded
 
-    own = not target.by_command and RUNTIMES.get(target.runtime).own_operators
-    impl: Any = "auto" if own else "reference"
+    plain = not target.by_command and RUNTIMES.get(target.runtime).plain_operators
+    impl: Any = "reference" if plain else "auto"
     with seeded(0, "speed"):
         model = model_for(arch, resolution=target.resolution, impl=impl).eval()
     if target.form == "plain":

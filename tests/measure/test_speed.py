@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from evnas.arch.catalog import catalog
+from evnas.arch.paths import edit
 from evnas.errors import MeasurementError
 from evnas.measure.target import Target, auto_batch
 from evnas.measure.timing.conditions import environment
@@ -14,6 +16,7 @@ from evnas.measure.timing.device_lock import DeviceLock
 from evnas.measure.timing.memory import peak_mib
 from evnas.measure.timing.protocol import Protocol
 from evnas.measure.timing.speed import measure_speed, prepare
+from evnas.phases.speed import model_on
 
 QUICK = Protocol(budget_s=0.2, most_rounds=3)
 
@@ -43,6 +46,15 @@ def test_a_forward_is_timed_alone(runtime, tmp_path):
     assert (speed.peak_mib is None) == (runtime == "onnx")
     assert speed.conditions["target"] == f"cpu-{runtime}-32-b2-float32"
     json.dumps(speed.conditions)
+
+
+def test_a_scan_in_an_exported_graph_is_none_of_ours(tmp_path):
+    arch = edit(catalog()["vmamba_tiny_s1l8"].arch.scaled(0.125), {"stages[*].depth": 1})
+    at = target(runtime="onnx", form="deployed")
+    subject = prepare(model_on(arch.to_dict(), at), at)
+    assert {getattr(module, "impl", "auto") for module in subject.model.modules()} == {"auto"}
+    speed = measure_speed(subject, protocol=QUICK, device_lock=DeviceLock("cpu", tmp_path))
+    assert speed.implementations == {"ss2d_scan": "onnx"}
 
 
 def test_a_forward_is_timed_in_alternation_with_its_base(tmp_path):

@@ -1,6 +1,8 @@
-"""SS2D and ES2D in an ONNX graph: every route's pixels in its order, one recurrence for all."""
+"""SS2D and ES2D in an ONNX graph: every route's pixels in its order, one recurrence for all.
 
-from dataclasses import dataclass
+Pixels become rows of channels, in one transposition. Their order along each route is found on
+their numbers, and the rows follow in one Gather: few nodes, and what they copy are whole rows.
+"""
 
 import torch
 import torch.nn.functional as F
@@ -10,11 +12,8 @@ from evnas.kernels.onnx_form.recurrence import recurrence
 from evnas.kernels.onnx_form.step_size import softplus_form
 from evnas.kernels.precision import accumulation_dtype
 
-from .cpu import Plane, planes
-
-TO_LINES = {False: (3, 4, 0, 1, 2), True: (4, 3, 0, 1, 2)}
-"""(Bt, r, R, H, W) -> (H, W, Bt, r, R), or (W, H, Bt, r, R) by column. By `permute` alone: torch's
-exporter (2.14) writes other axes for a `movedim` of the last ones."""
+from .cpu import planes
+from .routes import route_count
 
 
 def ss2d_scan_onnx_form(
@@ -30,96 +29,81 @@ def ss2d_scan_onnx_form(
     step: int,
 ) -> Tensor:
     """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; the result has accumulation dtype."""
-    acc = accumulation_dtype(u, delta, A, B, C)
-    walks, (H, W) = _Walks(planes(scan, step), step), u.shape[2:]
+    acc, (H, W) = accumulation_dtype(u, delta, A, B, C), u.shape[2:]
     u, delta, B, C = (_padded(maps.to(acc), step) for maps in (u, delta, B, C))
-    A, D, bias = (t.to(acc)[walks.order] for t in (A, D, delta_bias))
-    x = walks.of_one(u)
-    dt = softplus_form(walks.of_each(delta) + bias)
-    B, C = walks.of_each(torch.cat([B, C], 2)).chunk(2, 3)
+    A, D, bias = (t.to(acc) for t in (A, D, delta_bias))
+    routes = _Routes(scan, step, u)
+    x, dt = routes.of_one(u), softplus_form(routes.of_each(delta) + bias)
+    states = int(A.shape[2])  # a tracer's sizes are tensors
+    B, C = torch.split(routes.of_each(torch.cat([B, C], 2)), [states, states], 3)
     y = recurrence(x, dt, A, B, C)
-    return walks.merged(y + D * x, u)[..., :H, :W]
+    return routes.merged(y + D * x)[..., :H, :W]
 
 
-@dataclass(frozen=True, slots=True)
-class _Walks:
-    """The pixels of a map in the order of every route, and back; routes plane by plane."""
+class _Routes:
+    """The pixels of maps in the order of every route, and back.
 
-    planes: tuple[Plane, ...]
-    step: int
+    A route walks T steps of S sequences: T is all pixels and S is 1, unless lines start afresh.
 
-    @property
-    def order(self) -> list[int]:
-        """The routes k in the order of the planes."""
-        return [k for plane in self.planes for k, _, _ in plane.routes]
+    Args:
+        like: (Bt, R, H, W), whose batch and sides are those of all maps.
+    """
+
+    def __init__(self, scan: str, step: int, like: Tensor) -> None:
+        self.planes, self.K, self.step = planes(scan, step), route_count(scan, step), step
+        self.like = like
+        self.image = torch.arange(like.shape[0]).view(-1, 1)
+        self.read = self._pixels()
 
     def of_each(self, maps: Tensor) -> Tensor:
-        """(Bt, K, R, H, W), a map a route -> (L, Bt, K, R)."""
-        walked = []
+        """(Bt, K, R, H, W), a map a route -> (T, S * Bt, K, R)."""
+        rows = maps.flatten(3).permute(3, 0, 1, 2).flatten(0, 2)  # (L * Bt * K, R)
+        at = self.read * self.like.shape[0] + self.image  # (T, S, Bt, K)
+        return rows[at * self.K + torch.arange(self.K)].flatten(1, 2)
+
+    def of_one(self, map_: Tensor) -> Tensor:
+        """(Bt, R, H, W), one map for all routes -> (T, S * Bt, K, R)."""
+        rows = map_.flatten(2).permute(2, 0, 1).flatten(0, 1)  # (L * Bt, R)
+        return rows[self.read * self.like.shape[0] + self.image].flatten(1, 2)
+
+    def merged(self, y: Tensor) -> Tensor:
+        """(T, S * Bt, K, R) -> the sum of the routes at each pixel, (Bt, R, H, W)."""
+        rows = y.flatten(0, 2)  # (T * S * Bt * K, R)
+        places = self._places(self.like.shape[0] * self.K).unsqueeze(1)  # (L, 1, K or 1)
+        pixels = rows[places + self.image * self.K].sum(2)  # (L, Bt, R)
+        return pixels.permute(1, 2, 0).view(self.like.shape)
+
+    def _pixels(self) -> Tensor:
+        """(T, S, 1, K): the number of the pixel that each route reads at a step."""
+        H, W = self.like.shape[2:]
+        grid, found = torch.arange(H * W).view(H, W), {}
         for plane in self.planes:
-            own = self._walked(plane, maps[:, plane.ks] if len(self.planes) > 1 else maps)
-            ahead = _ahead(plane)
-            if ahead == len(plane.routes):
-                walked.append(own)
-            else:
-                first, others = torch.split(own, [ahead, len(plane.routes) - ahead], 2)
-                walked += [first, others.flip(0)]
-        return torch.cat(walked, 2)
-
-    def of_one(self, maps: Tensor) -> Tensor:
-        """(Bt, R, H, W), one map for all routes -> (L, Bt, K, R)."""
-        walked = []
-        for plane in self.planes:
-            own, ahead = self._walked(plane, maps.unsqueeze(1)), _ahead(plane)
-            walked += [own] * ahead
-            if ahead < len(plane.routes):
-                walked += [own.flip(0)] * (len(plane.routes) - ahead)
-        return torch.cat(walked, 2)
-
-    def merged(self, y: Tensor, like: Tensor) -> Tensor:
-        """(L, Bt, K, R) -> the sum of the routes at each pixel of a map like `like`."""
-        routes = iter(y.unbind(2))
-        own = [[next(routes) for _ in plane.routes] for plane in self.planes]
-        maps = [self._joined(*pair, like) for pair in zip(self.planes, own, strict=True)]
-        if self.step == 1:
-            return _sum(maps)
-        p = self.step
-        columns = [torch.stack(maps[c * p : (c + 1) * p], 3) for c in range(p)]
-        return torch.stack(columns, 5).reshape(like.shape)  # of (Bt, R, h, p, w, p)
-
-    def _walked(self, plane: Plane, maps: Tensor) -> Tensor:
-        """(Bt, r, R, H, W) -> (L, Bt, r, R), or (T, M * Bt, r, R) where lines start afresh."""
-        if self.step > 1:
             row, column = plane.phase
-            maps = maps[..., row :: self.step, column :: self.step]
-        if _fresh(plane):
-            return maps.permute(TO_LINES[not plane.by_column]).flatten(1, 2)
-        return maps.permute(TO_LINES[plane.by_column]).flatten(0, 1)
+            pixels = grid[row :: self.step, column :: self.step] if self.step > 1 else grid
+            lines = pixels.t() if plane.by_column else pixels  # (M, T)
+            steps = lines.t() if plane.walks[0].fresh else lines.reshape(-1, 1)
+            for k, walk, mirrored in plane.routes:
+                found[k] = steps.flip(0) if walk.reverse or mirrored else steps
+        return torch.stack([found[k] for k in range(self.K)], 2).unsqueeze(2)
 
-    def _joined(self, plane: Plane, routes: list[Tensor], like: Tensor) -> Tensor:
-        """The sum of a plane's routes as a map of its phase."""
-        # what a mirrored route computes at step t belongs to the t-th pixel
-        turned = zip(routes, plane.walks, strict=True)
-        y = _sum([y.flip(0) if walk.reverse else y for y, walk in turned])
-        Bt, R, H, W = like.shape
-        if self.step > 1:
-            H, W = H // self.step, W // self.step
-        by_column = plane.by_column != _fresh(plane)  # steps first, or lines first
-        y = y.view(W, H, Bt, R) if by_column else y.view(H, W, Bt, R)
-        return y.permute(2, 3, 1, 0) if by_column else y.permute(2, 3, 0, 1)
-
-
-def _ahead(plane: Plane) -> int:
-    """How many of its routes walk its lines as they are; the others follow, from their ends."""
-    return sum(not walk.reverse and not mirrored for _, walk, mirrored in plane.routes)
-
-
-def _fresh(plane: Plane) -> bool:
-    return plane.walks[0].fresh
-
-
-def _sum(tensors: list[Tensor]) -> Tensor:
-    return sum(tensors[1:], tensors[0])
+    def _places(self, stride: int) -> Tensor:
+        """(L, K), or (L, 1) where each pixel is of one route: stride * (t * S + s) + k of the
+        results that belong to each pixel. What a mirrored route computes at step t belongs to the
+        t-th pixel."""
+        H, W = (side // self.step if self.step > 1 else side for side in self.like.shape[2:])
+        numbers, found = torch.arange(H * W) * stride, {}
+        for plane in self.planes:
+            M, T = (W, H) if plane.by_column else (H, W)
+            for k, walk, _ in plane.routes:
+                place = (numbers.flip(0) if walk.reverse else numbers) + k
+                lines = place.view(T, M).t() if walk.fresh else place.view(M, T)
+                found[k] = lines.t() if plane.by_column else lines
+        maps = [found[k] for k in range(self.K)]  # (H, W) each
+        if self.step == 1:
+            return torch.stack(maps, 2).flatten(0, 1)
+        p = self.step
+        columns = [torch.stack(maps[c * p : (c + 1) * p], 1) for c in range(p)]  # (H, p, W)
+        return torch.stack(columns, 3).view(-1, 1)  # of (H, p, W, p)
 
 
 def _padded(maps: Tensor, step: int) -> Tensor:

@@ -132,6 +132,8 @@ def measure_speed(
         peak = _peak(candidate)
         on = replace(target, runtime=candidate.runtime)
         ran = implementations(candidate.model, candidate.images, on)
+        if RUNTIMES.get(on.runtime).onnx_form:
+            ran = dict.fromkeys(ran, "onnx")  # whatever torch would take
         split, given_up = None, measurements["latency_ms"].conditions["beyond_a_limit"]
         if on.runtime == "torch" and target.mode == "inference" and not given_up:
             split = breakdown(candidate.call, candidate.model, target.device)
