@@ -99,7 +99,17 @@ def _at(place: str) -> Any:
 
 
 TORCH = Runtime(prepare="evnas.measure.runtimes.torch_eager:eager", trains=True, considered=True)
-COMPILE = Runtime(prepare="evnas.measure.runtimes.torch_compile:compiled", trains=True)
+COMPILE = Runtime(
+    prepare="evnas.measure.runtimes.torch_compile:compiled",
+    trains=True,
+    obstacle="evnas.measure.runtimes.compiler:no_compiler",
+)
+INDUCTOR = Runtime(
+    prepare="evnas.measure.runtimes.inductor:inductor",
+    form="deployed",
+    obstacle="evnas.measure.runtimes.compiler:no_compiler",
+)
+AOT_INDUCTOR = replace(INDUCTOR, prepare="evnas.measure.runtimes.inductor:aot_inductor")
 CUDA_GRAPH = Runtime(
     prepare="evnas.measure.runtimes.cuda_graph:cuda_graph", needs_cuda=True, considered=True
 )
@@ -121,5 +131,38 @@ OPENVINO = Runtime(
 )
 OPENVINO_AUTO = replace(
     OPENVINO, prepare="evnas.measure.runtimes.openvino:openvino_auto", considered=False
+)
+ONNX_INT8 = replace(
+    ONNX,
+    prepare="evnas.measure.runtimes.onnx_int8:onnx_int8",
+    agreement="top1",
+    calibrates=True,
+    considered=False,
+)
+ONNX_INT8_DYNAMIC = replace(
+    ONNX_INT8, prepare="evnas.measure.runtimes.onnx_int8:onnx_int8_dynamic"
+)
+TENSORRT = Runtime(
+    prepare="evnas.measure.runtimes.tensorrt:tensorrt",
+    own_operators=False,
+    needs_cuda=True,
+    form="deployed",
+    packages=("onnx", "tensorrt"),
+    install="pip install onnx tensorrt",
+)
+EXECUTORCH = Runtime(
+    prepare="evnas.measure.runtimes.executorch:executorch",
+    own_operators=False,
+    form="deployed",
+    packages=("executorch",),
+    install="pip install executorch",
+)
+COREML = Runtime(
+    prepare="evnas.measure.runtimes.coreml:coreml",
+    own_operators=False,
+    form="deployed",
+    packages=("coremltools",),
+    install="pip install coremltools",
+    obstacle="evnas.measure.runtimes.coreml:no_macos",
 )
 BEST = Runtime(prepare="evnas.measure.best:runs_nothing", form="deployed", chooses=True)

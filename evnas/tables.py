@@ -80,9 +80,16 @@ RUNTIMES: "Registry[Runtime]" = Registry(
         "torch": "evnas.runtime:TORCH",
         "compile": "evnas.runtime:COMPILE",
         "cuda_graph": "evnas.runtime:CUDA_GRAPH",
+        "inductor": "evnas.runtime:INDUCTOR",
+        "aot_inductor": "evnas.runtime:AOT_INDUCTOR",
         "onnx": "evnas.runtime:ONNX",
+        "onnx_int8": "evnas.runtime:ONNX_INT8",
+        "onnx_int8_dynamic": "evnas.runtime:ONNX_INT8_DYNAMIC",
         "openvino": "evnas.runtime:OPENVINO",
         "openvino_auto": "evnas.runtime:OPENVINO_AUTO",
+        "tensorrt": "evnas.runtime:TENSORRT",
+        "executorch": "evnas.runtime:EXECUTORCH",
+        "coreml": "evnas.runtime:COREML",
     },
 )
 """Name -> `evnas.runtime.Runtime`. A name stands in a target's id: letters, digits and `_`."""
