@@ -17,6 +17,8 @@ class Runtime:
     timed, one forward, which returns when its result is there or queued on the device."""
     own_operators: bool = True
     """Whether it runs evnas' operators; else models are built of plain ones."""
+    tells_memory: bool = True
+    """Whether a call's memory is torch's own, so that its peak can be told."""
     trains: bool = False
     """Whether a training step can be timed with it."""
     needs_cuda: bool = False
@@ -116,6 +118,7 @@ CUDA_GRAPH = Runtime(
 ONNX = Runtime(
     prepare="evnas.measure.runtimes.onnx_runtime:onnx_runtime",
     own_operators=False,
+    tells_memory=False,
     form="deployed",
     considered=True,
     packages=("onnx", "onnxruntime"),
@@ -124,6 +127,7 @@ ONNX = Runtime(
 OPENVINO = Runtime(
     prepare="evnas.measure.runtimes.openvino:openvino",
     own_operators=False,
+    tells_memory=False,
     form="deployed",
     considered=True,
     packages=("onnx", "openvino"),
@@ -145,6 +149,7 @@ ONNX_INT8_DYNAMIC = replace(
 TENSORRT = Runtime(
     prepare="evnas.measure.runtimes.tensorrt:tensorrt",
     own_operators=False,
+    tells_memory=False,
     needs_cuda=True,
     form="deployed",
     packages=("onnx", "tensorrt"),
@@ -153,6 +158,7 @@ TENSORRT = Runtime(
 EXECUTORCH = Runtime(
     prepare="evnas.measure.runtimes.executorch:executorch",
     own_operators=False,
+    tells_memory=False,
     form="deployed",
     packages=("executorch",),
     install="pip install executorch",
@@ -160,6 +166,7 @@ EXECUTORCH = Runtime(
 COREML = Runtime(
     prepare="evnas.measure.runtimes.coreml:coreml",
     own_operators=False,
+    tells_memory=False,
     form="deployed",
     packages=("coremltools",),
     install="pip install coremltools",

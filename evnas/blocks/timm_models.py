@@ -13,6 +13,7 @@ from evnas.blocks.timm_backbone import TimmBackbone
 
 PREFIX = "evnas_"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CROP_FRACTION = 224 / 256
 
 FIRST_CONVOLUTIONS: Mapping[str, str] = {
     "efficientvim": "stem.convs.0.conv",
@@ -38,7 +39,7 @@ default_cfgs: dict[str, dict[str, Any]] = {
         "num_classes": entry.arch.num_classes,
         "input_size": (3, entry.resolution, entry.resolution),
         "pool_size": None,
-        "crop_pct": 224 / 256,
+        "crop_pct": CROP_FRACTION,
         "interpolation": "bicubic",
         "mean": IMAGENET_MEAN,
         "std": IMAGENET_STD,
