@@ -20,6 +20,8 @@ class Runtime:
     onnx_form: bool = False
     """Whether it runs a model as `evnas.measure.runtimes.onnx_export.export` writes it, in which
     evnas' operators have forms of their own."""
+    tells_memory: bool = True
+    """Whether a call's memory is torch's own, so that its peak can be told."""
     trains: bool = False
     """Whether a training step can be timed with it."""
     needs_cuda: bool = False
@@ -107,7 +109,17 @@ def _at(place: str) -> Any:
 
 
 TORCH = Runtime(prepare="evnas.measure.runtimes.torch_eager:eager", trains=True, considered=True)
-COMPILE = Runtime(prepare="evnas.measure.runtimes.torch_compile:compiled", trains=True)
+COMPILE = Runtime(
+    prepare="evnas.measure.runtimes.torch_compile:compiled",
+    trains=True,
+    obstacle="evnas.measure.runtimes.compiler:no_compiler",
+)
+INDUCTOR = Runtime(
+    prepare="evnas.measure.runtimes.inductor:inductor",
+    form="deployed",
+    obstacle="evnas.measure.runtimes.compiler:no_compiler",
+)
+AOT_INDUCTOR = replace(INDUCTOR, prepare="evnas.measure.runtimes.inductor:aot_inductor")
 CUDA_GRAPH = Runtime(
     prepare="evnas.measure.runtimes.cuda_graph:cuda_graph", needs_cuda=True, considered=True
 )
@@ -115,6 +127,7 @@ ONNX = Runtime(
     prepare="evnas.measure.runtimes.onnx_runtime:onnx_runtime",
     own_operators=False,
     onnx_form=True,
+    tells_memory=False,
     form="deployed",
     considered=True,
     packages=("onnx", "onnxruntime"),
@@ -124,6 +137,7 @@ OPENVINO = Runtime(
     prepare="evnas.measure.runtimes.openvino:openvino",
     own_operators=False,
     onnx_form=True,
+    tells_memory=False,
     form="deployed",
     considered=True,
     packages=("onnx", "openvino"),
@@ -131,5 +145,42 @@ OPENVINO = Runtime(
 )
 OPENVINO_AUTO = replace(
     OPENVINO, prepare="evnas.measure.runtimes.openvino:openvino_auto", considered=False
+)
+ONNX_INT8 = replace(
+    ONNX,
+    prepare="evnas.measure.runtimes.onnx_int8:onnx_int8",
+    agreement="top1",
+    calibrates=True,
+    considered=False,
+)
+ONNX_INT8_DYNAMIC = replace(
+    ONNX_INT8, prepare="evnas.measure.runtimes.onnx_int8:onnx_int8_dynamic"
+)
+TENSORRT = Runtime(
+    prepare="evnas.measure.runtimes.tensorrt:tensorrt",
+    own_operators=False,
+    onnx_form=True,
+    tells_memory=False,
+    needs_cuda=True,
+    form="deployed",
+    packages=("onnx", "tensorrt"),
+    install="pip install onnx tensorrt",
+)
+EXECUTORCH = Runtime(
+    prepare="evnas.measure.runtimes.executorch:executorch",
+    own_operators=False,
+    tells_memory=False,
+    form="deployed",
+    packages=("executorch",),
+    install="pip install executorch",
+)
+COREML = Runtime(
+    prepare="evnas.measure.runtimes.coreml:coreml",
+    own_operators=False,
+    tells_memory=False,
+    form="deployed",
+    packages=("coremltools",),
+    install="pip install coremltools",
+    obstacle="evnas.measure.runtimes.coreml:no_macos",
 )
 BEST = Runtime(prepare="evnas.measure.best:runs_nothing", form="deployed", chooses=True)

@@ -18,6 +18,7 @@ from evnas.registry import place_of
 
 PREFIX = "evnas_"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CROP_FRACTION = 224 / 256
 
 FIRST_CONVOLUTIONS: Mapping[str, str] = {
     "efficientvim": "stem.convs.0.conv",
@@ -43,7 +44,7 @@ default_cfgs: dict[str, dict[str, Any]] = {
         "num_classes": entry.arch.num_classes,
         "input_size": (3, entry.resolution, entry.resolution),
         "pool_size": (-(-entry.resolution // entry.arch.reduction[-1]),) * 2,
-        "crop_pct": 224 / 256,
+        "crop_pct": CROP_FRACTION,
         "interpolation": "bicubic",
         "mean": IMAGENET_MEAN,
         "std": IMAGENET_STD,

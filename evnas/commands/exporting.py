@@ -16,11 +16,23 @@ from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
 from evnas.blocks.official import load_official, load_state, read_checkpoint, to_official
+from evnas.blocks.timm_models import CROP_FRACTION, IMAGENET_MEAN, IMAGENET_STD
 from evnas.errors import DataError, MeasurementError, SpecError
 from evnas.measure.runtimes.onnx_export import export as onnx_form
 
 RANDOM = "random"
 """What stands for weights that nobody gave."""
+IMAGES: Mapping[str, Any] = {
+    "channels": "RGB",
+    "value_range": [0.0, 1.0],
+    "mean": IMAGENET_MEAN,
+    "std": IMAGENET_STD,
+    "interpolation": "bicubic",
+    "crop_fraction": CROP_FRACTION,
+}
+"""How images become a file's input, in the order of the keys: from 0 to 1, less the mean, over the
+deviation, by channel; resized so that the crop is this share of the side. Whole trainings and the
+releases' weights have it so."""
 LARGEST_ERROR = 1e-3
 """Relative, of an exported model's logits."""
 
@@ -132,6 +144,7 @@ def _metadata(arch: ArchSpec, weights: Path | None, form: str, resolution: int) 
         "weights": known,
         "form": form,
         "resolution": str(resolution),
+        **{key: json.dumps(value) for key, value in IMAGES.items()},
     }
 
 

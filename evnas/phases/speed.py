@@ -19,6 +19,7 @@ from evnas.phases.base import (
 )
 from evnas.phases.work import Work
 from evnas.record import Record
+from evnas.runtime import Pictures
 from evnas.sweep.candidate import Candidate
 from evnas.tables import RUNTIMES
 
@@ -26,6 +27,9 @@ AROUND_S = 2.0
 """Building a model and finding its peak memory, beside the budget of its measurement."""
 TIMED = ("throughput_img_s", "latency_ms", "throughput_ratio")
 """Quantities with samples of their own."""
+CALIBRATION_IMAGES = 32
+HELD_OUT_IMAGES = 128
+"""At least, behind the agreement of a runtime in int8."""
 REFERENCE = "reference model"
 """The workshop's slot for the prepared reference."""
 
@@ -54,6 +58,8 @@ class SpeedTask(Task):
     """The architecture timed in alternation; None times the candidate alone."""
     among: tuple[str, ...] = ()
     """Runtimes that `best` chooses among; none means all that are here."""
+    data: Any = "fashion-mnist-12k"
+    """What a runtime in int8 is calibrated with and held against, as `proxy.data` has it."""
 
     @property
     def device(self) -> str:
@@ -103,6 +109,7 @@ class SpeedPhase(Phase):
             target_index=on.index,
             reference=setting.alternates_with(candidate),
             among=setting.among,
+            **({} if setting.proxy is None else {"data": setting.proxy["data"]}),
         )
 
     def evaluate(self, work: Work, workshop: Workshop, on_progress: OnProgress) -> Found:
@@ -193,7 +200,9 @@ def _ready(arch: Mapping[str, Any], task: SpeedTask, target: Any, workshop: Work
     from evnas.measure.timing.speed import prepare
 
     def on(arch: Mapping[str, Any]) -> Any:
-        return lambda target: prepare(model_on(arch, target), target)
+        return lambda target: prepare(
+            model_on(arch, target), target, lambda: _pictures(task, target, workshop)
+        )
 
     if not RUNTIMES.get(target.runtime).chooses:
         return on(arch)(target)
@@ -259,6 +268,24 @@ def _protocol(task: SpeedTask) -> Any:
         limits=tuple(Limit(**fields) for fields in task.limits),
     )
     return Protocol(budget_s=task.budget_s, end=end)
+
+
+def _pictures(task: SpeedTask, target: Any, workshop: Workshop) -> Pictures:
+    """Images of the sweep's data at the target's side, in whole batches."""
+    from evnas.phases.proxy import loaded
+    from evnas.proxy.augment import evaluation_batch, normalised
+
+    side, batch = target.resolution, target.batch_size
+    data = loaded({"data": task.data, "resolution": side}, "cpu", workshop)
+
+    def whole(images: int) -> int:
+        return int(batch * max(1, -(-images // batch)))
+
+    return Pictures(
+        name=data.name,
+        calibration=normalised(data.train.images[: whole(CALIBRATION_IMAGES)], data, side),
+        held_out=evaluation_batch(data, 0, whole(HELD_OUT_IMAGES), resolution=side),
+    )
 
 
 def model_on(arch: Mapping[str, Any], target: Any) -> Any:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from evnas.kernels import selective_scan, ss2d_scan
 from evnas.kernels.onnx_form.nodes import without_own_nodes
 from evnas.kernels.onnx_form.step_size import softplus, softplus_form
+from evnas.kernels.operator_inputs import MapInputs
 from evnas.kernels.selective_scan.reference import selective_scan_reference
 from evnas.kernels.ss2d_scan.reference import ss2d_scan_reference
 from evnas.kernels.ss2d_scan.routes import route_count
@@ -53,6 +54,11 @@ class Exported(nn.Module):
         model: onnx.ModelProto = without_own_nodes(onnx.load_from_string(file.getvalue()))
         onnx.checker.check_model(model, full_check=True)
         return model
+
+
+def as_maps(given: Sequence[Tensor]) -> MapInputs:
+    u, delta, A, B, C, D, bias = given
+    return u, delta, A, B, C, D, bias
 
 
 def runs(model: onnx.ModelProto) -> Iterator[Callable[[Sequence[Tensor]], Tensor]]:
@@ -117,7 +123,7 @@ def test_scans_of_maps_of_any_batch_and_sides(scan: Any, step: int, N: int) -> N
     for run in runs(exported.in_onnx(traced, axes)):
         for shape in ((2, 5, 7), (1, 7, 4), (3, 6, 6)):
             given = maps(scan, step, shape, N)
-            assert_near(run(given), ss2d_scan_reference(*given, scan=scan, step=step))
+            assert_near(run(given), ss2d_scan_reference(as_maps(given), scan=scan, step=step))
 
 
 @pytest.mark.parametrize("N", [1, 4])
@@ -125,7 +131,7 @@ def test_large_steps_and_activations_neither_overflow_nor_lose_the_small_ones(N:
     """Steps of up to 400 underflow every decay; others of exp(-400) leave the state as it is."""
     exported = Exported(lambda *given: ss2d_scan(*given, scan="cross"))
     given = maps("cross", 1, (2, 9, 8), N, large=100.0)
-    want = ss2d_scan_reference(*(x.double() for x in given), scan="cross")
+    want = ss2d_scan_reference(as_maps([x.double() for x in given]), scan="cross")
     for run in runs(exported.in_onnx(given, {})):
         assert_near(run(given).double(), want)
 
@@ -136,7 +142,7 @@ def test_a_scan_without_skip_bias_or_softplus() -> None:
     A, (B, C) = -torch.rand(6, 2, generator=draw), torch.randn(2, 2, 3, 2, 13, generator=draw)
     given = [x, delta, A, B, C]
     for run in runs(Exported(selective_scan).in_onnx(given, {0: (0, 2)})):
-        assert_near(run(given), selective_scan_reference(*given))
+        assert_near(run(given), selective_scan_reference((x, delta, A, B, C, None, None)))
 
 
 def test_a_graph_is_as_long_for_a_long_scan() -> None:

@@ -1,6 +1,8 @@
 """Every runtime that runs here gives what torch gives; one that does not has no speed."""
 
 import functools
+import importlib.util
+from dataclasses import asdict
 from typing import Any
 
 import pytest
@@ -18,8 +20,10 @@ from evnas.measure.runtimes.agreement import (
 )
 from evnas.measure.target import Target
 from evnas.measure.timing.speed import prepare
-from evnas.phases.speed import model_on
-from evnas.runtime import Ready, Runtime
+from evnas.phases.speed import SpeedTask, model_on
+from evnas.phases.work import Work
+from evnas.runtime import Pictures, Ready, Runtime
+from evnas.search.evaluate import Evaluator, silent
 from evnas.sweep.parts import TargetSpec
 from evnas.tables import RUNTIMES
 
@@ -138,3 +142,63 @@ def test_must_agree_reads_the_answer_before_torch_runs() -> None:
         return held
 
     assert must_agree(run, model, images, Target(device="cpu")).error < 1e-6
+
+
+def convolutions() -> nn.Module:
+    torch.manual_seed(0)
+    head = (nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+    return nn.Sequential(nn.Conv2d(3, 16, 3), *head).eval()
+
+
+@pytest.mark.parametrize("runtime", ["onnx_int8", "onnx_int8_dynamic"])
+def test_int8_says_how_often_it_finds_torchs_class(runtime: str) -> None:
+    target = on(runtime)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(8, 3, 32, 32, generator=generator)
+    shown = Pictures(name="noise", calibration=images[:4], held_out=images)
+    timed = prepare(convolutions(), target, lambda: shown)
+    told = timed.facts["agreement_with_torch"]
+    assert (told["data"], told["images"], timed.facts["precision"]) == ("noise", 8, "int8")
+    assert 50 <= told["percent"] <= 100
+    assert "difference_from_torch" not in timed.facts
+    with pytest.raises(MeasurementError, match="needs images of a data set"):
+        prepare(Scaled(), on(runtime, resolution=8))
+
+
+def test_a_speed_in_int8_is_held_against_the_sweeps_images() -> None:
+    task = SpeedTask(target=asdict(on("onnx_int8_dynamic")), budget_s=0.1)
+    work = Work(
+        label="1", digest="", arch=tiny("efficientvim"), phase="speed", task=task, target="x"
+    )
+    record = Evaluator().run(work, silent).record
+    assert record.status == "complete", record.error
+    told = record.details["conditions"]["runtime"]["agreement_with_torch"]
+    assert (told["data"], told["images"]) == ("fashion-mnist-12k", 128)
+    assert "peak_mib" not in record.values
+
+
+@pytest.mark.parametrize(
+    ("runtime", "message"),
+    [
+        ("executorch", "executorch not installed: pip install executorch"),
+        ("coreml", "coremltools not installed: pip install coremltools"),
+        ("inductor", "no C[+][+] compiler is here: install g[+][+], or name one in CXX"),
+        ("compile", "no C[+][+] compiler is here"),
+    ],
+)
+def test_what_is_not_here_says_what_to_install(
+    runtime: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.util.find_spec
+    gone = ("executorch", "coremltools")
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: None if name in gone else real(name)
+    )
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(MeasurementError, match=f"cannot run on this machine: {message}"):
+        prepare(Scaled(), on(runtime, resolution=8))
+
+
+def test_best_itself_runs_nothing() -> None:
+    with pytest.raises(MeasurementError, match="chooses another for each model"):
+        prepare(Scaled(), on("best", resolution=8))

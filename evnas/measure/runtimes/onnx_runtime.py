@@ -1,5 +1,7 @@
 """ONNX Runtime on the exported graph; needs the extra `onnx`."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -25,8 +27,8 @@ def onnx_runtime(model: nn.Module, images: torch.Tensor, target: Target) -> Read
     return on_session(export(model, images), images)
 
 
-def on_session(graph: bytes | str, images: torch.Tensor) -> Ready:
-    """A call that runs an ONNX model, as bytes or a file, on `images`.
+def session_of(graph: bytes, device: torch.device) -> Any:
+    """A session of an ONNX model on a device, with as many threads as torch.
 
     Raises:
         MeasurementError: onnxruntime lacks the device, or an operator of the model.
@@ -34,7 +36,7 @@ def on_session(graph: bytes | str, images: torch.Tensor) -> Ready:
     import onnxruntime  # an extra
     from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, NotImplemented
 
-    provider = PROVIDERS[images.device.type]
+    provider = PROVIDERS[device.type]
     if provider not in onnxruntime.get_available_providers():
         raise MeasurementError(
             f"onnxruntime has no {provider} here, only {onnxruntime.get_available_providers()}"
@@ -42,10 +44,21 @@ def on_session(graph: bytes | str, images: torch.Tensor) -> Ready:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
     try:
-        session = onnxruntime.InferenceSession(graph, options, providers=[provider])
+        return onnxruntime.InferenceSession(graph, options, providers=[provider])
     except (Fail, InvalidGraph, NotImplemented) as error:
         reason = str(error).splitlines()[0]
         raise MeasurementError(f"the model has no form in ONNX Runtime: {reason}") from error
+
+
+def on_session(graph: bytes, images: torch.Tensor) -> Ready:
+    """A call that runs an ONNX model on `images`.
+
+    Raises:
+        MeasurementError: onnxruntime lacks the device, or an operator of the model.
+    """
+    import onnxruntime  # an extra
+
+    session = session_of(graph, images.device)
     binding = session.io_binding()
     host = images.contiguous().cpu().numpy()
     binding.bind_ortvalue_input(

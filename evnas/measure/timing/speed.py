@@ -176,7 +176,7 @@ def _peak(subject: TimedModel) -> float | None:
     """Of a CUDA graph that of the forward it captured: a replay allocates nothing. None of what
     runs an exported model, in memory of its own."""
     target, call = subject.target, subject.call
-    if not RUNTIMES.get(subject.runtime).own_operators:
+    if not RUNTIMES.get(subject.runtime).tells_memory:
         return None
     if subject.runtime == "cuda_graph":
         call = eager(subject.model, subject.images, target)

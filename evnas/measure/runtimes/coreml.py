@@ -1,0 +1,55 @@
+"""Core ML, on macOS."""
+
+import platform
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+
+from evnas.errors import MeasurementError
+from evnas.measure.target import Target
+from evnas.runtime import Ready
+
+
+def coreml(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
+    """A call that runs `model`, converted to Core ML, on all units of the machine.
+
+    Raises:
+        MeasurementError: an operator has no form there, or the precision is bfloat16.
+    """
+    if target.precision == "bfloat16":
+        raise MeasurementError(
+            f"runtime {target.runtime!r} needs precision float32 or float16, got bfloat16"
+        )
+    import coremltools as ct
+
+    precision = ct.precision.FLOAT32 if target.precision == "float32" else ct.precision.FLOAT16
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # tracing warns of every constant shape: meant here
+            traced = torch.jit.trace(  # type: ignore[no-untyped-call] # torch's own
+                model, images, check_trace=False
+            )
+            converted = ct.convert(
+                traced,
+                inputs=[ct.TensorType(name="images", shape=tuple(images.shape))],
+                outputs=[ct.TensorType(name="logits", dtype=np.float32)],
+                compute_precision=precision,
+                compute_units=ct.ComputeUnit.ALL,
+            )
+    except (NotImplementedError, RuntimeError, ValueError) as error:  # an operator, by name
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise MeasurementError(f"the model has no form in Core ML: {reason}") from error
+    held = {"images": images.contiguous().numpy()}
+
+    def call() -> object:
+        return converted.predict(held)["logits"]
+
+    facts = {"version": ct.__version__, "precision": target.precision, "threads": None}
+    return Ready(run=call, facts=facts)
+
+
+def no_macos() -> str:
+    """Why it is not measured here; "" on macOS."""
+    return "" if platform.system() == "Darwin" else "Core ML runs models on macOS alone"

@@ -1,0 +1,79 @@
+"""torch's compiler at its best: frozen weights and kernels tuned to the shape, or a package that
+runs without Python's part of it."""
+
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+from torch._dynamo.exc import TorchDynamoException
+from torch._inductor.exc import InductorError
+
+from evnas.errors import MeasurementError
+from evnas.measure.runtimes.torch_eager import autocast
+from evnas.measure.target import Target
+from evnas.runtime import Ready
+
+
+def inductor(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
+    """A call that runs `model` compiled for this very shape, weights being constants; it is
+    compiled and tuned here, which takes minutes.
+
+    Raises:
+        MeasurementError: it has no compiled form.
+    """
+    settings: dict[str, Any] = {"freezing": True, "max_autotune": True}
+    run = cast(nn.Module, torch.compile(model, dynamic=False, options=settings))
+
+    def call() -> object:
+        # under inference_mode weights are not frozen
+        with torch.no_grad(), autocast(images, target):
+            return run(images)
+
+    with _own_faults(target):
+        call()
+    return Ready(run=call, facts={"settings": settings})
+
+
+def aot_inductor(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
+    """A call that runs `model` as a package that torch compiled ahead of time.
+
+    Raises:
+        MeasurementError: it has no exported or compiled form, or the precision is not float32.
+    """
+    if target.precision != "float32":
+        raise MeasurementError(
+            f"runtime {target.runtime!r} needs precision float32, got {target.precision!r}"
+        )
+    compiler: Any = torch._inductor
+    with tempfile.TemporaryDirectory() as folder, _own_faults(target):
+        file = str(Path(folder, "model.pt2"))
+        with torch.no_grad():
+            program = torch.export.export(model, (images,))
+            compiler.aoti_compile_and_package(
+                program, package_path=file, inductor_configs={"freezing": True}
+            )
+        package = compiler.aoti_load_package(file)  # unpacks it to a folder of its own
+
+    def call() -> object:
+        return package(images)
+
+    return Ready(run=call, facts={"settings": {"freezing": True}})
+
+
+@contextmanager
+def _own_faults(target: Target) -> Iterator[None]:
+    """What torch's compiler cannot do is told in one sentence; its warnings are of its inside."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (InductorError, TorchDynamoException) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise MeasurementError(
+            f"the model has no form in runtime {target.runtime!r}: {reason}"
+        ) from error
