@@ -27,7 +27,8 @@ AROUND_S = 2.0
 TIMED = ("throughput_img_s", "latency_ms", "throughput_ratio")
 """Quantities with samples of their own."""
 REFERENCE = "reference model"
-"""The workshop's slot for the prepared reference."""
+"""The workshop's slot for the prepared reference and the labels that it was timed with: from the
+second on it is warm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,14 +116,17 @@ class Speed(Phase):
         if task.command is not None:
             return _by_command(work.arch, task, target, workshop, start)
         subject = prepare(model_on(work.arch, target), target)
-        base = None
+        base, timed_with = None, []
         if task.reference is not None:
             reference = task.reference
             name = f"{target.id} {sorted(reference.items())}"
-            base = workshop.kept(
-                REFERENCE, name, lambda: prepare(model_on(reference, target), target)
+            base, timed_with = workshop.kept(
+                REFERENCE, name, lambda: (prepare(model_on(reference, target), target), [])
             )
-        speed = measure_speed(subject, base, protocol=_protocol(task))
+        speed = measure_speed(
+            subject, base, protocol=_protocol(task), base_is_warm=bool(timed_with)
+        )
+        timed_with.append(work.label)
         split = {} if speed.breakdown is None else {"breakdown": asdict(speed.breakdown)}
         peak = {} if speed.peak_mib is None else {"peak_mib": speed.peak_mib}
         medians = {n: speed.measurements[n].median for n in ("throughput_img_s", "latency_ms")}
