@@ -31,7 +31,8 @@ CALIBRATION_IMAGES = 32
 HELD_OUT_IMAGES = 128
 """At least, behind the agreement of a runtime in int8."""
 REFERENCE = "reference model"
-"""The workshop's slot for the prepared reference."""
+"""The workshop's slot for the prepared reference and the labels that it was timed with: from the
+second on it is warm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,14 +126,18 @@ class SpeedPhase(Phase):
         if task.command is not None:
             return _by_command(work.arch, task, target, workshop, start)
         subject = _ready(work.arch, task, target, workshop)
-        base = None
+        base: Any = None
+        timed_with: list[str] = []
         if task.reference is not None:
             reference = task.reference
             name = f"{target.id} {sorted(reference.items())}"
-            base = workshop.kept(
-                REFERENCE, name, lambda: _ready(reference, task, target, workshop)
+            base, timed_with = workshop.kept(
+                REFERENCE, name, lambda: (_ready(reference, task, target, workshop), [])
             )
-        speed = measure_speed(subject, base, protocol=_protocol(task))
+        speed = measure_speed(
+            subject, base, protocol=_protocol(task), base_is_warm=bool(timed_with)
+        )
+        timed_with.append(work.label)
         split = {} if speed.breakdown is None else {"breakdown": asdict(speed.breakdown)}
         peak = {} if speed.peak_mib is None else {"peak_mib": speed.peak_mib}
         medians = {n: speed.measurements[n].median for n in ("throughput_img_s", "latency_ms")}

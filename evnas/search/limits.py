@@ -4,10 +4,11 @@ Two kinds: a speed that breaks a constraint, and one by which it cannot be bette
 the front that is at least as good in every other objective.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from evnas.record import Measurement
+from evnas.record import Interval, Measurement
 from evnas.search.state.history import History
 from evnas.search.state.trial import Trial
 from evnas.space.expressions import Expression
@@ -83,11 +84,11 @@ def _of_front(history: History, trial: Trial, target: str) -> Iterator[Fields]:
         return
     (asked,) = unknown
     known = [o for o in history.objectives if o is not asked]
-    on_front = set(history.front.labels)
+    front = [history.trials[label] for label in history.front.labels]
     rivals = {
         other.label: _safe_value(other, asked)
-        for other in history.complete
-        if other.label in on_front and all(_as_good(other, trial, o) for o in known)
+        for other in front
+        if all(_as_good(other, trial, o) for o in known)
     }
     if not rivals:
         return
@@ -106,11 +107,17 @@ def _as_good(other: Trial, trial: Trial, objective: ObjectiveSpec) -> bool:
     return theirs >= mine if objective.goal == "max" else theirs <= mine
 
 
+@functools.lru_cache(maxsize=1024)
+def _interval(samples: tuple[float, ...]) -> Interval:
+    """Kept: a member of the front is asked for by every candidate."""
+    return Measurement("speed", samples).interval()
+
+
 def _safe_value(trial: Trial, objective: ObjectiveSpec) -> float:
     """The end of its interval that is nearer to being beaten."""
     value, samples = trial.value(objective.metric), trial.samples.get(objective.metric, ())
     assert value is not None
     if len(samples) < 2:
         return value
-    interval = Measurement(objective.metric, samples).interval()
+    interval = _interval(samples)
     return interval.low if objective.goal == "max" else interval.high

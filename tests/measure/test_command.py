@@ -108,6 +108,19 @@ def test_one_that_hangs_is_killed_with_its_children(tmp_path, monkeypatch):
         raise AssertionError("the child of the command outlived it")
 
 
+def test_its_lane_is_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    with DeviceLock("cpu").measuring():  # a measurement on this machine is no hindrance
+        measure_by_command(ModelFile(b"onnx", 1, 32), None, board("honest"), protocol=SHORT)
+    lane = DeviceLock("command-board")
+    assert (lane.folder / "command-board.lane").exists()
+    late = CommandTarget(name="board", command="no-such-program {model}")
+    with lane.measuring(), pytest.raises(MeasurementError, match="held command-board for more"):
+        measure_by_command(
+            ModelFile(b"onnx", 1, 32), None, late, protocol=SHORT, device_lock_timeout_s=0.1
+        )
+
+
 def test_a_program_that_is_not_there_is_named():
     with pytest.raises(MeasurementError, match="'no-such-program' cannot be started: No such"):
         output_of(["no-such-program"], timeout_s=1)

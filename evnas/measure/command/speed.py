@@ -141,6 +141,7 @@ def measure_by_command(
     protocol: Protocol,
     one_image: Callable[[], ModelFile] | None = None,
     device_lock: DeviceLock | None = None,
+    device_lock_timeout_s: float = float("inf"),
     stopwatch: CpuStopwatch | None = None,
 ) -> CommandSpeed:
     """Time a model's file by a command, alone or in alternation with the base's.
@@ -150,6 +151,7 @@ def measure_by_command(
         one_image: makes the same model's file for one image; a larger batch is then compared
             with it, where the command does not say what it took.
         device_lock: the command's own lane, unless given.
+        device_lock_timeout_s: how long to wait for another measurement on it.
 
     Raises:
         MeasurementError: the command fails, hangs, prints what is no latency, or says that it
@@ -167,7 +169,7 @@ def measure_by_command(
         "watch": _Unseen(),
         "protocol": protocol,
     }
-    with (device_lock or DeviceLock(f"command-{target.name}")).measuring():
+    with (device_lock or DeviceLock(f"command-{target.name}")).measuring(device_lock_timeout_s):
         if theirs is None:
             found = time_forward(mine, **watched)
         else:

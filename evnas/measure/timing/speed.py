@@ -106,6 +106,7 @@ def measure_speed(
     protocol: Protocol | None = None,
     device_lock: DeviceLock | None = None,
     device_lock_timeout_s: float = float("inf"),
+    base_is_warm: bool = False,
 ) -> Speed:
     """Time a candidate, alone or in alternation with the base, with the device to ourselves.
 
@@ -114,6 +115,7 @@ def measure_speed(
         base: from `prepare`, on the same target; None times the candidate alone.
         device_lock: the device's own, unless given.
         device_lock_timeout_s: how long to wait for other work of ours to make way.
+        base_is_warm: it was timed before, as it is.
 
     Raises:
         OutOfMemory: a call does not fit.
@@ -128,7 +130,7 @@ def measure_speed(
     memory = keep_freed_memory()
     with device_lock.measuring(device_lock_timeout_s):
         before = moment()
-        measurements = _timed(candidate, base, protocol)
+        measurements = _timed(candidate, base, protocol, base_is_warm=base_is_warm)
         peak = _peak(candidate)
         on = replace(target, runtime=candidate.runtime)
         ran = implementations(candidate.model, candidate.images, on)
@@ -153,7 +155,11 @@ def measure_speed(
 
 
 def _timed(
-    candidate: TimedModel, base: TimedModel | None, protocol: Protocol | None
+    candidate: TimedModel,
+    base: TimedModel | None,
+    protocol: Protocol | None,
+    *,
+    base_is_warm: bool,
 ) -> dict[str, Measurement]:
     device = candidate.target.device
     images = len(candidate.images)
@@ -169,6 +175,7 @@ def _timed(
         stopwatch=stopwatch,
         watch=watch,
         protocol=protocol,
+        base_is_warm=base_is_warm,
     )
 
 
