@@ -87,7 +87,7 @@ def test_first_calls_that_compile_leave_the_rounds_their_budget():
 def test_a_base_that_is_warm_leaves_the_rounds_its_time():
     clock = Clock()
     calls = [clock.forward(forever(0.125)) for _ in range(2)]
-    watched = {"stopwatch": CpuStopwatch(clock), "watch": Verdicts()}
+    watched: dict[str, Any] = {"stopwatch": CpuStopwatch(clock), "watch": Verdicts()}
     protocol = Protocol(budget_s=8.0, most_rounds=99)
     cold = time_alternating(*calls, images=1, protocol=protocol, **watched)["throughput_ratio"]
     warm = time_alternating(*calls, images=1, protocol=protocol, base_is_warm=True, **watched)
