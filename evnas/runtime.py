@@ -21,7 +21,7 @@ class Runtime:
     """Whether it runs a model as `evnas.measure.runtimes.onnx_export.export` writes it, in which
     evnas' operators have forms of their own."""
     tells_memory: bool = True
-    """Whether a call's memory is torch's own, so that its peak can be told."""
+    """Whether a call's memory is torch's own, so that its peak can be read."""
     trains: bool = False
     """Whether a training step can be timed with it."""
     needs_cuda: bool = False

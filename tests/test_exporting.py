@@ -78,10 +78,10 @@ def test_a_file_says_what_it_is(tmp_path: Path) -> None:
         assert about["digest"] == arch.digest and json.loads(about["arch"]) == arch.to_dict()
         assert about["weights"].startswith(known) and about["weights"] == done["weights"]
         assert about["form"] == "deployed" and about["resolution"] == "64"
-        told = default_cfgs["evnas_efficientvim_m1"]
+        config = default_cfgs["evnas_efficientvim_m1"]
         for key in ("mean", "std", "interpolation"):
-            assert json.loads(about[key]) == json.loads(json.dumps(told[key]))
-        assert json.loads(about["crop_fraction"]) == told["crop_pct"]
+            assert json.loads(about[key]) == json.loads(json.dumps(config[key]))
+        assert json.loads(about["crop_fraction"]) == config["crop_pct"]
 
 
 def test_a_file_that_is_wrong_elsewhere_is_not_written(

@@ -1,4 +1,4 @@
-"""Targets as `evnas bench --target` is told them."""
+"""Targets as `evnas bench --target` is given them."""
 
 from collections.abc import Mapping
 from pathlib import Path

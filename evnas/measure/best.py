@@ -183,14 +183,14 @@ def _as_best(places: Sequence[Place], survey: Survey, target: Target) -> TimedMo
     """The fastest of those that ran, with what was chosen among."""
     first = min((p for p in places if p.timed is not None), key=lambda place: place.latency_ms)
     assert first.timed is not None
-    told = {
+    chosen = {
         "tolerance": TOLERANCE,
         "survey_ms": survey.to_dict(),
         "survey_disturbed": survey.disturbed,
         "tried_ms": {p.runtime: round(p.latency_ms, 4) for p in places if p.samples_ms},
         "refused": {p.runtime: str(p.error) for p in places if p.error is not None},
     }
-    facts = {**first.timed.facts, "best": {key: value for key, value in told.items() if value}}
+    facts = {**first.timed.facts, "best": {key: value for key, value in chosen.items() if value}}
     return replace(first.timed, target=target, taken=first.runtime, facts=facts)
 
 

@@ -40,11 +40,11 @@ class Place:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for records and for JSON."""
-        told = {"runtime": self.runtime, "form": self.form}
+        about = {"runtime": self.runtime, "form": self.form}
         if self.timed is None:
-            return {**told, "refused": str(self.error)}
+            return {**about, "refused": str(self.error)}
         figures = {"latency_ms": round(self.latency_ms, 4), "prepare_s": round(self.prepare_s, 2)}
-        return {**told, **figures, "samples": len(self.samples_ms), **self.timed.facts}
+        return {**about, **figures, "samples": len(self.samples_ms), **self.timed.facts}
 
 
 def considered(device: str) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ import numpy as np
 from evnas.errors import DataError, nearest
 from evnas.proxy import fashion
 from evnas.proxy.folder import proxy_images, stored_side
-from evnas.proxy.folder_survey import Survey, by_class
+from evnas.proxy.folder_survey import FolderSurvey, by_class
 from evnas.tables import DATASETS
 
 READING = 1
@@ -131,7 +131,7 @@ def _added_known(name: str) -> KnownImages:
     return KnownImages(fingerprint=_digest(np.ascontiguousarray(part).tobytes() for part in parts))
 
 
-def files_known(found: Survey, *, before: KnownImages | None = None) -> KnownImages:
+def files_known(found: FolderSurvey, *, before: KnownImages | None = None) -> KnownImages:
     """The images of a survey, all of which are used.
 
     Raises:
@@ -162,7 +162,7 @@ def files_known(found: Survey, *, before: KnownImages | None = None) -> KnownIma
 
 
 def _classes(
-    found: Survey, sizes: Mapping[str, int], contents: Mapping[str, bytes]
+    found: FolderSurvey, sizes: Mapping[str, int], contents: Mapping[str, bytes]
 ) -> dict[str, ImagesOfClass]:
     files: dict[int, list[list[str]]] = {}
     for split, samples in enumerate((found.train, found.held_out)):
@@ -183,7 +183,7 @@ def _classes(
     }
 
 
-def _below_class(path: str, found: Survey) -> str:
+def _below_class(path: str, found: FolderSurvey) -> str:
     """The path below its class's folder, in the form that all systems spell it."""
     below_root = path[len(str(found.root)) :].strip(os.sep).replace(os.sep, "/")
     return unicodedata.normalize("NFC", below_root.split("/", 2 if found.has_splits else 1)[-1])

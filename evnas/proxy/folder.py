@@ -11,7 +11,7 @@ from PIL import Image
 
 from evnas.errors import DataError
 from evnas.proxy.arrays import ImageArrays
-from evnas.proxy.folder_survey import Sample, Survey, survey
+from evnas.proxy.folder_survey import FolderSurvey, Sample, survey
 from evnas.proxy.image_file import read_rgb
 
 MAX_TRAIN_IMAGES = 50_000
@@ -45,7 +45,7 @@ def read_folder(root: Path, side: int) -> ImageArrays:
     )
 
 
-def proxy_images(root: Path) -> Survey:
+def proxy_images(root: Path) -> FolderSurvey:
     """The images of a folder that a proxy uses. Raises DataError as `survey` does."""
     found = survey(root)
     return replace(

@@ -28,7 +28,7 @@ Sample = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Survey:
+class FolderSurvey:
     """Two splits of one folder, each by class and then by path: the same on every machine."""
 
     root: Path
@@ -87,7 +87,7 @@ class _Passed:
         return tuple(found)
 
 
-def survey(root: Path, *, may_split: bool = True) -> Survey:
+def survey(root: Path, *, may_split: bool = True) -> FolderSurvey:
     """Find splits, classes and images. Links are followed; hidden files and folders are not read.
 
     Args:
@@ -117,7 +117,7 @@ def survey(root: Path, *, may_split: bool = True) -> Survey:
     else:
         raise DataError(f"{root} must hold train/ and val/, folders with a subfolder of images a "
                         f"class; it holds {_listed(folders)}")  # fmt: skip
-    return Survey(
+    return FolderSurvey(
         root=root,
         train=train,
         held_out=held_out,

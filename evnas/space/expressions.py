@@ -105,14 +105,14 @@ def parse_expression(text: str, quantities: Sequence[str] = ()) -> Expression:
         tree = ast.parse(_AT.sub(plain, text).replace("[*]", "[:]").strip(), mode="eval")
     except SyntaxError as e:
         raise SpecError(f"must be a condition such as stages[1].dim >= 64 ({e.msg})", text) from e
-    reader = _Reader(text, frozenset(quantities), targets)
+    reader = _ConditionReader(text, frozenset(quantities), targets)
     if not isinstance(tree.body, ast.Compare | ast.BoolOp | ast.UnaryOp):
         raise SpecError("must compare something, such as stages[1].dim >= 64", text)
     ask = reader.node(tree.body)
     return Expression(text, frozenset(reader.quantities), tuple(reader.fields), ask)
 
 
-class _Reader:
+class _ConditionReader:
     """Turns the tree of one condition into closures, and notes what it looks at."""
 
     def __init__(self, text: str, known: frozenset[str], targets: Mapping[str, str]) -> None:

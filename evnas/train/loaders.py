@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from evnas.errors import DataError
 from evnas.proxy.fingerprint import KnownImages, files_known
-from evnas.proxy.folder_survey import Sample, Survey, survey
+from evnas.proxy.folder_survey import FolderSurvey, Sample, survey
 from evnas.proxy.image_file import read_rgb
 from evnas.train.recipe import Recipe, TrainConfig
 
@@ -36,7 +36,7 @@ class ImageFiles(Dataset[tuple[Any, int]]):
         return image if self.transform is None else self.transform(image), label
 
 
-def images_of(root: Path, *, classes: int) -> Survey:
+def images_of(root: Path, *, classes: int) -> FolderSurvey:
     """Both splits of an image folder.
 
     Raises:
@@ -52,7 +52,7 @@ def images_of(root: Path, *, classes: int) -> Survey:
     return found
 
 
-def must_be_the_images_of(output: Path, found: Survey) -> None:
+def must_be_the_images_of(output: Path, found: FolderSurvey) -> None:
     """Note the images of a training beside it; of one that goes on, they are the same.
 
     Raises:

@@ -55,9 +55,9 @@ def on(runtime: str, **changes: Any) -> Target:
 def test_a_runtime_gives_torchs_logits(runtime: str, family: str) -> None:
     target = on(runtime)
     timed = prepare(model_on(tiny(family), target), target)
-    told = timed.facts["difference_from_torch"]
-    assert told["error"] < 1e-5
-    assert told["share"] < LARGEST_SHARE
+    agreed = timed.facts["difference_from_torch"]
+    assert agreed["error"] < 1e-5
+    assert agreed["share"] < LARGEST_SHARE
     assert timed.facts["threads"] == torch.get_num_threads()
     assert timed.facts["version"]
 
@@ -157,9 +157,9 @@ def test_int8_says_how_often_it_finds_torchs_class(runtime: str) -> None:
     images = torch.randn(8, 3, 32, 32, generator=generator)
     shown = Pictures(name="noise", calibration=images[:4], held_out=images)
     timed = prepare(convolutions(), target, lambda: shown)
-    told = timed.facts["agreement_with_torch"]
-    assert (told["data"], told["images"], timed.facts["precision"]) == ("noise", 8, "int8")
-    assert 50 <= told["percent"] <= 100
+    agreed = timed.facts["agreement_with_torch"]
+    assert (agreed["data"], agreed["images"], timed.facts["precision"]) == ("noise", 8, "int8")
+    assert 50 <= agreed["percent"] <= 100
     assert "difference_from_torch" not in timed.facts
     with pytest.raises(MeasurementError, match="needs images of a data set"):
         prepare(Scaled(), on(runtime, resolution=8))
@@ -172,8 +172,8 @@ def test_a_speed_in_int8_is_held_against_the_sweeps_images() -> None:
     )
     record = Evaluator().run(work, silent).record
     assert record.status == "complete", record.error
-    told = record.details["conditions"]["runtime"]["agreement_with_torch"]
-    assert (told["data"], told["images"]) == ("fashion-mnist-12k", 128)
+    agreed = record.details["conditions"]["runtime"]["agreement_with_torch"]
+    assert (agreed["data"], agreed["images"]) == ("fashion-mnist-12k", 128)
     assert "peak_mib" not in record.values
 
 

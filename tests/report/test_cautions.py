@@ -24,11 +24,11 @@ def speed(label: str, *, warnings: Sequence[str] = (), rounds: int = 9, **more: 
 
 
 def test_what_spoiled_kept_rounds_is_named_once_a_kind():
-    told = "rounds kept although spoiled"
+    warned = "rounds kept although spoiled"
     twice = "foreign load of 83% of the CPU (cc1); foreign load of 9% of the CPU"
     noisy = [
-        speed("A", warnings=[f"2 of 9 {told}: {twice}"]),
-        speed("B", warnings=[f"1 of 9 {told}: 12% of the CPU stolen by the hypervisor"]),
+        speed("A", warnings=[f"2 of 9 {warned}: {twice}"]),
+        speed("B", warnings=[f"1 of 9 {warned}: 12% of the CPU stolen by the hypervisor"]),
         speed("C", warnings=["the warm-up did not settle within its time"]),
     ]
     assert about_speeds(noisy) == [

@@ -219,4 +219,4 @@ def test_named_protocols_warm_up_and_mean_as_theirs_do(name, calls, timed, throu
     if PROTOCOLS[name].waits_each:
         assert "-66.7% by its mean in place of the median, +0.0% by its warm-up" in far[1]
     else:
-        assert "cannot be told apart" in far[1]
+        assert "cannot be distinguished" in far[1]

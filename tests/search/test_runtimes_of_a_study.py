@@ -44,7 +44,7 @@ def test_only_a_searchs_target_that_names_no_runtime_means_the_best() -> None:
     assert ids(search({"mode": "training"})) == [f"{TORCH}-train"]
     assert ids(search({"form": "plain"})) == ["cpu-best-32-b1-float32"]
     weighed = search({}, objectives={"peak_mib": "min", "latency_ms": "min"})
-    assert ids(weighed) == [TORCH]  # which an exporter's memory is not told of
+    assert ids(weighed) == [TORCH]  # which an exporter's memory is not known of
     (usual,) = search(targets=[{}]).spec.targets
     assert (usual.runtime, usual.form) == ("best", "deployed")
     said_nothing = {k: v for k, v in tiny_search().items() if k != "targets"}

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from evnas.kernels.dispatch import Impl, choose
 from evnas.kernels.onnx_form.exporting import exporting
+from evnas.kernels.operator_inputs import SequenceInputs
 
 from .onnx_form import selective_scan_onnx_form
 from .op import selective_scan_op
@@ -50,29 +51,19 @@ def selective_scan(
 
     Source: Mamba, arXiv 2312.00752, Alg. 2 and eq. 2; zero-order hold for A, Euler for B.
     """
-    _check(x, delta, A, B, C, D, delta_bias)
+    given = (x, delta, A, B, C, D, delta_bias)
+    _check(given)
     if exporting():
-        return selective_scan_onnx_form(
-            x, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus
-        )
-    impl = choose("selective_scan", impl, (x, delta, A, B, C, D, delta_bias), states=A.shape[1])
+        return selective_scan_onnx_form(given, delta_softplus=delta_softplus)
+    impl = choose("selective_scan", impl, given, states=A.shape[1])
     if impl == "reference":
-        return selective_scan_reference(
-            (x, delta, A, B, C, D, delta_bias), delta_softplus=delta_softplus
-        )
-    y: Tensor = selective_scan_op(x, delta, A, B, C, D, delta_bias, delta_softplus, impl)
+        return selective_scan_reference(given, delta_softplus=delta_softplus)
+    y: Tensor = selective_scan_op(*given, delta_softplus, impl)
     return y
 
 
-def _check(
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-) -> None:
+def _check(given: SequenceInputs) -> None:
+    x, delta, A, B, C, D, delta_bias = given
     if x.ndim != 3 or x.shape != delta.shape or x.shape[2] < 1:
         raise ValueError(
             f"x and delta must both be (Bt, K*Dm, L) with L >= 1, got {_shapes(x, delta)}"

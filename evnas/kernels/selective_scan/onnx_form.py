@@ -4,21 +4,13 @@ from torch import Tensor
 
 from evnas.kernels.onnx_form.recurrence import recurrence
 from evnas.kernels.onnx_form.step_size import softplus_form
+from evnas.kernels.operator_inputs import SequenceInputs
 from evnas.kernels.precision import accumulation_dtype
 
 
-def selective_scan_onnx_form(
-    x: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    delta_bias: Tensor | None,
-    *,
-    delta_softplus: bool,
-) -> Tensor:
+def selective_scan_onnx_form(given: SequenceInputs, *, delta_softplus: bool) -> Tensor:
     """Shapes as in `evnas.kernels.selective_scan.selective_scan`; in accumulation dtype."""
+    x, delta, A, B, C, D, delta_bias = given
     acc, L = accumulation_dtype(x, delta, A, B, C), x.shape[2]
     K, Dm, N = _whole(B.shape[1], x.shape[1] // B.shape[1], B.shape[2])
 

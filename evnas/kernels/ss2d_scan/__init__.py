@@ -4,6 +4,7 @@ from torch import Tensor
 
 from evnas.kernels.dispatch import Impl, choose
 from evnas.kernels.onnx_form.exporting import exporting
+from evnas.kernels.operator_inputs import MapInputs
 
 from .onnx_form import ss2d_scan_onnx_form
 from .op import ss2d_scan_op
@@ -64,27 +65,19 @@ def ss2d_scan(
     Source: VMamba, arXiv 2401.10166, Sec. 4.2 (SS2D), Table 10 (scan patterns); EfficientVMamba,
     arXiv 2403.09977, Sec. 4.1 (ES2D).
     """
-    _check(u, delta, A, B, C, D, delta_bias, scan, step)
+    given = (u, delta, A, B, C, D, delta_bias)
+    _check(given, scan, step)
     if exporting():
-        return ss2d_scan_onnx_form(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
-    impl = choose("ss2d_scan", impl, (u, delta, A, B, C, D, delta_bias), states=A.shape[2])
+        return ss2d_scan_onnx_form(given, scan=scan, step=step)
+    impl = choose("ss2d_scan", impl, given, states=A.shape[2])
     if impl == "reference":
-        return ss2d_scan_reference((u, delta, A, B, C, D, delta_bias), scan=scan, step=step)
-    y: Tensor = ss2d_scan_op(u, delta, A, B, C, D, delta_bias, scan, step, impl)
+        return ss2d_scan_reference(given, scan=scan, step=step)
+    y: Tensor = ss2d_scan_op(*given, scan, step, impl)
     return y
 
 
-def _check(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    scan: str,
-    step: int,
-) -> None:
+def _check(given: MapInputs, scan: str, step: int) -> None:
+    u, delta, A, B, C, D, delta_bias = given
     if scan not in SCANS:
         raise ValueError(f"scan must be one of {SCANS}, got {scan!r}")
     if step < 1 or (step > 1 and scan != "atrous"):

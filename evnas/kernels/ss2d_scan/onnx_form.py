@@ -10,25 +10,16 @@ from torch import Tensor
 
 from evnas.kernels.onnx_form.recurrence import recurrence
 from evnas.kernels.onnx_form.step_size import softplus_form
+from evnas.kernels.operator_inputs import MapInputs
 from evnas.kernels.precision import accumulation_dtype
 
 from .cpu import planes
 from .routes import route_count
 
 
-def ss2d_scan_onnx_form(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    *,
-    scan: str,
-    step: int,
-) -> Tensor:
+def ss2d_scan_onnx_form(given: MapInputs, *, scan: str, step: int) -> Tensor:
     """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; the result has accumulation dtype."""
+    u, delta, A, B, C, D, delta_bias = given
     acc, (H, W) = accumulation_dtype(u, delta, A, B, C), u.shape[2:]
     u, delta, B, C = (_padded(maps.to(acc), step) for maps in (u, delta, B, C))
     A, D, bias = (t.to(acc) for t in (A, D, delta_bias))

@@ -90,7 +90,7 @@ class CommandSpeed:
 
 @dataclass(slots=True)
 class _Timed:
-    """A model that a command times; remembers what it was told."""
+    """A model that a command times; remembers what it was asked."""
 
     target: CommandTarget
     model: ModelFile

@@ -67,7 +67,7 @@ def aot_inductor(model: nn.Module, images: torch.Tensor, target: Target) -> Read
 
 @contextmanager
 def _own_faults(target: Target) -> Iterator[None]:
-    """What torch's compiler cannot do is told in one sentence; its warnings are of its inside."""
+    """What torch's compiler cannot do is said in one sentence; its warnings are of its inside."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -55,7 +55,7 @@ def onnx_int8(
 def onnx_int8_dynamic(
     model: nn.Module, images: Tensor, target: Target, pictures: Pictures | None
 ) -> Ready:
-    """The same with the scales of activations found anew in each call; convolutions, for which
+    """The same with the scales of activations found again in each call; convolutions, for which
     that costs more than it gives, stay in float32.
 
     Raises:

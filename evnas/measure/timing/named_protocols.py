@@ -127,8 +127,8 @@ def how_far(theirs: TheirFigure, ours: Interval, *, images: int) -> list[str]:
     ]
     if theirs.median_call_s is None:
         found.append(
-            "  its calls are timed in one go, so slow ones among them cannot be told apart: the "
-            "difference holds its mean, its warm-up and the moment that it took"
+            "  its calls are timed in one go, so slow ones among them cannot be distinguished: "
+            "the difference holds its mean, its warm-up and the moment that it took"
         )
     else:
         by_median = images / theirs.median_call_s

@@ -59,7 +59,7 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
+class FigureDifference:
     """A later study's figure less the first one's."""
 
     quantity: str
@@ -217,7 +217,7 @@ def _line(rows: Sequence[Row | None], names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def differences_of(first: Row, other: Row) -> list[Difference]:
+def differences_of(first: Row, other: Row) -> list[FigureDifference]:
     """Of every quantity that both rows have."""
     return [
         _difference(key, figure, other.figures[key])
@@ -226,12 +226,12 @@ def differences_of(first: Row, other: Row) -> list[Difference]:
     ]
 
 
-def _difference(key: str, first: Figure, other: Figure) -> Difference:
+def _difference(key: str, first: Figure, other: Figure) -> FigureDifference:
     reason = _unlike(first, other)
     apart = None if reason else _apart(key, first, other)
     if apart is None and not reason:
         reason = "they have no seed in common"
-    return Difference(
+    return FigureDifference(
         quantity=key, first=first.value, other=other.value, difference=apart, reason=reason
     )
 

@@ -71,7 +71,7 @@ def about_search(records: Sequence[Record], front: Sequence[str]) -> list[str]:
     """The same of a search's trials, each at its longest training; the front's come first.
 
     A training whose record does not say on how many images its top-1 was taken is left out: chance
-    cannot be told then.
+    cannot be known then.
     """
     speeds = [r for r in records if r.phase == "speed"]
     trained: dict[str, list[Record]] = {label: [] for label in front}
