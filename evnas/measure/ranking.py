@@ -53,10 +53,9 @@ def considered(device: str) -> tuple[str, ...]:
     Args:
         device: `cpu` or `cuda:N`.
     """
-    every = {name: RUNTIMES.get(name) for name in RUNTIMES}
     return tuple(
         name
-        for name, runtime in every.items()
+        for name, runtime in RUNTIMES.usable().items()
         if runtime.considered
         and not runtime.why_not
         and (device != "cpu" or not runtime.needs_cuda)

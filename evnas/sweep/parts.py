@@ -245,7 +245,7 @@ class TargetSpec(SweepPart):
         if not isinstance(data, Mapping) or "form" in data or data.get("mode") == "training":
             return data
         name = data.get("runtime")
-        known = isinstance(name, str) and name in RUNTIMES
+        known = isinstance(name, str) and name in RUNTIMES.usable()
         return {**data, "form": RUNTIMES.get(str(name)).form} if known else data
 
     @model_validator(mode="after")
