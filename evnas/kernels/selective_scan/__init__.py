@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from evnas.kernels.dispatch import Impl, choose
-from evnas.kernels.onnx_form.exporting import exporting
+from evnas.kernels.onnx_form.exporting import as_one_node
 
 from .onnx_form import selective_scan_onnx_form
 from .op import selective_scan_op
@@ -51,7 +51,7 @@ def selective_scan(
     Source: Mamba, arXiv 2312.00752, Alg. 2 and eq. 2; zero-order hold for A, Euler for B.
     """
     _check(x, delta, A, B, C, D, delta_bias)
-    if exporting():
+    if as_one_node():
         return selective_scan_onnx_form(
             x, delta, A, B, C, D, delta_bias, delta_softplus=delta_softplus
         )

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from evnas.kernels.dispatch import Impl, choose
-from evnas.kernels.onnx_form.exporting import exporting
+from evnas.kernels.onnx_form.exporting import as_one_node
 
 from .onnx_form import ss2d_scan_onnx_form
 from .op import ss2d_scan_op
@@ -65,7 +65,7 @@ def ss2d_scan(
     arXiv 2403.09977, Sec. 4.1 (ES2D).
     """
     _check(u, delta, A, B, C, D, delta_bias, scan, step)
-    if exporting():
+    if as_one_node():
         return ss2d_scan_onnx_form(u, delta, A, B, C, D, delta_bias, scan=scan, step=step)
     impl = choose("ss2d_scan", impl, (u, delta, A, B, C, D, delta_bias), states=A.shape[2])
     if impl == "reference":
