@@ -1,6 +1,12 @@
 """Whether an ONNX graph is being traced, where operators take the form that such a graph holds."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import torch
+
+_OWN_NODES: ContextVar[bool] = ContextVar("own nodes", default=False)
 
 
 def exporting() -> bool:
@@ -8,3 +14,22 @@ def exporting() -> bool:
     if torch.compiler.is_compiling() or torch._C._get_tracing_state() is None:
         return False  # in eager mode at next to no cost
     return torch.onnx.is_in_onnx_export()
+
+
+@contextmanager
+def own_nodes() -> Iterator[None]:
+    """Scans may be nodes of our domain, which `nodes.without_own_nodes` then replaces.
+
+    Whoever else exports (timm's script, a user's own call) would be left with a file that no
+    runtime reads: there a scan is as many nodes as it has steps.
+    """
+    token = _OWN_NODES.set(True)
+    try:
+        yield
+    finally:
+        _OWN_NODES.reset(token)
+
+
+def as_one_node() -> bool:
+    """Whether a scan is to be a node of ours."""
+    return exporting() and _OWN_NODES.get()

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from evnas.kernels.dispatch import Impl, choose
-from evnas.kernels.onnx_form.exporting import exporting
+from evnas.kernels.onnx_form.exporting import as_one_node
 from evnas.kernels.operator_inputs import SequenceInputs
 
 from .onnx_form import selective_scan_onnx_form
@@ -53,7 +53,7 @@ def selective_scan(
     """
     given = (x, delta, A, B, C, D, delta_bias)
     _check(given)
-    if exporting():
+    if as_one_node():
         return selective_scan_onnx_form(given, delta_softplus=delta_softplus)
     impl = choose("selective_scan", impl, given, states=A.shape[1])
     if impl == "reference":

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from evnas.kernels.dispatch import Impl, choose
-from evnas.kernels.onnx_form.exporting import exporting
+from evnas.kernels.onnx_form.exporting import as_one_node
 from evnas.kernels.operator_inputs import MapInputs
 
 from .onnx_form import ss2d_scan_onnx_form
@@ -67,7 +67,7 @@ def ss2d_scan(
     """
     given = (u, delta, A, B, C, D, delta_bias)
     _check(given, scan, step)
-    if exporting():
+    if as_one_node():
         return ss2d_scan_onnx_form(given, scan=scan, step=step)
     impl = choose("ss2d_scan", impl, given, states=A.shape[2])
     if impl == "reference":

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from evnas.errors import MeasurementError
+from evnas.kernels.onnx_form.exporting import own_nodes
 
 OPSET = 17
 AXES = {0: "batch", 2: "height", 3: "width"}
@@ -36,7 +37,7 @@ def export(
         )
     file = io.BytesIO()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), torch.no_grad(), own_nodes():
             warnings.simplefilter("ignore")  # tracing warns of every constant shape: meant here
             torch.onnx.export(
                 model,
