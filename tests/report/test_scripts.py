@@ -104,7 +104,7 @@ def reader(results: Path) -> Iterator[StudyReader]:
 
 def with_panels(reader: StudyReader, folder: Path, **panels: str) -> str:
     """Address of the one-file page with panels from outside and the data of one."""
-    blocks = re.findall(r'data-name="(\w+)">([^<]*)<', render_page(reader))
+    blocks = re.findall(r'data-name="([\w-]+)">([^<]*)<', render_page(reader))
     data = {n: gzip.decompress(base64.b64decode(b)) for n, b in blocks if n != "plotly"}
     page = folder / "report.html"
     page.write_text(one_file("t", data | {"panel-sizes": b'{"unit": "millions"}'}, panels))
@@ -148,8 +148,8 @@ def test_a_panel_that_does_not_parse_leaves_the_others(
     ],
 )
 def test_a_registration_that_cannot_be_is_refused(page: Any, call: str, said: str) -> None:
-    full = f"() => {{ try {{ EV.panel({call}); }} catch (e) {{ return e.message; }} }}"
-    assert page.evaluate(full) == said
+    script = f"() => {{ try {{ EV.panel({call}); }} catch (e) {{ return e.message; }} }}"
+    assert page.evaluate(script) == said
 
 
 def test_a_panel_that_cannot_say_whether_it_has_anything_leaves_the_others(
