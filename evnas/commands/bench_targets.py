@@ -6,9 +6,12 @@ from typing import Any
 
 import yaml
 
-from evnas.errors import SpecError
+from evnas.errors import SpecError, nearest
 from evnas.files import expanded
 from evnas.tables import RUNTIMES
+
+DEVICES = ("auto", "cpu", "cuda")
+"""Kinds of device; one of several is `cuda:N`."""
 
 
 def target_fields(text: str, usual: Mapping[str, Any]) -> dict[str, Any]:
@@ -34,12 +37,24 @@ def _said(text: str) -> dict[str, Any]:
     if text.endswith((".yaml", ".yml")):
         return _of_file(expanded(text))
     if "=" not in text:
-        return {"runtime": text} if text in RUNTIMES else {"device": text}
+        return _of_word(text)
     pairs = [part.partition("=") for part in text.split(",")]
     broken = [key for key, equals, _ in pairs if not equals]
     if broken:
         raise SpecError(f"--target must be KEY=VALUE,KEY=VALUE, got {broken[0]!r} in {text!r}")
     return {key.strip(): yaml.safe_load(value) for key, _, value in pairs}
+
+
+def _of_word(text: str) -> dict[str, Any]:
+    if text in RUNTIMES:
+        return {"runtime": text}
+    if text.partition(":")[0] in DEVICES:
+        return {"device": text}
+    known = [*RUNTIMES, *DEVICES]
+    raise SpecError(
+        "--target must be a runtime, a device, KEY=VALUE,KEY=VALUE or a YAML file "
+        f"({', '.join(known)}), got {text!r}{nearest(text, known)}"
+    )
 
 
 def _of_file(path: Path) -> dict[str, Any]:

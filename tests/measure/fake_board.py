@@ -31,6 +31,9 @@ def main(how: str, model: str, batch: int) -> None:
         pass
     elif how == "fails":
         sys.exit("no such delegate")
+    elif how == "unreachable":
+        print("ssh: connect to host board port 22: No route to host", file=sys.stderr)
+        sys.exit(255)
     elif how == "crashes":
         os.abort()
     elif how == "hangs":

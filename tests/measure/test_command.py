@@ -1,6 +1,7 @@
 """Targets by a command: one that answers, and those that hang, fail, print nonsense or lie."""
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -67,6 +68,16 @@ def test_it_ends_as_soon_as_the_interval_is_narrow(tmp_path):
     assert found.conditions["ended"] == "latency_ms within 2 %"
 
 
+def must_be_gone(pid: int) -> None:
+    for _ in range(100):  # its new parent takes a moment to bury it
+        status = Path(f"/proc/{pid}/stat")
+        if not status.exists() or status.read_text().split()[2] == "Z":
+            return
+        time.sleep(0.05)
+    os.kill(pid, 9)
+    raise AssertionError("what the command started outlived it")
+
+
 @pytest.mark.parametrize(
     ("how", "reason"),
     [
@@ -75,6 +86,7 @@ def test_it_ends_as_soon_as_the_interval_is_narrow(tmp_path):
         ("nonsense", r"must print latencies in milliseconds.*'Segmentation fault, sorry 4'"),
         ("nothing", "got nothing"),
         ("fails", "ended with code 1: no such delegate"),
+        ("unreachable", "ended with code 255: ssh: connect to host board"),
         ("crashes", "was ended by signal 6"),
         ("floods", "printed more than 1024 KiB"),
     ],
@@ -97,15 +109,29 @@ def test_one_that_hangs_is_killed_with_its_children(tmp_path, monkeypatch):
     with pytest.raises(MeasurementError, match=r"did not end within 1\.5 s and was killed"):
         measured("hangs", tmp_path, timeout_s=1.5)
     assert time.perf_counter() - start < 10
-    pid = int(child.read_text())
-    for _ in range(100):  # its new parent takes a moment to bury it
-        status = Path(f"/proc/{pid}/stat")
-        if not status.exists() or status.read_text().split()[2] == "Z":
+    must_be_gone(int(child.read_text()))
+
+
+def test_one_whose_asker_is_killed_dies_too_and_leaves_its_lane(tmp_path):
+    child, script = tmp_path / "child", tmp_path / "ask.py"
+    script.write_text(
+        "from evnas.measure.command.process import output_of\n"
+        "from evnas.measure.timing.device_lock import DeviceLock\n"
+        "with DeviceLock('command-board').measuring():\n"
+        f"    output_of([{sys.executable!r}, '-S', {str(BOARD)!r}, 'hangs', {str(script)!r}, '1'],"
+        " timeout_s=60)\n"
+    )
+    seen = os.environ | {"CHILD_FILE": str(child), "XDG_RUNTIME_DIR": str(tmp_path)}
+    asker = subprocess.Popen([sys.executable, str(script)], env=seen, cwd=BOARD.parents[2])
+    for _ in range(600):
+        if child.exists() and child.read_text():
             break
         time.sleep(0.05)
-    else:
-        os.kill(pid, 9)
-        raise AssertionError("the child of the command outlived it")
+    asker.kill()
+    asker.wait()
+    must_be_gone(int(child.read_text()))
+    with DeviceLock("command-board", tmp_path / "evnas").measuring(timeout_s=1):
+        pass
 
 
 def test_its_lane_is_its_own(tmp_path, monkeypatch):
@@ -122,7 +148,9 @@ def test_its_lane_is_its_own(tmp_path, monkeypatch):
 
 
 def test_a_program_that_is_not_there_is_named():
-    with pytest.raises(MeasurementError, match="'no-such-program' cannot be started: No such"):
+    with pytest.raises(
+        MeasurementError, match="'no-such-program' cannot be started: it must be a"
+    ):
         output_of(["no-such-program"], timeout_s=1)
 
 

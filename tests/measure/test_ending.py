@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,11 @@ from evnas.measure.timing.ending import (
 )
 from evnas.measure.timing.protocol import Protocol, time_alternating, time_forward
 from evnas.record import intervals
+from evnas.store import Store
 
 TWO_PERCENT = EndRule(uncertainty_fraction=0.02)
 REPEATS = 250
+(RECORDED,) = Path(__file__).parents[2].glob("results/reference/table_c_cpu_*/study.db")
 SCALES = (0.01, 0.02, 0.03, 0.04)
 SLOW = Limit(quantity="latency_ms", beyond="above", value=100.0, why="breaks latency_ms <= 100")
 
@@ -198,3 +201,23 @@ def test_spoiled_rounds_lengthen_a_measurement_by_an_eighth_at_most(budget_s, wh
     assert clock.now == pytest.approx(whole_s, abs=0.21)
     retaken = found["latency_ms"].conditions["retaken"]
     assert len(retaken) == pytest.approx(budget_s / 2 / 0.1, abs=1)
+
+
+@pytest.mark.parametrize("percent", [2, 3, 5])
+def test_with_the_noise_of_a_recorded_study_too(percent: int):
+    """Rounds drawn from those of Table C's rows, measured on a shared machine of two cores."""
+    rule, random_ = EndRule(uncertainty_fraction=percent / 100), random.Random(0)
+    held = rounds = repeats = 0
+    with Store.read(RECORDED) as store:
+        speeds = [r.measurements.get("throughput_ratio") for _, r in store.records()]
+    for recorded in (ratio for ratio in speeds if ratio is not None):
+        for _ in range(40):
+            drawn = random_.choices(recorded.samples, k=30)
+            enough = (n for n in LOOKS if rule.enough({"throughput_ratio": drawn[:n]}))
+            n = next(enough, 30)
+            (interval,) = intervals(np.asarray([drawn[:n]]))
+            held += interval.holds(recorded.median)
+            rounds, repeats = rounds + n, repeats + 1
+    assert repeats >= 400
+    assert held >= 0.9 * repeats
+    assert rounds / repeats < {2: 27, 3: 21, 5: 12}[percent]

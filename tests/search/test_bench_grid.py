@@ -161,7 +161,8 @@ def test_a_target_may_be_a_file(tmp_path):
     file.write_text('kind: command\nname: phone\ncommand: "run {model}"\n')
     usual = {"runtime": "torch", "device": "auto", "budget_s": 8, "uncertainty_percent": 2}
     TargetSpec.model_validate(target_fields(str(file), usual))
-    for text, reason in ((str(tmp_path / "no.yaml"), "readable"), ("a=1,b", "KEY=VALUE")):
+    wrong = {str(tmp_path / "no.yaml"): "readable", "a=1,b": "KEY=VALUE", "onxx": "mean 'onnx'"}
+    for text, reason in wrong.items():
         with pytest.raises(SpecError, match=reason):
             target_fields(text, usual)
     file.write_text("- kind: command\n")

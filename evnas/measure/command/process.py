@@ -1,12 +1,15 @@
 """One run of a command, with an end to its patience and to what it may print."""
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import BinaryIO
 
 from evnas.errors import MeasurementError
@@ -14,6 +17,8 @@ from evnas.errors import MeasurementError
 MOST_BYTES = 2**20
 """Of output: latencies take a few kilobytes."""
 POLL_S = 0.02
+GUARD = Path(__file__).with_name("guard.py")
+"""What the command runs under, so that it does not outlive a process that was killed."""
 
 
 def output_of(words: Sequence[str], *, timeout_s: float) -> tuple[str, float]:
@@ -31,14 +36,14 @@ def output_of(words: Sequence[str], *, timeout_s: float) -> tuple[str, float]:
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         start = time.perf_counter()
-        try:
-            process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
-            )
-        except OSError as error:
-            raise MeasurementError(
-                f"the command {words[0]!r} cannot be started: {error.strerror}"
-            ) from error
+        _must_be_a_program(words[0])
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", str(GUARD), *words],
+            stdin=subprocess.PIPE,  # held open: the guard sees by it that this process lives
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
         try:
             _wait(process, (out, err), start + timeout_s, words[0], timeout_s)
         finally:
@@ -47,11 +52,18 @@ def output_of(words: Sequence[str], *, timeout_s: float) -> tuple[str, float]:
         said, complaint = _text(out), _text(err)
     if process.returncode != 0:
         last = complaint.strip().rpartition("\n")[2] or "it said nothing on stderr"
-        ended = f"ended with code {process.returncode}"
-        if process.returncode < 0:
-            ended = f"was ended by signal {-process.returncode}"
+        code = process.returncode
+        ended = f"ended with code {code}" if code > 0 else f"was ended by signal {-code}"
         raise MeasurementError(f"the command {words[0]!r} {ended}: {last[:200]}")
     return said, seconds
+
+
+def _must_be_a_program(name: str) -> None:
+    if shutil.which(name) is None:
+        raise MeasurementError(
+            f"the command {name!r} cannot be started: it must be a program that is found and may "
+            "be run"
+        )
 
 
 def _wait(
@@ -80,6 +92,8 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def _text(file: BinaryIO) -> str:
