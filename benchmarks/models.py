@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ceilings import traffic_bytes
 from forms import FORMS, PEERS, TRAINING, Case, Form, Maker, made
 from processes import in_processes, summary_text
 from sheet import FAILURES, OUT_OF_TIME, Sheet, alternated, arguments, parsed, sheet, why
+from traffic import traffic_bytes
 
 from evnas.arch.catalog import entry
 from evnas.measure.counting.flops import count

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ceilings import copy_bytes_s, matmul_flop_s
 from triton.errors import TritonError
 
 from evnas.errors import EvnasError
 from evnas.measure.stopwatch import CpuStopwatch, Stopwatch, stopwatch_for
 from evnas.measure.timing.allocator import keep_freed_memory
+from evnas.measure.timing.ceilings import copy_bytes_s, matmul_flop_s
 from evnas.measure.timing.conditions import cpu_facts, moment, torch_facts, versions
 from evnas.measure.timing.noise_monitor import noise_monitor_for
 from evnas.measure.timing.protocol import Protocol, time_alternating

@@ -76,6 +76,10 @@ def bench(
     figure: Annotated[
         Path | None, typer.Option("--figure", metavar="FILE.svg", help="Draw it.")
     ] = None,
+    breakdown: Annotated[
+        bool,
+        typer.Option("--breakdown", help="Time by stage and kind, from the runtime's counters."),
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Measure models' speed under the protocol of sweeps, each in alternation with the first."""
@@ -90,10 +94,14 @@ def bench(
         "budget_s": budget_s,
     } | ({} if form is None else {"form": form})
     asked = [target_fields(text, usual) for text in targets or [""]]
+    sizes = {"batches": batch_sizes or (), "resolutions": resolutions or ()}
+    if breakdown:
+        _take_apart(models, asked, sizes=sizes, json=json)
+        return
     grid = _measured(
         models,
         asked,
-        sizes={"batches": batch_sizes or (), "resolutions": resolutions or ()},
+        sizes=sizes,
         protocols=protocols or (),
         sweep_batch=sweep_batch,
     )
@@ -121,6 +129,16 @@ def _measured(
     if sweep_batch:
         return batches_of(models, specs, say=talk)
     return grid_of(models, specs, protocols=protocols, say=talk)
+
+
+def _take_apart(models: Any, asked: list[dict[str, Any]], *, sizes: Any, json: bool) -> None:
+    from evnas.commands.bench_breakdown import breakdown_text, breakdowns
+    from evnas.search.bench import bench_target
+    from evnas.search.bench_grid import widened
+
+    specs = widened([bench_target(fields) for fields in asked], **sizes)
+    found = breakdowns(models, specs, say=talk)
+    emit(found, breakdown_text(found), json)
 
 
 def _must_be_svg(figure: Path | None) -> None:

@@ -1,12 +1,9 @@
-"""What a device can do at most, measured in the run that is set against it, and what a forward
-asks of it."""
+"""What a device can do at most, measured in the run that is set against it."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from evnas.blocks.deployment.fused import FusedLinear
 from evnas.measure.stopwatch import Stopwatch
@@ -44,41 +41,6 @@ def matmul_flop_s(device: torch.device, dtype: torch.dtype, stopwatch: Stopwatch
         convolved / _fastest(lambda: F.conv2d(image, kernel), stopwatch),
         2 * channels**2 * (side // 2) / _fastest(lambda: mapped(pixels), stopwatch),
     )
-
-
-def traffic_bytes(call: Callable[[], object]) -> int:
-    """Bytes that the operators of a call read and write, each tensor counted at each use.
-
-    Views cost nothing. Within an operator nothing is counted, so what a fused one keeps to itself
-    does not show, and caches may serve a part of the rest.
-    """
-    with torch.inference_mode(), _Traffic() as traffic:
-        call()
-    return int(traffic.total)
-
-
-class _Traffic(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(
-        self,
-        func: torch._ops.OpOverload,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if not func.is_view and "empty" not in func._opname:
-            self.total += sum(map(_bytes, (*args, *(kwargs or {}).values(), result)))
-        return result
-
-
-def _bytes(value: Any) -> int:
-    if isinstance(value, torch.Tensor):
-        return value.numel() * value.element_size()
-    return sum(map(_bytes, value)) if isinstance(value, (tuple, list)) else 0
 
 
 def _fastest(call: Callable[[], object], stopwatch: Stopwatch) -> float:

@@ -1,0 +1,67 @@
+"""`evnas bench --breakdown`: where a forward's time goes, by stage and kind."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from evnas.commands.output import columns
+from evnas.sweep.parts import TargetSpec
+
+
+def breakdowns(
+    models: Mapping[str, Mapping[str, Any]],
+    specs: Sequence[TargetSpec],
+    *,
+    say: Callable[[str], None],
+) -> list[dict[str, Any]]:
+    """The anatomy of every model on every target, as data, with both names.
+
+    Raises:
+        MeasurementError: a runtime whose counters are not read, or that cannot run a model.
+    """
+    import torch
+
+    from evnas.measure.runtimes.onnx_export import export
+    from evnas.measure.timing.counters import anatomy
+    from evnas.phases.speed import model_on
+    from evnas.search.bench import target_for
+    from evnas.search.evaluate import Evaluator
+
+    evaluator, found = Evaluator(), []
+    for spec in specs:
+        for name, arch in models.items():
+            target = target_for(arch, spec, evaluator)
+            say(f"{name} on {target.id}: taken apart")
+            side, batch = target.resolution, int(target.batch_size)
+            draw = torch.Generator().manual_seed(0)
+            images = torch.randn(batch, 3, side, side, generator=draw)
+            graph = export(model_on(arch, target), images)
+            taken = asdict(anatomy(graph, images, target.runtime))
+            found.append({"name": name, "target": target.id, **taken})
+    return found
+
+
+def breakdown_text(found: Sequence[Mapping[str, Any]]) -> str:
+    """A table a model and target, the longest parts first."""
+    return "\n\n".join(_table(one) for one in found)
+
+
+def _table(one: Mapping[str, Any]) -> str:
+    head = ["stage", "kind", "ms", "share", "GFLOP", "MiB", "of ceiling", "bound by"]
+    parts = sorted(one["parts"], key=lambda part: -part["ms"])
+    rows = [
+        [
+            *(part["stage"], part["kind"], f"{part['ms']:.2f}"),
+            f"{100 * part['ms'] / one['latency_ms']:.0f} %",
+            *(_shown(part[key]) for key in ("gflop", "mib", "of_ceiling")),
+            part["bound"],
+        ]
+        for part in parts
+    ]
+    ceilings = f"{one['copy_bytes_s'] / 1e9:.1f} GB/s, {one['flop_s'] / 1e9:.0f} GFLOP/s"
+    title = f"{one['name']}, {one['target']}: {one['latency_ms']:.2f} ms; ceilings {ceilings}"
+    return f"{title}\n{columns(head, rows)}"
+
+
+def _shown(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"

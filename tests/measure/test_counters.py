@@ -1,0 +1,119 @@
+"""A forward taken apart by the counters of the runtime that runs it."""
+
+import importlib.util
+import json
+from typing import Any
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from evnas.arch.catalog import catalog
+from evnas.arch.paths import edit
+from evnas.blocks.backbone import build
+from evnas.blocks.deploy import deploy
+from evnas.cli import app
+from evnas.errors import MeasurementError
+from evnas.measure.counting.flops import count
+from evnas.measure.runtimes.onnx_export import export
+from evnas.measure.timing import counters
+from evnas.measure.timing.counters import OperatorTime, anatomy, kind_of, stage_of
+
+SIDE = 32
+PRODUCTS = ("Conv", "MatMul", "Gemm", "Scan")
+RUNTIMES = [
+    "onnx",
+    pytest.param(
+        "openvino",
+        marks=pytest.mark.skipif(
+            importlib.util.find_spec("openvino") is None, reason="openvino is not installed"
+        ),
+    ),
+]
+
+
+@pytest.fixture(autouse=True)
+def small_ceilings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Made up: the real ones take seconds."""
+    monkeypatch.setattr(counters, "copy_bytes_s", lambda *_: 1e10)
+    monkeypatch.setattr(counters, "matmul_flop_s", lambda *_: 1e11)
+
+
+def small(name: str) -> Any:
+    return edit(catalog()[name].arch.scaled(0.25), {"stages[*].depth": 1})
+
+
+def graph_of(name: str, images: torch.Tensor) -> bytes:
+    return export(deploy(build(small(name), seed=0).eval()), images)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("name", ["vmamba_tiny_s1l8", "vssd_micro"])
+def test_parts_add_up_to_the_forward(name: str, runtime: str) -> None:
+    images = torch.randn(1, 3, SIDE, SIDE)
+    found = anatomy(graph_of(name, images), images, runtime)
+    total = sum(part.ms for part in found.parts)
+    assert total == pytest.approx(found.latency_ms)
+    assert all(part.ms >= 0 for part in found.parts)
+    assert {"stem", "stages.0", "stages.3", "downsampling"} <= {p.stage for p in found.parts}
+    kinds = {part.kind for part in found.parts}
+    assert {"scan or state product", "projection", "ffn", "norm", "gaps"} <= kinds
+
+
+def test_flops_of_the_products_are_those_of_the_count() -> None:
+    """At widths that are multiples of 16, to which ONNX Runtime fills up channels."""
+    arch = edit(catalog()["vmamba_tiny_s1l8"].arch, {"stages[*].depth": 1})
+    images = torch.randn(1, 3, SIDE, SIDE)
+    graph = export(deploy(build(arch, seed=0).eval()), images)
+    _, operators = counters._by_onnxruntime(graph, images)
+    products = [o for o in operators if any(p in o.operator for p in PRODUCTS)]
+    counted = 2 * count(arch, SIDE).macs["exact"]
+    assert sum(o.flops or 0 for o in products) == pytest.approx(counted, rel=1e-3)
+
+
+def test_what_loops_are_noted_to_take_is_what_the_others_leave() -> None:
+    noted = [
+        OperatorTime("/stages.0/blocks.0/mixer/scan", "Scan", 90.0, 1e9, 1e6),
+        OperatorTime("/stages.0/blocks.0/mixer/in_proj/Conv", "Conv", 6.0, 1e9, 1e6),
+    ]
+    parts = list(counters._parts(10.0, noted, 1e10, 1e11))
+    times = {(part.stage, part.kind): part.ms for part in parts}
+    assert times == pytest.approx(
+        {
+            ("stages.0", "scan or state product"): 4.0,
+            ("stages.0", "projection"): 6.0,
+            ("rest", "gaps"): 0.0,
+        }
+    )
+    # 1e9 FLOP at 1e11 a second are 10 ms, 1e6 bytes at 1e10 a second 0.1 ms
+    assert parts[1].bound == "arithmetic" and parts[1].of_ceiling == pytest.approx(10 / 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "operator", "stage", "kind"),
+    [
+        ("/body/stages.2/blocks.0/mlp/mlp.0/Conv", "Conv", "stages.2", "ffn"),
+        ("/body/downsample/downsample.0_2/Conv", "Conv", "downsampling", "projection"),
+        ("/body/stages.1/blocks.0/mixer/MatMul_1", "MatMul", "stages.1", "scan or state product"),
+        ("/body/stages.1/blocks.0/mixer/Q/MatMul", "MatMul", "stages.1", "projection"),
+        ("/body/stem/stem.1/conv/Conv", "FusedConv", "stem", "projection"),
+        ("Gelu_token_88", "Gelu", "", "elementwise"),
+    ],
+)
+def test_stage_and_kind_by_name(name: str, operator: str, stage: str, kind: str) -> None:
+    assert stage_of(name) == stage
+    assert kind_of(OperatorTime(name, operator, 1.0)) == kind
+
+
+def test_other_runtimes_are_refused() -> None:
+    with pytest.raises(MeasurementError, match="from the runtimes onnx, openvino, got 'torch'"):
+        anatomy(b"", torch.zeros(1, 3, 32, 32), "torch")
+
+
+def test_a_command_takes_a_forward_apart() -> None:
+    asked = ["efficientvim_m1", "--breakdown", "--target", "onnx", "--resolution", "32"]
+    done = CliRunner().invoke(app, ["bench", *asked, "--batch-size", "1", "--json"])
+    assert done.exit_code == 0, done.output
+    (found,) = json.loads(done.stdout)
+    assert found["name"] == "efficientvim_m1" and found["runtime"] == "onnx"
+    assert sum(part["ms"] for part in found["parts"]) == pytest.approx(found["latency_ms"])
