@@ -23,7 +23,7 @@ def bench(
     precision: Annotated[
         Literal["float32", "bfloat16", "float16"], typer.Option("--precision")
     ] = "float32",
-    form: Annotated[Literal["plain", "deployed"], typer.Option("--form")] = "plain",
+    form: Annotated[Literal["plain", "deployed"] | None, typer.Option("--form")] = None,
     mode: Annotated[
         Literal["inference", "training"],
         typer.Option("--mode", help="A call is a forward; or forward, loss and backward."),
