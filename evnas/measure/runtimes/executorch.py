@@ -28,13 +28,13 @@ def executorch(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
     from executorch import version
     from executorch.runtime import Runtime
 
-    runtime: Any = Runtime.get()
-    program = runtime.load_program(_lowered(model, images))
+    lowered, runtime = _lowered(model, images), Runtime.get()
+    program: Any = runtime.load_program(lowered)
     method = program.load_method("forward")
     held = [images.contiguous()]
 
-    def call() -> object:
-        return method.execute(held)
+    def call(alive: object = (lowered, runtime, program)) -> object:
+        return method.execute(held)  # which reads what it was loaded from
 
     try:
         call()
