@@ -140,7 +140,7 @@ def bench(
     resolution: int = 224,
     batch_size: int | Literal["auto"] = "auto",
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
-    form: Literal["plain", "deployed"] = "plain",
+    form: Literal["plain", "deployed"] | None = None,
     mode: Literal["inference", "training"] = "inference",
     uncertainty_percent: float | None = 2.0,
     budget_s: float = 8.0,
@@ -152,7 +152,7 @@ def bench(
         base: another, timed in alternation with it; gives `throughput_ratio`.
         device: auto, cpu, cuda or cuda:N.
         resolution: side of the images in pixels.
-        form: `deployed` folds batch norms.
+        form: `deployed` folds batch norms; None is that of the runtime.
         mode: a call is a forward; or forward, loss and backward.
         uncertainty_percent: it ends when the 95 % interval reaches no further from the median to
             either side; None uses the whole budget.
@@ -176,7 +176,7 @@ def bench(
             "resolution": resolution,
             "batch_size": batch_size,
             "precision": precision,
-            "form": form,
+            **({} if form is None else {"form": form}),
             "mode": mode,
             "uncertainty_percent": uncertainty_percent,
             "budget_s": budget_s,

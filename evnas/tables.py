@@ -149,6 +149,11 @@ DATASETS: Registry[Any] = Registry(
 images need at most: trainings see them a little smaller."""
 
 
+def chooses(runtime: str) -> bool:
+    """Whether a target's runtime takes another for each model; not where it is none of ours."""
+    return runtime in RUNTIMES and RUNTIMES.get(runtime).chooses
+
+
 def scores_among(names: Iterable[str]) -> tuple[str, ...]:
     """Those of some quantities that are scores, in the table's order; `params` is counted."""
     asked = set(names)

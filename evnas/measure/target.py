@@ -31,7 +31,7 @@ WHOLE_BUDGET_S = 8.0
 
 
 class DeviceMissing(MeasurementError):
-    """This machine does not have the device that a target names."""
+    """This machine does not have the device, or the runtime, that a target names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class Target:
         """The same with `auto` and `cuda` replaced by the device that they mean here.
 
         Raises:
-            DeviceMissing: the device asked for is not on this machine.
+            DeviceMissing: the device or runtime asked for is not on this machine.
         """
         device = self.device
         if self.by_command:
@@ -101,6 +101,7 @@ class Target:
         elif device == "cuda":
             device = "cuda:0"
         _check_present(device)
+        _check_installed(self.runtime)
         return replace(self, device=device)
 
     def with_batch(self, macs: float, *, budget_s: float = WHOLE_BUDGET_S) -> "Target":
@@ -152,3 +153,9 @@ def _check_present(device: str) -> None:
             f"device {device} is not here: this machine shows "
             f"{torch.cuda.device_count()} CUDA devices"
         )
+
+
+def _check_installed(runtime: str) -> None:
+    reason = RUNTIMES.get(runtime).why_not if runtime in RUNTIMES else ""
+    if reason:
+        raise DeviceMissing(f"runtime {runtime} cannot run on this machine: {reason}")

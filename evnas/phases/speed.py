@@ -21,7 +21,7 @@ from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.runtime import Pictures
 from evnas.sweep.candidate import Candidate
-from evnas.tables import RUNTIMES
+from evnas.tables import RUNTIMES, chooses
 
 AROUND_S = 2.0
 """Building a model and finding its peak memory, beside the budget of its measurement."""
@@ -209,7 +209,7 @@ def _ready(arch: Mapping[str, Any], task: SpeedTask, target: Any, workshop: Work
             model_on(arch, target), target, lambda: _pictures(task, target, workshop)
         )
 
-    if not RUNTIMES.get(target.runtime).chooses:
+    if not chooses(target.runtime):
         return on(arch)(target)
     from evnas.measure.best import family_of, surveyed, taken  # only this runtime needs it
 

@@ -31,7 +31,7 @@ from evnas.sweep.candidate import Candidate
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
-from evnas.tables import RUNTIMES, left_out_phases, scores_among
+from evnas.tables import chooses, left_out_phases, scores_among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +62,12 @@ class Prepared(ABC):
     @property
     def chooses_runtimes(self) -> bool:
         """Whether a target's runtime is chosen for each candidate."""
-        return any(RUNTIMES.get(target.runtime).chooses for target in self.targets)
+        return any(chooses(target.runtime) for target in self.targets)
 
     @property
     def runtimes_here(self) -> tuple[str, ...]:
         """What is chosen among on this machine, on any of the targets that leave it open."""
-        open_ = [t.device for t in self.targets if RUNTIMES.get(t.runtime).chooses]
+        open_ = [t.device for t in self.targets if chooses(t.runtime)]
         return tuple(dict.fromkeys(name for device in open_ for name in considered(device)))
 
     def with_runtimes(self, among: tuple[str, ...]) -> Self:

@@ -74,13 +74,14 @@ def _known_runtime(name: str) -> str:
     return name
 
 
-def _name_runtimes(schema: dict[str, Any]) -> None:
-    schema["enum"] = list(RUNTIMES)
-
-
 def _no_default(schema: dict[str, Any]) -> None:
     """Of a key whose default other keys decide."""
     schema.pop("default", None)
+
+
+def _name_runtimes(schema: dict[str, Any]) -> None:
+    _no_default(schema)
+    schema["enum"] = list(RUNTIMES)
 
 
 RuntimeName = Annotated[
@@ -116,7 +117,7 @@ class TargetSpec(SweepPart):
     timeout_s: float = Field(default=60.0, gt=0)
     """After which one run of a command is killed."""
     device: str = Field(default="auto", pattern=_DEVICE)
-    runtime: RuntimeName = Field(default="torch", json_schema_extra=_no_default)
+    runtime: RuntimeName = "torch"
     """Of a search's target that says nothing `best`."""
     resolution: int = Field(default=224, ge=8, le=8192)
     resolution_scale: float = Field(default=1.0, gt=0, le=1)

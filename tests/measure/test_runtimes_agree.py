@@ -18,7 +18,7 @@ from evnas.measure.runtimes.agreement import (
     must_agree,
     top1_agreement,
 )
-from evnas.measure.target import Target
+from evnas.measure.target import DeviceMissing, Target
 from evnas.measure.timing.speed import prepare
 from evnas.phases.speed import SpeedTask, model_on
 from evnas.phases.work import Work
@@ -195,8 +195,11 @@ def test_what_is_not_here_says_what_to_install(
         "importlib.util.find_spec", lambda name: None if name in gone else real(name)
     )
     monkeypatch.setattr("shutil.which", lambda name: None)
-    with pytest.raises(MeasurementError, match=f"cannot run on this machine: {message}"):
+    told = f"runtime {runtime} cannot run on this machine: {message}"
+    with pytest.raises(MeasurementError, match=told):
         prepare(Scaled(), on(runtime, resolution=8))
+    with pytest.raises(DeviceMissing, match=told):
+        on(runtime).resolved()
 
 
 def test_best_itself_runs_nothing() -> None:

@@ -129,7 +129,7 @@ def test_a_targets_id_names_all_that_moves_its_speed():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"runtime": "tensorrt"}, "runtime must be one of"),
+        ({"runtime": "tensor_rt"}, "did you mean 'tensorrt'"),
         ({"precision": "bfloat"}, "did you mean 'bfloat16'"),
         ({"batch_size": 0}, "batch_size must be 'auto' or at least 1, got 0"),
         ({"runtime": "cuda_graph"}, "needs a CUDA device"),

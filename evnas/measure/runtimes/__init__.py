@@ -39,7 +39,7 @@ def ready_call(
     runtime = RUNTIMES.get(target.runtime)
     if runtime.why_not:
         raise MeasurementError(
-            f"runtime {target.runtime!r} cannot run on this machine: {runtime.why_not}"
+            f"runtime {target.runtime} cannot run on this machine: {runtime.why_not}"
         )
     shown = pictures() if runtime.calibrates and pictures is not None else None
     call = runtime.call(model, images, target, shown)

@@ -28,12 +28,19 @@ def executorch(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
     from executorch import version
     from executorch.runtime import Runtime
 
-    method: Any = Runtime.get().load_program(_lowered(model, images)).load_method("forward")
+    lowered, runtime = _lowered(model, images), Runtime.get()
+    program: Any = runtime.load_program(lowered)
+    method = program.load_method("forward")
     held = [images.contiguous()]
 
-    def call() -> object:
-        return method.execute(held)
+    def call(alive: object = (lowered, runtime, program)) -> object:
+        return method.execute(held)  # which reads what it was loaded from
 
+    try:
+        call()
+    except RuntimeError as error:  # shapes are checked when it runs
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise MeasurementError(f"the model has no form in ExecuTorch: {reason}") from error
     return Ready(run=call, facts={"version": version.__version__, "threads": None})
 
 

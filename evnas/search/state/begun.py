@@ -8,7 +8,7 @@ from typing import Any
 from evnas.store import Store
 from evnas.sweep.parts import TargetSpec
 from evnas.sweep.sweep import Sweep
-from evnas.tables import RUNTIMES
+from evnas.tables import RUNTIMES, chooses
 
 NOTED = "runtimes"
 """Under this a study keeps what its `best` chooses among."""
@@ -81,9 +81,9 @@ def choices(
 def _kept(target: TargetSpec, file: Any, old: Mapping[str, Any]) -> dict[str, Any]:
     """Of the study's target, what differs from a default of today."""
     kept: dict[str, Any] = {}
-    if not isinstance(file, Mapping):
+    if not isinstance(file, Mapping) or target.runtime not in RUNTIMES:
         return kept
-    by_default = "runtime" not in file and RUNTIMES.get(target.runtime).chooses
+    by_default = "runtime" not in file and chooses(target.runtime)
     if by_default and old.get("runtime") not in (None, target.runtime):
         kept["runtime"] = old["runtime"]
     form = RUNTIMES.get(target.runtime).form
