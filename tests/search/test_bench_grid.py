@@ -9,12 +9,14 @@ import pytest
 from typer.testing import CliRunner
 
 from evnas.arch.catalog import entry
+from evnas.arch.paths import edit
 from evnas.cli import app
 from evnas.commands.bench_figure import svg_of
 from evnas.commands.bench_models import models_of
 from evnas.commands.bench_table import text_of
 from evnas.commands.bench_targets import target_fields
 from evnas.errors import SpecError
+from evnas.measure import best
 from evnas.measure.stopwatch import CpuStopwatch
 from evnas.measure.timing.named_protocols import PROTOCOLS, how_far, time_as
 from evnas.phases.work import Finished, Work
@@ -137,6 +139,19 @@ def test_the_command_measures_and_draws(tmp_path):
     assert data["rows"][1]["measurements"]["throughput_ratio"]["samples"]
     assert data["rows"][0]["named_protocols"][0].startswith("paper/vmamba: ")
     assert ET.parse(drawn).getroot().tag.endswith("svg")
+
+
+def test_protocols_are_set_beside_what_best_took_and_beside_int8(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(best, "considered", lambda device: ("onnx",))
+    shape = {"device": "cpu", "batch_size": 1, "resolution": 32, "budget_s": 0.1}
+    specs = [TargetSpec(runtime=name, **shape) for name in ("best", "onnx_int8")]
+    models = {"m1": edit(entry("m1").arch, {"stages[*].depth": 1}).to_dict()}
+    grid = grid_of(models, specs, protocols=["paper/vmamba"])
+    assert [row.record.status for row in grid.rows] == ["complete", "complete"], grid
+    for row in grid.rows:
+        assert "of ours" in row.beside[0], row.beside
 
 
 @pytest.mark.parametrize(
