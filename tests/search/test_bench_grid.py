@@ -1,6 +1,7 @@
 """`evnas bench` of several models on several targets, with made-up speeds and a made-up clock."""
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import Any
@@ -152,6 +153,9 @@ def test_protocols_are_set_beside_what_best_took_and_beside_int8(tmp_path, monke
     assert [row.record.status for row in grid.rows] == ["complete", "complete"], grid
     for row in grid.rows:
         assert "of ours" in row.beside[0], row.beside
+    of_best, of_int8 = text_of(grid.to_dict()).split("\n\n")
+    assert re.search(r"^m1 +onnx  ", of_best, re.M), of_best
+    assert "runtime" not in of_int8
 
 
 @pytest.mark.parametrize(
