@@ -160,8 +160,11 @@ class SpeedPhase(Phase):
         return replace(task, limits=tuple(limits))
 
     def expected_s(self, work: Work, seen: Seen) -> float:
-        """The target's budget, and what is around it."""
+        """As long as those before it on the target, which may have ended early; of the first the
+        whole budget, and what is around it."""
         assert isinstance(work.task, SpeedTask)
+        if seen.earlier_s is not None:
+            return seen.earlier_s
         return work.task.budget_s + AROUND_S
 
     def shown(self, record: Record) -> dict[str, str]:

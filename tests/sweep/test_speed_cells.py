@@ -168,7 +168,7 @@ def test_targets_that_are_one_are_told_in_the_head_and_each_speed_has_its_number
         timed(sweep, "A", target=on_phone, index=2, img_s=1.0),
     ]
     held = {"target": asdict(sweep.spec.targets[2].spelt())}
-    records[1] = replace(records[1], details=records[1].details | held)
+    records[1] = replace(records[1], details={**records[1].details, **held})
     said = build_ablation_table(sweep, records, {}).conditions
     assert f"speed, target 3: {on_phone}, in alternation with row A" in said
     assert "target 2, auto, is target 1 on this machine, and was timed once as that" in said
