@@ -132,7 +132,7 @@ def test_doctor_says_what_is_here():
     done = evnas("doctor", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["devices"][0] == "cpu"
+    assert found["devices"][0] == "cpu" and isinstance(found["cpu_doubts"], list)
     assert "cpu" in found["kernels"]["cpu"]["hsm_ssd"].split("+")
     assert found["data"]["fashion-mnist-12k"] == "yes"
     assert {"best", "torch", "compile", "cuda_graph", "onnx", "openvino"} <= set(found["runtimes"])

@@ -93,3 +93,18 @@ def test_a_file_that_is_wrong_elsewhere_is_not_written(
     ):
         written("efficientvim_m1", tmp_path / "m.onnx", dynamic_batch=True)
     assert not (tmp_path / "m.onnx").exists()
+
+
+class LargeConstant(torch.nn.Module):
+    """Logits that images decide little of, as a fresh model's are."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return 1e4 + x.mean((2, 3))
+
+
+def test_what_images_decide_of_large_logits_is_compared_too() -> None:
+    x = torch.randn(2, 3, 8, 8)
+    right = LargeConstant()(x)
+    exporting._refuse_difference(LargeConstant(), {x: right})
+    with pytest.raises(MeasurementError, match="of what other images change"):
+        exporting._refuse_difference(LargeConstant(), {x: right.flip(0)})

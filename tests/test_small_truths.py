@@ -14,8 +14,10 @@ import yaml
 
 from evnas.arch.catalog import entry
 from evnas.blocks.backbone import build
+from evnas.commands.checkup import checkup_text
 from evnas.commands.verify import verify
 from evnas.errors import SpecError, StoreError
+from evnas.kernels.dispatch import OPERATORS
 from evnas.phases.work import Event, Work
 from evnas.report.page.outputs import write_outputs
 from evnas.search.evaluate import Evaluator, silent
@@ -154,3 +156,23 @@ def test_verify_outside_the_checkout_says_what_it_lacks(tmp_path, monkeypatch, c
     )
     with pytest.raises(SpecError, match="--sweeps must name a folder of such files"):
         verify(sweeps=tmp_path, peers=False)
+
+
+def test_doctor_shows_quota_and_governor_and_what_they_cost() -> None:
+    cpu = {"model": "x", "cores": 4, "memory_gib": 8, "quota_cores": 1.5, "governor": "powersave"}
+    doubt = "4 threads share a quota of 1.5 cores"
+    found: dict[str, Any] = {
+        "environment": {"python": "3", "packages": {}, "gpus": [], "cpu": cpu},
+        "cpu_doubts": [doubt],
+        "devices": ["cpu"],
+        "kernels": {"cpu": dict.fromkeys(OPERATORS, "cpu")},
+        "runtimes": {"torch": "yes"},
+        "data": {"images": "yes"},
+        "ranking": {},
+    }
+    said = checkup_text(found).splitlines()
+    assert "cpu: x, 4 cores, 8 GiB, a quota of 1.5 cores, governor powersave" in said
+    assert f"cpu: {doubt}" in said
+    unknown = cpu | {"quota_cores": None, "governor": ""}
+    found["environment"]["cpu"] = unknown
+    assert "cpu: x, 4 cores, 8 GiB" in checkup_text(found).splitlines()

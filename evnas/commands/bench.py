@@ -1,5 +1,6 @@
 """`evnas bench`: how fast models are here, side by side."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -84,6 +85,11 @@ def bench(
 ) -> None:
     """Measure models' speed under the protocol of sweeps, each in alternation with the first."""
     _must_be_svg(figure)
+    _must_go_together(
+        breakdown=breakdown,
+        sweep_batch=sweep_batch,
+        others={"--protocol": bool(protocols), "--figure": figure is not None},
+    )
     models = models_of([*([base] if base else []), *archs])
     usual = {
         "device": device,
@@ -139,6 +145,16 @@ def _take_apart(models: Any, asked: list[dict[str, Any]], *, sizes: Any, json: b
     specs = widened([bench_target(fields) for fields in asked], **sizes)
     found = breakdowns(models, specs, say=talk)
     emit(found, breakdown_text(found), json)
+
+
+def _must_go_together(*, breakdown: bool, sweep_batch: bool, others: Mapping[str, bool]) -> None:
+    """An option that would change nothing is refused, rather than taken for heeded."""
+    given = [name for name, is_given in others.items() if is_given]
+    if breakdown and (given or sweep_batch):
+        other = "--sweep-batch" if sweep_batch else given[0]
+        raise SpecError(f"--breakdown takes one forward apart, so it does not go with {other}")
+    if sweep_batch and "--protocol" in given:
+        raise SpecError("--protocol stands beside given batches, so --sweep-batch cannot have it")
 
 
 def _must_be_svg(figure: Path | None) -> None:

@@ -17,12 +17,14 @@ def breakdowns(
     """The anatomy of every model on every target, as data, with both names.
 
     Raises:
-        MeasurementError: a runtime whose counters are not read, or that cannot run a model.
+        MeasurementError: a target whose counters are not read, or a runtime that cannot run a
+            model.
     """
     import torch
 
     from evnas.measure.runtimes.onnx_export import export
-    from evnas.measure.timing.counters import anatomy
+    from evnas.measure.timing.counters import anatomy, must_be_read
+    from evnas.measure.timing.device_lock import device_lock_for
     from evnas.phases.speed import model_on
     from evnas.search.bench import target_for
     from evnas.search.evaluate import Evaluator
@@ -31,12 +33,14 @@ def breakdowns(
     for spec in specs:
         for name, arch in models.items():
             target = target_for(arch, spec, evaluator)
+            must_be_read(target)
             say(f"{name} on {target.id}: taken apart")
             side, batch = target.resolution, int(target.batch_size)
             draw = torch.Generator().manual_seed(0)
             images = torch.randn(batch, 3, side, side, generator=draw)
             graph = export(model_on(arch, target), images)
-            taken = asdict(anatomy(graph, images, target.runtime))
+            with device_lock_for(target.device).measuring():
+                taken = asdict(anatomy(graph, images, target.runtime))
             found.append({"name": name, "target": target.id, **taken})
     return found
 

@@ -27,11 +27,28 @@ def _of_target(target: str, rows: list[Data], data: Data) -> str:
     head = ["model", "latency (ms)", "images/s", "peak (MiB)", "ended"]
     if several:
         head.insert(3, f"images/s over {first}'s")
-    lines = [target, _spoiled(rows), columns(head, [_cells(row, several) for row in rows])]
+    cells = [_cells(row, several) for row in rows]
+    lines = [target, _spoiled(rows), columns(*_with_runtimes(head, cells, rows))]
     for row in rows:
         said = (*_conditions(row).get("warnings", ()), *row["named_protocols"])
         lines += [text if text.startswith(" ") else f"{row['name']}: {text}" for text in said]
     return "\n".join(line for line in lines if line)
+
+
+def _with_runtimes(
+    head: list[str], cells: list[list[str]], rows: Sequence[Data]
+) -> tuple[list[str], list[list[str]]]:
+    """A column more where `best` chose: which runtime each row ran in."""
+    taken = [_taken(row) for row in rows]
+    if not any(taken):
+        return head, cells
+    found = [[*of[:1], runtime, *of[1:]] for of, runtime in zip(cells, taken, strict=True)]
+    return [*head[:1], "runtime", *head[1:]], found
+
+
+def _taken(row: Data) -> str:
+    ran = _conditions(row).get("runtime", {})
+    return str(ran["name"]) if "best" in ran else ""
 
 
 def _spoiled(rows: Sequence[Data]) -> str:
@@ -70,7 +87,8 @@ def _span(row: Data, quantity: str) -> str:
 def _of_batches(data: Data, place: str) -> str:
     rows = [row for row in data["rows"] if place_of(row) == place]
     cells = [[str(row["batch_size"]), *_cells(row, False)[1:]] for row in rows]
-    table = columns(["batch", "latency (ms)", "images/s", "peak (MiB)", "ended"], cells)
+    head = ["batch", "latency (ms)", "images/s", "peak (MiB)", "ended"]
+    table = columns(*_with_runtimes(head, cells, rows))
     done = [row for row in rows if row["status"] == "complete"]
     lines = [place, _spoiled(rows), table]
     if done:

@@ -1,6 +1,7 @@
 """What `evnas doctor` finds: devices, versions, kernels, runtimes and data on this machine."""
 
 import importlib.util
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +19,7 @@ from evnas.kernels.dispatch import (
 from evnas.measure.ranking import considered, ranked
 from evnas.measure.stopwatch import stopwatch_for
 from evnas.measure.target import Target
-from evnas.measure.timing.conditions import environment
+from evnas.measure.timing.conditions import about_cpu, environment
 from evnas.measure.timing.device_lock import device_lock_for
 from evnas.measure.timing.speed import prepare
 from evnas.phases.speed import model_on
@@ -37,6 +38,7 @@ def checkup() -> dict[str, Any]:
     devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     found: dict[str, Any] = {
         "environment": environment(),
+        "cpu_doubts": about_cpu(torch.get_num_threads()),
         "devices": devices,
         "kernels": {
             device: {op: implementations_by_shape(op, device) for op in OPERATORS}
@@ -57,7 +59,8 @@ def checkup_text(found: dict[str, Any]) -> str:
     cpu = machine["cpu"]
     lines = [
         f"python {machine['python']}, {', '.join(packages)}",
-        f"cpu: {cpu['model']}, {cpu['cores']} cores, {cpu['memory_gib']} GiB",
+        f"cpu: {cpu['model']}, {cpu['cores']} cores, {cpu['memory_gib']} GiB{_limits(cpu)}",
+        *(f"cpu: {doubt}" for doubt in found["cpu_doubts"]),
         *(f"gpu: {gpu['name']}, driver {gpu['driver_version']}" for gpu in machine["gpus"]),
     ]
     kernels = [
@@ -72,6 +75,13 @@ def checkup_text(found: dict[str, Any]) -> str:
             *(_ranking_text(device, places) for device, places in found["ranking"].items()),
         ]
     )
+
+
+def _limits(cpu: Mapping[str, Any]) -> str:
+    """What else decides the CPU's speed, as far as the machine tells it."""
+    quota, governor = cpu.get("quota_cores"), cpu.get("governor")
+    found = f", a quota of {quota:g} cores" if quota is not None else ""
+    return found + (f", governor {governor}" if governor else "")
 
 
 def ranking(device: str) -> list[dict[str, Any]]:

@@ -160,6 +160,9 @@ class Seen:
     """Its multiply-adds over those of the reference."""
     rehearsed: Record | None
     """The second rehearsal, of the reference."""
+    earlier_s: float | None = None
+    """The median of what work of this phase on its target took in the study so far; None where
+    none came to an end."""
 
 
 @dataclass(slots=True)

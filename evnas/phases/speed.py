@@ -125,14 +125,14 @@ class SpeedPhase(Phase):
         start = time.perf_counter()
         if task.command is not None:
             return _by_command(work.arch, task, target, workshop, start)
-        subject = _ready(work.arch, task, target, workshop)
+        subject = ready_model(work.arch, task, target, workshop)
         base: Any = None
         timed_with: list[str] = []
         if task.reference is not None:
             reference = task.reference
             name = f"{target.id} {sorted(reference.items())}"
             base, timed_with = workshop.kept(
-                REFERENCE, name, lambda: (_ready(reference, task, target, workshop), [])
+                REFERENCE, name, lambda: (ready_model(reference, task, target, workshop), [])
             )
         speed = measure_speed(
             subject, base, protocol=_protocol(task), base_is_warm=bool(timed_with)
@@ -160,8 +160,11 @@ class SpeedPhase(Phase):
         return replace(task, limits=tuple(limits))
 
     def expected_s(self, work: Work, seen: Seen) -> float:
-        """The target's budget, and what is around it."""
+        """As long as those before it on the target, which may have ended early; of the first the
+        whole budget, and what is around it."""
         assert isinstance(work.task, SpeedTask)
+        if seen.earlier_s is not None:
+            return seen.earlier_s
         return work.task.budget_s + AROUND_S
 
     def shown(self, record: Record) -> dict[str, str]:
@@ -198,7 +201,7 @@ def taken_by(record: Record) -> str:
     return str(ran["name"]) if "best" in ran else ""
 
 
-def _ready(arch: Mapping[str, Any], task: SpeedTask, target: Any, workshop: Workshop) -> Any:
+def ready_model(arch: Mapping[str, Any], task: SpeedTask, target: Any, workshop: Workshop) -> Any:
     """An architecture as a `TimedModel`, in the target's runtime or in the one that `best` takes.
 
     What `best` knows of a family is of the reference, where that is of it."""

@@ -2,11 +2,13 @@
 with it; or each alone in larger and larger batches."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from evnas.errors import EvnasError
 from evnas.measure.target import Target
 from evnas.measure.timing.cpu_limits import heed_quota
+from evnas.phases.base import Workshop
 from evnas.record import Interval, Record
 from evnas.search.bench import Arch, Benched, speed_of, target_for
 from evnas.search.evaluate import Evaluator
@@ -90,18 +92,18 @@ def grid_of(
     """
     heed_quota()
     (first, reference), *others = models.items()
-    grid, evaluator = BenchGrid(first), evaluator or Evaluator()
+    grid, evaluator, workshop = BenchGrid(first), evaluator or Evaluator(), Workshop()
     for spec in specs:
         target = target_for(reference, spec, evaluator)
         say(f"{first} on {target.id}")
         record = speed_of(reference, spec, target, evaluator)
-        beside = _beside(reference, record, target, protocols)
+        beside = _beside(reference, record, target, protocols, workshop)
         grid.rows.append(BenchRow(first, record, beside=beside))
         base = reference if record.status == "complete" else None
         for name, arch in others:
             say(f"{name} on {target.id}")
             record = speed_of(arch, spec, target, evaluator, base=base)
-            beside = _beside(arch, record, target, protocols)
+            beside = _beside(arch, record, target, protocols, workshop)
             ratio_to = first if "throughput_ratio" in record.measurements else ""
             grid.rows.append(BenchRow(name, record, ratio_to, beside))
     return grid
@@ -159,7 +161,7 @@ def _without_batch(target: Target) -> list[str]:
 
 
 def _beside(
-    arch: Arch, record: Record, target: Target, protocols: Sequence[str]
+    arch: Arch, record: Record, target: Target, protocols: Sequence[str], workshop: Workshop
 ) -> tuple[str, ...]:
     """What named protocols say of the same call, of a model that was measured."""
     if not protocols or record.status != "complete":
@@ -169,18 +171,22 @@ def _beside(
     from evnas.measure.stopwatch import stopwatch_for
     from evnas.measure.timing.device_lock import device_lock_for
     from evnas.measure.timing.named_protocols import how_far, time_as
-    from evnas.measure.timing.speed import prepare
-    from evnas.phases.speed import model_on
+    from evnas.phases.speed import SpeedTask, ready_model, taken_by
 
-    timed = prepare(model_on(arch, target), target)
-    ours, images = record.measurements["throughput_img_s"].interval(), len(timed.images)
-    found: list[str] = []
-    for name in protocols:
-        with device_lock_for(target.device).measuring():
-            theirs = time_as(
-                name, timed.call, images=images, stopwatch=stopwatch_for(target.device)
-            )
-        found += how_far(theirs, ours, images=images)
+    ours, found = record.measurements["throughput_img_s"].interval(), list[str]()
+    on = replace(target, runtime=taken_by(record) or target.runtime)  # what `best` took then
+    task = SpeedTask(target=asdict(on), budget_s=0.0, resolution=on.resolution)
+    try:
+        timed = ready_model(arch, task, on, workshop)
+        images = len(timed.images)
+        for name in protocols:
+            with device_lock_for(on.device).measuring():
+                theirs = time_as(
+                    name, timed.call, images=images, stopwatch=stopwatch_for(on.device)
+                )
+            found += how_far(theirs, ours, images=images)
+    except EvnasError as e:  # what was measured by ours is not lost
+        return (*found, f"{', '.join(protocols)}: {e}")
     return tuple(found)
 
 

@@ -1,5 +1,6 @@
 """What a sweep would run and for how long, from its counts and a few seconds of trial training."""
 
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,8 +106,9 @@ def forecast(sweep: Sweep, *, results: Path) -> Forecast:
     if isinstance(run, PreparedAblation):
         found = _of_rows(run, evaluator, path)
     else:
-        found = _of_search(run, evaluator)
-    return replace(found, notes=[*run.notes(), *_about_machines(run, path)])
+        found = _of_search(run, evaluator, path)
+    endings = _about_endings(found.steps, run.sweep, _earlier(_records(path)))
+    return replace(found, notes=[*run.notes(), *_about_machines(run, path), *endings])
 
 
 def _of_rows(run: PreparedAblation, evaluator: Evaluator, path: Path) -> Forecast:
@@ -125,7 +127,8 @@ def _of_rows(run: PreparedAblation, evaluator: Evaluator, path: Path) -> Forecas
         for label, record in counts.items()
     }
     seen = _rehearsed(ahead, evaluator)
-    done = {record.key for record in _records(path)}
+    records = _records(path)
+    done, earlier = {record.key for record in records}, _earlier(records)
     steps = [
         Step(
             label=work.label,
@@ -135,7 +138,7 @@ def _of_rows(run: PreparedAblation, evaluator: Evaluator, path: Path) -> Forecas
             seconds=(
                 0.0
                 if work.key in done
-                else _seconds(work, counts[work.label], cost[work.label], seen)
+                else _seconds(work, counts[work.label], cost[work.label], seen, earlier)
             ),
             done=work.key in done,
         )
@@ -149,7 +152,7 @@ def _place(work: Work) -> tuple[int, int, int]:
     return phase_order().index(work.phase), work.task.place, work.seed
 
 
-def _of_search(run: PreparedSearch, evaluator: Evaluator) -> Forecast:
+def _of_search(run: PreparedSearch, evaluator: Evaluator, path: Path) -> Forecast:
     """A search's trials at the cost of its base, within the minutes that its budget has."""
     sweep = run.sweep
     budget = run.spec.budget
@@ -157,7 +160,8 @@ def _of_search(run: PreparedSearch, evaluator: Evaluator) -> Forecast:
     works = list(run.setting.works(base, Goal(budget=run.full_budget)))
     seen = _rehearsed(works, evaluator)
     counted = evaluator.run(works[0], silent).record
-    each = [(work, _seconds(work, counted, 1.0, seen)) for work in works]
+    earlier = _earlier(_records(path))
+    each = [(work, _seconds(work, counted, 1.0, seen, earlier)) for work in works]
     limits = [m * 60 for m in (budget.minutes, budget.device_minutes) if m is not None]
     a_trial = sum(seconds for _, seconds in each)
     trials = budget.trials or (round(min(limits) / a_trial) if limits else 1)
@@ -188,9 +192,20 @@ def _rehearsed(works: Sequence[Work], evaluator: Evaluator) -> dict[str, Record]
     return found
 
 
-def _seconds(work: Work, counted: Record, share: float, seen: Mapping[str, Record]) -> float:
+Earlier = Mapping[tuple[str, str], float]
+"""(phase, target) -> median seconds of what came to an end."""
+
+
+def _seconds(
+    work: Work, counted: Record, share: float, seen: Mapping[str, Record], earlier: Earlier
+) -> float:
     """What a piece of work takes; `share` is its MACs over the reference's."""
-    about = Seen(counted=counted, share=share, rehearsed=seen.get(work.phase))
+    about = Seen(
+        counted=counted,
+        share=share,
+        rehearsed=seen.get(work.phase),
+        earlier_s=earlier.get((work.phase, work.target)),
+    )
     return PHASES.get(work.phase).expected_s(work, about)
 
 
@@ -198,6 +213,28 @@ def _train_rate(seen: Mapping[str, Record]) -> float | None:
     """Images a second that the reference trains; None where nothing is trained."""
     trained = [record for phase, record in seen.items() if PHASES.get(phase).trains]
     return float(trained[0].values.get("train_throughput_img_s", 1.0)) if trained else None
+
+
+def _earlier(records: Sequence[Record]) -> Earlier:
+    found: dict[tuple[str, str], list[float]] = {}
+    for record in records:
+        if record.status == "complete":
+            found.setdefault((record.phase, record.target), []).append(record.seconds)
+    return {key: statistics.median(seconds) for key, seconds in found.items()}
+
+
+def _about_endings(steps: Sequence[Step], sweep: Sweep, earlier: Earlier) -> list[str]:
+    """That a target which nothing was timed on yet may take less than is counted."""
+    ends = any(target.uncertainty_percent is not None for target in sweep.spec.targets)
+    whole = any(
+        not step.done and step.target and (step.phase, step.target) not in earlier
+        for step in steps
+    )
+    if not (ends and whole):
+        return []
+    return [
+        "a speed counts with its whole budget_s here, and ends earlier where it is sure enough"
+    ]
 
 
 def _about_machines(run: Prepared, path: Path) -> list[str]:

@@ -48,6 +48,15 @@ class SweepSpec(SweepPart):
             raise ValueError(f"seeds must differ, got {list(self.seeds)}")
         if self.published is None and any(target.as_printed for target in self.targets):
             raise ValueError("a target's batch_size printed needs `published`, which is not given")
+        by_id: dict[str, tuple[int, TargetSpec]] = {}
+        for i, target in enumerate(self.targets):
+            if target.by_command:
+                first, other = by_id.setdefault(target.spelt().id, (i, target))
+                if (other.command, other.parse) != (target.command, target.parse):
+                    raise ValueError(
+                        f"targets[{first}] and targets[{i}] are both {target.spelt().id}, by "
+                        "other commands, and only one would be run: give each its own name"
+                    )
         return self
 
     def to_dict(self) -> dict[str, Any]:

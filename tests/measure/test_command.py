@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from evnas.errors import MeasurementError
+from evnas.errors import MeasurementError, SpecError
 from evnas.measure.command.answer import read_answer
 from evnas.measure.command.process import output_of
 from evnas.measure.command.speed import CommandTarget, ModelFile, measure_by_command
@@ -18,6 +18,7 @@ from evnas.measure.timing.device_lock import DeviceLock
 from evnas.measure.timing.ending import EndRule
 from evnas.measure.timing.protocol import Protocol
 from evnas.sweep.parts import TargetSpec
+from evnas.sweep.sweep import sweep_of
 
 BOARD = Path(__file__).with_name("fake_board.py")
 SHORT = Protocol(budget_s=10.0, most_rounds=3)
@@ -209,3 +210,15 @@ def test_a_command_has_a_name_of_its_own_and_older_targets_keep_theirs():
     spaces = CommandTarget(name="phone", command="run '{model}' --b={batch}")
     words = spaces.words(Path("/a b/m.onnx"), batch=4, resolution=224)
     assert words == ["run", "/a b/m.onnx", "--b=4"]
+
+
+def test_two_commands_on_one_name_are_refused_where_only_one_would_be_run():
+    phone = {"kind": "command", "name": "phone", "command": "x {model}"}
+    sweep = {"name": "s", "base": "efficientvim_m1", "rows": {"A": {}}}
+    other = phone | {"command": "y {model}"}
+    with pytest.raises(
+        SpecError, match=r"targets\[0\] and targets\[1\] are both phone-command-224"
+    ):
+        sweep_of(sweep | {"targets": [phone, other]})
+    sweep_of(sweep | {"targets": [phone, other | {"name": "tablet"}, other | {"resolution": 64}]})
+    sweep_of(sweep | {"targets": [phone, phone | {"timeout_s": 5}]})

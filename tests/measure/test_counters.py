@@ -13,7 +13,6 @@ from evnas.arch.paths import edit
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
 from evnas.cli import app
-from evnas.errors import MeasurementError
 from evnas.measure.counting.flops import count
 from evnas.measure.runtimes.onnx_export import export
 from evnas.measure.timing import counters
@@ -105,9 +104,20 @@ def test_stage_and_kind_by_name(name: str, operator: str, stage: str, kind: str)
     assert kind_of(OperatorTime(name, operator, 1.0)) == kind
 
 
-def test_other_runtimes_are_refused() -> None:
-    with pytest.raises(MeasurementError, match="from the runtimes onnx, openvino, got 'torch'"):
-        anatomy(b"", torch.zeros(1, 3, 32, 32), "torch")
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        (["--target", "torch"], "from the runtimes onnx, openvino, got 'torch'"),
+        (["--target", "onnx", "--precision", "bfloat16"], "of float32 on the CPU, got bfloat16"),
+        (["--target", "onnx", "--protocol", "timm"], "does not go with --protocol"),
+        (["--target", "onnx", "--sweep-batch"], "does not go with --sweep-batch"),
+    ],
+)
+def test_what_is_not_taken_apart_is_refused(asked: list[str], reason: str) -> None:
+    model = ["bench", "efficientvim_m1", "--device", "cpu", "--breakdown", "--resolution", "32"]
+    done = CliRunner().invoke(app, [*model, *asked])
+    assert done.exit_code != 0
+    assert reason in str(done.exception) + done.output
 
 
 def test_a_command_takes_a_forward_apart() -> None:

@@ -1,6 +1,7 @@
 """`evnas bench` of several models on several targets, with made-up speeds and a made-up clock."""
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +10,14 @@ import pytest
 from typer.testing import CliRunner
 
 from evnas.arch.catalog import entry
+from evnas.arch.paths import edit
 from evnas.cli import app
 from evnas.commands.bench_figure import svg_of
 from evnas.commands.bench_models import models_of
 from evnas.commands.bench_table import text_of
 from evnas.commands.bench_targets import target_fields
 from evnas.errors import SpecError
+from evnas.measure import best
 from evnas.measure.stopwatch import CpuStopwatch
 from evnas.measure.timing.named_protocols import PROTOCOLS, how_far, time_as
 from evnas.phases.work import Finished, Work
@@ -137,6 +140,22 @@ def test_the_command_measures_and_draws(tmp_path):
     assert data["rows"][1]["measurements"]["throughput_ratio"]["samples"]
     assert data["rows"][0]["named_protocols"][0].startswith("paper/vmamba: ")
     assert ET.parse(drawn).getroot().tag.endswith("svg")
+
+
+def test_protocols_are_set_beside_what_best_took_and_beside_int8(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(best, "considered", lambda device: ("onnx",))
+    shape = {"device": "cpu", "batch_size": 1, "resolution": 32, "budget_s": 0.1}
+    specs = [TargetSpec(runtime=name, **shape) for name in ("best", "onnx_int8")]
+    models = {"m1": edit(entry("m1").arch, {"stages[*].depth": 1}).to_dict()}
+    grid = grid_of(models, specs, protocols=["paper/vmamba"])
+    assert [row.record.status for row in grid.rows] == ["complete", "complete"], grid
+    for row in grid.rows:
+        assert "of ours" in row.beside[0], row.beside
+    of_best, of_int8 = text_of(grid.to_dict()).split("\n\n")
+    assert re.search(r"^m1 +onnx  ", of_best, re.M), of_best
+    assert "runtime" not in of_int8
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from tiny_search import tiny_search, write
 
 from evnas import cli
 from evnas.measure.target import Target
+from evnas.phases.base import Goal
 from evnas.phases.work import Event, Finished, Work
 from evnas.search import forecast as forecasts
 from evnas.search.evaluate import Evaluator
@@ -81,6 +82,25 @@ def test_two_targets_that_are_one_are_timed_once_and_need_no_name() -> None:
     assert session.phases == {"count": 1, "speed": 1}
     found = forecast(session.sweep, results=Path("nowhere"))
     assert sum(s.phase == "speed" for s in found.steps) == 5
+
+
+def test_speeds_are_expected_to_take_what_those_before_took(tmp_path: Path) -> None:
+    rows = {"A": {}, "B": {"stages[0].depth": 3}}
+    sweep = sweep_of(ROWS | {"rows": rows, "targets": [CPU | {"budget_s": 30.0}]})
+    first = forecast(sweep, results=tmp_path)
+    assert [s.seconds for s in first.steps if s.phase == "speed"] == [32.0, 32.0]
+    assert any("ends earlier" in note for note in first.notes)
+    ready = prepared(sweep)
+    assert isinstance(ready, PreparedAblation)
+    (work,) = (
+        w for w in ready.setting.works(ready.rows[0], Goal(seeds=(0,))) if w.phase == "speed"
+    )
+    db = tmp_path / "rows" / "study.db"
+    with Store.create(db, sweep=sweep.identity(), environment={}) as store:
+        store.append(work.record("complete", started=0.0, seconds=5.0, found={}))
+    then = forecast(sweep, results=tmp_path)
+    assert [s.seconds for s in then.steps if s.phase == "speed"] == [0.0, 5.0]
+    assert not any("ends earlier" in note for note in then.notes)
 
 
 class Deaf:

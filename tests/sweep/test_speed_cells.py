@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -153,6 +153,26 @@ def test_a_target_that_was_left_out_is_named_in_the_head():
     assert "target 1, cuda, was not here: nothing was measured on it" in table.conditions
     assert cell(table, "SHViT-S4", "gpu_ms_per_img").status == "not run"
     assert cell(table, "SHViT-S4", "gpu_ms_per_img").published == "0.12"
+
+
+def test_targets_that_are_one_are_told_in_the_head_and_each_speed_has_its_number():
+    cpu = {"runtime": "torch", "resolution": 64, "batch_size": 2}
+    phone = {"kind": "command", "name": "phone", "command": "x {model}", "resolution_scale": 0.5}
+    targets = [cpu | {"device": "cpu"}, cpu, phone]
+    sweep = sweep_of(
+        {"name": "s", "base": "efficientvim_m1", "rows": {"A": {}}, "targets": targets}
+    )
+    on_phone = "phone-command-112-b1-float32-deployed"
+    records = [
+        timed(sweep, "A", target="cpu-torch-64-b2-float32", img_s=1.0),
+        timed(sweep, "A", target=on_phone, index=2, img_s=1.0),
+    ]
+    held = {"target": asdict(sweep.spec.targets[2].spelt())}
+    records[1] = replace(records[1], details={**records[1].details, **held})
+    said = build_ablation_table(sweep, records, {}).conditions
+    assert f"speed, target 3: {on_phone}, in alternation with row A" in said
+    assert "target 2, auto, is target 1 on this machine, and was timed once as that" in said
+    assert "target 3, phone, timed each row at 0.5 of its side" in said
 
 
 @pytest.fixture

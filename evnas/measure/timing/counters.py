@@ -18,6 +18,7 @@ import torch
 
 from evnas.errors import MeasurementError
 from evnas.measure.stopwatch import stopwatch_for
+from evnas.measure.target import Target
 from evnas.measure.timing.ceilings import copy_bytes_s, matmul_flop_s
 
 FORWARDS = 8
@@ -93,22 +94,32 @@ def anatomy(graph: bytes, images: torch.Tensor, runtime: str) -> Anatomy:
     Args:
         graph: from `evnas.measure.runtimes.onnx_export.export`.
         images: (B, 3, H, W) on the CPU, those that the graph was made for.
-        runtime: `onnx` or `openvino`.
-
-    Raises:
-        MeasurementError: another runtime, whose counters are not read.
+        runtime: of `READERS`.
     """
-    if runtime not in READERS:
-        raise MeasurementError(
-            f"a breakdown by stage and kind is read from the runtimes {', '.join(READERS)}, "
-            f"got {runtime!r}"
-        )
     latency_ms, operators = READERS[runtime](graph, images)
     device, watch = torch.device("cpu"), stopwatch_for("cpu")
     copied, multiplied = copy_bytes_s(device, watch), matmul_flop_s(device, torch.float32, watch)
     parts = _parts(latency_ms, operators, copied, multiplied)
     profiled_ms = sum(each.ms for each in operators)
     return Anatomy(runtime, latency_ms, profiled_ms, copied, multiplied, tuple(parts))
+
+
+def must_be_read(target: Target) -> None:
+    """`anatomy` takes forwards apart that are like the target's.
+
+    Raises:
+        MeasurementError: another runtime, device or precision, whose counters are not read.
+    """
+    if target.runtime not in READERS:
+        raise MeasurementError(
+            f"a breakdown by stage and kind is read from the runtimes {', '.join(READERS)}, "
+            f"got {target.runtime!r}"
+        )
+    if target.device_type != "cpu" or target.precision != "float32":
+        raise MeasurementError(
+            "a breakdown by stage and kind is read of float32 on the CPU, got "
+            f"{target.precision} on {target.device}"
+        )
 
 
 def stage_of(name: str) -> str:

@@ -1,7 +1,7 @@
 """The ablation table as data: measured and published side by side, with a verdict each."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evnas.papers.known_differences import known_reason
 from evnas.papers.published import PublishedRow, published_table
@@ -73,8 +73,10 @@ def _conditions(
     if isinstance(cpu, Mapping):
         found.append(f"machine: {cpu.get('model')}, {cpu.get('cores')} cores")
     speeds = [r for r in results.records if r.on is not None]
-    for target in dict.fromkeys(r.target for r in speeds):
-        found.append(f"speed: {target}, in alternation with row {results.sweep.reference.label}")
+    for target, index in dict.fromkeys((r.target, r.details.get("target_index")) for r in speeds):
+        number = f", target {index + 1}" if index is not None and _has_several(results) else ""
+        beside = f"in alternation with row {results.sweep.reference.label}"
+        found.append(f"speed{number}: {target}, {beside}")
     found += [*_about_targets(results), *mixed_machines(speeds)]
     if any("base_latency_ms" in r.measurements for r in speeds):
         found.append(
@@ -128,14 +130,42 @@ def _known_differences(
     ]
 
 
+def _has_several(results: RowRecords) -> bool:
+    return len(results.sweep.spec.targets) > 1
+
+
 def _about_targets(results: RowRecords) -> list[str]:
-    """What a target's columns do not show: that it was not here, or took smaller images."""
+    """What a target's columns do not show: that it was not here, is another one at the same time,
+    or took smaller images."""
     measured = {r.details.get("target_index") for r in results.records if r.on is not None}
     found = []
     for i, target in enumerate(results.sweep.spec.targets):
-        name = f"target {i + 1}, {target.device},"
-        if measured and i not in measured and target.device.startswith("cuda"):
+        name = f"target {i + 1}, {target.name or target.device},"
+        same = None if i in measured else _timed_as(results, i)
+        if same is not None:
+            found.append(
+                f"{name} is target {same + 1} on this machine, and was timed once as that"
+            )
+        elif measured and i not in measured and target.device.startswith("cuda"):
             found.append(f"{name} was not here: nothing was measured on it")
         if target.resolution_scale < 1:
             found.append(f"{name} timed each row at {target.resolution_scale:.2g} of its side")
     return found
+
+
+def _timed_as(results: RowRecords, index: int) -> int | None:
+    """The target that one without a record of its own is on this machine; None where nobody can
+    tell."""
+    mine = results.sweep.spec.targets[index].spelt()
+    for record in results.records:
+        on, place = record.on, record.details.get("target_index")
+        if on is None or place is None:
+            continue
+        here = replace(
+            mine,
+            device=on.device if mine.device == "auto" else mine.device,
+            batch_size=on.batch_size if mine.batch_size == "auto" else mine.batch_size,
+        )
+        if here.id == on.id:
+            return int(place)
+    return None
