@@ -27,7 +27,7 @@ def target_fields(text: str, usual: Mapping[str, Any]) -> dict[str, Any]:
     """
     said = _said(text)
     if said.get("kind") == "command":  # what runs here is none of its affair
-        usual = {key: usual[key] for key in ("uncertainty_percent", "budget_s")}
+        usual = {key: value for key, value in usual.items() if key not in ("device", "runtime")}
     return {**usual, **said}
 
 

@@ -22,6 +22,7 @@ from evnas.measure.stopwatch import CpuStopwatch
 from evnas.measure.timing.named_protocols import PROTOCOLS, how_far, time_as
 from evnas.phases.work import Finished, Work
 from evnas.record import Interval, Measurement, Record
+from evnas.search.bench import bench_target
 from evnas.search.bench_grid import batches_of, grid_of, widened
 from evnas.search.evaluate import Evaluator
 from evnas.store import Store
@@ -180,6 +181,9 @@ def test_a_target_may_be_a_file(tmp_path):
     file.write_text('kind: command\nname: phone\ncommand: "run {model}"\n')
     usual = {"runtime": "torch", "device": "auto", "budget_s": 8, "uncertainty_percent": 2}
     TargetSpec.model_validate(target_fields(str(file), usual))
+    assert bench_target(target_fields(str(file), usual | {"form": "plain"})).form == "plain"
+    with pytest.raises(SpecError, match="mode is the command's own affair"):
+        bench_target(target_fields(str(file), usual | {"mode": "training"}))
     wrong = {str(tmp_path / "no.yaml"): "readable", "a=1,b": "KEY=VALUE", "onxx": "mean 'onnx'"}
     for text, reason in wrong.items():
         with pytest.raises(SpecError, match=reason):
