@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from evnas.commands.bench_models import models_of
-from evnas.commands.bench_targets import target_fields
 from evnas.commands.options import Device
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import SpecError
@@ -84,6 +82,9 @@ def bench(
     json: AsJson = False,
 ) -> None:
     """Measure models' speed under the protocol of sweeps, each in alternation with the first."""
+    from evnas.commands.bench_models import models_of
+    from evnas.commands.bench_targets import target_fields
+
     _must_be_svg(figure)
     _must_go_together(
         breakdown=breakdown,
