@@ -3,7 +3,7 @@
 import math
 import time
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from closed_form import LANDSCAPES, cost, trained
@@ -81,6 +81,7 @@ class ClosedForm:
     predict: None = None
     wanted: frozenset[str] = frozenset()
     paper: str = ""
+    among: tuple[str, ...] = ()
 
     def counted_at(self, candidate: Candidate) -> int:
         return 224
@@ -135,7 +136,7 @@ def search(
     driver = Schedule(
         history=History(objectives=OBJECTIVES, full_budget=FULL),
         strategy=spec.strategy(space, warm=seeds_of(space), full_budget=FULL),
-        setting=cast(Any, ClosedForm()),  # what a schedule asks of a setting, no more
+        setting=ClosedForm(),
         budget=BudgetSpec(trials=trials),
         first_budget=0.0 if spec.rungs_of(FULL) else FULL,
     )

@@ -25,12 +25,13 @@ from evnas.measure.timing.device_lock import DeviceLock, device_lock_for
 from evnas.measure.timing.machine import machine_here
 from evnas.measure.timing.noise_monitor import NoiseMonitor, noise_monitor_for
 from evnas.measure.timing.speed import TimedModel
+from evnas.tables import RUNTIMES
 
 TOLERANCE = 0.1
 """A runtime that was slower than the fastest by more than this share is not tried again: what is
 taken may be slower than the best by so much where a candidate is unlike its family."""
-PACKAGES = ("torch", "onnx", "onnxruntime", "openvino")
-"""Whose versions decide who is fastest."""
+ALWAYS = ("evnas", "torch")
+"""Packages whose versions decide who is fastest, beside those that a runtime needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,14 +203,15 @@ def _key(family: str, target: Target, names: Sequence[str]) -> dict[str, Any]:
         "processor": machine_here(target.device).processor,
         "threads": torch.get_num_threads(),
         "runtimes": sorted(names),
-        "versions": versions(),
+        "versions": versions(names),
     }
 
 
-def versions() -> dict[str, str]:
-    """Versions of what decides who is fastest, as far as it is installed."""
+def versions(runtimes: Sequence[str]) -> dict[str, str]:
+    """Versions of what decides who of these is fastest, as far as it is installed."""
+    needed = {package for name in runtimes for package in RUNTIMES.get(name).packages}
     found = {}
-    for name in PACKAGES:
+    for name in sorted({*ALWAYS, *needed}):
         with suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found

@@ -102,7 +102,7 @@ def run_sweep(
             _take_away(new)
             raise
         if ready.chooses_runtimes and sweep.spec.engine.kind != "ray":  # nodes have their own
-            among, more = choices(store, ready.runtimes_here, versions())
+            among, more = choices(store, ready.runtimes_here, versions(ready.runtimes_here))
             ready, said = ready.with_runtimes(among), [*said, *more]
         run = run_of(ready, store=store, engine=engine, began=began)
         run.say_all([*said, *(note(store, images) if images is not None else ())])

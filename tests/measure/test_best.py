@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,19 @@ def test_a_family_is_surveyed_once_a_target(tmp_path: Path) -> None:
     assert not slower.prepared
     other = Target(device="cpu", runtime="best", resolution=64, batch_size=1, form="deployed")
     assert seen_by(slower, tmp_path, target=other).order == ("torch", "onnx", "openvino")
+
+
+@pytest.mark.parametrize("package", ["evnas", "torch", "onnxruntime", "openvino"])
+def test_another_version_of_what_a_runtime_needs_is_surveyed_again(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(torch=0.03, onnx=0.02, openvino=0.01)
+    seen_by(machine, tmp_path)
+    before = len(machine.prepared)
+    known = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda n: "9.9" if n == package else known(n))
+    seen_by(machine, tmp_path)
+    assert len(machine.prepared) == 2 * before
 
 
 def test_a_broken_cache_is_measured_again(tmp_path: Path) -> None:

@@ -35,10 +35,10 @@ def tensorrt(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
     context.set_tensor_address("logits", logits.data_ptr())
 
     def call() -> object:
+        # `held` must outlive the call, since the engine knows its address alone
         context.execute_async_v3(torch.cuda.current_stream(held.device).cuda_stream)
         return logits
 
-    call.images = held  # type: ignore[attr-defined] # the engine knows its address alone
     return Ready(run=call, facts={"version": trt.__version__, "threads": None})
 
 
