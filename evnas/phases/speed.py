@@ -30,6 +30,8 @@ TIMED = ("throughput_img_s", "latency_ms", "throughput_ratio")
 CALIBRATION_IMAGES = 32
 HELD_OUT_IMAGES = 128
 """At least, behind the agreement of a runtime in int8."""
+USUAL_DATA = "fashion-mnist-12k"
+"""Behind int8 where a sweep has no images of its own."""
 REFERENCE = "reference model"
 """The workshop's slot for the prepared reference and the labels that it was timed with: from the
 second on it is warm."""
@@ -59,7 +61,7 @@ class SpeedTask(Task):
     """The architecture timed in alternation; None times the candidate alone."""
     among: tuple[str, ...] = ()
     """Runtimes that `best` chooses among; none means all that are here."""
-    data: Any = "fashion-mnist-12k"
+    data: Any = USUAL_DATA
     """What a runtime in int8 is calibrated with and held against, as `proxy.data` has it."""
 
     @property
@@ -110,7 +112,7 @@ class SpeedPhase(Phase):
             target_index=on.index,
             reference=setting.alternates_with(candidate),
             among=setting.among,
-            **({} if setting.proxy is None else {"data": setting.proxy["data"]}),
+            data=USUAL_DATA if setting.proxy is None else setting.proxy["data"],
         )
 
     def evaluate(self, work: Work, workshop: Workshop, on_progress: OnProgress) -> Found:
