@@ -40,7 +40,8 @@ def read_rgb(path: Path | str, *, least_side: int = 0) -> Image.Image:
     """An image as 8-bit RGB, upright.
 
     16-bit grey is scaled by its range, transparent pixels are blended with white, CMYK is
-    converted, and EXIF's orientation is applied.
+    converted, and EXIF's orientation is applied. Colour profiles are not: the readers with which
+    the published weights were trained (timm's, torchvision's) take the numbers as sRGB too.
 
     Args:
         least_side: a JPEG may be decoded at a fraction of its size, with no side below this; 0
