@@ -39,7 +39,7 @@ def breakdowns(
             draw = torch.Generator().manual_seed(0)
             images = torch.randn(batch, 3, side, side, generator=draw)
             graph = export(model_on(arch, target), images)
-            with device_lock_for(target.device).measuring():
+            with device_lock_for(target.device, say).measuring():
                 taken = asdict(anatomy(graph, images, target.runtime))
             found.append({"name": name, "target": target.id, **taken})
     return found

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from evnas.arch.catalog import entry
-from evnas.commands.output import columns
+from evnas.commands.output import columns, talk
 from evnas.errors import DataError
 from evnas.kernels.dispatch import (
     OPERATORS,
@@ -90,7 +90,7 @@ def ranking(device: str) -> list[dict[str, Any]]:
     arch = entry(RANKED_MODEL).arch.to_dict()
     names = considered(device)
     forms = [replace(target, runtime=name, form="deployed") for name in names]
-    with device_lock_for(device).measuring(float("inf")):
+    with device_lock_for(device, talk).measuring(float("inf")):
         places = ranked(
             [target, *forms],
             lambda on: prepare(model_on(arch, on), on),

@@ -80,7 +80,7 @@ class Predict(Phase):
         start = time.perf_counter()
         key = ",".join(task.held_out)
         predictor = workshop.kept("predictor", key, lambda: Predictor.shipped(task.held_out))
-        with device_lock_for("cpu").working():
+        with device_lock_for("cpu", lambda text: on_progress(0.0, text)).working():
             inputs = _inputs(work.arch, task)
         found = predictor.predict(inputs, recipe=task.recipe, name=work.digest)
         details = {

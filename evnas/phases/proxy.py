@@ -94,9 +94,15 @@ class Proxy(Phase):
         proxy = task.proxy
         budget = budgets.ProxyBudget(**{n: proxy[n] for n in BUDGET_FIELDS if n in proxy})
 
+        done = 0.0
+
         def tell(at: budgets.TrainingProgress) -> None:
-            rate = f"{at.throughput_img_s:.0f} img/s"
-            on_progress(at.step / at.total, f"loss {at.loss:.2f}, {rate}")
+            nonlocal done
+            done = at.step / at.total
+            on_progress(done, f"loss {at.loss:.2f}, {at.throughput_img_s:.0f} img/s")
+
+        def waits(sentence: str) -> None:
+            on_progress(done, sentence)
 
         start = time.perf_counter()
         result = train(
@@ -106,7 +112,7 @@ class Proxy(Phase):
             seed=work.seed,
             until_epoch=task.until_epoch,
             checkpoint=Path(task.checkpoint) if task.checkpoint else None,
-            hooks=Hooks(device_lock=device_lock_for(device).working, on_progress=tell),
+            hooks=Hooks(device_lock=device_lock_for(device, waits).working, on_progress=tell),
         )
         here_s = time.perf_counter() - start  # the result's own counts earlier rungs too
         details = {

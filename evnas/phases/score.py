@@ -79,7 +79,7 @@ class Score(Phase):
         untrained = (
             _whole(work, task) if task.proxy is None else _reduced(work, task.proxy, workshop)
         )
-        with device_lock_for(device).working():
+        with device_lock_for(device, lambda text: on_progress(0.0, text)).working():
             found = scored(task.scores, *untrained, seed=work.seed)
         busy_s = time.perf_counter() - start
         if found.reasons:

@@ -1,7 +1,7 @@
 """`speed`: samples of one target, in alternation with the reference."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -118,6 +118,7 @@ class SpeedPhase(Phase):
     def evaluate(self, work: Work, workshop: Workshop, on_progress: OnProgress) -> Found:
         """Medians as values, raw samples as measurements, conditions among the details."""
         from evnas.measure.target import Target
+        from evnas.measure.timing.device_lock import device_lock_for
         from evnas.measure.timing.machine import machine_here
         from evnas.measure.timing.speed import measure_speed
 
@@ -125,19 +126,30 @@ class SpeedPhase(Phase):
         assert isinstance(task, SpeedTask)
         target = Target(**task.target)
         start = time.perf_counter()
+
+        def waits(sentence: str) -> None:
+            on_progress(0.0, sentence)
+
         if task.command is not None:
-            return _by_command(work.arch, task, target, workshop, start)
-        subject = ready_model(work.arch, task, target, workshop)
+            return _by_command(work.arch, task, target, workshop, start, waits)
+        device_lock = device_lock_for(target.device, waits)
+        subject = ready_model(work.arch, task, target, workshop, device_lock)
         base: Any = None
         timed_with: list[str] = []
         if task.reference is not None:
             reference = task.reference
             name = f"{target.id} {sorted(reference.items())}"
             base, timed_with = workshop.kept(
-                REFERENCE, name, lambda: (ready_model(reference, task, target, workshop), [])
+                REFERENCE,
+                name,
+                lambda: (ready_model(reference, task, target, workshop, device_lock), []),
             )
         speed = measure_speed(
-            subject, base, protocol=_protocol(task), base_is_warm=bool(timed_with)
+            subject,
+            base,
+            protocol=_protocol(task),
+            device_lock=device_lock,
+            base_is_warm=bool(timed_with),
         )
         timed_with.append(work.label)
         split = {} if speed.breakdown is None else {"breakdown": asdict(speed.breakdown)}
@@ -203,10 +215,20 @@ def taken_by(record: Record) -> str:
     return str(ran["name"]) if "best" in ran else ""
 
 
-def ready_model(arch: Mapping[str, Any], task: SpeedTask, target: Any, workshop: Workshop) -> Any:
+def ready_model(
+    arch: Mapping[str, Any],
+    task: SpeedTask,
+    target: Any,
+    workshop: Workshop,
+    device_lock: Any = None,
+) -> Any:
     """An architecture as a `TimedModel`, in the target's runtime or in the one that `best` takes.
 
-    What `best` knows of a family is of the reference, where that is of it."""
+    What `best` knows of a family is of the reference, where that is of it.
+
+    Args:
+        device_lock: a `DeviceLock`; the target's own, which tells nobody of a wait, unless given.
+    """
     from evnas.measure.timing.speed import prepare
 
     def on(arch: Mapping[str, Any]) -> Any:
@@ -224,17 +246,22 @@ def ready_model(arch: Mapping[str, Any], task: SpeedTask, target: Any, workshop:
     survey = workshop.kept(
         f"survey of {family}",
         f"{target.id} {task.among}",
-        lambda: surveyed(family, target, on(like), among=task.among),
+        lambda: surveyed(family, target, on(like), among=task.among, device_lock=device_lock),
     )
-    return taken(survey, target, on(arch))
+    return taken(survey, target, on(arch), device_lock=device_lock)
 
 
 def _by_command(
-    arch: Mapping[str, Any], task: SpeedTask, target: Any, workshop: Workshop, start: float
+    arch: Mapping[str, Any],
+    task: SpeedTask,
+    target: Any,
+    workshop: Workshop,
+    start: float,
+    on_wait: Callable[[str], None],
 ) -> Found:
     """The same of a target whose command is handed the model's file."""
     from evnas.measure.command.model_file import model_file
-    from evnas.measure.command.speed import CommandTarget, measure_by_command
+    from evnas.measure.command.speed import CommandTarget, lane_of, measure_by_command
 
     assert task.command is not None
     command = CommandTarget(**task.command)
@@ -250,6 +277,7 @@ def _by_command(
         base,
         command,
         protocol=_protocol(task),
+        device_lock=lane_of(command, on_wait),
         one_image=lambda: model_file(model_on(arch, target), target, batch=1),
     )
     medians = {n: speed.measurements[n].median for n in ("throughput_img_s", "latency_ms")}

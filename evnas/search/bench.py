@@ -1,6 +1,6 @@
 """Models measured from the command line, under the protocol that sweeps use."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -56,6 +56,14 @@ class Benched:
         if quantity != "throughput_ratio" or not self.base:
             return ""
         return f" ({self.name or 'its throughput'} over {self.base})"
+
+
+Say = Callable[[str], None]
+"""Hears a line for the person who watches."""
+
+
+def unsaid(text: str) -> None:
+    """Nobody listens."""
 
 
 def spelt(measurement: Measurement) -> str:
@@ -119,12 +127,14 @@ def speed_of(
     evaluator: Evaluator,
     *,
     base: Arch | None = None,
+    say: Say = unsaid,
 ) -> Record:
     """The record of one speed, however it ended.
 
     Args:
         target: from `target_for`.
         evaluator: keeps the base's model from one to the next.
+        say: hears who is waited for, where another process holds the device.
     """
     row = _candidate(arch)
     task = SpeedTask(
@@ -138,7 +148,7 @@ def speed_of(
     work = Work(
         label=row.label, digest=row.digest, arch=arch, phase="speed", target=target.id, task=task
     )
-    return evaluator.run(work, silent).record
+    return evaluator.run(work, lambda _, text: say(text)).record
 
 
 def _candidate(arch: Arch) -> Candidate:

@@ -1,7 +1,7 @@
 """Several models on several targets, side by side: the first alone, each other in alternation
 with it; or each alone in larger and larger batches."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -10,12 +10,11 @@ from evnas.measure.target import Target
 from evnas.measure.timing.cpu_limits import heed_quota
 from evnas.phases.base import Workshop
 from evnas.record import Interval, Record
-from evnas.search.bench import Arch, Benched, speed_of, target_for
+from evnas.search.bench import Arch, Benched, Say, speed_of, target_for, unsaid
 from evnas.search.evaluate import Evaluator
 from evnas.sweep.parts import TargetSpec
 
 LARGEST_BATCH = 4096
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +75,7 @@ def grid_of(
     specs: Sequence[TargetSpec],
     *,
     protocols: Sequence[str] = (),
-    say: Say = lambda text: None,
+    say: Say = unsaid,
     evaluator: Evaluator | None = None,
 ) -> BenchGrid:
     """Measure each model on each target.
@@ -96,14 +95,14 @@ def grid_of(
     for spec in specs:
         target = target_for(reference, spec, evaluator)
         say(f"{first} on {target.id}")
-        record = speed_of(reference, spec, target, evaluator)
-        beside = _beside(reference, record, target, protocols, workshop)
+        record = speed_of(reference, spec, target, evaluator, say=say)
+        beside = _beside(reference, record, target, protocols, workshop, say)
         grid.rows.append(BenchRow(first, record, beside=beside))
         base = reference if record.status == "complete" else None
         for name, arch in others:
             say(f"{name} on {target.id}")
-            record = speed_of(arch, spec, target, evaluator, base=base)
-            beside = _beside(arch, record, target, protocols, workshop)
+            record = speed_of(arch, spec, target, evaluator, base=base, say=say)
+            beside = _beside(arch, record, target, protocols, workshop, say)
             ratio_to = first if "throughput_ratio" in record.measurements else ""
             grid.rows.append(BenchRow(name, record, ratio_to, beside))
     return grid
@@ -113,7 +112,7 @@ def batches_of(
     models: Mapping[str, Arch],
     specs: Sequence[TargetSpec],
     *,
-    say: Say = lambda text: None,
+    say: Say = unsaid,
     evaluator: Evaluator | None = None,
 ) -> BenchGrid:
     """Throughput of each model alone against the batch, doubled from the target's own (1 where it
@@ -128,7 +127,7 @@ def batches_of(
                 sized = spec.model_copy(update={"batch_size": batch})
                 target = target_for(arch, sized, evaluator)
                 say(f"{name} on {target.id}")
-                row = BenchRow(name, speed_of(arch, sized, target, evaluator))
+                row = BenchRow(name, speed_of(arch, sized, target, evaluator, say=say))
                 grid.rows.append(row)
                 rate = row.interval("throughput_img_s")
                 place = f"{name} on {'-'.join(_without_batch(target))}"
@@ -161,7 +160,12 @@ def _without_batch(target: Target) -> list[str]:
 
 
 def _beside(
-    arch: Arch, record: Record, target: Target, protocols: Sequence[str], workshop: Workshop
+    arch: Arch,
+    record: Record,
+    target: Target,
+    protocols: Sequence[str],
+    workshop: Workshop,
+    say: Say,
 ) -> tuple[str, ...]:
     """What named protocols say of the same call, of a model that was measured."""
     if not protocols or record.status != "complete":
@@ -180,7 +184,7 @@ def _beside(
         timed = ready_model(arch, task, on, workshop)
         images = len(timed.images)
         for name in protocols:
-            with device_lock_for(on.device).measuring():
+            with device_lock_for(on.device, say).measuring():
                 theirs = time_as(
                     name, timed.call, images=images, stopwatch=stopwatch_for(on.device)
                 )

@@ -3,6 +3,7 @@
 Broken off at any moment, it goes on where it was: what the store holds is not done again.
 """
 
+import math
 import shutil
 import time
 from abc import ABC, abstractmethod
@@ -296,7 +297,11 @@ class SearchRun(Run):
         return ()
 
     def opened(self, records: Sequence[Record]) -> None:
-        """Nothing is shown before the first candidate."""
+        """Nothing is shown before the first candidate; the minutes of the budget run."""
+        budget = self.ready.spec.budget
+        if budget is not None and budget.minutes is not None:
+            left_s = 60 * budget.minutes - self.clock.searched_s
+            self.progress.over_at = time.monotonic() + left_s
 
     def ended(self) -> str:
         """A search that came to its end stays there, whatever its confirmation found since."""
@@ -316,6 +321,7 @@ class SearchRun(Run):
         """Confirm the front, and write what a search leaves."""
         say, history = self.view.say, self.schedule.history
         say(f"search over: {reason}")
+        self.progress.over_at = math.inf  # a confirmation takes as long as it takes
         self.store.note("search", {"ended": reason, "trials": len(history.trials)})
         if history.all_in_vain:
             say(str(self.schedule.hopeless()))

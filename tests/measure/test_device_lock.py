@@ -1,5 +1,6 @@
 """The lock of a device between real processes, one of them killed."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import evnas.measure.timing.device_lock as device_lock_module
 from evnas.errors import MeasurementError
 from evnas.measure.timing.device_lock import DeviceLock, runtime_folder
 
@@ -129,3 +131,41 @@ def test_the_folder_is_the_users_own(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     assert runtime_folder() == tmp_path / "evnas"
     assert (tmp_path / "evnas").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("kind", ["measuring", "working"])
+def test_who_waits_is_told_for_whom(tmp_path, holders, monkeypatch, kind):
+    monkeypatch.setattr(device_lock_module, "SAID_AFTER_S", 0.05)
+    holder = Holder("measuring", tmp_path)
+    holders.append(holder)
+    holder.wait_until("held")
+    said: list[str] = []
+    waiting = DeviceLock("cpu", tmp_path, on_wait=said.append)
+    with (
+        pytest.raises(MeasurementError, match=f"process {holder.process.pid} "),
+        getattr(waiting, kind)(timeout_s=0.3),
+    ):
+        raise AssertionError
+    assert said
+    assert f"held by process {holder.process.pid} (python" in said[0]
+    assert "stopped" not in said[0]
+
+
+@pytest.mark.parametrize("kind", ["measuring", "working"])
+def test_a_stopped_process_holds_nobody_up_and_goes_on_beside_the_others(
+    tmp_path, holders, monkeypatch, kind
+):
+    monkeypatch.setattr(device_lock_module, "SAID_AFTER_S", 0.05)
+    monkeypatch.setattr(device_lock_module, "STOPPED_S", 0.2)
+    stopped = Holder(kind, tmp_path)
+    holders.append(stopped)
+    stopped.wait_until("held")
+    stopped.process.send_signal(signal.SIGSTOP)
+    said: list[str] = []
+    with DeviceLock("cpu", tmp_path, on_wait=said.append).measuring(timeout_s=30):
+        assert any("stopped" in sentence for sentence in said)
+        assert not free(DeviceLock("cpu", tmp_path), "working"), "the fresh lock holds"
+        stopped.process.send_signal(signal.SIGCONT)
+        stopped.leave()
+        assert not free(DeviceLock("cpu", tmp_path), "measuring"), "what it left was the old one"
+    assert free(DeviceLock("cpu", tmp_path), "measuring")

@@ -1,6 +1,7 @@
 """What `check` and `plan` say before anything runs: phases, and targets in common."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +139,18 @@ def test_a_sweep_says_it_and_expects_as_many_timings_as_there_are(tmp_path: Path
             run.to_its_end()
     assert view.said == [SAME]
     assert run.progress.total["speed"] == len(ready.rows)
+
+
+def test_what_is_left_of_a_search_ends_with_its_minutes(tmp_path: Path) -> None:
+    budget = {"trials": 10_000, "minutes": 2}
+    ready = prepared(sweep_of(tiny_search() | {"budget": budget}))
+    view = Listening()
+    with Store.create(tmp_path / "study.db", sweep={}, environment={}) as store:
+        store.note("searched", {"wall_s": 30.0})
+        run = run_of(ready, store=store, engine=Deaf(), view_of=lambda progress: view)
+        with pytest.raises(KeyboardInterrupt):
+            run.to_its_end()
+    assert 80 < run.progress.left_s(time.monotonic()) <= 90
 
 
 def test_a_kind_of_device_names_its_target() -> None:

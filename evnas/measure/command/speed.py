@@ -19,7 +19,7 @@ from evnas.errors import MeasurementError
 from evnas.measure.command.answer import Answer, Parse, read_answer
 from evnas.measure.command.process import output_of
 from evnas.measure.stopwatch import Call, CpuStopwatch, Stopwatch
-from evnas.measure.timing.device_lock import DeviceLock
+from evnas.measure.timing.device_lock import DeviceLock, OnWait, unsaid
 from evnas.measure.timing.noise_monitor import Reading
 from evnas.measure.timing.protocol import Protocol, time_alternating, time_forward
 from evnas.record import Measurement
@@ -133,6 +133,11 @@ class _Unseen:
         return ""
 
 
+def lane_of(target: CommandTarget, on_wait: OnWait = unsaid) -> DeviceLock:
+    """The lock of what a command measures on, which is not this machine."""
+    return DeviceLock(f"command-{target.name}", on_wait=on_wait)
+
+
 def measure_by_command(
     candidate: ModelFile,
     base: ModelFile | None,
@@ -169,7 +174,7 @@ def measure_by_command(
         "watch": _Unseen(),
         "protocol": protocol,
     }
-    with (device_lock or DeviceLock(f"command-{target.name}")).measuring(device_lock_timeout_s):
+    with (device_lock or lane_of(target)).measuring(device_lock_timeout_s):
         if theirs is None:
             found = time_forward(mine, **watched)
         else:

@@ -10,6 +10,10 @@ Two lock files a device, taken with flock(2), which the kernel drops when a proc
 Work takes the lock for one chunk at a time (a few training steps), so a measurement waits for
 a chunk, not for a training. The lock lies between processes of one user on one machine;
 other users and other containers are seen by the protocol instead, as foreign load.
+
+Who waits is told for whom. A holder that is stopped (SIGSTOP, Ctrl-Z) would hold everyone up and
+uses nothing: after `STOPPED_S` its lock file is replaced by a fresh one, and it keeps a lock that
+nobody asks for. If it goes on in the middle of a measurement, the protocol sees it as load.
 """
 
 import fcntl
@@ -24,6 +28,17 @@ from pathlib import Path
 from evnas.errors import MeasurementError
 
 POLL_S = 0.01
+SAID_AFTER_S = 2.0
+"""A wait this long is told, and again as often."""
+STOPPED_S = 5.0
+"""How long a stopped holder is waited for."""
+
+OnWait = Callable[[str], None]
+"""Takes a sentence about who is waited for."""
+
+
+def unsaid(sentence: str) -> None:
+    """Nobody wants to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +48,8 @@ class DeviceLock:
     device_id: str
     """`cpu`, or `gpu-UUID`, so that one card has one lock under any CUDA_VISIBLE_DEVICES."""
     folder: Path = field(default_factory=lambda: runtime_folder())
+    on_wait: OnWait = unsaid
+    """Told for whom a wait is."""
 
     @contextmanager
     def measuring(self, timeout_s: float = float("inf")) -> Iterator[None]:
@@ -41,10 +58,10 @@ class DeviceLock:
         Raises:
             MeasurementError: other work of ours did not make way within `timeout_s`.
         """
-        give_up = _deadline(timeout_s, self.device_id)
+        wait = _Wait(self.device_id, timeout_s, self.on_wait)
         with (
-            _locked(self._file("turn"), fcntl.LOCK_EX, give_up),
-            _locked(self._file("lane"), fcntl.LOCK_EX, give_up),
+            _locked(self._file("turn"), fcntl.LOCK_EX, wait),
+            _locked(self._file("lane"), fcntl.LOCK_EX, wait),
         ):
             yield
 
@@ -55,24 +72,24 @@ class DeviceLock:
         Raises:
             MeasurementError: measurements did not end within `timeout_s`.
         """
-        give_up = _deadline(timeout_s, self.device_id)
+        wait = _Wait(self.device_id, timeout_s, self.on_wait)
         with ExitStack() as held:
-            with _locked(self._file("turn"), fcntl.LOCK_SH, give_up):
-                held.enter_context(_locked(self._file("lane"), fcntl.LOCK_SH, give_up))
+            with _locked(self._file("turn"), fcntl.LOCK_SH, wait):
+                held.enter_context(_locked(self._file("lane"), fcntl.LOCK_SH, wait))
             yield
 
     def _file(self, kind: str) -> Path:
         return self.folder / f"{self.device_id}.{kind}"
 
 
-def device_lock_for(device: str) -> DeviceLock:
+def device_lock_for(device: str, on_wait: OnWait = unsaid) -> DeviceLock:
     """The lock of a torch device, such as `cpu` or `cuda:0`."""
     import torch  # late: waiting for a lock needs no torch
 
     if torch.device(device).type == "cpu":
-        return DeviceLock("cpu")
+        return DeviceLock("cpu", on_wait=on_wait)
     uuid = torch.cuda.get_device_properties(device).uuid
-    return DeviceLock(f"gpu-{uuid}")
+    return DeviceLock(f"gpu-{uuid}", on_wait=on_wait)
 
 
 def runtime_folder() -> Path:
@@ -89,28 +106,107 @@ def runtime_folder() -> Path:
     return folder
 
 
-def _deadline(timeout_s: float, device_id: str) -> Callable[[], None]:
-    end = time.monotonic() + timeout_s
+@dataclass(slots=True)
+class _Wait:
+    """The patience of one who wants a lock."""
 
-    def give_up() -> None:
-        if time.monotonic() >= end:
+    device_id: str
+    timeout_s: float
+    on_wait: OnWait
+    _began: float = field(default_factory=time.monotonic)
+    _next_s: float = field(default_factory=lambda: SAID_AFTER_S)
+
+    def go_on(self, path: Path) -> None:
+        """Wait a little more for the lock at `path`."""
+        waited_s = time.monotonic() - self._began
+        if waited_s >= self.timeout_s:
             raise MeasurementError(
-                f"other evnas work held {device_id} for more than {timeout_s:g} s; "
-                "wait for it or stop it"
+                f"other evnas work held {self.device_id} for more than {self.timeout_s:g} s "
+                f"({_names(holders(path))}); wait for it or stop it"
             )
-
-    return give_up
+        if waited_s >= self._next_s:
+            self._next_s = waited_s + SAID_AFTER_S
+            found = holders(path)
+            self.on_wait(
+                f"waits for {self.device_id}, since {waited_s:.0f} s: held by {_names(found)}"
+            )
+            if waited_s >= STOPPED_S and found and all(each.is_stopped for each in found):
+                _replace(path)
+        time.sleep(POLL_S)
 
 
 @contextmanager
-def _locked(path: Path, mode: int, give_up: Callable[[], None]) -> Iterator[None]:
-    # opened again each time: flock belongs to the open file, so threads exclude each other too
-    with path.open("a") as file:
-        while True:
+def _locked(path: Path, mode: int, wait: _Wait) -> Iterator[None]:
+    while True:
+        # opened again each time: flock belongs to the open file, so threads exclude each other
+        # too, and the file may have been replaced
+        with path.open("a") as file:
             try:
                 fcntl.flock(file, mode | fcntl.LOCK_NB)
-                break
             except BlockingIOError:
-                give_up()
-                time.sleep(POLL_S)
-        yield
+                pass
+            else:
+                if _is_at(path, file.fileno()):
+                    yield
+                    return
+                continue
+        wait.go_on(path)
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Whether an open file is the one that others find at the path."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(found, os.fstat(descriptor))
+
+
+def _replace(path: Path) -> None:
+    """Let a lock be a fresh one, unless another process has done so or its holder went on."""
+    with path.with_name(f"{path.name}.guard").open("a") as guard:
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        found = holders(path)
+        if found and all(each.is_stopped for each in found):
+            path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that holds a lock."""
+
+    pid: int
+    name: str
+    is_stopped: bool
+
+
+def holders(path: Path) -> list[Holder]:
+    """Who holds the lock of a file; empty where the system does not say (`/proc/locks`)."""
+    try:
+        at = path.stat()
+        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
+    where = f"{os.major(at.st_dev):02x}:{os.minor(at.st_dev):02x}:{at.st_ino}"
+    # "1: FLOCK  ADVISORY  WRITE 2636 fe:00:1234 0 EOF"; one that waits has an arrow
+    fields = [line.split() for line in lines if "->" not in line]
+    pids = {int(f[4]) for f in fields if len(f) > 5 and f[1] == "FLOCK" and f[5] == where}
+    return [_holder(pid) for pid in sorted(pids)]
+
+
+def _holder(pid: int) -> Holder:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return Holder(pid, "?", False)
+    name, _, rest = stat.partition("(")[2].rpartition(")")  # a name may hold brackets
+    return Holder(pid, name, rest.split()[0] in ("T", "t"))
+
+
+def _names(found: list[Holder]) -> str:
+    if not found:
+        return "a process that is not known"
+    return ", ".join(
+        f"process {each.pid} ({each.name}{', stopped' if each.is_stopped else ''})"
+        for each in found
+    )

@@ -1,5 +1,6 @@
 """What a person who watches a sweep wants to know, as plain state; drawn elsewhere."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 
@@ -31,6 +32,8 @@ class ProgressState:
     now: dict[str, Progress] = field(default_factory=dict)
     """What each row under way says of itself."""
     began: dict[str, float] = field(default_factory=dict)
+    over_at: float = math.inf
+    """When the minutes of a budget end, on the clock of `now`."""
 
     def expect(self, phase: str, total: int, done: int) -> None:
         """A phase has `total` pieces of work, of which `done` stood before."""
@@ -60,14 +63,14 @@ class ProgressState:
                 _fill(row, record)
 
     def left_s(self, now: float) -> float:
-        """Seconds until all is done, from what the phases took so far."""
+        """Seconds until all is done, from what the phases took so far, or until the minutes end."""
         left = 0.0
         for phase, waiting in self.waiting.items():
             left += waiting * self._typical_s(phase, now)
         for label, progress in self.now.items():
             spent = now - self.began[label]
             left -= min(spent, self._typical_s(progress.work.phase, now))
-        return max(0.0, left)
+        return max(0.0, min(left, self.over_at - now))
 
     def done_fraction(self, now: float) -> float:
         """Share of the whole time that is over, by the same estimate."""
