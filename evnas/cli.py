@@ -6,6 +6,7 @@ own keeps its traceback.
 
 import functools
 import io
+import select
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -119,8 +120,18 @@ def main() -> None:
         print(f"evnas: {' '.join(str(e).split())}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
+        if not _reader_has_gone():
+            raise  # another pipe: ours to mend
         sys.stderr.close()  # whoever read our output has gone: nothing to tell
         sys.exit(1)
+
+
+def _reader_has_gone() -> bool:
+    """Whether stdout or stderr is a pipe that nobody reads any more."""
+    asked = select.poll()
+    for number in (1, 2):
+        asked.register(number, 0)
+    return bool(asked.poll(0))  # errors and hang-ups are reported unasked
 
 
 if __name__ == "__main__":

@@ -31,6 +31,10 @@ class MeasurementError(EvnasError, RuntimeError):
     """A measurement that cannot be taken under the conditions asked for."""
 
 
+class WorkerError(EvnasError, RuntimeError):
+    """Processes that evaluate candidates cannot be had."""
+
+
 class StoreError(EvnasError, RuntimeError):
     """A study that cannot be opened, written or continued."""
 

@@ -4,6 +4,8 @@ import os
 import signal
 import threading
 import time
+from dataclasses import dataclass, field
+from enum import Enum
 from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 
@@ -11,12 +13,24 @@ from evnas.phases.work import Event, Progress, Work
 from evnas.registry import adopt_pickled
 
 PROGRESS_EVERY_S = 0.2
+BEAT_EVERY_S = 1.0
 
 
-def serve_work(
-    pipe: "Connection[Event | None, Work | None]", *, threads: int, added: bytes
-) -> None:
+class Sign(Enum):
+    """What a worker says of itself."""
+
+    READY = "torch is loaded"
+    BEAT = "the process runs"
+
+
+FromWorker = Event | Sign
+
+
+def serve_work(pipe: "Connection[FromWorker, Work | None]", *, threads: int, added: bytes) -> None:
     """Take work from the pipe and send back progress and results, until None comes.
+
+    A beat a second says that the process runs, whatever its work is at; it stops where the
+    process is stopped or hangs with the interpreter held.
 
     Args:
         threads: CPU threads for torch; 0 leaves torch's own choice, within a container's quota.
@@ -24,7 +38,9 @@ def serve_work(
             work that needs it is recorded as failed.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the driver's to handle
+    mouth = _Mouth(pipe)
     threading.Thread(target=_die_with_driver, daemon=True).start()
+    threading.Thread(target=mouth.beat, daemon=True).start()
     import torch  # here, so that the driver does not wait for it
 
     from evnas.measure.timing.allocator import keep_freed_memory
@@ -39,16 +55,35 @@ def serve_work(
         heed_quota()
     evaluator = Evaluator()
     adopt_pickled(added)
-    pipe.send(None)  # ready
+    mouth.send(Sign.READY)
     while (work := pipe.recv()) is not None:
-        pipe.send(evaluator.run(work, _Teller(pipe, work)))
+        mouth.send(evaluator.run(work, _Teller(mouth, work)))
+
+
+@dataclass(slots=True)
+class _Mouth:
+    """Two threads speak through one pipe, one message at a time."""
+
+    pipe: "Connection[FromWorker, Work | None]"
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def send(self, message: FromWorker) -> None:
+        """Say it to the driver."""
+        with self._lock:
+            self.pipe.send(message)
+
+    def beat(self) -> None:
+        """Say once a second that the process runs."""
+        while True:
+            self.send(Sign.BEAT)
+            time.sleep(BEAT_EVERY_S)
 
 
 class _Teller:
     """Sends progress, but not every step of it."""
 
-    def __init__(self, pipe: "Connection[Event | None, Work | None]", work: Work) -> None:
-        self._pipe = pipe
+    def __init__(self, mouth: _Mouth, work: Work) -> None:
+        self._mouth = mouth
         self._work = work
         self._next = 0.0
 
@@ -56,7 +91,7 @@ class _Teller:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + PROGRESS_EVERY_S
-            self._pipe.send(Progress(self._work, fraction, text))
+            self._mouth.send(Progress(self._work, fraction, text))
 
 
 def _die_with_driver() -> None:

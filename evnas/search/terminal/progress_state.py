@@ -63,7 +63,7 @@ class ProgressState:
                 _fill(row, record)
 
     def left_s(self, now: float) -> float:
-        """Seconds until all is done, from what the phases took so far, or until the minutes end."""
+        """Seconds until all is done, by what the phases took so far, or until the minutes end."""
         left = 0.0
         for phase, waiting in self.waiting.items():
             left += waiting * self._typical_s(phase, now)
