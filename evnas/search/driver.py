@@ -13,7 +13,7 @@ from evnas.errors import SpecError
 from evnas.phases.base import Goal, Need, Setting
 from evnas.phases.work import Event, Finished, Work
 from evnas.record import Record
-from evnas.search.budget import HOPELESS, Meter
+from evnas.search.budget import FAILED_ALIKE, HOPELESS, Meter
 from evnas.search.engines.base import Engine
 from evnas.search.limits import limits_of
 from evnas.search.propose import Proposal, Strategy
@@ -113,7 +113,16 @@ class Schedule:
                 self._aim(again)
 
     def next(self, free: int, wall_s: float) -> list[Ask]:
-        """Up to `free` phases to start now."""
+        """Up to `free` phases to start now.
+
+        Raises:
+            SpecError: all candidates break constraints, or fail for one reason.
+        """
+        if reason := self.history.failed_alike(FAILED_ALIKE):
+            raise SpecError(
+                f"the first {FAILED_ALIKE} trials must not all fail; each did, for one reason: "
+                f"{reason}; mend it, and begin again with --fresh"
+            )
         if self.strategy.by_phase:
             return self._next_by_phase(free)
         if len(self.history.course) >= HOPELESS and self.history.all_in_vain:

@@ -18,7 +18,7 @@ from tiny_search import start, write
 from evnas.errors import SpecError
 from evnas.phases.work import Work
 from evnas.record import Record, Status
-from evnas.search.budget import HOPELESS, SETTLING, Meter
+from evnas.search.budget import FAILED_ALIKE, HOPELESS, SETTLING, Meter
 from evnas.search.preflight import checked
 from evnas.search.prepare import prepared
 from evnas.search.state.history import History
@@ -86,6 +86,15 @@ def test_a_search_in_which_nothing_completes_ends_and_says_why(
     said = Path("said").read_text()
     assert f"none of {ends} trials was completed; the last ended failed: a fault" in said
     assert run(search(budget), folder, PaperEngine(folder, fails=True)) == []
+
+
+def test_a_search_whose_first_candidates_all_fail_alike_stops_and_says_why(tmp_path: Path) -> None:
+    sweep, folder = search({"trials": 100}), tmp_path / "s"
+    for done in (FAILED_ALIKE, 0):
+        engine = PaperEngine(folder, fails=True)
+        with pytest.raises(SpecError, match="each did, for one reason: a fault; mend it"):
+            run(sweep, folder, engine)
+        assert len(engine.done) == done
 
 
 def test_a_search_without_hope_stays_without_it(tmp_path: Path) -> None:

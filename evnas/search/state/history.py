@@ -1,5 +1,6 @@
 """The study as a strategy sees it: kept up to date a record at a time, never scanned again."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -154,6 +155,18 @@ class History:
     def all_in_vain(self) -> bool:
         """Whether there were candidates, and each broke a constraint."""
         return bool(self.course) and all(how == "infeasible" for how in self.course)
+
+    def failed_alike(self, first: int) -> str:
+        """Why each of the first trials failed, where there are so many and it is one reason."""
+        reasons: set[str] = set()
+        trials = list(itertools.islice(self.trials.values(), first))
+        for trial in trials:
+            if trial.ended not in ("failed", "lost", "oom"):
+                return ""
+            reasons.add((trial.reason.strip().splitlines() or [""])[-1])
+            if len(reasons) > 1:
+                return ""
+        return reasons.pop() if len(trials) == first else ""
 
     def is_complete(self, trial: Trial) -> bool:
         """Whether a trial's objectives are all known at the full budget."""
