@@ -8,12 +8,14 @@ from typing import Any
 from evnas.errors import EvnasError, MeasurementError
 from evnas.measure.stopwatch import Stopwatch
 from evnas.measure.target import Target
-from evnas.measure.timing.protocol import OutOfMemory
+from evnas.measure.timing.protocol import OutOfMemory, settle
 from evnas.measure.timing.speed import TimedModel
 from evnas.tables import RUNTIMES
 
 LEAST_SAMPLE_S = 0.01
 """Calls are repeated until a sample takes this long."""
+SETTLE_S = 0.05
+"""Calls that are not timed, behind those of another runtime, take this long."""
 Prepare = Callable[[Target], TimedModel]
 
 
@@ -125,7 +127,7 @@ def _in_turn(
     end = stopwatch.now() + most_s
     for _ in range(rounds):
         for timed, times, mine in zip(ready, repeats, samples, strict=True):
-            timed.call()  # wakes its threads, and outlasts those of the one before
+            settle(timed.call, stopwatch, SETTLE_S)
             mine.append(1e3 * stopwatch.time(timed.call, times) / times)
         if stopwatch.now() >= end:
             break

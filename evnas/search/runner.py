@@ -7,6 +7,7 @@ import math
 import shutil
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -291,6 +292,8 @@ class SearchRun(Run):
     """A search under way; its front, confirmed, and its files are made at its end."""
 
     ready: PreparedSearch
+    confirm: Confirm | None = None
+    """The agenda that comes behind the search."""
 
     def labels(self) -> tuple[str, ...]:
         """None: candidates come as they are proposed."""
@@ -317,6 +320,15 @@ class SearchRun(Run):
                 del self.progress.rows[label]
         self.expect()
 
+    def expect(self) -> None:
+        """What the search is to do, or then what the present front lacks."""
+        if self.confirm is None:
+            Run.expect(self)
+            return
+        lacking = Counter(ask.phase for ask in self.confirm.missing())
+        for phase in self.progress.total:
+            self.progress.expect(phase, lacking[phase], 0)
+
     def end(self, reason: str) -> None:
         """Confirm the front, and write what a search leaves."""
         say, history = self.view.say, self.schedule.history
@@ -329,8 +341,8 @@ class SearchRun(Run):
             say(nothing_completed(history))
         if self.ready.spec.confirm is not None:
             seeds = self.ready.spec.confirm.seeds
-            confirm = Confirm(history, seeds, self.ready.full_budget)
-            self.drive(confirm)
+            self.confirm = Confirm(history, seeds, self.ready.full_budget)
+            self.drive(self.confirm)
         self.say_all(write_end(self.ready, history, store=self.store))
         self.say_all(mixed_machines(record for _, record in self.store.records()))
         if self.ready.setting.checkpoints is not None:

@@ -43,6 +43,9 @@ def session_of(graph: bytes, device: torch.device) -> Any:
         )
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
+    # else its threads spin on behind a run, against those of whatever runs next: on two cores
+    # another session took twice its time
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         return onnxruntime.InferenceSession(graph, options, providers=[provider])
     except (Fail, InvalidGraph, NotImplemented) as error:

@@ -3,7 +3,9 @@
 A *call* is one forward of a batch, or one training step on it: forward, loss, backward. A
 *sample* is the mean time of as many calls in a row as make it longer than `least_sample_s`. A
 *round* is one sample alone, or four in the order base, candidate, candidate, base, so that a
-drift of the machine cancels out of the ratio. A spoiled round is taken again, and what it found
+drift of the machine cancels out of the ratio. Where one forward follows the other, calls that are
+not timed come first: the other's threads may spin on for a while, and its weights fill the
+caches, which nobody meets who runs one model. A spoiled round is taken again, and what it found
 is kept in the conditions.
 
 Rounds end when the `EndRule` has seen enough, else with the budget or their largest number.
@@ -12,6 +14,7 @@ Rounds end when the `EndRule` has seen enough, else with the budget or their lar
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from evnas.errors import MeasurementError
@@ -22,6 +25,7 @@ from evnas.record import Measurement
 
 T = TypeVar("T")
 CALLS_OF_THE_KNOWN = 3
+MOST_SETTLING_CALLS = 100
 
 
 class OutOfMemory(MeasurementError):
@@ -45,6 +49,9 @@ class Protocol:
     """Samples a window of the warm-up."""
     least_sample_s: float = 0.02
     """Shorter calls are timed several in a row."""
+    settle_s: float = 0.05
+    """Of untimed calls behind another forward; none where one call takes as long, since what it
+    then loses (a millisecond or so, on two cores) is little of it."""
     most_rounds: int = 30
     retakes_fraction: float = 0.5
     """Of the budget, that spoiled rounds may take; after that they are kept, with a warning."""
@@ -117,7 +124,7 @@ def time_forward(
     start = stopwatch.now()
     warm = warm_up(call, stopwatch, protocol)
     timed = [(call, _repeats(warm, protocol))]
-    plan = _Plan(timed, (0,), lambda samples: _alone(samples, images))
+    plan = _Plan(timed, (0,), lambda samples: _alone(samples, images), settle=(False,))
     taken = _take_rounds(plan, stopwatch, watch, protocol, start=start + warm.compile_s)
     conditions = _conditions([warm], taken, images, stopwatch.now() - start)
     return _measured(plan.series(taken.samples), conditions)
@@ -161,7 +168,12 @@ def time_alternating(
         for call, warm in zip((base, candidate), warms, strict=True)
     ]
     since = start + sum(warm.compile_s for warm in warms)
-    plan = _Plan(timed, (0, 1, 1, 0), lambda samples: _beside_base(samples, images))
+    plan = _Plan(
+        timed,
+        (0, 1, 1, 0),
+        lambda samples: _beside_base(samples, images),
+        settle=[warm.call_s < protocol.settle_s for warm in warms],
+    )
     taken = _take_rounds(plan, stopwatch, watch, protocol, start=since)
     conditions = _conditions(warms[1:], taken, images, stopwatch.now() - start)
     return _measured(plan.series(taken.samples), conditions)
@@ -236,6 +248,8 @@ class _Plan:
     """Which of them a round times, one after the other."""
     series: Callable[[Sequence[tuple[float, ...]]], dict[str, tuple[float, ...]]]
     """Samples in seconds, a tuple a round -> quantity -> its samples."""
+    settle: Sequence[bool]
+    """Which of them need untimed calls where they follow another."""
 
 
 def _take_rounds(
@@ -250,9 +264,11 @@ def _take_rounds(
     taken = Rounds()
     lost = 0.0
     overtime = protocol.overtime_fraction * protocol.budget_s
+    last: int | None = None
     while not taken.ended:
         began = stopwatch.now()
-        samples, why = _one_round(plan, stopwatch, watch, protocol)
+        samples, why = _one_round(plan, stopwatch, watch, protocol, last=last)
+        last = plan.order[-1]
         now = stopwatch.now()
         seconds = now - began
         if why and lost + seconds <= protocol.retakes_fraction * protocol.budget_s:
@@ -277,12 +293,30 @@ def _used_up(taken: Rounds, protocol: Protocol, spent_s: float) -> str:
 
 
 def _one_round(
-    plan: _Plan, stopwatch: Stopwatch, watch: NoiseMonitor, protocol: Protocol
+    plan: _Plan,
+    stopwatch: Stopwatch,
+    watch: NoiseMonitor,
+    protocol: Protocol,
+    *,
+    last: int | None,
 ) -> tuple[tuple[float, ...], str]:
     before = watch.read()
-    samples = tuple(_sample(plan.timed[who], stopwatch) for who in plan.order)
+    samples = []
+    for who in plan.order:
+        if who != last and plan.settle[who]:
+            settle(plan.timed[who][0], stopwatch, protocol.settle_s)
+        samples.append(_sample(plan.timed[who], stopwatch))
+        last = who
     why = watch.spoiled(before, watch.read())
-    return samples, why or _spread(samples, plan.order, protocol.spread_fraction)
+    return tuple(samples), why or _spread(samples, plan.order, protocol.spread_fraction)
+
+
+def settle(call: Call, stopwatch: Stopwatch, seconds: float) -> None:
+    """Calls that nobody counts, for at least so long, since another forward ran before."""
+    spent, calls = 0.0, 0
+    while spent < seconds and calls < MOST_SETTLING_CALLS:
+        spent += guarded(partial(stopwatch.time, call, 1))
+        calls += 1
 
 
 def _sample(timed: tuple[Call, int], stopwatch: Stopwatch) -> float:
