@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from evnas.commands.changes import read_changes, shortened
 from evnas.commands.output import columns
 from evnas.record import mixed_machines
 from evnas.report.table.cautions import about_search
@@ -42,7 +43,7 @@ def front_text(folder: Path) -> str:
             *(_interval(member["objectives"][metric]) for metric in metrics),
             ", ".join(member["tied_with"]),
             member["nearest_published"],
-            "; ".join(member["diff_to_base"]) or "the base",
+            shortened(read_changes(member["diff_to_base"])) or "the base",
         )
         for member in members
     ]
