@@ -63,7 +63,7 @@ def test_nothing_is_asked_where_nobody_sits(tmp_path):
         (("no/a.yaml",), "must lie in a folder that is there"),
         (("a.txt",), "ends in .yaml"),
         (("a.yaml", "--images", "fashion-mnist-12"), "did you mean 'fashion-mnist-12k'?"),
-        (("-a b.yaml",), "name must be letters"),
+        (("-a b.yaml",), "its name must be letters, digits"),
     ],
 )
 def test_what_it_refuses(tmp_path, arguments, want):

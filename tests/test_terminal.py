@@ -17,6 +17,7 @@ from evnas.arch.paths import diff
 from evnas.arch.spec import ArchSpec
 from evnas.cli import app
 from evnas.commands.changes import read_changes, shortened
+from evnas.commands.fronts import members_table
 from evnas.commands.output import columns
 from evnas.commands.stages import stage_lines
 from evnas.report.page.erf_picture import BAR, CAPTION, GAP, SIDE, draw_fields
@@ -66,7 +67,7 @@ def test_a_piped_table_keeps_its_lines_whole(monkeypatch):
 
 
 def test_where_not_even_words_fit_a_row_is_a_paragraph(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("COLUMNS", "24")
     text = columns(("model", "a", "b", "c"), [("m" * 15, "1.5", "", "2.5")])
     assert text.splitlines() == [f"model: {'m' * 15}", "a: 1.5", "c: 2.5"]
 
@@ -117,6 +118,26 @@ def test_stages_that_change_in_one_field_stand_together():
     assert "stages[1].mixer: hsm_ssd -> sa" in told
     assert "None" not in told
     assert shortened(read_changes(f"{p}: {old} -> {new}" for p, old, new in changes)) == told
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_front_fits_however_much_its_members_differ(monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    base, other = entry("efficientvim_m1").arch, entry("vmamba_tiny_s1l8").arch
+    changes = [f"{path}: {old} -> {new}" for path, old, new in diff(base, other)]
+    assert sum(map(len, changes)) > 600
+    span = {"low": 1.554, "mid": 1.57, "high": 1.582}
+    member = {
+        "trial": "35",
+        "objectives": {"throughput_ratio": span, "predicted_top1_percent": span},
+        "tied_with": ["30", "33", "43"],
+        "nearest_published": "vmamba_tiny_s1l8",
+        "diff_to_base": changes,
+    }
+    text = members_table([member, {**member, "trial": "3", "diff_to_base": []}])
+    assert widest(text) <= width
+    assert len(text.splitlines()) <= 2000 // width
+    assert "the base" in text and "head.fusion: hidden -> none" in " ".join(text.split())
 
 
 def test_a_field_picture_has_a_bar_and_its_scale(tmp_path):

@@ -3,22 +3,23 @@
 import re
 from collections.abc import Iterable, Sequence
 
-from evnas.mixers import MIXERS
-
 Change = tuple[str, object, object]
 """Path, value before, value after, as `evnas.arch.paths.diff` gives them."""
+SIZES = ("states", "heads", "d_state", "stride")
+"""Fields that are told of a part whose kind changed."""
+_EVERY = re.compile(r"stages\[\d+\]")
 _STAGE = re.compile(r"stages\[(\d+|\*)\]\.(.+)")
 _PART = re.compile(r"(stages\[(?:\d+|\*)\]\.)?(mixer|stem|head|downsample)\.(\w+)")
 
 
 def shortened(changes: Iterable[Change]) -> str:
-    """The changes in words: stages that change in one field stand together, and of a part that
-    became another kind, what its old kind had and what is usual for the new one is left out.
+    """The changes in words. Stages that change in one field stand together; a stage that is new or
+    gone is one change; of a part that became another kind, its sizes are told alone.
 
     `stages[0,2].dim: 128, 320 -> 160, 384; stages[1].mixer: hsm_ssd -> sa`
     """
     by_field: dict[str, list[Change]] = {}
-    for path, old, new in _less_what_follows(list(changes)):
+    for path, old, new in _less_what_follows(_with_whole_stages(list(changes))):
         found = _STAGE.fullmatch(path)
         field, stage = (found[2], found[1]) if found else (path, "")
         by_field.setdefault(field.removesuffix(".kind"), []).append((stage, old, new))
@@ -31,24 +32,38 @@ def read_changes(texts: Iterable[str]) -> list[Change]:
     return [(part[1], part[2], part[3]) for part in parts if part]
 
 
+def _with_whole_stages(changes: Sequence[Change]) -> list[Change]:
+    """A stage that only one of the two has, as one change."""
+    found = list(changes)
+    for path, old, new in changes:
+        stage = path.removesuffix(".dim")
+        if path.endswith("].dim") and _is_none(old) != _is_none(new):
+            found = [change for change in found if not change[0].startswith(f"{stage}.")]
+            size = f"of {old if _is_none(new) else new} channels"
+            found.append((stage, size, "gone") if _is_none(new) else (stage, None, f"new, {size}"))
+    return found
+
+
+def _is_none(value: object) -> bool:
+    return str(value) == "None"
+
+
 def _less_what_follows(changes: Sequence[Change]) -> list[Change]:
-    kinds = {path.removesuffix("kind"): new for path, _, new in changes if path.endswith(".kind")}
-    return [change for change in changes if not _follows(change, kinds)]
+    kinds = {path.removesuffix("kind") for path, _, _ in changes if path.endswith(".kind")}
+    anywhere = {_EVERY.sub("stages[*]", part) for part in kinds}
+    return [change for change in changes if not _follows(change, kinds, anywhere)]
 
 
-def _follows(change: Change, kinds: dict[str, object]) -> bool:
-    """Whether it only says what comes with another kind."""
+def _follows(change: Change, kinds: set[str], anywhere: set[str]) -> bool:
+    """Whether it only says what comes with another kind of its part."""
     path, _, new = change
     part = _PART.fullmatch(path)
     if part is None or part[3] == "kind":
         return False
-    here, anywhere = f"{part[1] or ''}{part[2]}.", f"stages[*].{part[2]}."
-    kind = kinds.get(here, kinds.get(anywhere) if part[1] else None)
-    if kind is None:
-        return False
-    mixer = MIXERS.usable().get(str(kind)) if part[2] == "mixer" else None
-    usual = {} if mixer is None else mixer.fields()
-    return str(new) == "None" or (part[3] in usual and str(usual[part[3]]) == str(new))
+    here = f"{part[1] or ''}{part[2]}."
+    every = _EVERY.sub("stages[*]", here)
+    became_another = here in kinds or every in (anywhere if "*" in here else kinds)
+    return became_another and (_is_none(new) or part[3] not in SIZES)
 
 
 def _in_words(field: str, of: Sequence[Change]) -> str:

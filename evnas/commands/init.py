@@ -1,6 +1,7 @@
 """`evnas init`: a commented sweep or search for this machine and these images, ready to run."""
 
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from evnas.commands.init_files import Beginning, Images, search_text, sweep_text
 from evnas.commands.output import AsJson, emit
 from evnas.errors import SpecError, nearest
 from evnas.files import expanded
+from evnas.sweep.parts import NAME, PATTERNS
 from evnas.tables import DATASETS
 
 Kind = Literal["sweep", "search"]
@@ -70,6 +72,8 @@ def init(
 def _must_be_free(file: Path) -> None:
     if file.suffix not in SUFFIXES:
         raise SpecError(f"{file}: must be a file to write that ends in .yaml")
+    if not re.fullmatch(NAME, file.stem):
+        raise SpecError(f"{file}: its name must be {PATTERNS[NAME]}: a study is called after it")
     if file.exists():
         raise SpecError(f"{file}: is there already and stays as it is; name another file")
     if not file.absolute().parent.is_dir():

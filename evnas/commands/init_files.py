@@ -112,15 +112,17 @@ def _head(beginning: Beginning) -> str:
         "plan": "what would run, and for how long?",
         "sweep": "run it; after a stop the same command goes on",
     }
-    said = [f"#   evnas {command} {file}    {what}" for command, what in lines.items()]
+    said = [f"#   evnas {command:5} {file}    {what}" for command, what in lines.items()]
     return "\n".join(
         [
-            f"# Written by `evnas init` for {beginning.machine}; about "
-            f"{beginning.minutes:g} minutes. Change what you like, then",
+            f"# Written by `evnas init` for {beginning.machine}; "
+            f"about {beginning.minutes:g} minutes.",
+            "# Change what you like, then",
             *said,
             "",
             "# Names the study's folder, results/NAME.",
             f"name: {json.dumps(beginning.name)}",
+            "",
         ]
     )
 

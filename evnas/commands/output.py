@@ -56,7 +56,7 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     ]
     widths = _widths(cells, terminal_width())
     if widths is None:
-        return _paragraphs(cells)
+        return _paragraphs(cells, terminal_width() or 80)
     return "\n".join(line for row in cells for line in _lines(row, widths, right))
 
 
@@ -115,12 +115,15 @@ def wrapped_text(text: str, width: int) -> list[str]:
     return lines
 
 
-def _paragraphs(cells: Sequence[Sequence[str]]) -> str:
+def _paragraphs(cells: Sequence[Sequence[str]], width: int) -> str:
     """A row as lines of `head: cell`; what is empty is left out."""
     head, *rows = cells
+    said = [
+        [f"{name}: {cell}" for name, cell in zip(head, row, strict=True) if cell] for row in rows
+    ]
     return "\n\n".join(
-        "\n".join(f"{name}: {cell}" for name, cell in zip(head, row, strict=True) if cell)
-        for row in rows
+        "\n".join("\n  ".join(wrapped_text(line, max(1, width - 2))) for line in lines)
+        for lines in said
     )
 
 
