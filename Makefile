@@ -1,10 +1,10 @@
-# make sweep: the sweep of sweeps/table_c.yaml, from nothing. make test: all checks.
-# Both make .venv when it is missing, and install nothing when run again.
+# make sweep: the sweep of sweeps/table_c.yaml, from nothing. make test: all checks. make docs: the site.
+# All make .venv when it is missing, and install nothing when run again.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test fast fix bench-gpu
+.PHONY: sweep test fast fix docs bench-gpu
 
 sweep: .venv/installed
 	$(BIN)/evnas sweep sweeps/table_c.yaml
@@ -34,6 +34,11 @@ fix: .venv/installed-test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# The pages of docs/ as a site that works from a disk, offline: site/index.html
+docs: .venv/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site: $(CURDIR)/site/index.html"
+
 bench-gpu: .venv/installed-test
 	$(BIN)/python benchmarks/gpu.py --seconds 14400
 
@@ -43,6 +48,10 @@ bench-gpu: .venv/installed-test
 .venv/installed: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
 	touch $@
+
+.venv/installed-docs: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch .venv/installed $@
 
 .venv/installed-test: pyproject.toml constraints.txt | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'

@@ -26,6 +26,7 @@ from evnas.commands import (
     doctor,
     erf,
     export,
+    init,
     models,
     plan,
     report,
@@ -41,6 +42,7 @@ from evnas.errors import EvnasError
 from evnas.files import expanded
 
 COMMANDS = (
+    init.init,
     sweep.sweep,
     plan.plan,
     check.check,
@@ -68,7 +70,7 @@ app = typer.Typer(
     name="evnas",
     help="Architecture search and ablation sweeps over efficient vision state-space backbones.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"max_content_width": 200},  # as wide as the terminal, to a readable end
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -134,7 +134,7 @@ def test_check_prints_the_architectures(tmp_path):
     stdout, _, _ = answer("check", "sweeps/table_c.yaml")
     lines = {line.split()[0]: line for line in stdout.splitlines() if line}
     assert lines["A"].split() == ["A", "0dff2f798425", "the", "base"]
-    assert lines["B"].endswith("stages[0].dim: 128 -> 224; stages[1].dim: 256 -> 320")
+    assert lines["B"].endswith("stages[0,1].dim: 128, 256 -> 224, 320")
     data = json.loads(answer("check", "sweeps/table_c.yaml", "--json")[0])
     assert data["archs"]["B"]["stages"][0]["dim"] == 224
     assert data["base"]["digest"] == data["rows"]["A"]

@@ -20,7 +20,7 @@ def printed(script: str, *arguments: object, cwd: Path) -> str:
 
 def test_published_architectures_are_compared(tmp_path):
     lines = printed("compare_published.py", cwd=tmp_path).splitlines()
-    assert lines[0].split() == ["efficientvim_m1", "6.68", "M", "0.236", "GMACs"]
+    assert lines[0].split() == ["efficientvim_m1", "6.68", "M", "0.236", "GFLOPs"]
     assert lines[-1].strip() == "stages[2].dim: 320 -> 512"
 
 

@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +19,13 @@ from evnas.commands.checkup import checkup_text
 from evnas.commands.verify import verify
 from evnas.errors import SpecError, StoreError
 from evnas.kernels.dispatch import OPERATORS
+from evnas.measure.counting.verify import Check
 from evnas.phases.work import Event, Work
 from evnas.report.page.outputs import write_outputs
 from evnas.search.evaluate import Evaluator, silent
 from evnas.search.runner import run_sweep
 from evnas.sweep.named import arch_of
-from evnas.sweep.sweep import sweep_of
+from evnas.sweep.sweep import Sweep, sweep_of
 
 M1 = entry("efficientvim_m1").arch
 LABEL = "μ − 漢 \\ done"
@@ -147,14 +149,18 @@ def test_a_model_is_built_by_its_name():
         build("efficientvim_m9")
 
 
-def test_verify_outside_the_checkout_says_what_it_lacks(tmp_path, monkeypatch, capsys):
+def test_verify_takes_evnas_own_sweeps_wherever_it_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("evnas.measure.counting.verify.verify", lambda sweeps, *, peers: [])
+    taken: list[Sweep] = []
+
+    def noted(sweeps: Sequence[Sweep], *, peers: bool) -> list[Check]:
+        taken.extend(sweeps)
+        return []
+
+    monkeypatch.setattr("evnas.measure.counting.verify.verify", noted)
     verify(peers=False)
-    assert (
-        "sweeps holds no sweep file that is compared with a published" in capsys.readouterr().err
-    )
-    with pytest.raises(SpecError, match="--sweeps must name a folder of such files"):
+    assert {"table_c", "vssd_table_3"} <= {sweep.spec.name for sweep in taken}
+    with pytest.raises(SpecError, match="--sweeps must name a folder of sweep files"):
         verify(sweeps=tmp_path, peers=False)
 
 

@@ -37,7 +37,13 @@ def audit(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Say what ranks as the papers do: overall, within a paper, and at equal FLOPs."""
+    """Say what ranks as the papers do: overall, within a paper, and at equal FLOPs.
+
+    \b
+    Examples:
+      evnas audit published
+      evnas audit results/table_c results/vssd_table_3
+    """
     if signals is not None and subjects != [PUBLISHED]:
         raise SpecError("--signals goes with `published`")
     if PUBLISHED in subjects:

@@ -81,7 +81,14 @@ def bench(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Measure models' speed under the protocol of sweeps, each in alternation with the first."""
+    """Measure models' speed under the protocol of sweeps, each in alternation with the first.
+
+    \b
+    Examples:
+      evnas bench efficientvim_m1 efficientvim_m2 timm:shvit_s4
+      evnas bench efficientvim_m1 --target onnx --batch-size 1 --batch-size 8
+      evnas bench results/mine:front --base efficientvim_m1 --figure speed.svg
+    """
     from evnas.commands.bench_models import models_of
     from evnas.commands.bench_targets import target_fields
 

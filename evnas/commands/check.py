@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from evnas.arch.paths import diff
+from evnas.commands.changes import shortened
 from evnas.commands.options import Overrides, Quick, SweepFile
 from evnas.commands.output import AsJson, columns, emit
 from evnas.commands.stages import stage_lines
@@ -19,7 +20,13 @@ def check(
     quick: Quick = False,
     json: AsJson = False,
 ) -> None:
-    """Validate a sweep file, and print the architecture of its base and of each row."""
+    """Validate a sweep file, and print the architecture of its base and of each row.
+
+    \b
+    Examples:
+      evnas check mine.yaml
+      evnas check search_cpu --json
+    """
     from evnas.sweep.sweep import load_sweep
 
     loaded = load_sweep(file, overrides=overrides or (), quick=quick)
@@ -58,5 +65,4 @@ def _changes(row: "Candidate", sweep: "Sweep") -> str:
         return f"absent: {row.absent}"
     if row.arch is None:
         return f"timm's {row.timm}"
-    changed = [f"{path}: {old} -> {new}" for path, old, new in diff(sweep.base, row.arch)]
-    return "; ".join(changed) or "the base"
+    return shortened(diff(sweep.base, row.arch)) or "the base"

@@ -16,7 +16,12 @@ def compare(
     ],
     json: AsJson = False,
 ) -> None:
-    """Set studies side by side: rows of one architecture, and how far they lie apart."""
+    """Set studies side by side: rows of one architecture, and how far they lie apart.
+
+    \b
+    Examples:
+      evnas compare results/table_c results/table_c_again
+    """
     from evnas.store import Store
 
     for study in studies:  # a mistake does not wait for heavier packages

@@ -18,7 +18,12 @@ def convert(
     ] = "ours",
     json: AsJson = False,
 ) -> None:
-    """Turn released weights into ours, or ours into the release's names."""
+    """Turn released weights into ours, or ours into the release's names.
+
+    \b
+    Examples:
+      evnas convert efficientvim_m1 released.pth m1.pt
+    """
     entry(arch)
     from evnas.commands.exporting import convert_weights
 

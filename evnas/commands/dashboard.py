@@ -18,7 +18,13 @@ def dashboard(
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8765,
     token: Annotated[str | None, typer.Option("--token", envvar="EVNAS_TOKEN")] = None,
 ) -> None:
-    """Serve the studies as live pages until interrupted."""
+    """Serve the studies as live pages until interrupted.
+
+    \b
+    Examples:
+      evnas dashboard
+      evnas dashboard results/table_c --port 9000
+    """
     from evnas.report.server.app import make_app, server_of
 
     app = make_app(results, host=host, token=token)

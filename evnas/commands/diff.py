@@ -6,7 +6,12 @@ from evnas.sweep.named import arch_of
 
 
 def diff(left: ArchName, right: ArchName, json: AsJson = False) -> None:
-    """Print where two architectures differ, path by path."""
+    """Print where two architectures differ, path by path.
+
+    \b
+    Examples:
+      evnas diff efficientvim_m1 efficientvim_m2
+    """
     from evnas.arch.paths import diff as paths_that_differ
 
     found = paths_that_differ(arch_of(left), arch_of(right))

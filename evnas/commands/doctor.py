@@ -4,7 +4,12 @@ from evnas.commands.output import AsJson, emit, talk
 
 
 def doctor(json: AsJson = False) -> None:
-    """Say what is here: devices, versions, kernels, data, and which runtime is the fastest."""
+    """Say what is here: devices, versions, kernels, data, and which runtime is the fastest.
+
+    \b
+    Examples:
+      evnas doctor
+    """
     from evnas.commands.checkup import checkup, checkup_text
 
     found = checkup()

@@ -29,7 +29,13 @@ def erf(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Draw effective receptive fields side by side: what each pixel means to the centre."""
+    """Draw effective receptive fields side by side: what each pixel means to the centre.
+
+    \b
+    Examples:
+      evnas erf efficientvim_m1 vmamba_tiny_s1l8 --output fields.png
+      evnas erf A B --study results/table_c
+    """
     for name in names if study is None else ():
         entry_of(name)
     import time

@@ -30,7 +30,12 @@ def export(
     ] = False,
     json: AsJson = False,
 ) -> None:
-    """Write a model as torch.export's .pt2 or as ONNX."""
+    """Write a model as torch.export's .pt2 or as ONNX.
+
+    \b
+    Examples:
+      evnas export efficientvim_m1 --output m1.onnx --weights m1.pt
+    """
     spec, side = arch_and_side(arch, resolution)
     start = time.monotonic()
     from evnas.commands.exporting import write_export

@@ -1,11 +1,14 @@
 """The front of a search, as its files under front/ have it."""
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from evnas.commands.changes import read_changes, shortened
 from evnas.commands.output import columns
 from evnas.record import mixed_machines
+from evnas.report.frame.columns import describe_column
 from evnas.report.table.cautions import about_search
 from evnas.store import Store
 
@@ -35,6 +38,13 @@ def front_text(folder: Path) -> str:
     members = front(folder) or []
     if not members:
         return "no candidate reached the front"
+    notes = "".join(f"{line}\n" for line in cautions(folder))
+    return f"{notes}{members_table(members)}\n\neach with its files in {folder / 'front'}"
+
+
+def members_table(members: Sequence[Mapping[str, Any]]) -> str:
+    """A line per member of a front that has one; `front/front.json` holds all of what is shortened
+    here."""
     metrics = list(members[0]["objectives"])
     rows = [
         (
@@ -42,16 +52,28 @@ def front_text(folder: Path) -> str:
             *(_interval(member["objectives"][metric]) for metric in metrics),
             ", ".join(member["tied_with"]),
             member["nearest_published"],
-            "; ".join(member["diff_to_base"]) or "the base",
+            shortened(read_changes(member["diff_to_base"])) or "the base",
         )
         for member in members
     ]
-    head = ("trial", *metrics, "tied with", "nearest published", "differs from the base")
-    notes = "".join(f"{line}\n" for line in cautions(folder))
-    return f"{notes}{columns(head, rows)}\n\neach with its files in {folder / 'front'}"
+    head = (
+        "trial",
+        *map(_heading, metrics),
+        "tied with",
+        "nearest published",
+        "differs from the base",
+    )
+    return columns(head, rows)
 
 
-def _interval(value: dict[str, Any]) -> str:
+def _heading(metric: str) -> str:
+    """The objective in words, with its target and unit."""
+    column = describe_column(metric)
+    target = f" @ {column.target}" if column.target else ""
+    return f"{column.label}{target}{f', {column.unit}' if column.unit else ''}"
+
+
+def _interval(value: Mapping[str, Any]) -> str:
     if value["low"] == value["high"]:  # exact, or nothing is known of its noise
         return f"{value['mid']:.4g}"
     return f"{value['mid']:.4g} [{value['low']:.4g}, {value['high']:.4g}]"

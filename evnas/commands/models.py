@@ -2,11 +2,17 @@
 
 from typing import Any
 
-from evnas.commands.output import AsJson, columns, emit
+from evnas.commands.output import ABOUT_FLOPS, AsJson, columns, emit
 
 
 def models(json: AsJson = False) -> None:
-    """List the published architectures: parameters, FLOPs as their paper counts, top-1."""
+    """List the published architectures: parameters, FLOPs as their paper counts, top-1.
+
+    \b
+    Examples:
+      evnas models
+      evnas models --json
+    """
     from evnas.arch.catalog import catalog
     from evnas.arch.catalog_counts import counted
     from evnas.papers.published import published_top1
@@ -27,7 +33,15 @@ def models(json: AsJson = False) -> None:
                 "digest": known.arch.digest,
             }
         )
-    head = ("name", "alias", "resolution", "params (M)", "FLOPs (G)", "published top-1", "weights")
+    head = (
+        "name",
+        "alias",
+        "pixels",
+        "params (M)",
+        "FLOPs (G)",
+        "top-1 in print (%)",
+        "weights",
+    )
     rows = [
         (
             row["name"],
@@ -40,4 +54,4 @@ def models(json: AsJson = False) -> None:
         )
         for row in data
     ]
-    emit(data, columns(head, rows), json)
+    emit(data, f"{columns(head, rows)}\n\n{ABOUT_FLOPS}", json)

@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-SweepFile = Annotated[Path, typer.Argument(metavar="FILE", help="A sweep's YAML.")]
+SweepFile = Annotated[
+    Path,
+    typer.Argument(metavar="SWEEP", help="A YAML file, or a sweep that comes along: table_c."),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Change the sweep: proxy.epochs=4."),

@@ -15,7 +15,13 @@ def plan(
     results: Results = Path("results"),
     json: AsJson = False,
 ) -> None:
-    """Say what a sweep would run and how long it would take, from a quick calibration."""
+    """Say what a sweep would run and how long it would take, from a quick calibration.
+
+    \b
+    Examples:
+      evnas plan table_c
+      evnas plan search_cpu --set budget.minutes=60
+    """
     from evnas.sweep.sweep import load_sweep
 
     loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)

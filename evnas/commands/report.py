@@ -16,7 +16,12 @@ def report(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Write a study's page, tables and figures again, from its store alone."""
+    """Write a study's page, tables and figures again, from its store alone.
+
+    \b
+    Examples:
+      evnas report results/table_c
+    """
     from evnas.report.page.outputs import write_outputs
 
     written = write_outputs(study, output).files

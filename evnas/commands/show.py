@@ -2,13 +2,19 @@
 
 from evnas.commands.named import ArchName, arch_and_side
 from evnas.commands.options import Resolution
-from evnas.commands.output import AsJson, columns, emit
+from evnas.commands.output import ABOUT_FLOPS, AsJson, columns, emit
 from evnas.commands.stages import stage_lines
 from evnas.sweep.named import entry_of
 
 
 def show(arch: ArchName, resolution: Resolution = None, json: AsJson = False) -> None:
-    """Print an architecture part by part, with parameters and FLOPs."""
+    """Print an architecture part by part, with parameters and FLOPs.
+
+    \b
+    Examples:
+      evnas show efficientvim_m2
+      evnas show results/mine/front/35.arch.yaml --resolution 256
+    """
     spec, side = arch_and_side(arch, resolution)
     from evnas.measure.counting.flops import count  # after the name: torch takes seconds to load
 
@@ -20,7 +26,7 @@ def show(arch: ArchName, resolution: Resolution = None, json: AsJson = False) ->
         for part in counts.parts
     ]
     total = ("total", counts.params, counts.macs["exact"], counts.macs[convention])
-    head = ("part", "params", "MACs, exact", f"FLOPs as {convention} counts")
+    head = ("part", "params", "FLOPs, exact", f"FLOPs as {convention} counts")
     data = {
         "name": arch,
         "digest": spec.digest,
@@ -36,4 +42,4 @@ def show(arch: ArchName, resolution: Resolution = None, json: AsJson = False) ->
     }
     lines = [f"{arch} ({spec.digest}) at {side}x{side}", *stage_lines(spec.to_dict())]
     text = columns(head, [(row[0], *(f"{n:,}" for n in row[1:])) for row in (*rows, total)])
-    emit(data, "\n".join([*lines, "", text]), json)
+    emit(data, "\n".join([*lines, "", text, "", ABOUT_FLOPS]), json)

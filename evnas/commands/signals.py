@@ -37,7 +37,12 @@ def signals(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Take training-free signals of untrained models: a line per architecture and seed."""
+    """Take training-free signals of untrained models: a line per architecture and seed.
+
+    \b
+    Examples:
+      evnas signals efficientvim_m1 timm:shvit_s4 --signal reach
+    """
     if bool(names) == published:
         raise SpecError("name architectures or pass --published, one of the two")
     if published:

@@ -1,20 +1,25 @@
 """`evnas space`: what a search space holds."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from evnas.commands.options import SweepFile
 from evnas.commands.output import AsJson, emit
 
 
 def space(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A search's YAML.")],
+    file: SweepFile,
     samples: Annotated[int, typer.Option("--samples", min=0)] = 10,
     seed: Annotated[int, typer.Option("--seed")] = 0,
     json: AsJson = False,
 ) -> None:
-    """Print a search space: axes, size, valid share, samples, where the catalogue lies."""
+    """Print a search space: axes, size, valid share, samples, where the catalogue lies.
+
+    \b
+    Examples:
+      evnas space search_cpu --samples 3
+    """
     from evnas.errors import SpecError
     from evnas.space.space import SearchSpace
     from evnas.space.summary import report_lines, space_report

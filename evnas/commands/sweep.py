@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from evnas.commands.options import Name, Overrides, Quick, Results, SweepFile
-from evnas.commands.output import AsJson, emit
+from evnas.commands.output import AsJson, emit, terminal_width
 
 
 def sweep(
@@ -21,7 +21,13 @@ def sweep(
     results: Results = Path("results"),
     json: AsJson = False,
 ) -> None:
-    """Run a sweep, or go on with it, and print its table beside the published one."""
+    """Run a sweep, or go on with it, and print its table beside the published one.
+
+    \b
+    Examples:
+      evnas sweep table_c --quick
+      evnas sweep mine.yaml --set proxy.epochs=4 --name longer
+    """
     began = time.monotonic()
     from evnas.sweep.sweep import load_sweep
 
@@ -45,5 +51,7 @@ def sweep(
         "warnings": cautions(folder),
         "time": ran.spent.to_dict(),
     }
-    shown = (front_text(folder) if table is None else as_text(table)) + "\n\n"
+    shown = (
+        front_text(folder) if table is None else as_text(table, width=terminal_width())
+    ) + "\n\n"
     emit(data, f"{shown}{ran.spent}\nreport: {folder / 'report.html'}", json)

@@ -35,7 +35,12 @@ def train(
     device: Device = "auto",
     json: AsJson = False,
 ) -> None:
-    """Train an architecture by EfficientViM's recipe, or go on with a training."""
+    """Train an architecture by EfficientViM's recipe, or go on with a training.
+
+    \b
+    Examples:
+      evnas train efficientvim_m1 --data imagenet --output runs/m1
+    """
     spec, side = arch_and_side(arch, resolution)
     from evnas.measure.target import Target
     from evnas.train.recipe import Recipe, Teacher, TrainConfig

@@ -22,52 +22,64 @@ class IntBounds(_Spec):
     """`{low, high, step}`, ends included."""
 
     low: int
+    """The least value."""
     high: int
+    """The largest value."""
     step: int = Field(default=1, ge=1)
+    """Between two values."""
 
 
 class FloatBounds(_Spec):
     """`{low, high, step}`, ends included."""
 
     low: float
+    """The least value."""
     high: float
+    """The largest value."""
     step: float = Field(gt=0)
+    """Between two values."""
 
 
 class IntDomain(_Spec):
     """Whole numbers: `{int: {low: 64, high: 256, step: 32}}`."""
 
     int: IntBounds
+    """Its bounds."""
 
 
 class FloatDomain(_Spec):
     """Numbers: `{float: {low: 1.0, high: 4.0, step: 0.5}}`."""
 
     float: FloatBounds
+    """Its bounds."""
 
 
 class EachDomain(_Spec):
     """Each stage for itself."""
 
     each: "DomainSpec"
+    """What each of the places may hold."""
 
 
 class SharedDomain(_Spec):
     """One value for all stages."""
 
     shared: "DomainSpec"
+    """What all of the places may hold."""
 
 
 class IncreasingDomain(_Spec):
     """A value a stage, never smaller than that of the stage before."""
 
     increasing: "DomainSpec"
+    """What they may hold, in order."""
 
 
 class DecreasingDomain(_Spec):
     """A value a stage, never larger than that of the stage before."""
 
     decreasing: "DomainSpec"
+    """What they may hold, in falling order."""
 
 
 class ChoiceDomain(_Spec):
@@ -79,6 +91,7 @@ class ChoiceDomain(_Spec):
     """
 
     choice: "dict[str, dict[str, DomainSpec]]" = Field(min_length=1)
+    """Label -> what holds in that branch."""
 
 
 _BY_KEY = ("int", "float", "each", "shared", "increasing", "decreasing", "choice")

@@ -53,7 +53,9 @@ class PublishedSpec(SweepPart):
     """The printed table that a sweep stands beside."""
 
     paper: str
+    """EfficientViM, VSSD, VMamba or EfficientVMamba."""
     table: str = Field(coerce_numbers_to_str=True)
+    """As the paper numbers it: C, 10."""
     convention: Family | None = None
     """How FLOPs are counted for comparison; the paper's own unless given."""
 
@@ -113,18 +115,21 @@ class TargetSpec(SweepPart):
     format: Literal["onnx"] = "onnx"
     """Of the file that a command is handed."""
     parse: Literal["json", "numbers"] = "json"
-    """How its output is read: see `evnas.measure.command.answer.read_answer`."""
+    """How a command's output is read: a list or object of JSON, or nothing but numbers."""
     timeout_s: float = Field(default=60.0, gt=0)
     """After which one run of a command is killed."""
     device: str = Field(default="auto", pattern=_DEVICE)
+    """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
     runtime: RuntimeName = "torch"
-    """Of a search's target that says nothing `best`."""
+    """What runs the model: `torch` unless said, of a search's target `best`."""
     resolution: int = Field(default=224, ge=8, le=8192)
+    """Side of the images in pixels."""
     resolution_scale: float = Field(default=1.0, gt=0, le=1)
     """Rows are timed at this share of their side, in whole multiples of 32; counts are not."""
     batch_size: Batch | dict[Literal["cpu", "cuda"], Batch] = "auto"
     """One for all devices, or by kind of device, `auto` on one that is not named."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """What the model computes in."""
     form: Literal["plain", "deployed"] = Field(default="plain", json_schema_extra=_no_default)
     """That of its runtime unless given: plain in torch, deployed in what exports a model."""
     mode: Literal["inference", "training"] = "inference"
@@ -133,8 +138,8 @@ class TargetSpec(SweepPart):
     """A row is measured until its interval reaches no further from the median to either side;
     null measures for the whole of `budget_s`."""
     budget_s: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
-    """Wall time of warm-up and rounds for one row at most; `auto` is `ROW_BUDGET_S` of an
-    ablation's row, `CANDIDATE_BUDGET_S` of a search's candidate."""
+    """Wall time of warm-up and rounds for one row at most; `auto` is 8 s of an
+    ablation's row, 2.5 s of a search's candidate."""
 
     @property
     def as_printed(self) -> bool:
@@ -295,6 +300,7 @@ class FolderData(SweepPart):
     """An image folder in torchvision's layout: a folder a class, under train/ and val/ or not."""
 
     folder: str
+    """A relative path lies beside the sweep's file."""
 
 
 def known_data() -> str:
@@ -324,18 +330,23 @@ class ProxySpec(SweepPart):
     """A short training on real images, the same for every row."""
 
     data: DataName | FolderData = "fashion-mnist-12k"
+    """A named set, or `{folder: PATH}`."""
     resolution: int = Field(default=56, ge=8, le=1024)
+    """Side of the images in pixels."""
     stem_stride: int = Field(default=4, ge=1, le=16)
     """The stem's total stride here: 4 at 56x56 gives stages the maps of 16 at 224x224."""
     width: float = Field(default=1.0, gt=0, le=4)
     """Every dim of every row times this."""
     epochs: int = Field(default=2, ge=1)
+    """Of a whole training."""
     images_per_epoch: int = Field(default=1600, ge=2)
     """Image presentations an epoch; no image comes twice before every image came once."""
     batch_size: int = Field(default=32, ge=2)
+    """Images a step."""
     lr: float = Field(default=2e-3, gt=0)
     """Peak learning rate."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """What the training computes in."""
     points_per_epoch: int = Field(default=2, ge=1)
     """Points of the learning curve an epoch."""
     curve_images: int = Field(default=500, ge=1)
@@ -343,6 +354,7 @@ class ProxySpec(SweepPart):
     held_out_images: int = Field(default=10_000, ge=1)
     """Held-out images behind the last point, at most: no data set here holds out more."""
     device: str = Field(default="auto", pattern=_DEVICE)
+    """What it is trained on: `auto`, `cpu`, `cuda` or `cuda:N`."""
 
     @model_validator(mode="after")
     def _has_steps(self) -> Self:
@@ -368,9 +380,12 @@ class EngineSpec(SweepPart):
     """Who runs the phases. `local`: worker processes here; `ray`: a Ray cluster."""
 
     kind: Literal["local", "ray"] = "local"
+    """Worker processes on this machine, or a Ray cluster."""
     workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
     """Of `local`: processes at once; auto is one a GPU, or one on a machine without."""
     timeout_s: float = Field(default=86400.0, gt=0)
     """A phase that takes longer ends as `timeout`."""
     address: str = "auto"
+    """Of `ray`: the cluster's; `auto` finds the one that this machine belongs to."""
     resources: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """Of `ray`: what each piece of work takes, such as {cpu: 4}."""

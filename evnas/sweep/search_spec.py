@@ -42,6 +42,7 @@ class ObjectiveSpec(_Spec):
     """`throughput_img_s`, `latency_ms`, `peak_mib`, `top1_percent`, `params_m`, `macs_g`, or any
     name that a record's values or measurements carry; `NAME@TARGET` takes one target."""
     goal: Goal
+    """Which way is better."""
 
     @field_validator("metric")
     @classmethod
@@ -57,6 +58,7 @@ class BudgetSpec(_Spec):
     """When to stop; whichever comes first. At least one must be given."""
 
     trials: int | None = Field(default=None, ge=1)
+    """Candidates that were proposed."""
     minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Wall-clock that was searched, over all runs of the study."""
     device_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
@@ -89,6 +91,7 @@ class WarmStart(_Spec):
     csv: str = ""
     """A CSV whose columns are paths (`stages[0].dim`), each row a change to the base."""
     most: int = Field(default=20, ge=1)
+    """Candidates that are taken of it, at most."""
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -117,13 +120,19 @@ class SearchSpec(SweepSpec):
     """A sweep that looks for architectures in a space."""
 
     space: SpaceSpec
+    """What may vary around the base."""
     strategy: Annotated[SerializeAsAny[StrategySpec], BeforeValidator(strategy_spec)]
-    """A kind of `evnas.tables.STRATEGIES`; its name alone is short for `{kind: NAME}`."""
+    """Who proposes; the kind's name alone is short for `{kind: NAME}`."""
     objectives: tuple[ObjectiveSpec, ...] = Field(min_length=2, max_length=4)
+    """What the front is of; `{METRIC: max, METRIC: min}` for short."""
     constraints: tuple[Annotated[str, AfterValidator(_condition)], ...] = ()
+    """Conditions such as `params_m <= 12`; what breaks one ends as infeasible."""
     budget: BudgetSpec
+    """When the search ends."""
     confirm: ConfirmSpec | None = None
+    """How often the final front is taken again."""
     warm_start: tuple[WarmStart, ...] = ()
+    """Candidates to begin with."""
 
     @model_validator(mode="before")
     @classmethod

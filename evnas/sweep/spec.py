@@ -29,18 +29,23 @@ class SweepSpec(SweepPart):
     name: str = Field(pattern=NAME)
     """Names the study's folder under results/."""
     title: str = ""
+    """Heads tables and pages."""
     base: str | dict[str, Any]
     """A catalogue name, a path to an architecture's YAML, or an architecture spelt out."""
     published: PublishedSpec | None = None
+    """The printed table that the rows stand beside."""
     seeds: tuple[Seed, ...] = Field(default=(0,), min_length=1)
+    """Of an ablation's trainings: each row is trained once a seed."""
     targets: tuple[TargetSpec, ...] = (TargetSpec(),)
+    """What speed is measured on; [] measures none."""
     predict: PredictSpec | None = None
     """Every candidate's ImageNet top-1 is predicted; a search that names it needs no such key."""
     proxy: Annotated[ProxySpec | None, BeforeValidator(_none_is_null)] = None
     """A short training of every candidate; `none` trains nothing."""
     engine: EngineSpec = EngineSpec()
+    """Who runs it: processes here, or a Ray cluster."""
     quick: dict[str, Any] = Field(default_factory=dict)
-    """Path -> value: what `--quick` sets in this file beyond `evnas.sweep.quick`."""
+    """Path -> value: what `--quick` sets in this file beyond what it makes of any."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

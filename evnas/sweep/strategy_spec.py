@@ -8,6 +8,7 @@ from pydantic_core import CoreSchema, InitErrorDetails, ValidationError
 
 from evnas.arch.spec import ArchSpec
 from evnas.errors import nearest
+from evnas.sweep.described import DescribedSchema
 from evnas.tables import STRATEGIES
 
 if TYPE_CHECKING:
@@ -36,7 +37,9 @@ class StrategySpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: str
+    """Who proposes."""
     seed: int = Field(default=0, ge=-(2**63), lt=2**63)
+    """Of its randomness: the same seed proposes the same."""
 
     needs_training: ClassVar[bool] = False
     """Whether it works only where an objective is trained."""
@@ -93,7 +96,9 @@ class StrategySpec(BaseModel):
         if cls is not StrategySpec:
             return handler(core_schema)
         kinds = STRATEGIES.usable()
-        whole = [kind.model_json_schema() for kind in kinds.values()]
+        whole = [
+            kind.model_json_schema(schema_generator=DescribedSchema) for kind in kinds.values()
+        ]
         return {"anyOf": [{"enum": list(kinds), "type": "string"}, *whole]}
 
 

@@ -18,11 +18,13 @@ from evnas.files import shown
 from evnas.papers.published import PublishedRow, published_table
 from evnas.registry import PluginError
 from evnas.sweep.candidate import Candidate, candidate_of, named_arch
+from evnas.sweep.described import DescribedSchema
 from evnas.sweep.file_paths import RULE, beside, is_arch_file
 from evnas.sweep.messages import sweep_message, unknown_key
 from evnas.sweep.parts import FolderData, known_data
 from evnas.sweep.quick import quick_form
 from evnas.sweep.search_spec import SEARCH_KEYS, SearchSpec
+from evnas.sweep.shipped import sweep_file
 from evnas.sweep.spec import AblationSpec, SweepSpec
 from evnas.sweep.validate import validate_search
 from evnas.sweep.yaml_lines import YamlDocument, YamlSpecError, parse_yaml, read_arch, read_yaml
@@ -76,7 +78,7 @@ def load_sweep(
     """Read and validate a sweep file.
 
     Args:
-        path: the YAML file.
+        path: the YAML file, or the name of a sweep that comes with evnas (`table_c`).
         overrides: `path=value` texts of `--set`, applied in order, after `quick`.
         quick: cut down to a first look, under the name `<name>_quick`.
         name: another name for the study.
@@ -85,6 +87,7 @@ def load_sweep(
         YamlSpecError: with file and line, for whatever is wrong in the file.
         SpecError: for an override that cannot hold.
     """
+    path = sweep_file(path)
     document = _with_paths(read_yaml(path), path.parent)
     spec = _validated(document)
     _data_is_here(spec, document)
@@ -272,4 +275,4 @@ def write_resolved(spec: SweepSpec, path: Path) -> None:
 def sweep_schema() -> dict[str, Any]:
     """The JSON schema of sweep files, of either kind, for editors."""
     either: TypeAdapter[AblationSpec | SearchSpec] = TypeAdapter(AblationSpec | SearchSpec)
-    return either.json_schema()
+    return either.json_schema(schema_generator=DescribedSchema)

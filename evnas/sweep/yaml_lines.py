@@ -92,7 +92,7 @@ def parse_yaml(text: str, *, source: str) -> YamlDocument:
     try:
         node = loader.get_single_node()
         if node is None:
-            reason = "is empty; it must hold a mapping, as sweeps/table_c.yaml does"
+            reason = "is empty; it must hold a mapping (`evnas init` writes a sweep)"
             raise YamlSpecError(SpecError(reason), f"{source}:1")
         reading = _Reading(source, loader)
         data = reading.value(node, ())

@@ -37,7 +37,8 @@ def _telling(kind: str, knobs: Mapping[str, Any]) -> list[str]:
     return [n for n, v in knobs.items() if n in _ALWAYS_TOLD or v != usual.get(n)]
 
 
-def _spelt(name: str, value: Any) -> str:
+def spelt(name: str, value: Any) -> str:
+    """A knob in words: `heads 4`, `expand 0.5`, `no gate`."""
     if isinstance(value, bool):
         return name if value else f"no {name}"
     return f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
@@ -49,7 +50,7 @@ def list_stages(arch: Mapping[str, Any]) -> list[dict[str, Any]]:
     for stage in arch.get("stages", []):
         mixer = dict(stage.get("mixer") or {"kind": "none"})
         kind = mixer.pop("kind", "none")
-        knobs = ", ".join(_spelt(name, mixer[name]) for name in _telling(kind, mixer))
+        knobs = ", ".join(spelt(name, mixer[name]) for name in _telling(kind, mixer))
         rows.append(
             {
                 "depth": stage.get("depth", 0),

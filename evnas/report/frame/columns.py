@@ -13,8 +13,8 @@ from evnas.tables import quantities
 Better = Literal["more", "less", ""]
 
 _BESIDE: dict[str, tuple[str, str, Better]] = {
-    "macs_exact_g": ("MACs, exact", "G", "less"),
-    "macs_paper_g": ("MACs, by the paper", "G", "less"),
+    "macs_exact_g": ("FLOPs, exact", "G", "less"),
+    "macs_paper_g": ("FLOPs, by the paper", "G", "less"),
     "base_latency_ms": ("Latency of the base", "ms", ""),
     "train_throughput_img_s": ("Training throughput", "images/s", "more"),
     "train_throughput_ratio": ("Training throughput, ratio to base", "", "more"),

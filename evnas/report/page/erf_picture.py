@@ -14,6 +14,11 @@ SIDE = 320
 """Pixels of each field in the picture."""
 CAPTION = 24
 GAP = 16
+FOOT = 24
+"""Below each field: its size in pixels."""
+BAR = 16
+TICKS = 96
+"""Width of the colour bar, and of what is written beside it."""
 FLOOR = 1e-3
 """The logarithmic scale ends here, three decades below the largest."""
 
@@ -21,21 +26,40 @@ FLOOR = 1e-3
 def draw_fields(fields: Mapping[str, NDArray[np.float64]], output: Path) -> None:
     """Write a PNG of fields (H, W) in [0, 1], named by their keys, on a logarithmic scale.
 
+    Each stands above the pixels of its image, and a bar at the right says what a colour means.
+
     Raises:
         DataError: the file cannot be written.
     """
-    width = len(fields) * (SIDE + GAP) + GAP
-    picture = Image.new("RGB", (width, SIDE + CAPTION + GAP), "white")
+    bar_left = len(fields) * (SIDE + GAP) + GAP
+    size = (bar_left + BAR + TICKS, CAPTION + SIDE + FOOT)
+    picture = Image.new("RGB", size, "white")
     pen = ImageDraw.Draw(picture)
     for i, (name, field) in enumerate(fields.items()):
         left = GAP + i * (SIDE + GAP)
         pen.text((left, 6), name, fill="black")
         image = Image.fromarray(_coloured(field)).resize((SIDE, SIDE), Image.Resampling.NEAREST)
         picture.paste(image, (left, CAPTION))
+        height, width = field.shape
+        pen.text((left, CAPTION + SIDE + 4), f"{width} x {height} pixels", fill="black")
+    _draw_bar(picture, pen, bar_left)
     try:
         picture.save(output, format="PNG")
     except OSError as e:
         raise DataError(f"{output} must be writable, got: {e.strerror}") from e
+
+
+def _draw_bar(picture: Image.Image, pen: ImageDraw.ImageDraw, left: int) -> None:
+    """The colours of 1 down to `FLOOR`, a tick a decade."""
+    levels = np.logspace(0, np.log10(FLOOR), SIDE)[:, None].repeat(BAR, axis=1)
+    picture.paste(Image.fromarray(_coloured(levels)), (left, CAPTION))
+    decades = round(-np.log10(FLOOR))
+    for i in range(decades + 1):
+        y = CAPTION + round(i * (SIDE - 1) / decades)
+        pen.line((left + BAR, y, left + BAR + 4, y), fill="black")
+        text = f"{10.0**-i:g}" if i < decades else f"{FLOOR:g} or less"
+        pen.text((left + BAR + 8, y - 6), text, fill="black")
+    pen.text((left, 6), "of the largest", fill="black")
 
 
 def area_fraction(field: NDArray[np.float64], threshold: float = 0.05) -> float:

@@ -57,8 +57,12 @@ def as_markdown(table: AblationTable) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def as_text(table: AblationTable) -> str:
-    """A table for a terminal or a file: two lines per row."""
+def as_text(table: AblationTable, *, width: int | None = None) -> str:
+    """A table for a terminal or a file: two lines per row.
+
+    Args:
+        width: signs of a line at most; columns that do not fit go below, rows named again.
+    """
     notes = _Notes()
     head = ["row", *(column.head for column in table.columns)]
     body = [
@@ -72,14 +76,41 @@ def as_text(table: AblationTable) -> str:
         max(len(head[i]), *(len(text) for row in body for text in row[i]))
         for i in range(len(head))
     ]
+    shown = "\n\n".join(
+        _block([head[i] for i in chosen], [[row[i] for i in chosen] for row in body])
+        for chosen in _that_fit(widths, width)
+    )
+    parts = [table.title, _legend(table), shown, "\n".join(notes.texts())]
+    parts.append("\n".join(["Kendall's tau over the rows:", *map(str, table.ranks)]))
+    return "\n\n".join(part for part in (*parts[:-1], parts[-1] if table.ranks else "") if part)
+
+
+def _that_fit(widths: Sequence[int], room: int | None) -> list[list[int]]:
+    """Columns side by side, the first one in each group, as many as there is room for."""
+    if room is None:
+        return [list(range(len(widths)))]
+    groups: list[list[int]] = [[0]]
+    left = room - widths[0]
+    for i, width in enumerate(widths[1:], start=1):
+        if left < width + 2 and len(groups[-1]) > 1:
+            groups.append([0])
+            left = room - widths[0]
+        groups[-1].append(i)
+        left -= width + 2
+    return groups
+
+
+def _block(head: Sequence[str], body: Sequence[Sequence[Sequence[str]]]) -> str:
+    """One table; a cell is its lines."""
+    widths = [
+        max(len(head[i]), *(len(text) for row in body for text in row[i]))
+        for i in range(len(head))
+    ]
     lines = [_spaced(head, widths)]
     for row in body:
         for i in range(max(len(cell) for cell in row)):
             lines.append(_spaced([c[i] if i < len(c) else "" for c in row], widths))
-    shown = "\n".join(line for line in lines if line)  # nothing printed: no second line
-    parts = [table.title, _legend(table), shown, "\n".join(notes.texts())]
-    parts.append("\n".join(["Kendall's tau over the rows:", *map(str, table.ranks)]))
-    return "\n\n".join(part for part in (*parts[:-1], parts[-1] if table.ranks else "") if part)
+    return "\n".join(line for line in lines if line)  # nothing printed: no second line
 
 
 def as_latex(table: AblationTable) -> str:

@@ -128,7 +128,7 @@ EV.panel({
       const each = [
         ["time", "Time by part", times, "ms"],
         ["kinds", "Time by kind of operator", kinds, "ms"],
-        ["macs", "MACs by part", counts, "MACs, M"],
+        ["macs", "FLOPs by part", counts, "FLOPs, M"],
       ];
       for (const [name, caption, found, title] of each) {
         const words = `${caption} of trials ${labels.join(", ")}`;

@@ -1,0 +1,77 @@
+"""Differences between two architectures, short enough for a terminal."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+Change = tuple[str, object, object]
+"""Path, value before, value after, as `evnas.arch.paths.diff` gives them."""
+SIZES = ("states", "heads", "d_state", "stride")
+"""Fields that are told of a part whose kind changed."""
+_EVERY = re.compile(r"stages\[\d+\]")
+_STAGE = re.compile(r"stages\[(\d+|\*)\]\.(.+)")
+_PART = re.compile(r"(stages\[(?:\d+|\*)\]\.)?(mixer|stem|head|downsample)\.(\w+)")
+
+
+def shortened(changes: Iterable[Change]) -> str:
+    """The changes in words. Stages that change in one field stand together; a stage that is new or
+    gone is one change; of a part that became another kind, its sizes are told alone.
+
+    `stages[0,2].dim: 128, 320 -> 160, 384; stages[1].mixer: hsm_ssd -> sa`
+    """
+    by_field: dict[str, list[Change]] = {}
+    for path, old, new in _less_what_follows(_with_whole_stages(list(changes))):
+        found = _STAGE.fullmatch(path)
+        field, stage = (found[2], found[1]) if found else (path, "")
+        by_field.setdefault(field.removesuffix(".kind"), []).append((stage, old, new))
+    return "; ".join(_in_words(field, of) for field, of in by_field.items())
+
+
+def read_changes(texts: Iterable[str]) -> list[Change]:
+    """Changes as a front's file has them, `path: old -> new`."""
+    parts = (re.fullmatch(r"(.*?): (.*) -> (.*)", text) for text in texts)
+    return [(part[1], part[2], part[3]) for part in parts if part]
+
+
+def _with_whole_stages(changes: Sequence[Change]) -> list[Change]:
+    """A stage that only one of the two has, as one change."""
+    found = list(changes)
+    for path, old, new in changes:
+        stage = path.removesuffix(".dim")
+        if path.endswith("].dim") and _is_none(old) != _is_none(new):
+            found = [change for change in found if not change[0].startswith(f"{stage}.")]
+            size = f"of {old if _is_none(new) else new} channels"
+            found.append((stage, size, "gone") if _is_none(new) else (stage, None, f"new, {size}"))
+    return found
+
+
+def _is_none(value: object) -> bool:
+    return str(value) == "None"
+
+
+def _less_what_follows(changes: Sequence[Change]) -> list[Change]:
+    kinds = {path.removesuffix("kind") for path, _, _ in changes if path.endswith(".kind")}
+    anywhere = {_EVERY.sub("stages[*]", part) for part in kinds}
+    return [change for change in changes if not _follows(change, kinds, anywhere)]
+
+
+def _follows(change: Change, kinds: set[str], anywhere: set[str]) -> bool:
+    """Whether it only says what comes with another kind of its part."""
+    path, _, new = change
+    part = _PART.fullmatch(path)
+    if part is None or part[3] == "kind":
+        return False
+    here = f"{part[1] or ''}{part[2]}."
+    every = _EVERY.sub("stages[*]", here)
+    became_another = here in kinds or every in (anywhere if "*" in here else kinds)
+    return became_another and (_is_none(new) or part[3] not in SIZES)
+
+
+def _in_words(field: str, of: Sequence[Change]) -> str:
+    stages = [stage for stage, _, _ in of]
+    path = f"stages[{','.join(stages)}].{field}" if stages[0] else field
+    olds, news = (_joined([str(one[i]) for one in of]) for i in (1, 2))
+    return f"{path}: {news}" if olds == "None" else f"{path}: {olds} -> {news}"
+
+
+def _joined(values: Sequence[str]) -> str:
+    return values[0] if len(set(values)) == 1 else ", ".join(values)
