@@ -54,10 +54,8 @@ class Stream(Protocol):
     images: int
     """How many there are in all."""
 
-    def __iter__(self) -> Iterator[Item]: ...
-
-    def begin_epoch(self, epoch: int) -> None:
-        """Shuffle as epoch `epoch` does."""
+    def read(self, epoch: int, seed: int) -> Iterator[Item]:
+        """This process's share, shuffled as these numbers say and nothing else."""
         ...
 
     def read_by(self, workers: int, *, batch: int) -> None:
@@ -67,7 +65,7 @@ class Stream(Protocol):
 
 def is_stream(found: "Split | Stream") -> TypeIs[Stream]:
     """Whether images come one after the other."""
-    return hasattr(found, "begin_epoch")
+    return hasattr(found, "read_by")
 
 
 def image_count(found: "Split | Stream") -> int:
@@ -316,14 +314,21 @@ class ShardStream:
         count = info.get("num_classes", 0)
         return tuple(map(str, info.get("class_names") or range(int(count))))
 
-    def begin_epoch(self, epoch: int) -> None:
-        """timm shuffles by it."""
-        self.dataset.set_epoch(epoch)
-
     def read_by(self, workers: int, *, batch: int) -> None:
         """Say who reads: timm rounds a worker's share up to whole batches."""
         self.reader.batch_size = batch
         self.dataset.set_loader_cfg(num_workers=workers)
 
-    def __iter__(self) -> Iterator[Item]:
+    def read(self, epoch: int, seed: int) -> Iterator[Item]:
+        """timm shuffles shards by the epoch, and what is in them by a seed of the process."""
+        from torch.utils.data import get_worker_info
+
+        reader, info = self.reader, get_worker_info()
+        self.dataset.set_epoch(epoch)
+        reader.ds = None  # begun anew: its generator would go on from the epoch before
+        if info is not None:
+            reader.worker_info, reader.worker_id = info, info.id
+            reader.num_workers = info.num_workers
+        place = f"{seed}/shards/{epoch}/{reader.dist_rank}/{reader.worker_id}"
+        reader.worker_seed = int(hashlib.sha256(place.encode()).hexdigest()[:8], 16)
         return iter(self.dataset)

@@ -5,11 +5,13 @@ process loads it, and with how many others, changes nothing. So a training that 
 within an epoch goes on to the last bit.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from PIL import Image, ImageOps
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.data.transforms_factory import create_transform
 from torch import Tensor
@@ -88,7 +90,29 @@ def training_transform(recipe: Recipe, resolution: int) -> Transform:
         mean=MEAN,
         std=STD,
     )
+    for op in _augment_ops(made):
+        if op.name.startswith("Posterize"):
+            op.aug_fn = _posterized
     return made
+
+
+def _augment_ops(made: Any) -> Iterator[Any]:
+    """Every operation of timm's policies in a transform."""
+    for part in getattr(made, "transforms", ()):
+        for op in [*getattr(part, "ops", ()), *itertools.chain(*getattr(part, "policy", ()))]:
+            if hasattr(op, "aug_fn"):
+                yield op
+
+
+def _posterized(
+    image: Image.Image, bits: int, *, fillcolor: object = None, resample: object = None
+) -> Image.Image:
+    """An image with so many bits a channel, as timm draws them.
+
+    `rand-m9-mstd0.5-inc1` asks for 0 bits now and then. That was black when the papers trained;
+    Pillow refuses it since version 13.
+    """
+    return ImageOps.posterize(image, bits) if bits > 0 else Image.new(image.mode, image.size)
 
 
 def epoch_order(seed: int, epoch: int, images: int) -> Tensor:
@@ -165,8 +189,9 @@ class _StreamImages(IterableDataset[_Loaded]):
     def __iter__(self) -> Iterator[_Loaded]:
         info = get_worker_info()
         worker = 0 if info is None else info.id
-        purpose = ("view", int(self.epoch), self.rank, worker)
-        for turn, (image, label) in enumerate(self.found):
+        epoch = int(self.epoch)
+        purpose = ("view", epoch, self.rank, worker)
+        for turn, (image, label) in enumerate(self.found.read(epoch, self.seed)):
             with globally_seeded(self.seed, *purpose, turn):
                 loaded = _Loaded(self.transform(image.convert("RGB")), int(label))
             yield loaded
@@ -254,7 +279,6 @@ class TrainingBatches:
         """
         passed = 0
         if self._stream is not None:
-            self._stream.begin_epoch(epoch)
             self._images.epoch.fill_(epoch)
             passed = first_step * self._plan.accumulate
         else:

@@ -3,6 +3,8 @@
 import json
 import random
 import shutil
+import sys
+import types
 from typing import Any
 
 import numpy as np
@@ -375,6 +377,34 @@ def test_sinks_that_are_not_installed_get_a_sentence(images, tmp_path, monkeypat
     for name in ("tensorboard", "wandb"):
         with pytest.raises(SpecError, match=f"--{name} needs {name}, which is not installed"):
             train(tiny_config(images, tmp_path, **{name: True}))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of tensorboardX's own protobuf
+def test_the_curve_goes_to_tensorboard(images, tmp_path):
+    pytest.importorskip("tensorboardX")
+    train(tiny_config(images, tmp_path, recipe=ONE_EPOCH, tensorboard=True))
+    (events,) = (tmp_path / "tensorboard").iterdir()
+    assert b"ema_top1_percent" in events.read_bytes()
+
+
+def test_wandb_stays_offline(images, tmp_path, monkeypatch):
+    calls: list[Any] = []
+
+    class Run:
+        def log(self, row, step):
+            calls.append((step, row))
+
+        def finish(self):
+            calls.append("finished")
+
+    fake = types.ModuleType("wandb")
+    fake.init = lambda **given: calls.append(given) or Run()  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.setattr("evnas.train.metrics._has", lambda package: True)
+    result = train(tiny_config(images, tmp_path, recipe=ONE_EPOCH, wandb=True))
+    begun, (step, row), ended = calls
+    assert (begun["mode"], begun["config"]["recipe"]["epochs"]) == ("offline", 1)
+    assert (step, row["loss"], ended) == (1, result.curve[0]["loss"], "finished")
 
 
 def test_training_again_after_the_end_changes_nothing(trained):

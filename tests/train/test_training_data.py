@@ -1,7 +1,9 @@
 """Where images of trainings may lie, and what is said where they do not."""
 
 import io
+import json
 import pickle
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -9,12 +11,19 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_training import SIDE, tiny_arch, tiny_config
+from tiny_training import RECIPE, SIDE, tiny_arch, tiny_config
 
 from evnas.errors import DataError
 from evnas.train import cifar, data
 from evnas.train.data import open_dataset
-from evnas.train.loaders import NO_LABEL, View, epoch_order, evaluation_batches
+from evnas.train.loaders import (
+    NO_LABEL,
+    View,
+    _augment_ops,
+    epoch_order,
+    evaluation_batches,
+    training_transform,
+)
 from evnas.train.session import Session
 from evnas.train.training import train
 from evnas.train.world import World
@@ -168,9 +177,10 @@ def test_labels_must_fit(tmp_path, monkeypatch):
         train(tiny_config(source, tmp_path / "run", arch=tiny_arch(classes=1), recipe=ONE_EPOCH))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of its own
 def test_webdataset_shards(tmp_path):
     pytest.importorskip("webdataset")
-    splits = {}
+    splits: dict[str, dict[str, object]] = {}
     for split, images in (("train", 16), ("val", 6)):
         name = f"{split}-0000.tar"
         with tarfile.open(tmp_path / name, "w") as tar:
@@ -181,11 +191,37 @@ def test_webdataset_shards(tmp_path):
                     tar.addfile(info, io.BytesIO(held))
         splits[split] = {"name": split, "filenames": [name], "shard_lengths": [images],
                          "num_samples": images}  # fmt: skip
-    import json
-
     (tmp_path / "_info.json").write_text(json.dumps({"splits": splits, "num_classes": 2}))
-    result = train(tiny_config(f"wds/{tmp_path}", tmp_path / "run", recipe=ONE_EPOCH))
+    source = f"wds/{tmp_path}"
+    for workers in (0, 2):
+        whole = train(tiny_config(source, tmp_path / f"whole{workers}", workers=workers))
+        assert whole.status == "complete"
+        broken_off = tmp_path / f"run{workers}"
+        train(tiny_config(source, broken_off, until_epoch=2, workers=workers))
+        assert train(tiny_config(source, broken_off, workers=workers)).curve == whole.curve
+
+
+def test_a_folder_that_hugging_face_datasets_load(images, tmp_path, monkeypatch):
+    pytest.importorskip("datasets")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    shutil.copytree(images, tmp_path / "held")
+    result = train(tiny_config(f"hfds/{tmp_path / 'held'}", tmp_path / "run", recipe=ONE_EPOCH))
     assert result.status == "complete"
+
+
+@pytest.mark.parametrize("policy", ["rand-m9-mstd0.5-inc1", "rand-m9-mstd0.5", "original"])
+def test_every_level_of_the_policies_can_be_drawn(policy):
+    """At its strongest, posterizing keeps no bit: black, where Pillow alone would raise."""
+    made = training_transform(RECIPE.edited({"auto_augment": policy}), SIDE)
+    ops = list(_augment_ops(made))
+    assert len(ops) >= 15
+    for op in ops:
+        op.prob, op.magnitude, op.magnitude_std = 1.0, 10, 0
+        assert op(Image.new("RGB", (8, 8), (200, 100, 50))).size == (8, 8)
+    strongest = [op for op in ops if op.name == "PosterizeIncreasing"]
+    assert bool(strongest) == policy.endswith("inc1")
+    for op in strongest:
+        assert op(Image.new("RGB", (8, 8), (200, 100, 50))).getextrema() == ((0, 0),) * 3
 
 
 def test_held_out_images_alone(images):
