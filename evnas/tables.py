@@ -148,6 +148,18 @@ DATASETS: Registry[Any] = Registry(
 """Name -> function that gives its `evnas.proxy.arrays.ImageArrays`, of the side in pixels that
 images need at most: trainings see them a little smaller."""
 
+RECIPES: Registry[Any] = Registry(
+    "recipe",
+    {
+        "efficientvim": "evnas.train.recipes:EFFICIENTVIM",
+        "vssd": "evnas.train.recipes:VSSD",
+        "vmamba": "evnas.train.recipes:VMAMBA",
+        "efficientvmamba": "evnas.train.recipes:EFFICIENTVMAMBA",
+    },
+    of="pathlib:Path",
+)
+"""Name -> the YAML file of a training's recipe, see `evnas.train.recipes`."""
+
 
 def chooses(runtime: str) -> bool:
     """Whether a target's runtime takes another for each model; not where it is none of ours."""
