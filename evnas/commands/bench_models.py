@@ -46,10 +46,12 @@ def add_picked(
 
 
 def _meant(name: str) -> dict[str, Mapping[str, Any]]:
-    folder, colon, trial = name.rpartition(":")
-    if not colon or not (Path(folder) / "study.db").exists():
+    place = place_of(name)
+    if place is None:
         return {name: recorded(name)}
-    with Store.read(Path(folder) / "study.db") as store:
+    file, trial = place
+    folder = name.rpartition(":")[0]
+    with Store.read(file) as store:
         archs = {record.label: record.arch for _, record in store.records()}
     if trial != "front":
         if trial not in archs:
@@ -62,6 +64,13 @@ def _meant(name: str) -> dict[str, Mapping[str, Any]]:
         raise SpecError(f"{folder} has no front; {folder}:TRIAL names one of its trials or rows")
     labels = [str(member["trial"]) for member in members]
     return {f"{folder}:{label}": archs[label] for label in labels}
+
+
+def place_of(name: str) -> tuple[Path, str] | None:
+    """The study's file and the label, of a model that is called STUDY:TRIAL; None of others."""
+    folder, colon, label = name.rpartition(":")
+    file = Path(folder) / "study.db"
+    return (file, label) if colon and file.exists() else None
 
 
 def _free(name: str, taken: Mapping[str, object]) -> str:

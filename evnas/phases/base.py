@@ -133,6 +133,8 @@ class TimedOn:
     resolution: int
     uncertainty_percent: float | None = None
     """How far its interval may reach from the median; None measures for the whole budget."""
+    halve_batch: bool = False
+    """Whether half the batch is timed where it does not fit into memory."""
     command: Mapping[str, Any] | None = None
     """Fields of `evnas.measure.command.speed.CommandTarget`; None where a runtime runs it."""
 

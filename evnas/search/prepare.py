@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from evnas.errors import SpecError
 from evnas.measure.ranking import considered
-from evnas.phases.base import Goal
+from evnas.phases.base import Goal, TimedOn
 from evnas.proxy.fingerprint import KnownImages
 from evnas.record import Record, TargetFields
 from evnas.search.driver import Schedule
@@ -216,6 +217,8 @@ def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path | None) -> Prepare
     space = SearchSpace.from_spec(spec.space, sweep.base)
     setting = SweepSetting(sweep=sweep, reference_macs=reference_macs(sweep))
     needs = must_begin(spec, sweep.base, _timed_on(setting, sweep))
+    if "energy_mj_per_image" in needs.wanted and spec.engine.kind != "ray":
+        _energy_must_be_counted(setting.targets_of(sweep.reference).values())
     full = full_budget_of(spec, needs)
     rungs = spec.strategy.rungs_of(full)
     return PreparedSearch(
@@ -230,6 +233,19 @@ def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path | None) -> Prepare
         full_budget=full,
         space=space,
     )
+
+
+def _energy_must_be_counted(targets: Iterable[TimedOn]) -> None:
+    """A search by energy has targets that count it; of a cluster's nodes nobody knows yet."""
+    from evnas.measure.timing.energy import why_no_energy  # few searches ask for it
+
+    for on in targets:
+        why = "a command's output does not tell it"
+        if on.command is None:
+            why = why_no_energy(str(on.fields["device"]))
+        if why:
+            place = f"targets[{on.index}]"
+            raise SpecError(f"energy_mj_per_image cannot be measured here: {why}", place)
 
 
 def _timed_on(setting: SweepSetting, sweep: Sweep) -> tuple[TargetFields, ...]:

@@ -137,6 +137,7 @@ class SweepSetting:
                     budget_s=spec.budget_of(search=isinstance(self.sweep.spec, SearchSpec)),
                     resolution=target.resolution,
                     uncertainty_percent=spec.uncertainty_percent,
+                    halve_batch=spec.halve_batch,
                     command=spec.command_fields(),
                 )
                 found.setdefault(target.id, on)

@@ -26,6 +26,9 @@ nothing."""
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """What a store and every generator can hold."""
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+_TARGET_DEVICE = r"^(auto|cpu|cuda(:\d+)?|(GPU|NPU)(\.\d+)?)$"
+OPENVINO_RUNTIMES = ("openvino", "openvino_auto")
+"""Those that run on devices which have no name in torch."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 ROW_BUDGET_S = 8.0
 """With what spoiled rounds add and what is around it, an ablation's row takes ten seconds."""
@@ -39,6 +42,7 @@ COMMAND_KEYS = ("name", "command", "format", "parse", "timeout_s")
 """Keys of a target that a command times, and of no other."""
 PATTERNS = {
     _DEVICE: "auto, cpu, cuda or cuda:N",
+    _TARGET_DEVICE: "auto, cpu, cuda or cuda:N, and of runtime openvino GPU or NPU",
     NAME: "letters, digits, '_', '.' and '-'",
 }
 
@@ -92,6 +96,19 @@ RuntimeName = Annotated[
 """A name of `evnas.tables.RUNTIMES`."""
 
 
+def is_openvino_device(device: str) -> bool:
+    """Whether a device is called as OpenVINO calls it: `GPU`, `GPU.1`, `NPU`."""
+    return device.partition(".")[0] in ("GPU", "NPU")
+
+
+def device_fault(*, device: str, runtime: str) -> str:
+    """Why a runtime does not run on a device of that name; "" where it may."""
+    if is_openvino_device(device) and runtime not in OPENVINO_RUNTIMES:
+        known = " or ".join(OPENVINO_RUNTIMES)
+        return f"device {device} is one of OpenVINO, so it needs runtime {known}; got {runtime}"
+    return ""
+
+
 def training_fault(*, runtime: str, form: str) -> str:
     """Why no training step can be timed on such a target; "" where one can."""
     if form != "plain":
@@ -118,8 +135,8 @@ class TargetSpec(SweepPart):
     """How a command's output is read: a list or object of JSON, or nothing but numbers."""
     timeout_s: float = Field(default=60.0, gt=0)
     """After which one run of a command is killed."""
-    device: str = Field(default="auto", pattern=_DEVICE)
-    """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
+    device: str = Field(default="auto", pattern=_TARGET_DEVICE)
+    """`auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:N`, or what OpenVINO calls it."""
     runtime: RuntimeName = "torch"
     """What runs the model: `torch` unless said, of a search's target `best`."""
     resolution: int = Field(default=224, ge=8, le=8192)
@@ -137,6 +154,9 @@ class TargetSpec(SweepPart):
     uncertainty_percent: float | None = Field(default=2.0, gt=0, le=100)
     """A row is measured until its interval reaches no further from the median to either side;
     null measures for the whole of `budget_s`."""
+    halve_batch: bool = False
+    """Where memory ends, a row of an ablation is timed at half the batch, and half of that, down
+    to one image; its record and the table say at which."""
     budget_s: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
     """Wall time of warm-up and rounds for one row at most; `auto` is 8 s of an
     ablation's row, 2.5 s of a search's candidate."""
@@ -223,6 +243,7 @@ class TargetSpec(SweepPart):
         ends by, since figures of any length stand beside each other, and with `auto` as it was
         spelt before there was the word."""
         usual = {"mode"} if self.mode == "inference" else set()
+        usual |= set() if self.halve_batch else {"halve_batch"}
         here = set() if self.by_command else {"kind", *COMMAND_KEYS}
         data = self.model_dump(mode="json", exclude={"uncertainty_percent", *usual, *here})
         return data | {"budget_s": self.budget_of(search=False)}
@@ -261,6 +282,13 @@ class TargetSpec(SweepPart):
             raise ValueError(fault)
         return self
 
+    @model_validator(mode="after")
+    def _runs_there(self) -> Self:
+        fault = device_fault(device=self.device, runtime=self.runtime)
+        if fault and not self.by_command:
+            raise ValueError(fault)
+        return self
+
 
 def _says(target: TargetSpec, key: str) -> bool:
     """Whether a key is other than unsaid: a resolved sweep spells every default out."""
@@ -284,7 +312,10 @@ def _command_fault(target: TargetSpec) -> str:
     if unknown:
         known = ", ".join(f"{{{place}}}" for place in PLACES)
         return f"command may hold {known}, got {{{unknown[0]}}}"
-    others = {"device": "auto", "runtime": "torch", "mode": "inference", "precision": "float32"}
+    others: dict[str, Any] = {
+        **{"device": "auto", "runtime": "torch", "mode": "inference", "precision": "float32"},
+        "halve_batch": False,
+    }
     for key, usual in others.items():
         if getattr(target, key) != usual:
             return f"{key} is the command's own affair, so kind: command does not take it"

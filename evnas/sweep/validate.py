@@ -20,9 +20,18 @@ from evnas.tables import PHASES, found_by, quantity_must_load
 def validate_search(search: SearchSpec, base: ArchSpec) -> None:
     """A search over `base` can be begun. Raises SpecError with the path of what cannot be."""
     space = SearchSpace.from_spec(search.space, base)
+    must_keep_batches(search)
     must_be_measured(search)
     must_work_out(search.constraints, base)
     must_hold_something(space)
+
+
+def must_keep_batches(search: SearchSpec) -> None:
+    """Candidates are compared at one batch. SpecError at a target that may halve it."""
+    for i, target in enumerate(search.targets):
+        if target.halve_batch:
+            reason = "is of ablations: a search compares its candidates at one batch"
+            raise SpecError(reason, f"targets[{i}].halve_batch")
 
 
 def must_be_measured(search: SearchSpec) -> None:

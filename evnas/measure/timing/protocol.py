@@ -26,6 +26,9 @@ from evnas.record import Measurement
 T = TypeVar("T")
 CALLS_OF_THE_KNOWN = 3
 MOST_SETTLING_CALLS = 100
+OUT_OF_MEMORY = ("can't allocate memory", "std::bad_alloc", "Failed to allocate memory")
+"""What the messages of plain RuntimeErrors hold that mean it: torch's CPU allocator's, of C++, and
+ONNX Runtime's."""
 
 
 class OutOfMemory(MeasurementError):
@@ -215,11 +218,10 @@ def guarded(run: Callable[[], T]) -> T:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, on a GPU or on the CPU."""
-    # the CPU allocator raises a plain RuntimeError, known by its text alone
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
+        or any(words in str(error) for words in OUT_OF_MEMORY)
     )
 
 

@@ -1,8 +1,8 @@
-"""Where the time of an exported model goes, by the counters of the runtime that runs it.
+"""Where the time of a forward goes: in torch, and by the counters of the runtimes that have some.
 
-Every operator is put into a stage by the name that the exporter gave it, and into a kind by what
-it is and where it stands. Its FLOPs and bytes follow from its operands' shapes, where the runtime
-tells them; set against the device's ceilings of the same run they say what bounds it.
+Every operator is put into a stage by its name, which says where in the model it stands, and into a
+kind by what it is and where it stands. Its FLOPs and bytes follow from its operands' shapes, where
+the runtime tells them; set against the device's ceilings of the same run they say what bounds it.
 """
 
 import json
@@ -15,19 +15,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from evnas.errors import MeasurementError
+from evnas.measure.anatomy.operator_time import OperatorTime
+from evnas.measure.anatomy.torch_operators import STATE_SPACE, operator_times
+from evnas.measure.runtimes.onnx_export import export
 from evnas.measure.stopwatch import stopwatch_for
 from evnas.measure.target import Target
+from evnas.measure.timing.allocator import keep_freed_memory
 from evnas.measure.timing.ceilings import copy_bytes_s, matmul_flop_s
+from evnas.measure.timing.noise_monitor import noise_monitor_for
 
 FORWARDS = 8
+LEAST_S, MOST_FORWARDS = 1.0, 50
+"""Forwards that nobody watches go on for so long, or until there were so many."""
 REST = "rest"
 GAPS = "gaps"
 LOOPS = ("Scan", "Loop", "TensorIterator")
 
 KINDS: Mapping[str, tuple[str, ...]] = {
-    "scan or state product": LOOPS,
+    "scan or state product": (*LOOPS, STATE_SPACE),
     "norm": ("Normalization", "MVN", "RMS", "BatchNorm"),
     "depthwise": ("GroupConv",),
     "projection": ("Conv", "MatMul", "Gemm", "FullyConnected"),
@@ -40,20 +48,6 @@ KINDS: Mapping[str, tuple[str, ...]] = {
 ELEMENTWISE = "elementwise"
 FFN = "ffn"
 BYTES = {"float": 4, "int64": 8, "int32": 4, "bool": 1, "float16": 2, "double": 8}
-
-
-@dataclass(frozen=True, slots=True)
-class OperatorTime:
-    """One operator of a graph in one forward."""
-
-    name: str
-    operator: str
-    ms: float
-    flops: float | None = None
-    """2 a multiply-add; None where the runtime tells no shapes."""
-    bytes: float | None = None
-    """Read and written, each operand once."""
-    depthwise: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,22 +80,37 @@ class Anatomy:
     """They add up to the latency. What belongs to no operator are gaps; what a scan takes is what
     the others leave, since noting each of its steps costs more than the step; and where operators
     still take more than the forward did, all are shortened alike."""
+    disturbed: str = ""
+    """What else the machine did meanwhile, which makes gaps and ceilings doubtful."""
 
 
-def anatomy(graph: bytes, images: torch.Tensor, runtime: str) -> Anatomy:
-    """Take an exported model's forward apart.
+def anatomy(model: nn.Module, images: torch.Tensor, runtime: str) -> Anatomy:
+    """Take a model's forward apart.
 
     Args:
-        graph: from `evnas.measure.runtimes.onnx_export.export`.
-        images: (B, 3, H, W) on the CPU, those that the graph was made for.
+        model: in evaluation mode, in the form that is asked about.
+        images: (B, 3, H, W), float32, on the CPU.
         runtime: of `READERS`.
+
+    Raises:
+        MeasurementError: the model has no form in that runtime.
     """
-    latency_ms, operators = READERS[runtime](graph, images)
+    keep_freed_memory()
+    monitor = noise_monitor_for("cpu")
+    before = monitor.read()
+    latency_ms, operators = READERS[runtime](model, images)
     device, watch = torch.device("cpu"), stopwatch_for("cpu")
     copied, multiplied = copy_bytes_s(device, watch), matmul_flop_s(device, torch.float32, watch)
     parts = _parts(latency_ms, operators, copied, multiplied)
-    profiled_ms = sum(each.ms for each in operators)
-    return Anatomy(runtime, latency_ms, profiled_ms, copied, multiplied, tuple(parts))
+    return Anatomy(
+        runtime=runtime,
+        latency_ms=latency_ms,
+        profiled_ms=sum(each.ms for each in operators),
+        copy_bytes_s=copied,
+        flop_s=multiplied,
+        parts=tuple(parts),
+        disturbed=monitor.spoiled(before, monitor.read()),
+    )
 
 
 def must_be_read(target: Target) -> None:
@@ -115,7 +124,7 @@ def must_be_read(target: Target) -> None:
             f"a breakdown by stage and kind is read from the runtimes {', '.join(READERS)}, "
             f"got {target.runtime!r}"
         )
-    if target.device_type != "cpu" or target.precision != "float32":
+    if target.device != "cpu" or target.precision != "float32":
         raise MeasurementError(
             "a breakdown by stage and kind is read of float32 on the CPU, got "
             f"{target.precision} on {target.device}"
@@ -195,7 +204,10 @@ def _total(members: Sequence[OperatorTime], what: str) -> float | None:
 def _shortest_ms(call: Callable[[], object]) -> float:
     watch = stopwatch_for("cpu")
     call()
-    return 1e3 * min(watch.time(call, 1) for _ in range(FORWARDS))
+    times: list[float] = []
+    while len(times) < FORWARDS or (sum(times) < LEAST_S and len(times) < MOST_FORWARDS):
+        times.append(watch.time(call, 1))
+    return 1e3 * min(times)
 
 
 def _each_at_its_shortest(forwards: Sequence[Sequence[OperatorTime]]) -> list[OperatorTime]:
@@ -203,9 +215,20 @@ def _each_at_its_shortest(forwards: Sequence[Sequence[OperatorTime]]) -> list[Op
     return [min(same, key=lambda each: each.ms) for same in zip(*forwards[1:], strict=True)]
 
 
-def _by_onnxruntime(graph: bytes, images: torch.Tensor) -> tuple[float, list[OperatorTime]]:
+def _by_torch(model: nn.Module, images: torch.Tensor) -> tuple[float, list[OperatorTime]]:
+    def forward() -> object:
+        with torch.inference_mode():
+            return model(images)
+
+    latency_ms = _shortest_ms(forward)
+    runs = [operator_times(model, images) for _ in range(FORWARDS + 1)]
+    return latency_ms, _each_at_its_shortest(runs)
+
+
+def _by_onnxruntime(model: nn.Module, images: torch.Tensor) -> tuple[float, list[OperatorTime]]:
     import onnxruntime  # an extra
 
+    graph = export(model, images)
     fed = {"images": images.numpy()}
 
     def session(**settings: Any) -> Any:
@@ -285,18 +308,18 @@ def _flops(kind: str, inputs: Sequence[Operand], outputs: Sequence[Operand]) -> 
     return float(made)
 
 
-def _by_openvino(graph: bytes, images: torch.Tensor) -> tuple[float, list[OperatorTime]]:
+def _by_openvino(model: nn.Module, images: torch.Tensor) -> tuple[float, list[OperatorTime]]:
     import openvino  # an extra
 
     core = openvino.Core()
-    model = core.read_model(graph)
+    graph = core.read_model(export(model, images))
     settings = {
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "INFERENCE_PRECISION_HINT": "f32",
     }
 
     def request(**more: Any) -> Any:
-        return core.compile_model(model, "CPU", settings | more).create_infer_request()
+        return core.compile_model(graph, "CPU", settings | more).create_infer_request()
 
     fed = images.numpy()
     plain, watched = request(), request(PERF_COUNT=True)
@@ -317,5 +340,9 @@ def _of_info(info: Any) -> OperatorTime:
     )
 
 
-Reader = Callable[[bytes, torch.Tensor], tuple[float, list[OperatorTime]]]
-READERS: Mapping[str, Reader] = {"onnx": _by_onnxruntime, "openvino": _by_openvino}
+Reader = Callable[[nn.Module, torch.Tensor], tuple[float, list[OperatorTime]]]
+READERS: Mapping[str, Reader] = {
+    "torch": _by_torch,
+    "onnx": _by_onnxruntime,
+    "openvino": _by_openvino,
+}
