@@ -17,6 +17,7 @@ from evnas import __version__
 from evnas.commands import (
     audit,
     bench,
+    calibrate,
     check,
     compare,
     convert,
@@ -25,6 +26,7 @@ from evnas.commands import (
     doctor,
     erf,
     export,
+    lut,
     models,
     plan,
     report,
@@ -49,6 +51,7 @@ COMMANDS = (
     export.export,
     convert.convert,
     bench.bench,
+    calibrate.calibrate,
     verify.verify,
     train.train,
     doctor.doctor,
@@ -62,6 +65,8 @@ COMMANDS = (
     schema.schema,
 )
 """In the order of `evnas --help`."""
+GROUPS = {"lut": (lut.HELP, (lut.export,))}
+"""Commands of two words: the first, its help, and functions called like the second."""
 
 app = typer.Typer(
     name="evnas",
@@ -91,6 +96,11 @@ def _expanded(value: Any) -> Any:
 
 for command in COMMANDS:
     app.command()(_with_paths(command))
+for first, (text, commands) in GROUPS.items():
+    group = typer.Typer(name=first, help=text, no_args_is_help=True)
+    for command in commands:
+        group.command()(_with_paths(command))
+    app.add_typer(group)
 
 
 def _version(asked: bool) -> None:

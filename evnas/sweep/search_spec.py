@@ -79,6 +79,14 @@ class ConfirmSpec(_Spec):
     """Seeds in all, that of the search included."""
 
 
+class ScreeningSpec(_Spec):
+    """Candidates are dropped unmeasured where a calibration (`evnas calibrate`) predicts that they
+    surely break a constraint or are dominated."""
+
+    draws: int = Field(default=64, ge=1, le=4096)
+    """Proposals that are looked at for each candidate, at most; 1 looks at candidates alone."""
+
+
 class WarmStart(_Spec):
     """Candidates to begin with; exactly one of the three."""
 
@@ -124,6 +132,8 @@ class SearchSpec(SweepSpec):
     budget: BudgetSpec
     confirm: ConfirmSpec | None = None
     warm_start: tuple[WarmStart, ...] = ()
+    screening: ScreeningSpec | None = None
+    """None measures every candidate."""
 
     @model_validator(mode="before")
     @classmethod
