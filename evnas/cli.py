@@ -18,6 +18,7 @@ from evnas import __version__
 from evnas.commands import (
     audit,
     bench,
+    calibrate,
     check,
     compare,
     convert,
@@ -30,6 +31,7 @@ from evnas.commands import (
     finish,
     front,
     init,
+    lut,
     models,
     plan,
     recipes,
@@ -57,6 +59,7 @@ COMMANDS = (
     export.export,
     convert.convert,
     bench.bench,
+    calibrate.calibrate,
     verify.verify,
     train.train,
     recipes.recipes,
@@ -73,6 +76,8 @@ COMMANDS = (
     schema.schema,
 )
 """In the order of `evnas --help`."""
+GROUPS = {"lut": (lut.HELP, (lut.export,))}
+"""Commands of two words: the first, its help, and functions called like the second."""
 
 app = typer.Typer(
     name="evnas",
@@ -102,6 +107,11 @@ def _expanded(value: Any) -> Any:
 
 for command in COMMANDS:
     app.command()(_with_paths(command))
+for first, (text, commands) in GROUPS.items():
+    group = typer.Typer(name=first, help=text, no_args_is_help=True)
+    for command in commands:
+        group.command()(_with_paths(command))
+    app.add_typer(group)
 
 
 def _version(asked: bool) -> None:

@@ -86,7 +86,7 @@ def ranked(
     """
     places = [made_ready(target, prepare, clock) for target in targets]
     ready = [place.timed for place in places if place.timed is not None]
-    samples = iter(_in_turn(ready, stopwatch, rounds, most_s))
+    samples = iter(in_turn(ready, stopwatch, rounds, most_s))
     found = [
         Place(
             runtime=place.runtime,
@@ -119,9 +119,16 @@ def made_ready(
     )
 
 
-def _in_turn(
+def in_turn(
     ready: Sequence[TimedModel], stopwatch: Stopwatch, rounds: int, most_s: float
 ) -> list[tuple[float, ...]]:
+    """Milliseconds of a batch of each, one a round, taken in turn.
+
+    Args:
+        ready: on one device, which the caller holds.
+        rounds: samples of each, fewer where `most_s` is over before, and one at least.
+        most_s: seconds of timing.
+    """
     repeats = [_repeats(timed, stopwatch) for timed in ready]
     samples: list[list[float]] = [[] for _ in ready]
     end = stopwatch.now() + most_s

@@ -1,12 +1,13 @@
 """A sweep made ready on this machine: what it means for the driver, before anything runs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from evnas.errors import SpecError
+from evnas.latency.calibration import Calibration
 from evnas.measure.ranking import considered
 from evnas.phases.base import Goal, TimedOn
 from evnas.proxy.fingerprint import KnownImages
@@ -20,6 +21,7 @@ from evnas.search.preflight import (
     recipe_must_be_known,
     targets_of,
 )
+from evnas.search.screening import Screen, calibrations_of, screen_of, screened
 from evnas.search.setting import SweepSetting, missing, needs_of, reference_macs
 from evnas.search.state.history import History
 from evnas.search.state.machines import taken_elsewhere
@@ -144,6 +146,25 @@ class PreparedSearch(Prepared):
 
     spec: SearchSpec
     space: SearchSpace
+    screen: Screen | None = None
+
+    def calibrations(self) -> list[Calibration]:
+        """Of its targets, as this machine's tables have them. Raises SpecError at `screening`
+        where one was not calibrated."""
+        targets = tuple(self.setting.targets_of(self.sweep.reference).values())
+        return calibrations_of(targets, self.space, self.sweep.base)
+
+    def screened_by(self, calibrations: Sequence[Calibration]) -> "PreparedSearch":
+        """The same, with candidates dropped by these."""
+        asked = self.spec.screening
+        assert asked is not None
+        screen = screen_of(
+            calibrations,
+            self.sweep.base,
+            draws=asked.draws,
+            counted_at=self.setting.counted_at(self.sweep.reference),
+        )
+        return replace(self, screen=screen)
 
     @property
     def gives_up_unlike_machines(self) -> bool:
@@ -167,9 +188,11 @@ class PreparedSearch(Prepared):
         """A candidate at a time through all phases, as the strategy proposes."""
         asked = self.spec.strategy
         warm = warm_candidates(self.spec.warm_start, self.space)
+        strategy = asked.strategy(self.space, warm=warm, full_budget=self.full_budget)
         schedule = Schedule(
             history=history,
-            strategy=asked.strategy(self.space, warm=warm, full_budget=self.full_budget),
+            strategy=strategy if self.screen is None else screened(strategy, self.screen),
+            screen=self.screen,
             setting=self.setting,
             budget=self.spec.budget,
             first_budget=0.0 if self.setting.rungs else self.full_budget,

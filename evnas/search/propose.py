@@ -46,6 +46,10 @@ class Strategy(ABC):
     """Whether all candidates go through one phase before any goes through the next, and none is
     given up because a phase of it failed: an ablation's table. Else a candidate at a time."""
 
+    walks: ClassVar[bool] = False
+    """Whether it proposes each thing once, in an order of its own: what it has passed does not
+    come again. Others answer one history with one answer, however often they are asked."""
+
     @abstractmethod
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Up to `n` proposals; fewer, or none, when it has nothing more to propose."""

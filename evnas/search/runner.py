@@ -26,6 +26,7 @@ from evnas.search.engines.local import LocalEngine
 from evnas.search.installed import must_be_installed
 from evnas.search.prepare import Prepared, PreparedAblation, PreparedSearch, prepared
 from evnas.search.results.ending import write_end
+from evnas.search.screening import note_calibrations, noted_calibrations
 from evnas.search.state.begun import as_begun, choices
 from evnas.search.state.history import History
 from evnas.search.state.images import images_of, note
@@ -89,6 +90,11 @@ def run_sweep(
     images = images_of(sweep, folder / "study.db") if ready.looks_at_images else None
     if images is not None:
         ready = ready.with_images(images)
+    calibrations = None
+    if isinstance(ready, PreparedSearch) and ready.spec.screening is not None:
+        calibrations = None if fresh else noted_calibrations(folder / "study.db")
+        calibrations = calibrations or ready.calibrations()
+        ready = ready.screened_by(calibrations)
     new = [path for path in (folder, results) if not path.exists()]
     with open_study(
         sweep,
@@ -106,6 +112,8 @@ def run_sweep(
         if ready.chooses_runtimes and sweep.spec.engine.kind != "ray":  # nodes have their own
             among, more = choices(store, ready.runtimes_here, versions(ready.runtimes_here))
             ready, said = ready.with_runtimes(among), [*said, *more]
+        if calibrations is not None:
+            said = [*said, *note_calibrations(store, calibrations)]
         run = run_of(ready, store=store, engine=engine, began=began)
         run.say_all([*said, *(note(store, images) if images is not None else ())])
         with stopped_by_signals():  # after the engine is made: Ray takes SIGTERM for itself

@@ -81,6 +81,14 @@ class ConfirmSpec(_Spec):
     """Seeds in all, that of the search included."""
 
 
+class ScreeningSpec(_Spec):
+    """Candidates are dropped unmeasured where a calibration (`evnas calibrate`) predicts that they
+    surely break a constraint or are dominated."""
+
+    draws: int = Field(default=64, ge=1, le=4096)
+    """Proposals that are looked at for each candidate, at most; 1 looks at candidates alone."""
+
+
 class WarmStart(_Spec):
     """Candidates to begin with; exactly one of the three."""
 
@@ -133,6 +141,8 @@ class SearchSpec(SweepSpec):
     """How often the final front is taken again."""
     warm_start: tuple[WarmStart, ...] = ()
     """Candidates to begin with."""
+    screening: ScreeningSpec | None = None
+    """None measures every candidate."""
 
     @model_validator(mode="before")
     @classmethod

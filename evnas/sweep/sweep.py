@@ -63,6 +63,8 @@ class Sweep:
         resolved["proxy"] = self.spec.proxy.identity() if self.spec.proxy else None
         if self.spec.predict is None:  # studies from before there were predictions go on
             del resolved["predict"]
+        if resolved.get("screening", True) is None:  # likewise
+            del resolved["screening"]
         return {**resolved, "digests": {c.label: c.digest for c in self.candidates}}
 
 

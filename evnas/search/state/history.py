@@ -13,6 +13,9 @@ from evnas.stats.pareto import Front, Points
 from evnas.sweep.search_spec import ObjectiveSpec
 from evnas.tables import PHASES
 
+SCREENED = "screened"
+"""Under this the details of a record say which prediction stands in a measurement's place."""
+
 
 @dataclass(slots=True, kw_only=True)
 class History:
@@ -43,6 +46,8 @@ class History:
     device_seconds: float = 0.0
     homes: dict[str, Machine] = field(default_factory=dict)
     """Target -> the machine that timed it first."""
+    screened: set[str] = field(default_factory=set)
+    """Labels of trials that ended by a prediction, unmeasured."""
     front: Front = field(init=False)
     _complete_labels: set[str] = field(default_factory=set)
     _through: set[str] = field(default_factory=set)
@@ -87,6 +92,8 @@ class History:
             self.trials[record.label] = trial
             self.begin(record.label, record.digest)
         trial.take(record)
+        if SCREENED in record.details:
+            self.screened.add(record.label)
         if record.on is not None and record.status == "complete" and record.machine:
             self.homes.setdefault(record.target, record.machine)
         if PHASES.get(record.phase).trains:
@@ -120,7 +127,9 @@ class History:
     def _end(self, trial: Trial) -> None:
         """A trial ended before its goal; one that was complete already leaves the front."""
         assert trial.ended is not None
-        self._came_to_its_end(trial, trial.ended)
+        # what nobody measured is no try without a gain: patience is not lost by it
+        untried = trial.label in self.screened
+        self._came_to_its_end(trial, "infeasible" if untried else trial.ended)
         if trial.label in self._complete_labels:
             self._complete_labels.discard(trial.label)
             place = self.complete.index(trial)
