@@ -9,6 +9,7 @@ import typer
 from evnas.commands.options import Device
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import SpecError
+from evnas.files import write_whole
 from evnas.tables import RUNTIMES
 
 
@@ -118,7 +119,7 @@ def bench(
     if figure is not None:
         from evnas.commands.bench_figure import svg_of
 
-        figure.write_text(svg_of(data))
+        write_whole(figure, svg_of(data))
         talk(f"drawn: {figure}")
     emit(data, text_of(data), json)
 

@@ -20,9 +20,13 @@ CONVENTIONS: Mapping[str, Family] = {
     "EfficientVMamba": "efficientvmamba",
 }
 """A paper's own way of counting FLOPs."""
-Batch = Annotated[int, Field(ge=1)] | Literal["auto", "printed"]
+MOST_IMAGES = 1_000_000
+"""At once."""
+Batch = Annotated[int, Field(ge=1, le=MOST_IMAGES)] | Literal["auto", "printed"]
 """Images at once; `printed` is what the published row was measured at, and `auto` where it says
 nothing."""
+MOST_S = 31_536_000.0
+"""A year: what nobody waits for, and clocks cannot, ends as a mistake."""
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """What a store and every generator can hold."""
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
@@ -114,7 +118,7 @@ class TargetSpec(SweepPart):
     """Of the file that a command is handed."""
     parse: Literal["json", "numbers"] = "json"
     """How its output is read: see `evnas.measure.command.answer.read_answer`."""
-    timeout_s: float = Field(default=60.0, gt=0)
+    timeout_s: float = Field(default=60.0, gt=0, le=MOST_S)
     """After which one run of a command is killed."""
     device: str = Field(default="auto", pattern=_DEVICE)
     runtime: RuntimeName = "torch"
@@ -132,7 +136,7 @@ class TargetSpec(SweepPart):
     uncertainty_percent: float | None = Field(default=2.0, gt=0, le=100)
     """A row is measured until its interval reaches no further from the median to either side;
     null measures for the whole of `budget_s`."""
-    budget_s: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    budget_s: Annotated[float, Field(gt=0, le=MOST_S)] | Literal["auto"] = "auto"
     """Wall time of warm-up and rounds for one row at most; `auto` is `ROW_BUDGET_S` of an
     ablation's row, `CANDIDATE_BUDGET_S` of a search's candidate."""
 
@@ -329,18 +333,18 @@ class ProxySpec(SweepPart):
     """The stem's total stride here: 4 at 56x56 gives stages the maps of 16 at 224x224."""
     width: float = Field(default=1.0, gt=0, le=4)
     """Every dim of every row times this."""
-    epochs: int = Field(default=2, ge=1)
-    images_per_epoch: int = Field(default=1600, ge=2)
+    epochs: int = Field(default=2, ge=1, le=1_000_000)
+    images_per_epoch: int = Field(default=1600, ge=2, le=1_000_000_000)
     """Image presentations an epoch; no image comes twice before every image came once."""
-    batch_size: int = Field(default=32, ge=2)
-    lr: float = Field(default=2e-3, gt=0)
+    batch_size: int = Field(default=32, ge=2, le=MOST_IMAGES)
+    lr: float = Field(default=2e-3, gt=0, le=1000)
     """Peak learning rate."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    points_per_epoch: int = Field(default=2, ge=1)
+    points_per_epoch: int = Field(default=2, ge=1, le=10_000)
     """Points of the learning curve an epoch."""
-    curve_images: int = Field(default=500, ge=1)
+    curve_images: int = Field(default=500, ge=1, le=1_000_000_000)
     """Held-out images behind every point but the last."""
-    held_out_images: int = Field(default=10_000, ge=1)
+    held_out_images: int = Field(default=10_000, ge=1, le=1_000_000_000)
     """Held-out images behind the last point, at most: no data set here holds out more."""
     device: str = Field(default="auto", pattern=_DEVICE)
 
@@ -368,9 +372,9 @@ class EngineSpec(SweepPart):
     """Who runs the phases. `local`: worker processes here; `ray`: a Ray cluster."""
 
     kind: Literal["local", "ray"] = "local"
-    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    workers: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
     """Of `local`: processes at once; auto is one a GPU, or one on a machine without."""
-    timeout_s: float = Field(default=86400.0, gt=0)
+    timeout_s: float = Field(default=86400.0, gt=0, le=MOST_S)
     """A phase that takes longer ends as `timeout`."""
     address: str = "auto"
-    resources: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    resources: dict[str, Annotated[float, Field(ge=0, le=1e9)]] = Field(default_factory=dict)
