@@ -40,12 +40,13 @@ from evnas.commands import (
     show,
     signals,
     space,
+    store,
     sweep,
     train,
     verify,
 )
 from evnas.errors import EvnasError
-from evnas.files import expanded
+from evnas.files import NO_ROOM, expanded, no_room
 
 COMMANDS = (
     init.init,
@@ -113,6 +114,13 @@ for first, (text, commands) in GROUPS.items():
         group.command()(_with_paths(command))
     app.add_typer(group)
 
+_store = typer.Typer(
+    help="Check, copy, write out, merge and mend what keeps studies.", no_args_is_help=True
+)
+for action in store.ACTIONS:
+    _store.command()(_with_paths(action))
+app.add_typer(_store, name="store")
+
 
 def _version(asked: bool) -> None:
     if asked:
@@ -144,6 +152,11 @@ def main() -> None:
             raise  # another pipe: ours to mend
         sys.stderr.close()  # whoever read our output has gone: nothing to tell
         sys.exit(1)
+    except OSError as e:
+        if e.errno not in NO_ROOM:
+            raise
+        print(f"evnas: {no_room(Path(e.filename or '.'), e, needed=None)}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _reader_has_gone() -> bool:

@@ -15,10 +15,25 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from evnas.errors import SpecError, nearest
+
 Status = Literal[
     "complete", "pruned", "infeasible", "diverged", "oom", "timeout", "lost", "failed"
 ]
 STATUSES: tuple[Status, ...] = get_args(Status)
+RETRIED: tuple[Status, ...] = ("lost", "timeout", "oom", "failed")
+"""Ends that another try may change: the machine's doing, not the candidate's."""
+
+
+def ends_to_retry(names: Iterable[str]) -> tuple[Status, ...]:
+    """Ends of work that is to be done again, each once. Raises SpecError for what is none."""
+    found = {name.strip() for name in names} - {""}
+    for name in sorted(found):
+        if name not in RETRIED:
+            raise SpecError(
+                f"--retry takes {', '.join(RETRIED)}, got {name!r}{nearest(name, RETRIED)}"
+            )
+    return tuple(end for end in RETRIED if end in found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from evnas.commands.named import From, Picks
 from evnas.commands.options import Device
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import SpecError
+from evnas.files import write_whole
 from evnas.tables import RUNTIMES
 
 
@@ -183,7 +184,7 @@ def _take_apart(
 
 
 def _draw(svg: str, figure: Path) -> None:
-    figure.write_text(svg)
+    write_whole(figure, svg)
     talk(f"drawn: {figure}")
 
 

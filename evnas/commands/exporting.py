@@ -19,6 +19,7 @@ from evnas.blocks.official import load_official, load_state, read_checkpoint, to
 from evnas.blocks.timm_models import CROP_FRACTION, IMAGENET_MEAN, IMAGENET_STD
 from evnas.errors import DataError, MeasurementError, SpecError
 from evnas.evaluate.subject import says_its_architecture, subject_of
+from evnas.files import whole, write_whole
 from evnas.measure.runtimes.agreement import LARGEST_SHARE, difference
 from evnas.measure.runtimes.onnx_export import export as onnx_form
 
@@ -116,7 +117,8 @@ def convert_weights(
         load_weights(model, source)
         tensors = to_official(model)
     try:
-        torch.save(dict(tensors), output)
+        with whole(output) as draft:
+            torch.save(dict(tensors), draft)
     except (OSError, RuntimeError) as e:
         raise DataError(f"{output} must be a file that can be written, got: {e}") from e
     return len(tensors)
@@ -193,7 +195,7 @@ def _write(
         if dynamic:
             tell("comparing the file with the model at other sizes")
         checked = bool(dynamic) and _is_right_elsewhere(model, content, images, dynamic)
-        output.write_bytes(content)
+        write_whole(output, content)
         return checked
     batch = torch.export.Dim("batch", min=1)
     shapes = ({0: batch},) if dynamic else None

@@ -182,7 +182,8 @@ class PreparedSearch(Prepared):
             constraints=resolved_constraints(self.spec.constraints, self.targets),
             full_budget=self.full_budget,
         )
-        return history.take_all(store.records())
+        history.take_all(store.records())
+        return history.await_again(store.records_set_aside())
 
     def schedule(self, history: History) -> Schedule:
         """A candidate at a time through all phases, as the strategy proposes."""

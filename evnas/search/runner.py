@@ -8,7 +8,7 @@ import shutil
 import time
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from evnas.measure.best import versions
 from evnas.measure.timing.conditions import environment
 from evnas.phases.work import Event, Finished, Work
-from evnas.record import Record, mixed_machines
+from evnas.record import Status, mixed_machines
 from evnas.search.confirm import Confirm
 from evnas.search.driver import Agenda, Ask, Schedule, drive, expected
 from evnas.search.engines.base import Engine
@@ -30,6 +30,7 @@ from evnas.search.screening import note_calibrations, noted_calibrations
 from evnas.search.state.begun import as_begun, choices
 from evnas.search.state.history import History
 from evnas.search.state.images import images_of, note
+from evnas.search.state.machines import first_timed
 from evnas.search.state.study import StudyClock, open_study
 from evnas.search.stopping import stopped_by_signals
 from evnas.search.terminal.progress_state import ProgressRow, ProgressState
@@ -62,6 +63,7 @@ def run_sweep(
     results: Path,
     fresh: bool,
     began: float,
+    retry: Collection[Status] = (),
     make_engine: EngineFor | None = None,
 ) -> Path:
     """Run what is left of a sweep.
@@ -70,6 +72,7 @@ def run_sweep(
         results: studies' folder; the sweep's own is made inside.
         fresh: keep the old study aside and start over.
         began: `time.monotonic()` when the command started.
+        retry: work that ended so is done again; its records are set aside.
         make_engine: makes the engine that the sweep asks for, in place of `engine_for`.
 
     Returns:
@@ -101,6 +104,7 @@ def run_sweep(
         folder,
         environment=environment(),
         fresh=fresh,
+        retry=retry,
         images=images,
         say=said.append,
     ) as store:
@@ -226,7 +230,7 @@ class Run(ABC):
         """Rows that are shown from the beginning."""
 
     @abstractmethod
-    def opened(self, records: Sequence[Record]) -> None:
+    def opened(self) -> None:
         """Say and show where it stands, with what the store holds."""
 
     @abstractmethod
@@ -265,12 +269,12 @@ class Run(ABC):
             self.progress.expect(phase, total, done)
 
     def _open(self) -> None:
-        records = [record for _, record in self.store.records()]
         self.say_all(self.ready.notes())
-        if records:
-            self.view.say(f"going on: {len(records)} results are there already")
-        self.say_all(self.ready.about_machines(records))
-        self.opened(records)
+        there = self.store.count()
+        if there:
+            self.view.say(f"going on: {there} results are there already")
+        self.say_all(self.ready.about_machines(first_timed(self.store)))
+        self.opened()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -283,9 +287,9 @@ class AblationRun(Run):
         """All rows."""
         return tuple(row.label for row in self.ready.rows)
 
-    def opened(self, records: Sequence[Record]) -> None:
+    def opened(self) -> None:
         """Show what stands."""
-        self.progress.show(records)
+        self.progress.show(record for _, record in self.store.records())
         self.expect()
 
     def begun(self, work: Work) -> None:
@@ -307,7 +311,7 @@ class SearchRun(Run):
         """None: candidates come as they are proposed."""
         return ()
 
-    def opened(self, records: Sequence[Record]) -> None:
+    def opened(self) -> None:
         """Nothing is shown before the first candidate; the minutes of the budget run."""
         budget = self.ready.spec.budget
         if budget is not None and budget.minutes is not None:

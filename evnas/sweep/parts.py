@@ -20,9 +20,13 @@ CONVENTIONS: Mapping[str, Family] = {
     "EfficientVMamba": "efficientvmamba",
 }
 """A paper's own way of counting FLOPs."""
-Batch = Annotated[int, Field(ge=1)] | Literal["auto", "printed"]
+MOST_IMAGES = 1_000_000
+"""At once."""
+Batch = Annotated[int, Field(ge=1, le=MOST_IMAGES)] | Literal["auto", "printed"]
 """Images at once; `printed` is what the published row was measured at, and `auto` where it says
 nothing."""
+MOST_S = 31_536_000.0
+"""A year: what nobody waits for, and clocks cannot, ends as a mistake."""
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """What a store and every generator can hold."""
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
@@ -133,7 +137,7 @@ class TargetSpec(SweepPart):
     """Of the file that a command is handed."""
     parse: Literal["json", "numbers"] = "json"
     """How a command's output is read: a list or object of JSON, or nothing but numbers."""
-    timeout_s: float = Field(default=60.0, gt=0)
+    timeout_s: float = Field(default=60.0, gt=0, le=MOST_S)
     """After which one run of a command is killed."""
     device: str = Field(default="auto", pattern=_TARGET_DEVICE)
     """`auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:N`, or what OpenVINO calls it."""
@@ -157,7 +161,7 @@ class TargetSpec(SweepPart):
     halve_batch: bool = False
     """Where memory ends, a row of an ablation is timed at half the batch, and half of that, down
     to one image; its record and the table say at which."""
-    budget_s: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    budget_s: Annotated[float, Field(gt=0, le=MOST_S)] | Literal["auto"] = "auto"
     """Wall time of warm-up and rounds for one row at most; `auto` is 8 s of an
     ablation's row, 2.5 s of a search's candidate."""
 
@@ -368,21 +372,21 @@ class ProxySpec(SweepPart):
     """The stem's total stride here: 4 at 56x56 gives stages the maps of 16 at 224x224."""
     width: float = Field(default=1.0, gt=0, le=4)
     """Every dim of every row times this."""
-    epochs: int = Field(default=2, ge=1)
+    epochs: int = Field(default=2, ge=1, le=1_000_000)
     """Of a whole training."""
-    images_per_epoch: int = Field(default=1600, ge=2)
+    images_per_epoch: int = Field(default=1600, ge=2, le=1_000_000_000)
     """Image presentations an epoch; no image comes twice before every image came once."""
-    batch_size: int = Field(default=32, ge=2)
+    batch_size: int = Field(default=32, ge=2, le=MOST_IMAGES)
     """Images a step."""
-    lr: float = Field(default=2e-3, gt=0)
+    lr: float = Field(default=2e-3, gt=0, le=1000)
     """Peak learning rate."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """What the training computes in."""
-    points_per_epoch: int = Field(default=2, ge=1)
+    points_per_epoch: int = Field(default=2, ge=1, le=10_000)
     """Points of the learning curve an epoch."""
-    curve_images: int = Field(default=500, ge=1)
+    curve_images: int = Field(default=500, ge=1, le=1_000_000_000)
     """Held-out images behind every point but the last."""
-    held_out_images: int = Field(default=10_000, ge=1)
+    held_out_images: int = Field(default=10_000, ge=1, le=1_000_000_000)
     """Held-out images behind the last point, at most: no data set here holds out more."""
     device: str = Field(default="auto", pattern=_DEVICE)
     """What it is trained on: `auto`, `cpu`, `cuda` or `cuda:N`."""
@@ -412,11 +416,11 @@ class EngineSpec(SweepPart):
 
     kind: Literal["local", "ray"] = "local"
     """Worker processes on this machine, or a Ray cluster."""
-    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    workers: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
     """Of `local`: processes at once; auto is one a GPU, or one on a machine without."""
-    timeout_s: float = Field(default=86400.0, gt=0)
+    timeout_s: float = Field(default=86400.0, gt=0, le=MOST_S)
     """A phase that takes longer ends as `timeout`."""
     address: str = "auto"
     """Of `ray`: the cluster's; `auto` finds the one that this machine belongs to."""
-    resources: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    resources: dict[str, Annotated[float, Field(ge=0, le=1e9)]] = Field(default_factory=dict)
     """Of `ray`: what each piece of work takes, such as {cpu: 4}."""

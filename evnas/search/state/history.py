@@ -150,6 +150,19 @@ class History:
                 self._take(record)
         return self
 
+    def await_again(self, set_aside: Iterable[tuple[int, Record]]) -> "History":
+        """Know candidates of which every record was set aside: they are under way again."""
+        for _, record in set_aside:
+            if record.label.isdigit() and record.label not in self.trials:
+                self.trials[record.label] = Trial(
+                    label=record.label,
+                    digest=record.digest,
+                    arch=record.arch,
+                    origin=record.origin,
+                )
+                self.begin(record.label, record.digest)
+        return self
+
     def begin(self, label: str, digest: str) -> None:
         """A candidate goes under way: nobody proposes it again."""
         self.digests.add(digest)
