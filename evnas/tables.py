@@ -142,6 +142,9 @@ DATASETS: Registry[Any] = Registry(
     {
         "fashion-mnist-12k": "evnas.proxy.fashion:small_set",
         "fashion-mnist": "evnas.proxy.fashion:whole_set",
+        "associative_recall": "evnas.proxy.long_range:associative_recall",
+        "long_range_copy": "evnas.proxy.long_range:long_range_copy",
+        "path_tracing": "evnas.proxy.long_range:path_tracing",
     },
     of="collections.abc:Callable",
 )
