@@ -44,21 +44,27 @@ def proxy_of(arch: ArchSpec, presentations: int, data: str = USUAL_DATA) -> Prox
 
 
 def trained(cell: Training, workshop: Workshop) -> dict[str, Any]:
-    """The line of a training."""
+    """The line of a cell."""
     arch = next(p.candidate.arch for p in printed_architectures() if p.name == cell.name)
     assert arch is not None
     proxy = proxy_of(arch, cell.presentations, cell.data)
+    found = training_of(arch, proxy, label=cell.name, seed=cell.seed, workshop=workshop)
+    return {"name": cell.name, "data": cell.data, **found}
+
+
+def training_of(
+    arch: ArchSpec, proxy: ProxySpec, *, label: str, seed: int, workshop: Workshop
+) -> dict[str, Any]:
+    """What one training found, and under what."""
     task = ProxyTask(proxy=proxy.model_dump(mode="json"))
     work = Work(
-        label=cell.name, digest=arch.digest, arch=arch.to_dict(), phase="proxy", task=task,
-        seed=cell.seed, budget=float(proxy.presentations),
+        label=label, digest=arch.digest, arch=arch.to_dict(), phase="proxy", task=task,
+        seed=seed, budget=float(proxy.presentations),
     )  # fmt: skip
     found = PROXY.evaluate(work, workshop, lambda *_: None)
     return {
-        "name": cell.name,
-        "data": cell.data,
-        "presentations": cell.presentations,
-        "seed": cell.seed,
+        "presentations": proxy.presentations,
+        "seed": seed,
         "digest": arch.digest,
         "status": found.status,
         "error": found.error,
