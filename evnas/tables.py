@@ -56,6 +56,7 @@ PHASES = PhaseRegistry(
         "score": "evnas.phases.score:SCORE",
         "speed": "evnas.phases.speed:SPEED",
         "proxy": "evnas.phases.proxy:PROXY",
+        "inherited": "evnas.phases.inherited:INHERITED",
     },
     of="evnas.phases.base:Phase",
 )

@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from cells import CURVES, FEW, HARDER_DATA, MANY, USUAL_DATA, Line, key_of, lines_in, trainings
 from numpy.typing import NDArray
+from page_section import write_section
 from rows import chosen, counts_by_paper
 
 from evnas.predict.predictor import Predictor
@@ -33,8 +34,7 @@ from evnas.stats.rank_correlation import Agreement, Column, Pairs, kendall, kend
 
 PAGE = Path(__file__).parents[2] / "docs/reference/proxy.md"
 PREDICTED = CURVES.with_name("predicted.json")
-BEGIN = "<!-- figures of the training study: begin -->"
-END = "<!-- figures of the training study: end -->"
+SECTION = "figures of the training study"
 SCOPES = (OVERALL, WITHIN, EQUAL)
 AIMED_AT = (0.85, 0.82, 0.70)
 LEAST_ROWS, LEAST_PAIRS = 8, 10
@@ -403,18 +403,6 @@ def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def section_of(page: str) -> str:
-    """What stands between the marks. Raises ValueError where they are not there."""
-    if BEGIN not in page or END not in page:
-        raise ValueError(f"{PAGE} must hold the lines {BEGIN} and {END}")
-    return page.split(BEGIN)[1].split(END)[0].strip() + "\n"
-
-
-def with_section(page: str, section: str) -> str:
-    """The page with another section between the marks."""
-    return page.replace(section_of(page).strip(), section.strip())
-
-
 def main() -> None:
     """Print the figures, or put them where they belong."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -429,8 +417,7 @@ def main() -> None:
         PREDICTED.parent.mkdir(parents=True, exist_ok=True)
         kept = {"rows": digest_of(rows), "predicted": held_out}
         PREDICTED.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-        page = PAGE.read_text(encoding="utf-8")
-        PAGE.write_text(with_section(page, text), encoding="utf-8")
+        write_section(PAGE, SECTION, text)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,9 @@ COLOURS = np.array(
 WHITE = np.array((255, 255, 255), dtype=np.uint8)
 TRAINING, HELD_OUT = 10_000, 2_000
 SIDE, MARGIN, CELL, CELLS = 32, 4, 4, 6
-LEVELS, LEVEL_ROWS = 3, 5
-"""Of a traced path: places where neighbours may cross, and pixels from one to the next."""
+LEVELS, LEVEL_ROWS, BEND = 3, 5, 1
+"""Of a traced path: levels on which neighbours may cross, pixels from one to the next, and pixels
+that lanes are bent aside between them."""
 
 Ints = NDArray[np.int64]
 Draw = Callable[[Ints, np.random.Generator], Bytes]
@@ -139,12 +140,19 @@ def draw_paths(labels: Ints, rng: np.random.Generator) -> Bytes:
     colours, target = _colours_with(labels, rng)  # of lines
     images = _black(n)
     where = [np.argsort(lane, axis=1) for lane in lanes]  # line -> its lane
+    bend = rng.integers(-BEND, BEND + 1, (LEVELS + 1, n, k))  # of lanes, where two levels meet
+    bend[[0, -1]] = 0
+    each = np.arange(n)
     for line in range(k):
         for level in range(LEVELS):
-            _line(images, level, where[level][:, line], where[level + 1][:, line])
+            begin, end = (
+                _lane_x(where[at][:, line]) + 1 + bend[at, each, where[at][:, line]]
+                for at in (level, level + 1)
+            )
+            _line(images, level, begin, end)
     for line in range(k):
         _block(images, MARGIN, _lane_x(where[0][:, line]), COLOURS[colours[:, line]])
-    ends = where[-1][np.arange(n), target]
+    ends = where[-1][each, target]
     _block(images, SIDE - MARGIN - CELL, _lane_x(ends), WHITE)
     return images
 
@@ -189,11 +197,10 @@ def _block(images: Bytes, y: int, x: Ints, colour: Bytes) -> None:
             images[each, y + down, x + right] = colour
 
 
-def _line(images: Bytes, level: int, start: Ints, stop: Ints) -> None:
-    """One level of a line, two pixels wide, straight from lane to lane."""
+def _line(images: Bytes, level: int, begin: Ints, end: Ints) -> None:
+    """One level of a line, two pixels wide, straight from column to column."""
     each = np.arange(len(images))
     top = MARGIN + CELL + level * LEVEL_ROWS
-    begin, end = _lane_x(start) + 1, _lane_x(stop) + 1
     for down in range(LEVEL_ROWS + 1):
         x = begin + (end - begin) * down // LEVEL_ROWS
         for right in range(2):

@@ -53,6 +53,13 @@ def must_begin(spec: SearchSpec, base: ArchSpec, targets: Sequence[TargetFields]
     if spec.warm_start and asked.own_rows:
         raise SpecError(f"{asked.kind} proposes its own rows and no others", "warm_start")
     proxy, full = spec.proxy, full_budget_of(spec, needs)
+    inherited = sorted(name for name in needs.wanted if name.startswith("inherited_"))
+    if inherited and asked.rungs_of(full):
+        raise SpecError(
+            f"{inherited[0]} is of whole trainings, and {asked.kind} breaks them off at rungs; "
+            "use strategy: evolution",
+            "strategy",
+        )
     if asked.needs_training and not full:
         raise SpecError(f"{asked.kind} needs an objective that training gives", "strategy")
     if proxy is not None:
