@@ -304,7 +304,7 @@ def markdown(lines: Sequence[Line], held_out: HeldOut, rows: Sequence[SignalRow]
 
 
 def _about(lines: Sequence[Line]) -> str:
-    """What is there and what is missing."""
+    """What is there and what is missing, first what ended badly."""
     complete = {key_of(line) for line in lines if line["status"] == "complete"}
     ended = {key_of(line): line["status"] for line in lines}
     kinds: dict[tuple[str, int], list[str]] = {}
@@ -315,7 +315,7 @@ def _about(lines: Sequence[Line]) -> str:
         done[kind] = done.get(kind, 0) + (cell.key in complete)
         if cell.key not in complete:
             how = f", {ended[cell.key]}" if cell.key in ended else ""
-            missing.append(f"{cell.name} (seed {cell.seed}{how})")
+            missing.insert(0 if how else len(missing), f"{cell.name} (seed {cell.seed}{how})")
     said = [
         f"Of the first {len(lines)} trainings in `{CURVES.relative_to(PAGE.parents[2])}`, "
         "by `python benchmarks/training_study/figures.py --write`:"

@@ -76,8 +76,9 @@ class Proxy(Phase):
     def _is_wanted(self, setting: Setting) -> bool:
         """Rows are trained; a search's candidates, unless only another kind of training is
         wanted of them."""
-        others = {q for q in setting.wanted if PHASES.get(found_by()[q]).trains}
-        return not others or any(q.name in others for q in self.quantities)
+        known = found_by()
+        trained = {q for q in setting.wanted if q in known and PHASES.get(known[q]).trains}
+        return not trained or any(q.name in trained for q in self.quantities)
 
     def task(self, setting: Setting, candidate: Candidate, need: Need) -> ProxyTask:
         """Whole, or to the rung that the need's budget is."""

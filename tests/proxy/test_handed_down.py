@@ -116,11 +116,11 @@ def test_a_child_learns_on_and_leaves_its_parent_alone() -> None:
     before = {name: value.clone() for name, value in parent.state_dict().items()}
     hand_down(parent, child)
     loss = child(torch.randn(2, 3, 64, 64)).square().mean()
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     with torch.no_grad():
         for parameter in child.parameters():
             assert parameter.grad is not None
-            parameter -= parameter.grad
+            parameter.sub_(parameter.grad)
     for name, value in parent.state_dict().items():
         assert torch.equal(value, before[name])
 

@@ -86,7 +86,8 @@ def test_the_probe_would_see_a_shortcut() -> None:
 def cell_means(image: NDArray[np.uint8]) -> Floats:
     """(6, 6, 3)"""
     inner = image[:, 4:28, 4:28].astype(np.float64)
-    return inner.reshape(3, 6, 4, 6, 4).mean((2, 4)).transpose(1, 2, 0)
+    means: Floats = inner.reshape(3, 6, 4, 6, 4).mean((2, 4)).transpose(1, 2, 0)
+    return means
 
 
 def class_of(colour: Floats) -> int:

@@ -70,7 +70,7 @@ def test_a_wider_band_and_slower_ones_are_said(check: Any, anchor: Any) -> None:
 
 def records_of(number: int, predicted: float, speed: float) -> Iterator[Record]:
     arch = entry("efficientvim_m1").arch if number == 0 else entry("efficientvim_m2").arch
-    common = {"label": str(number), "digest": arch.digest if number == 0 else f"d{number}",
+    common: Any = {"label": str(number), "digest": arch.digest if number == 0 else f"d{number}",
               "arch": arch.to_dict(), "status": "complete"}  # fmt: skip
     name = "predicted_top1_percent"
     values = {name: predicted, "predicted_top1_low_percent": predicted - 1,
