@@ -218,7 +218,8 @@ class Record:
     budget: float = 0.0
     """Image presentations of a proxy training; 0 for the other phases."""
     target: str = ""
-    """The speed target's id (`cpu-torch-224-b16-float32`), or what a score was taken of."""
+    """The speed target's id (`cpu-torch-224-b16-float32`), what a score was taken of, or whose
+    weights a training began with."""
     values: Mapping[str, float] = field(default_factory=dict)
     """Point results: `params`, `macs_exact`, `top1_percent`, `peak_mib`, ..."""
     measurements: Mapping[str, Measurement] = field(default_factory=dict)

@@ -56,6 +56,7 @@ PHASES = PhaseRegistry(
         "score": "evnas.phases.score:SCORE",
         "speed": "evnas.phases.speed:SPEED",
         "proxy": "evnas.phases.proxy:PROXY",
+        "inherited": "evnas.phases.inherited:INHERITED",
     },
     of="evnas.phases.base:Phase",
 )
@@ -142,6 +143,9 @@ DATASETS: Registry[Any] = Registry(
     {
         "fashion-mnist-12k": "evnas.proxy.fashion:small_set",
         "fashion-mnist": "evnas.proxy.fashion:whole_set",
+        "associative_recall": "evnas.proxy.long_range:associative_recall",
+        "long_range_copy": "evnas.proxy.long_range:long_range_copy",
+        "path_tracing": "evnas.proxy.long_range:path_tracing",
     },
     of="collections.abc:Callable",
 )

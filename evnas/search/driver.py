@@ -220,24 +220,27 @@ class Schedule:
 
     def _aim(self, proposal: Proposal) -> None:
         candidate = proposal.candidate(proposal.label)
-        whole = self.history.full_budget
-        budget = whole if proposal.budget is None else proposal.budget
-        at = _UnderWay(candidate, proposal.origin, Goal(seeds=proposal.seeds, budget=budget))
+        at = _UnderWay(candidate, proposal.origin, self._goal(proposal))
         if self.strategy.by_phase or self._next_of(at) is not None:
             self.goals[candidate.label] = at
 
     def _begin(self, proposal: Proposal) -> list[Ask]:
         label = proposal.label or str(self.history.next_number)
-        whole = self.history.full_budget
-        budget = whole if proposal.budget is None else proposal.budget
         if label in self.goals:
             raise ValueError(f"trial {label} is under way already")
-        goal = Goal(seeds=proposal.seeds, budget=budget)
+        goal = self._goal(proposal)
         self.goals[label] = _UnderWay(proposal.candidate(label), proposal.origin, goal)
         self.history.begin(label, proposal.digest)
         if proposal.label:
-            self.history.promise(label, budget)
+            self.history.promise(label, goal.budget)
         return self._start(label)
+
+    def _goal(self, proposal: Proposal) -> Goal:
+        whole = self.history.full_budget
+        budget = whole if proposal.budget is None else proposal.budget
+        parent = self.history.trials.get(proposal.parent)
+        digest = "" if parent is None else parent.digest
+        return Goal(seeds=proposal.seeds, budget=budget, parent=digest)
 
     def _start(self, label: str) -> list[Ask]:
         ask = self._next_of(self.goals[label])

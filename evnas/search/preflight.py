@@ -55,6 +55,13 @@ def must_begin(spec: SearchSpec, base: ArchSpec, targets: Sequence[TargetFields]
     if spec.screening is not None:
         _must_be_screenable(spec)
     proxy, full = spec.proxy, full_budget_of(spec, needs)
+    inherited = sorted(name for name in needs.wanted if name.startswith("inherited_"))
+    if inherited and asked.rungs_of(full):
+        raise SpecError(
+            f"{inherited[0]} is of whole trainings, and {asked.kind} breaks them off at rungs; "
+            "use strategy: evolution",
+            "strategy",
+        )
     if asked.needs_training and not full:
         raise SpecError(f"{asked.kind} needs an objective that training gives", "strategy")
     if proxy is not None:

@@ -34,7 +34,7 @@ from evnas.sweep.candidate import Candidate
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
-from evnas.tables import chooses, left_out_phases, scores_among
+from evnas.tables import chooses, left_out_phases, phases, scores_among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,8 +172,13 @@ class PreparedSearch(Prepared):
         return True
 
     def notes(self) -> list[str]:
-        """Also what its budget has to be said of."""
-        return [*Prepared.notes(self), *about_budget(self.spec, self.full_budget)]
+        """Also what has to be said of its budget, and of what it wants."""
+        cautions = [
+            phase.caution
+            for phase in phases()
+            if phase.caution and any(q.name in self.setting.wanted for q in phase.quantities)
+        ]
+        return [*Prepared.notes(self), *cautions, *about_budget(self.spec, self.full_budget)]
 
     def history(self, store: Store) -> History:
         """What the store holds, by the objectives' own targets."""

@@ -1,6 +1,7 @@
 """What a strategy is: records in, proposals out, nothing remembered that records do not say."""
 
 import random
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,6 +10,9 @@ from evnas.arch.spec import ArchSpec
 from evnas.search.state.history import History
 from evnas.search.state.trial import Trial
 from evnas.sweep.candidate import Candidate
+
+_BRED = re.compile(r"(?:mutation|child) of (\d+)")
+"""The origin of what was bred; of two parents the first hands its weights down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +37,13 @@ class Proposal:
             return self.row.digest
         assert self.arch is not None
         return self.arch.digest
+
+    @property
+    def parent(self) -> str:
+        """The label of the candidate that it was bred from; "" where it was bred from none. It
+        follows from the origin, which records hold, so a search that goes on knows it too."""
+        found = _BRED.match(self.origin)
+        return found[1] if found else ""
 
     def candidate(self, label: str) -> Candidate:
         """What is evaluated, under a label."""
