@@ -48,7 +48,7 @@ from evnas.commands import (
 from evnas.errors import EvnasError
 from evnas.files import NO_ROOM, expanded, no_room
 
-COMMANDS = (
+COMMANDS: tuple[Callable[..., None], ...] = (
     init.init,
     sweep.sweep,
     plan.plan,
@@ -77,7 +77,10 @@ COMMANDS = (
     schema.schema,
 )
 """In the order of `evnas --help`."""
-GROUPS = {"lut": (lut.HELP, (lut.export,))}
+GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
+    "lut": (lut.HELP, (lut.export,)),
+    "store": (store.HELP, store.ACTIONS),
+}
 """Commands of two words: the first, its help, and functions called like the second."""
 
 app = typer.Typer(
@@ -113,13 +116,6 @@ for first, (text, commands) in GROUPS.items():
     for command in commands:
         group.command()(_with_paths(command))
     app.add_typer(group)
-
-_store = typer.Typer(
-    help="Check, copy, write out, merge and mend what keeps studies.", no_args_is_help=True
-)
-for action in store.ACTIONS:
-    _store.command()(_with_paths(action))
-app.add_typer(_store, name="store")
 
 
 def _version(asked: bool) -> None:

@@ -97,6 +97,7 @@ def repair(study: Study, json: AsJson = False) -> None:
     emit(data, "\n".join(_repair_lines(data)), json)
 
 
+HELP = "Check, copy, write out, merge and mend what keeps studies."
 ACTIONS = (check, backup, export, merge, repair)
 """Of `evnas store`, in the order of its help."""
 
