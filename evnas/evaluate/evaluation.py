@@ -26,7 +26,7 @@ from evnas.stats.proportions import (
     share_percent,
 )
 from evnas.tables import RUNTIMES, chooses
-from evnas.train.data import ImageData
+from evnas.train.data import ImageData, is_stream
 from evnas.train.loaders import View
 
 BATCH = 64
@@ -289,7 +289,7 @@ def _of_file(subject: Subject, way: Way, view: View) -> _Ran:
 def _pictures(images: ImageData, view: View, way: Way) -> Pictures:
     """Training images for calibration, and held-out ones, in whole batches."""
     count = way.batch_size * max(1, CALIBRATION_IMAGES // way.batch_size)
-    if hasattr(images.held_out, "begin_epoch"):
+    if is_stream(images.held_out):
         raise DataError(f"runtime {way.runtime} needs images that can be picked, got a stream")
     return Pictures(
         name=images.name,

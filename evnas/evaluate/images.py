@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from evnas.errors import DataError, SpecError
-from evnas.train.data import ImageData, Item, Split, open_dataset
+from evnas.train.data import ImageData, Item, Split, is_stream, open_dataset
 from evnas.train.loaders import NO_LABEL, View, evaluation_batches
 
 
@@ -46,7 +46,7 @@ def held_out_images(source: str | Path, *, most: int | None = None) -> ImageData
     found = open_dataset(source, held_out_only=True)
     if most is None:
         return found
-    if hasattr(found.held_out, "begin_epoch"):
+    if is_stream(found.held_out):
         raise SpecError(f"--images needs images that can be picked, and {source} is a stream")
     some = evenly(found.held_out, most)
     note = f"{found.note}; {len(some)} of the held-out ones are taken"
@@ -97,7 +97,7 @@ def training_pixels(source: str | Path, view: View, *, count: int) -> Tensor:
         DataError: there are none, or one cannot be read.
     """
     split = open_dataset(source).train
-    if hasattr(split, "begin_epoch") or not len(split):
+    if is_stream(split) or not len(split):
         raise DataError(
             f"{source} must hold training images that can be picked, to calibrate with"
         )

@@ -398,7 +398,7 @@ def test_wandb_stays_offline(images, tmp_path, monkeypatch):
             calls.append("finished")
 
     fake = types.ModuleType("wandb")
-    fake.init = lambda **given: calls.append(given) or Run()  # type: ignore[attr-defined]
+    fake.init = lambda **given: (calls.append(given), Run())[1]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", fake)
     monkeypatch.setattr("evnas.train.metrics._has", lambda package: True)
     result = train(tiny_config(images, tmp_path, recipe=ONE_EPOCH, wandb=True))
