@@ -403,9 +403,15 @@ def model_on(arch: Mapping[str, Any], target: Any) -> Any:
         model = model_for(arch, resolution=target.resolution, impl=impl).eval()
     if target.form == "plain":
         return model
+    import torch
+
     from evnas.blocks.deploy import deploy  # only this form needs it
 
-    return deploy(model)
+    if plain or target.by_command or RUNTIMES.get(target.runtime).onnx_form:
+        return deploy(model)  # what is exported: in float32, on the CPU
+    # which form a device runs is decided where the weights lie
+    precision = None if target.precision == "float32" else getattr(torch, target.precision)
+    return deploy(model.to(target.host_device), dtype=precision)
 
 
 SPEED = SpeedPhase()
