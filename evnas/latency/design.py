@@ -20,7 +20,7 @@ BLOCKS = 120
 """Blocks that are measured, shared out among the groups."""
 LEAST, MOST = 12, 40
 """Blocks of one group."""
-STEMS, DOWNSAMPLES = 6, 12
+STEMS, DOWNSAMPLES = 10, 16
 """Of each kind."""
 NETWORKS = 72
 """Whole networks."""
