@@ -14,7 +14,7 @@ from evnas.arch.spec import ArchSpec
 from evnas.latency.parts import Part, parts_of
 from evnas.space.space import SearchSpace
 
-DRAWS = 600
+DRAWS = 400
 """Architectures that show which parts a space has."""
 BLOCKS = 120
 """Blocks that are measured, shared out among the groups."""
