@@ -33,6 +33,7 @@ from evnas.latency.validation import cross_validated, on_others
 from evnas.measure.stopwatch import CpuStopwatch
 from evnas.measure.target import Target
 from evnas.measure.timing.conditions import moment
+from evnas.measure.timing.device_lock import DeviceLock
 from evnas.space.space import SearchSpace
 from evnas.sweep.parts import TargetSpec
 from evnas.sweep.search_spec import SearchSpec
@@ -87,11 +88,14 @@ def main() -> int:
         folder = args.tables / f"{target.runtime}-{args.threads}-{args.clock}"
         if args.fresh:
             shutil.rmtree(folder, ignore_errors=True)
-        clock = time.process_time if args.clock == "cpu" else time.perf_counter
+        measurer = TargetMeasurer(target)
+        if args.clock == "cpu":  # which others may share, so nobody is kept waiting
+            lock = DeviceLock("cpu", folder)
+            measurer = TargetMeasurer(target, CpuStopwatch(time.process_time), lock)
         case = Case(
             target,
             LatencyTable.of_target(target, folder=folder),
-            TargetMeasurer(target, stopwatch=CpuStopwatch(clock)),
+            measurer,
             design_of(space, sweep.base, target.resolution),
             _held_out(space, sweep.base),
         )

@@ -14,13 +14,13 @@ from evnas.arch.spec import ArchSpec
 from evnas.latency.parts import Part, parts_of
 from evnas.space.space import SearchSpace
 
-DRAWS = 600
+DRAWS = 400
 """Architectures that show which parts a space has."""
 BLOCKS = 120
 """Blocks that are measured, shared out among the groups."""
 LEAST, MOST = 12, 40
 """Blocks of one group."""
-STEMS, DOWNSAMPLES = 6, 12
+STEMS, DOWNSAMPLES = 10, 16
 """Of each kind."""
 NETWORKS = 72
 """Whole networks."""

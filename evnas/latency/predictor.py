@@ -36,6 +36,8 @@ FOLDS = 10
 LEAST_NETWORKS = 12
 LEAST_PARTS = 4
 """Of a group, or all that a space has of it."""
+MEASURED_SD = 0.01
+"""Relative standard deviation of a part's measurement, on a machine that is not busy."""
 MARGIN = 0.25
 """Beyond the range of what was measured, in shares of it, up to which a number may lie."""
 KEPT = 100_000
@@ -44,7 +46,7 @@ _COMMON, _OWN, _CALL, _HEAD = 0.5, 0.1, 0.1, 0.05
 """Prior standard deviations: of what all w have in common, of each beside it; of v in times of the
 group's mean part, of a head's terms in times of the median network."""
 _NOISES = (0.003, 0.006, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1)
-_STRENGTHS = (0.3, 1.0, 3.0)
+_STRENGTHS = (0.1, 0.3, 1.0, 3.0)
 """Of the noise, relative, and of all priors; the most likely of them are taken."""
 
 
@@ -138,12 +140,20 @@ class _Group:
         self._x = np.asarray([time.part.inputs for time in times])
         y = np.log([time.latency_ms for time in times])
         self._fit = GaussianProcess.fit(self._x, y)
-        self._names = [name for name, _ in times[0].part.numbers]
         self.mean_ms = float(np.exp(y).mean())
+        # what numbers do not say, beyond what a measurement is off by, is the parts' own: some
+        # widths suit a processor and others do not
+        self._own = max(0.0, self._fit.noise**2 - MEASURED_SD**2) ** 0.5
+        share = (self._own / max(self._fit.noise, MEASURED_SD)) ** 2
+        left = share * (y - self._fit.predict(self._x)[0])
+        self._known = dict(zip((time.part for time in times), left.tolist(), strict=True))
 
     def time(self, part: Part) -> tuple[float, float]:
-        mid, sd = self._fit.predict(np.asarray([part.inputs]))
-        return float(np.exp(mid[0])), float(sd[0])
+        found, spread = self._fit.predict(np.asarray([part.inputs]))
+        mid, sd = float(found[0]), float(spread[0])
+        if part in self._known:
+            return math.exp(mid + self._known[part]), min(math.hypot(sd, self._own), MEASURED_SD)
+        return math.exp(mid), math.hypot(sd, self._own)
 
     def outside(self, part: Part) -> str:
         low, high = self._x.min(0), self._x.max(0)

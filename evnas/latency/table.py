@@ -10,7 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,8 @@ class LatencyTable:
     """What all of them were measured on, see `conditions_of`."""
     entries: dict[str, Timed] = field(default_factory=dict)
     """By `Timed.key`."""
+    _seen: tuple[int, ...] = ()
+    """Which version of the file `entries` has in it."""
 
     @classmethod
     def of_target(cls, target: Target, *, folder: Path | None = None) -> "LatencyTable":
@@ -77,7 +79,8 @@ class LatencyTable:
         of = conditions_of(target)
         digest = hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:20]
         file = (tables_folder() if folder is None else folder) / f"{digest}.json"
-        return cls(file, of, read_entries(file))
+        seen = _version(file)
+        return cls(file, of, read_entries(file), seen)
 
     def get(self, what: Mapping[str, Any], batch_size: int) -> Timed | None:
         """What is known of a part or network."""
@@ -89,10 +92,14 @@ class LatencyTable:
         Raises:
             MeasurementError: the file was damaged meanwhile, or cannot be written.
         """
-        self.entries = {**read_entries(self.file), **self.entries, timed.key: timed}
-        content = {"of": self.of, "entries": [asdict(one) for one in self.entries.values()]}
+        if _version(self.file) != self._seen:
+            self.entries = {**read_entries(self.file), **self.entries}
+        self.entries[timed.key] = timed
+        entries = {key: _plain(one) for key, one in self.entries.items()}
+        content = {"of": self.of, "entries": entries}
         try:
-            _replace(self.file, json.dumps(content, indent=0))
+            _replace(self.file, json.dumps(content))
+            self._seen = _version(self.file)
         except OSError as e:
             raise MeasurementError(
                 f"{self.file}: must be writable, got: {e.strerror}; XDG_CACHE_HOME names another "
@@ -146,13 +153,26 @@ def read_entries(file: Path) -> dict[str, Timed]:
     if not file.exists():
         return {}
     try:
-        entries = [Timed(**raw) for raw in json.loads(file.read_text())["entries"]]
-        return {entry.key: entry for entry in entries}
-    except (OSError, ValueError, KeyError, TypeError) as e:
+        entries = json.loads(file.read_text())["entries"]
+        return {key: Timed(**raw) for key, raw in entries.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
         raise MeasurementError(
             f"{file}: must be a table of latencies in JSON as `evnas calibrate` writes it, got "
             f"{type(e).__name__}: {e}; remove the file to measure again"
         ) from None
+
+
+def _plain(timed: Timed) -> dict[str, Any]:
+    return {each.name: getattr(timed, each.name) for each in fields(timed)}
+
+
+def _version(file: Path) -> tuple[int, ...]:
+    """Tells two versions of a file apart; () where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _replace(file: Path, text: str, clock: Callable[[], int] = time.time_ns) -> None:

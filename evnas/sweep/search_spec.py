@@ -85,7 +85,7 @@ class ScreeningSpec(_Spec):
     """Candidates are dropped unmeasured where a calibration (`evnas calibrate`) predicts that they
     surely break a constraint or are dominated."""
 
-    draws: int = Field(default=64, ge=1, le=4096)
+    draws: int = Field(default=16, ge=1, le=4096)
     """Proposals that are looked at for each candidate, at most; 1 looks at candidates alone."""
 
 

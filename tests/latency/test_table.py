@@ -1,6 +1,7 @@
 """The table of measured latencies: shared, replaced whole, and refused where it is damaged."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,13 @@ def test_what_is_added_is_there_for_others_and_nothing_of_theirs_is_lost(tmp_pat
     assert [file.suffix for file in tmp_path.iterdir()] == [".json"]
 
 
-@pytest.mark.parametrize("change", [{"runtime": "onnx"}, {"form": "deployed"}])
-def test_another_target_has_a_table_of_its_own(change: dict[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "other", [replace(TORCH, runtime="onnx"), replace(TORCH, form="deployed")]
+)
+def test_another_target_has_a_table_of_its_own(other: Target, tmp_path: Path) -> None:
     table(tmp_path).add(timed("a", 1.0))
-    fields = {"device": "cpu", "runtime": "torch", "batch_size": 8, **change}
-    assert not table(tmp_path, Target(**fields)).entries
-    assert table(tmp_path, Target(device="cpu", batch_size=1, resolution=96)).entries
+    assert not table(tmp_path, other).entries
+    assert table(tmp_path, replace(TORCH, batch_size=1, resolution=96)).entries
 
 
 def test_other_threads_have_a_table_of_their_own(tmp_path: Path) -> None:
