@@ -314,7 +314,8 @@ def freeze(model: nn.Module, names: tuple[str, ...]) -> list[nn.Module]:
 
 
 def channels_last_is_faster(device: torch.device) -> bool:
-    """Whether trainings of these backbones gain by it, as `benchmarks/training_rate.py` finds."""
+    """Whether trainings take that format unasked: on GPUs, whose convolutions prefer it in half
+    precision. On a CPU neither is surely faster (`benchmarks/training_rate.py`)."""
     return device.type == "cuda"
 
 
