@@ -30,7 +30,7 @@ class Forecast:
     """Cool-down included."""
     plan: BatchPlan
     held_out: int
-    """Held-out images, seen twice an epoch where there is a moving average."""
+    """Held-out images."""
     step_s: float
     """Forward, backward, step and average over one batch of the recipe, images being there."""
     loading_s: float
@@ -122,13 +122,16 @@ def dry_run(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None
         workers=config.workers,
         skip_broken=config.skip_broken,
     )
-    session.model.eval()
+    networks = session.networks()
+    for network in networks:
+        network.eval()
 
     def evaluate() -> object:
         batch = next(judged, None)
         if batch is not None:
             with torch.inference_mode():
-                session.model(session.images_of(batch))
+                for network in networks:
+                    network(session.images_of(batch))
         return batch
 
     batches_of_held_out = -(-count // session.plan.device_batch)
@@ -140,7 +143,7 @@ def dry_run(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None
         held_out=count,
         step_s=step_s,
         loading_s=loading_s,
-        evaluation_s=each_s * batches_of_held_out * (2 if session.average is not None else 1),
+        evaluation_s=each_s * batches_of_held_out,
         peak_mib=memory_mib(device),
         device=device.type,
         workers=config.workers,
