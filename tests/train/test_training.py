@@ -413,8 +413,12 @@ def test_wandb_stays_offline(images, tmp_path, monkeypatch):
         def finish(self):
             calls.append("finished")
 
+    def init(**given):
+        calls.append(given)
+        return Run()
+
     fake = types.ModuleType("wandb")
-    fake.init = lambda **given: calls.append(given) or Run()  # type: ignore[attr-defined]
+    fake.init = init  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", fake)
     monkeypatch.setattr("evnas.train.metrics._has", lambda package: True)
     result = train(tiny_config(images, tmp_path, recipe=ONE_EPOCH, wandb=True))
