@@ -30,7 +30,7 @@ class Forecast:
     """Cool-down included."""
     plan: BatchPlan
     held_out: int
-    """Held-out images, seen twice an epoch where there is a moving average."""
+    """Held-out images."""
     step_s: float
     """Forward, backward, step and average over one batch of the recipe, images being there."""
     loading_s: float
@@ -39,6 +39,8 @@ class Forecast:
     """After each epoch."""
     peak_mib: float
     device: str
+    workers: int
+    """Processes that load; with 0 loading and computing take turns."""
 
     @property
     def steps(self) -> int:
@@ -52,8 +54,9 @@ class Forecast:
 
     @property
     def hours(self) -> float:
-        """The slower of loading and computing, and evaluation."""
-        epoch_s = self.plan.steps_per_epoch * max(self.step_s, self.loading_s)
+        """The slower of loading and computing, or both where they take turns; and evaluation."""
+        both = (self.step_s, self.loading_s)
+        epoch_s = self.plan.steps_per_epoch * (max(both) if self.workers else sum(both))
         return self.epochs * (epoch_s + self.evaluation_s) / 3600
 
     def to_dict(self) -> dict[str, Any]:
@@ -72,13 +75,16 @@ class Forecast:
     def __str__(self) -> str:
         plan, rate = self.plan, self.plan.batch_size / max(self.step_s, 1e-9)
         loads = self.plan.batch_size / max(self.loading_s, 1e-9)
-        slower = "the loader is slower: more --workers" if loads < rate else "loading keeps up"
-        one = plan.devices == 1
+        slower = "loading keeps up"
+        if not self.workers:
+            slower = "one after the other: --workers 0"
+        elif loads < rate:
+            slower = "the loader is slower: more --workers"
         lines = [
             f"recipe {self.recipe}: {self.epochs} epochs of {plan.steps_per_epoch} steps, "
             f"{self.steps} in all, {self.images} images",
-            f"a step's {plan.batch_size} images: {plan.device_batch} at a time, {plan.accumulate} "
-            f"times, on {plan.devices} device{'' if one else 's'}",
+            f"a step's {plan.batch_size} images: {_counted(plan.accumulate, 'batch', 'batches')} "
+            f"of {plan.device_batch} on {_counted(plan.devices, 'device', 'devices')}",
             f"on this {self.device}: {rate:.0f} images/s computed, {loads:.0f} images/s loaded "
             f"({slower})",
             f"expected: {self.hours:.2g} h ({duration(3600 * self.hours)}), of which evaluation "
@@ -86,6 +92,10 @@ class Forecast:
             f"memory: {self.peak_mib / 1024:.2f} GiB at {plan.device_batch} images",
         ]
         return "\n".join(lines)
+
+
+def _counted(count: int, one: str, several: str) -> str:
+    return f"{count} {one if count == 1 else several}"
 
 
 def dry_run(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None) -> Forecast:
@@ -112,13 +122,16 @@ def dry_run(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None
         workers=config.workers,
         skip_broken=config.skip_broken,
     )
-    session.model.eval()
+    networks = session.networks()
+    for network in networks:
+        network.eval()
 
     def evaluate() -> object:
         batch = next(judged, None)
         if batch is not None:
             with torch.inference_mode():
-                session.model(session.images_of(batch))
+                for network in networks:
+                    network(session.images_of(batch))
         return batch
 
     batches_of_held_out = -(-count // session.plan.device_batch)
@@ -130,9 +143,10 @@ def dry_run(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None
         held_out=count,
         step_s=step_s,
         loading_s=loading_s,
-        evaluation_s=each_s * batches_of_held_out * (2 if session.average is not None else 1),
+        evaluation_s=each_s * batches_of_held_out,
         peak_mib=memory_mib(device),
         device=device.type,
+        workers=config.workers,
     )
 
 

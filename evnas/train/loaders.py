@@ -6,6 +6,7 @@ within an epoch goes on to the last bit.
 """
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,7 +18,7 @@ from timm.data.transforms_factory import create_transform
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Sampler, get_worker_info
 
-from evnas.errors import DataError
+from evnas.errors import DataError, SpecError
 from evnas.proxy.seeding import stream
 from evnas.train.config import BatchPlan
 from evnas.train.data import Split, Stream, is_stream
@@ -31,6 +32,8 @@ NO_LABEL = -1
 """Of a held-out image that could not be read."""
 MOST_BROKEN = 100
 """In a row, after which the set is taken for broken."""
+
+_POLICY_PART = re.compile(r"[a-z]+\d[\d.]*|t[a-z0-9]*")
 
 Key = tuple[int, int, int]
 """Epoch, place in its order, number of the image."""
@@ -76,7 +79,30 @@ class View:
 
 
 def training_transform(recipe: Recipe, resolution: int) -> Transform:
-    """Random resized crop, flip, augmentation and erasing: PIL image -> (3, H, W) float32."""
+    """Random resized crop, flip, augmentation and erasing: PIL image -> (3, H, W) float32.
+
+    Raises:
+        SpecError: timm knows no such policy of augmentation.
+    """
+    try:
+        # timm passes over a part without a number
+        wrong = [p for p in recipe.auto_augment.split("-")[1:] if not _POLICY_PART.fullmatch(p)]
+        if wrong:
+            raise ValueError(f"{wrong[0]!r} is no part of one")
+        made = _training_transform(recipe, resolution)
+    except (AssertionError, ValueError, KeyError, IndexError) as e:
+        raise SpecError(
+            "must be a policy as timm spells them, rand-m9-mstd0.5-inc1 say, got "
+            f"{recipe.auto_augment!r} ({str(e) or type(e).__name__})",
+            "recipe.auto_augment",
+        ) from e
+    for op in _augment_ops(made):
+        if op.name.startswith("Posterize"):
+            op.aug_fn = _posterized
+    return made
+
+
+def _training_transform(recipe: Recipe, resolution: int) -> Transform:
     made: Transform = create_transform(
         input_size=(3, resolution, resolution),
         is_training=True,
@@ -90,9 +116,6 @@ def training_transform(recipe: Recipe, resolution: int) -> Transform:
         mean=MEAN,
         std=STD,
     )
-    for op in _augment_ops(made):
-        if op.name.startswith("Posterize"):
-            op.aug_fn = _posterized
     return made
 
 

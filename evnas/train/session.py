@@ -7,7 +7,7 @@ training goes on in the middle of an epoch to the last bit.
 
 import contextlib
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -209,17 +209,23 @@ class Session:
                 average=self.average.module if counts and self.average is not None else None,
             )
 
-    def evaluate(self, model: nn.Module) -> dict[str, float]:
-        """`top1_percent` and `held_out_loss` over the held-out images, on all devices together.
+    def networks(self) -> list[nn.Module]:
+        """What is evaluated: the network, and its moving average where there is one."""
+        return [self.model, *([] if self.average is None else [self.average.module])]
+
+    def evaluate(self, models: Sequence[nn.Module]) -> list[dict[str, float]]:
+        """`top1_percent` and `held_out_loss` of each network, in one passage over the held-out
+        images, on all devices together.
 
         The loss is not finite where a logit is not.
 
         Raises:
             DataError: an image cannot be read, or none has a label.
         """
-        model.eval()
         shares = not is_stream(self.data.held_out)
-        sums = torch.zeros(3, dtype=torch.float64)  # right, loss, images
+        sums = torch.zeros(len(models), 3, dtype=torch.float64)  # right, loss, images
+        for model in models:
+            model.eval()
         batches = evaluation_batches(
             self.data.held_out,
             self.view,
@@ -232,15 +238,19 @@ class Session:
         with torch.inference_mode():
             for batch in batches:
                 self.broken.update(batch.broken)
-                with autocast(self.device, self.recipe.precision):
-                    logits = model(self.images_of(batch))
-                sums += _judged(logits.float().cpu(), batch.labels)
+                images = self.images_of(batch)
+                for i, model in enumerate(models):
+                    with autocast(self.device, self.recipe.precision):
+                        logits = model(images)
+                    sums[i] += _judged(logits.float().cpu(), batch.labels)
         if shares:
             self.world.total(sums)
-        right, loss, images = sums.tolist()
-        if not images:
+        if not sums[0, 2]:
             raise DataError(f"{self.data.name} must have held-out images with labels, none has")
-        return {"top1_percent": 100 * right / images, "held_out_loss": loss / images}
+        return [
+            {"top1_percent": 100 * right / count, "held_out_loss": loss / count}
+            for right, loss, count in sums.tolist()
+        ]
 
 
 def _judged(logits: Tensor, labels: Tensor) -> Tensor:
@@ -314,7 +324,8 @@ def freeze(model: nn.Module, names: tuple[str, ...]) -> list[nn.Module]:
 
 
 def channels_last_is_faster(device: torch.device) -> bool:
-    """Whether trainings of these backbones gain by it, as `benchmarks/training_rate.py` finds."""
+    """Whether trainings take that format unasked: on GPUs, whose convolutions prefer it in half
+    precision. On a CPU neither is surely faster (`benchmarks/training_rate.py`)."""
     return device.type == "cuda"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from evnas.errors import DataError
 from evnas.proxy.fingerprint import KnownImages
@@ -216,15 +216,16 @@ class _Run:
     def _close_epoch(self, epoch: int) -> None:
         """Evaluate both networks, and write everything down."""
         session = self.session
+        found, *of_average = session.evaluate(session.networks())
+        if not all(math.isfinite(one["held_out_loss"]) for one in (found, *of_average)):
+            raise _Ended("diverged", f"a logit was not finite after epoch {epoch + 1}")
         point = {
             "epoch": float(epoch + 1),
             "loss": self.loss_sum / self.plan.steps_per_epoch,
             "lr": float(max(group["lr"] for group in session.optimizer.param_groups)),
-            **self._evaluated(session.model, epoch),
+            **found,
+            **{f"ema_{name}": value for one in of_average for name, value in one.items()},
         }
-        if session.average is not None:
-            found = self._evaluated(session.average.module, epoch)
-            point |= {f"ema_{name}": value for name, value in found.items()}
         images = self.plan.steps_per_epoch * self.plan.batch_size
         cost = {
             "seconds": self.epoch_seconds,
@@ -244,12 +245,6 @@ class _Run:
                 sink.write(epoch + 1, {**point, **cost})
             self.tell(_line(point, self.recipe.all_epochs))
         self.world.wait()
-
-    def _evaluated(self, model: nn.Module, epoch: int) -> dict[str, float]:
-        found = self.session.evaluate(model)
-        if not math.isfinite(found["held_out_loss"]):
-            raise _Ended("diverged", f"a logit was not finite after epoch {epoch + 1}")
-        return found
 
     def _tell_broken(self) -> None:
         names = sorted(self.world.gathered(self.session.broken))

@@ -17,6 +17,8 @@ from torch import nn
 
 from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
+from evnas.blocks.official import read_checkpoint
+from evnas.blocks.unwrap import unwrapped
 from evnas.errors import DataError, SpecError
 from evnas.train import session as sessions
 from evnas.train.checkpoint import load_checkpoint
@@ -83,6 +85,9 @@ def test_weights_say_what_they_are_of(trained):
     model.load_state_dict(dict(raw.state_dict()))
     torch.testing.assert_close(raw.model()(images), model.eval()(images))
     last = load_checkpoint(config.output / "checkpoints" / "epoch_0004.pt")
+    for file, ema in ((found.path, True), (raw.path, False), (last.path, True)):
+        taken, held = unwrapped(read_checkpoint(file)), load_checkpoint(file).state_dict(ema=ema)
+        assert all(torch.equal(taken[name], held[name]) for name in held)
     assert last.epoch == 4
     assert not torch.equal(last.model(ema=True)(images), last.model(ema=False)(images))
     with pytest.raises(DataError, match=r"best\.pt must hold a moving average, it does not"):
@@ -91,13 +96,24 @@ def test_weights_say_what_they_are_of(trained):
         load_checkpoint(config.output / "checkpoints")
 
 
-def test_the_average_follows_every_step(images, tmp_path):
-    config = tiny_config(images, tmp_path, recipe={**ONE_EPOCH, "ema_decay": 1e-9})
-    train(config)
-    held = torch.load(tmp_path / "checkpoints" / "epoch_0001.pt", weights_only=True)
-    assert held["model_ema"].keys() == held["model"].keys()
-    for name, value in held["model"].items():
-        torch.testing.assert_close(held["model_ema"][name], value)
+def test_the_average_follows_every_step(images, tmp_path, monkeypatch):
+    name = "head.classifiers.0.weight"
+    steps: list[torch.Tensor] = []
+    step = Session.step
+
+    def noted(self, *arguments):
+        loss = step(self, *arguments)
+        steps.append(self.model.get_parameter(name).detach().clone())
+        return loss
+
+    monkeypatch.setattr(Session, "step", noted)
+    train(tiny_config(images, tmp_path, recipe={"ema_decay": 0.75}, until_epoch=2))
+    average = steps[0]  # taken over whole
+    for weights in steps[1:]:
+        average = 0.75 * average + 0.25 * weights
+    held = load_checkpoint(tmp_path / "checkpoints" / "epoch_0002.pt")
+    assert len(steps) == 4
+    torch.testing.assert_close(held.state_dict(ema=True)[name], average)
 
 
 def test_without_an_average_there_is_none(images, tmp_path):
@@ -124,7 +140,7 @@ def test_a_logit_that_is_not_finite_is_no_answer(images, tmp_path, monkeypatch):
 
     monkeypatch.setattr(Session, "step", lambda *a: torch.tensor(1.0))
     evaluate = Session.evaluate
-    monkeypatch.setattr(Session, "evaluate", lambda self, model: evaluate(self, Broken()))
+    monkeypatch.setattr(Session, "evaluate", lambda self, models: evaluate(self, [Broken()] * 2))
     result = train(config)
     assert (result.status, result.error) == ("diverged", "a logit was not finite after epoch 1")
 
@@ -397,8 +413,12 @@ def test_wandb_stays_offline(images, tmp_path, monkeypatch):
         def finish(self):
             calls.append("finished")
 
+    def init(**given):
+        calls.append(given)
+        return Run()
+
     fake = types.ModuleType("wandb")
-    fake.init = lambda **given: (calls.append(given), Run())[1]  # type: ignore[attr-defined]
+    fake.init = init  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", fake)
     monkeypatch.setattr("evnas.train.metrics._has", lambda package: True)
     result = train(tiny_config(images, tmp_path, recipe=ONE_EPOCH, wandb=True))

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from tiny_training import RECIPE, SIDE, tiny_arch, tiny_config
 
-from evnas.errors import DataError
+from evnas.errors import DataError, SpecError
 from evnas.train import cifar, data
 from evnas.train.data import open_dataset
 from evnas.train.loaders import (
@@ -222,6 +222,12 @@ def test_every_level_of_the_policies_can_be_drawn(policy):
     assert bool(strongest) == policy.endswith("inc1")
     for op in strongest:
         assert op(Image.new("RGB", (8, 8), (200, 100, 50))).getextrema() == ((0, 0),) * 3
+
+
+@pytest.mark.parametrize("policy", ["rnd-m9", "rand-mx", "rand-q3"])
+def test_a_policy_that_is_none_gets_a_sentence(policy):
+    with pytest.raises(SpecError, match=r"recipe\.auto_augment: must be a policy as timm spells"):
+        training_transform(RECIPE.edited({"auto_augment": policy}), SIDE)
 
 
 def test_held_out_images_alone(images):
