@@ -122,7 +122,8 @@ class History:
         self._came_to_its_end(trial, trial.ended)
         if trial.label in self._complete_labels:
             self._complete_labels.discard(trial.label)
-            place = next(i for i, other in enumerate(self.complete) if other is trial)
+            places = reversed(range(len(self.complete)))  # mostly the newest
+            place = next(i for i in places if self.complete[i] is trial)
             del self.complete[place], self.vectors[place]
             if trial.label in self.front.labels:  # those that it alone stood before come back
                 self.front = Front(len(self.objectives))
