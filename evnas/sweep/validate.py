@@ -17,7 +17,6 @@ from evnas.space.space import MOST_DRAWS, Fault, SearchSpace
 from evnas.sweep.search_spec import SearchSpec
 from evnas.tables import PHASES, found_by, quantity_must_load
 
-
 SMALL = 50
 """Values of an axis, each of which is among so many draws."""
 
