@@ -219,7 +219,7 @@ class _Reading:
             self._refuse(f"{must}, got {len(text.lstrip('-+'))}", node, place)
         try:
             value = self.loader.construct_object(node)
-        except (ValueError, KeyError, AttributeError, OverflowError):
+        except (ValueError, LookupError, AttributeError, OverflowError, TypeError):
             kind = node.tag.removeprefix(_TAG)
             self._refuse(f"must be what its tag !!{kind} says, got {text!r:.60}", node, place)
         if isinstance(value, float) and not math.isfinite(value):

@@ -205,3 +205,10 @@ def test_a_file_that_is_not_utf_8_is_named_with_the_place_of_its_byte(tmp_path):
 
 def test_a_file_without_end_is_refused():
     assert "must be a YAML file of at most" in checked(Path("/dev/zero"))
+
+
+def test_an_axis_that_fits_nowhere_is_said_at_once(tmp_path):
+    path, text = tmp_path / "s.yaml", (SWEEPS / "search_gpu.yaml").read_text()
+    assert "head.fusion: [hidden, none]" in text
+    path.write_text(text.replace("head.fusion: [hidden, none]", "head.fusion: [-1, none at all]"))
+    assert "the space is empty: of 4000 draws none can be built" in checked(path)

@@ -1,11 +1,14 @@
 """`--retry`: work that ended badly is done again; its records stay, and count nowhere."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from paper_engine import PaperEngine, run, search
+from typer.testing import CliRunner
 
+from evnas.cli import app
 from evnas.errors import SpecError
 from evnas.record import Record, Status, ends_to_retry
 from evnas.report.frame.study_reader import StudyReader
@@ -100,3 +103,10 @@ def test_only_what_another_try_may_change_is_tried_again() -> None:
         ends_to_retry(["losst"])
     with pytest.raises(SpecError, match="got 'infeasible'"):
         ends_to_retry(["infeasible"])
+
+
+def test_the_command_refuses_other_ends_before_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(json.dumps(ABLATION))
+    ended = CliRunner().invoke(app, ["sweep", "s.yaml", "--retry", "lost,diverged"])
+    assert isinstance(ended.exception, SpecError) and "got 'diverged'" in str(ended.exception)
+    assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]

@@ -103,7 +103,7 @@ class History:
 
     def _broken(self, trial: Trial) -> str:
         """The first constraint that what is known so far breaks, with the values, or ""."""
-        known = trial.quantities()
+        known = trial.quantities() if self.constraints else {}
         for constraint in self.constraints:
             if constraint.holds(trial.arch, known) is False:
                 values = ", ".join(f"{q} is {known[q]:.9g}" for q in sorted(constraint.quantities))
@@ -132,11 +132,13 @@ class History:
         self._came_to_its_end(trial, "infeasible" if untried else trial.ended)
         if trial.label in self._complete_labels:
             self._complete_labels.discard(trial.label)
-            place = self.complete.index(trial)
+            places = reversed(range(len(self.complete)))  # mostly the newest
+            place = next(i for i in places if self.complete[i] is trial)
             del self.complete[place], self.vectors[place]
-            self.front = Front(len(self.objectives))  # those that it alone stood before come back
-            for other, vector in zip(self.complete, self.vectors, strict=True):
-                self.front.add(other.label, vector)
+            if trial.label in self.front.labels:  # those that it alone stood before come back
+                self.front = Front(len(self.objectives))
+                for other, vector in zip(self.complete, self.vectors, strict=True):
+                    self.front.add(other.label, vector)
 
     def _came_to_its_end(self, trial: Trial, how: tuple[float, ...] | Status) -> None:
         if trial.label not in self._through:
