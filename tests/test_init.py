@@ -48,6 +48,7 @@ def test_what_is_written_is_read(photos, kind, images):
     if images == "photos":
         text = (photos.parent / "a.yaml").read_text()
         assert "20 training and 4 held-out images" in text and "bright, dark" in text
+        assert loaded.spec.proxy is not None and loaded.spec.proxy.batch_size == 8
 
 
 def test_nothing_is_asked_where_nobody_sits(tmp_path):
@@ -83,7 +84,7 @@ def test_a_sweep_on_own_images_is_planned_and_runs(photos):
     written = evnas("init", "a.yaml", "--kind", "sweep", "--images", "photos", cwd=folder)
     assert written.returncode == 0, written.stderr
     small = [
-        *("--set", "proxy.images_per_epoch=64", "--set", "proxy.width=0.25"),
+        *("--set", "proxy.images_per_epoch=16", "--set", "proxy.width=0.25"),
         *("--set", "targets[0].resolution=32", "--set", "targets[0].budget_s=0.2"),
         *("--set", "proxy.epochs=1", "--set", "predict=null", "--set", "seeds=[0]"),
     ]
