@@ -1,4 +1,4 @@
-"""Writes the pages under docs/reference/ that are made from the code: keys, quantities, commands.
+"""Writes the pages of docs/reference/ that are made from the code.
 
 To be run after a change of a sweep's keys, of what phases find, or of a command; a test compares.
 """
@@ -12,7 +12,8 @@ import typer
 
 from evnas.cli import app
 from evnas.phases.base import Phase, Quantity
-from evnas.sweep.sweep import sweep_schema
+from evnas.sweep.shipped import shipped_sweeps
+from evnas.sweep.sweep import load_sweep, sweep_schema
 from evnas.tables import phases
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -64,6 +65,10 @@ ABOUT_COMMANDS = """\
 stdout is data, stderr is talk; `--json` prints data alone. A mistake of yours is one line and exit
 code 2. `evnas --install-completion` makes the shell complete commands and options."""
 
+ABOUT_SWEEPS = """\
+They run by name from any folder: `evnas sweep table_c`; `check`, `plan` and `space` take a name
+too. The files lie under `sweeps/` in the repository, to copy and to change."""
+
 
 def pages() -> dict[str, str]:
     """File name under docs/reference -> its text."""
@@ -71,6 +76,7 @@ def pages() -> dict[str, str]:
         "keys.md": keys_page(sweep_schema()),
         "quantities.md": quantities_page(),
         "commands.md": commands_page(),
+        "sweeps.md": sweeps_page(),
     }
 
 
@@ -190,6 +196,14 @@ def commands_page() -> str:
     group: Any = typer.main.get_command(app)  # of typer's own copy of click, or of click
     parts = [_command_part(name, command) for name, command in group.commands.items()]
     return "\n\n".join(["# Commands", MADE, ABOUT_COMMANDS, *parts]) + "\n"
+
+
+def sweeps_page() -> str:
+    """Every sweep that comes along."""
+    loaded = {name: load_sweep(path).spec for name, path in shipped_sweeps().items()}
+    rows = [(f"`{name}`", spec.title, spec.in_words) for name, spec in loaded.items()]
+    parts = ["# Sweeps that come along", MADE, ABOUT_SWEEPS, _table(("name", "of", "is"), rows)]
+    return "\n\n".join(parts) + "\n"
 
 
 def _command_part(name: str, command: Any) -> str:

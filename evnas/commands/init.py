@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from evnas.commands.init_files import Beginning, Images, search_text, sweep_text
+from evnas.commands.init_files import BATCH, Beginning, Images, search_text, sweep_text
 from evnas.commands.output import AsJson, emit
 from evnas.errors import SpecError, nearest
 from evnas.files import expanded
@@ -20,6 +20,8 @@ Kind = Literal["sweep", "search"]
 KINDS: Mapping[str, Kind] = {"sweep": "sweep", "search": "search"}
 NO_IMAGES = "none"
 SUFFIXES = (".yaml", ".yml")
+FEWEST = 4
+"""Training images: two batches of two."""
 GPU = Path("/dev/nvidia0")
 """There where a driver has found a GPU: asking torch takes seconds."""
 
@@ -118,7 +120,7 @@ def _images(answer: str, file: Path) -> Images | None:
     if answer == NO_IMAGES:
         return None
     if answer in DATASETS:
-        return Images(data=answer, about="")
+        return Images(data=answer)
     folder = expanded(answer)
     if not folder.is_dir():
         known = [*DATASETS, NO_IMAGES]
@@ -128,10 +130,15 @@ def _images(answer: str, file: Path) -> Images | None:
         )
     from evnas.proxy.folder_survey import survey
 
-    about = " ".join(str(survey(folder)).split())
+    found = survey(folder)
+    if len(found.train) < FEWEST:
+        raise SpecError(f"--images must have {FEWEST} training images or more, got {found}")
+    about = " ".join(str(found).split())
+    fitting = 1 << ((len(found.train) // 2).bit_length() - 1)  # a training needs two batches
     beside = file.absolute().parent
     path = folder if folder.is_absolute() else Path(os.path.relpath(folder.absolute(), beside))
-    return Images(data={"folder": str(path)}, about=about)
+    batch_size = min(BATCH, fitting)
+    return Images(data={"folder": str(path)}, about=about, batch_size=batch_size)
 
 
 def _machine() -> str:

@@ -11,6 +11,7 @@ SLOW_IMAGES_S = 60.0
 """Images a second that the short training of a row does on two slow cores."""
 EPOCH = 1600
 """Image presentations."""
+BATCH = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,8 +20,10 @@ class Images:
 
     data: str | Mapping[str, str]
     """`proxy.data`."""
-    about: str
+    about: str = ""
     """What a folder holds, in a sentence."""
+    batch_size: int = BATCH
+    """What a training takes at once: with few images less than usual."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +149,7 @@ proxy: none
   width: 0.5  # every dim times this
   epochs: {epochs}
   images_per_epoch: {EPOCH}
+  batch_size: {images.batch_size}
 """
 
 

@@ -175,6 +175,15 @@ def test_written_forms_agree(table):
     assert asdict(table)["lines"][0]["label"] == "A"
 
 
+@pytest.mark.parametrize("width", [80, 200])
+def test_a_table_for_a_terminal_goes_on_below(table, width):
+    whole, fitting = as_text(table), as_text(table, width=width)
+    rows = [line for line in fitting.splitlines() if line.startswith("L ")]
+    assert max(map(len, rows)) <= width < max(map(len, whole.splitlines()))
+    assert sorted(set(whole.split())) == sorted(set(fitting.split()))
+    assert 1 < len(rows) < 9
+
+
 def test_a_count_that_differs_has_its_known_reason_below():
     sweep = load_sweep(SWEEPS / "efficientvim_table_b.yaml")
     rows = {c.label: c for c in sweep.candidates}

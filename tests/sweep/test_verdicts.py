@@ -15,6 +15,7 @@ from evnas.report.table.verdicts import against_reference, as_printed, printed_r
         (0.355126, "0.355", "matches"),
         (0.3856, "0.382", "differs by +0.004 (+0.9 %)"),
         (14.2, "14", "matches"),
+        (9.3, "0.6", "differs by +8.7 (15.5 times)"),
     ],
 )
 def test_counts(value, printed, want):

@@ -30,8 +30,15 @@ def as_printed(value: float, printed: str) -> Verdict:
     if prints_as(value, printed):
         return Verdict("matches")
     off = value - float(printed)
-    share = f" ({100 * off / float(printed):+.1f} %)" if float(printed) else ""
-    return Verdict("differs", f"by {off:+.{_decimals(printed)}f}{share}")
+    return Verdict("differs", f"by {off:+.{_decimals(printed)}f}{_share(value, float(printed))}")
+
+
+def _share(value: float, printed: float) -> str:
+    """How much that is of what is printed: in percent, or by a factor where percent say little."""
+    if not printed:
+        return ""
+    times = value / printed
+    return f" ({times:.3g} times)" if not 0.5 <= times <= 2 else f" ({100 * (times - 1):+.1f} %)"
 
 
 def against_reference(mine: Interval, printed: Interval, *, neutral: float) -> Verdict:
