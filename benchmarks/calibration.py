@@ -15,6 +15,7 @@ import shutil
 import statistics
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,13 @@ from typing import Any
 import torch
 
 from evnas.arch.spec import ArchSpec
-from evnas.latency.calibration import Calibration, calibrate, calibration_in
+from evnas.latency.calibration import Calibration, calibrate, calibration_in, what_of
 from evnas.latency.design import Design, design_of, networks_of
-from evnas.latency.measuring import TargetMeasurer, what_network, what_part
+from evnas.latency.measuring import TargetMeasurer
 from evnas.latency.parts import Part
 from evnas.latency.predictor import NetworkTime, Predictor
 from evnas.latency.report import settled_target
-from evnas.latency.table import LatencyTable
+from evnas.latency.table import LatencyTable, Timed
 from evnas.latency.validation import cross_validated, on_others
 from evnas.measure.stopwatch import CpuStopwatch
 from evnas.measure.target import Target
@@ -60,16 +61,15 @@ class Case:
     design: Design
     held_out: tuple[ArchSpec, ...]
 
-    def seconds(self, wanted: Any) -> float:
+    def seconds(self, wanted: Iterable[Part | ArchSpec]) -> float:
         """That the measurements of these took, in whichever run."""
         found = (self.known(one) for one in wanted)
         return sum(timed.seconds for timed in found if timed is not None)
 
-    def known(self, one: Part | ArchSpec) -> Any:
+    def known(self, one: Part | ArchSpec) -> Timed | None:
         """What the table holds of a part or network."""
-        part = isinstance(one, Part)
-        what = what_part(one) if part else what_network(one, self.target.resolution)
-        return self.table.get(what, self.target.batch_size)
+        assert self.target.batch_size != "auto"  # settled
+        return self.table.get(what_of(one, self.target), self.target.batch_size)
 
 
 def main() -> int:
@@ -180,9 +180,14 @@ def _repeat_error(case: Case, others: list[NetworkTime]) -> float:
     found = []
     for network in others[:REPEATED]:
         first, again = case.known(network.arch), case.measurer.network(network.arch)
-        steady = [timed.latency_ms / timed.anchor_ms for timed in (first, again)]
-        found.append(100 * abs(steady[1] / steady[0] - 1))
+        assert first is not None
+        found.append(100 * abs(_over_anchor(again) / _over_anchor(first) - 1))
     return round(statistics.mean(found), 3)
+
+
+def _over_anchor(timed: Timed) -> float:
+    assert timed.latency_ms is not None and timed.anchor_ms is not None  # it ran
+    return timed.latency_ms / timed.anchor_ms
 
 
 def _prediction_ms(found: Calibration, space: SearchSpace, count: int = 500) -> dict[str, float]:

@@ -113,8 +113,8 @@ for command in COMMANDS:
     app.command()(_with_paths(command))
 for first, (text, commands) in GROUPS.items():
     group = typer.Typer(name=first, help=text, no_args_is_help=True)
-    for command in commands:
-        group.command()(_with_paths(command))
+    for second in commands:
+        group.command()(_with_paths(second))
     app.add_typer(group)
 
 

@@ -3,6 +3,7 @@
 import math
 import random
 from dataclasses import dataclass, field
+from typing import Any
 
 from evnas.arch.spec import ArchSpec
 from evnas.latency.measuring import what_network, what_part
@@ -47,7 +48,7 @@ class MadeUpDevice:
         ms = network_ms(arch, self.resolution)
         return self._timed(what, ms, arch.digest, macs=1e7 * ms)
 
-    def _timed(self, what: dict[str, object], ms: float, name: str, **more: float) -> Timed:
+    def _timed(self, what: dict[str, object], ms: float, name: str, **more: Any) -> Timed:
         self.now_s += self.takes_s
         noise = 1 + self.noise * random.Random(name).gauss(0, 1)
         return Timed(

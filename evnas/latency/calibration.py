@@ -128,7 +128,7 @@ def calibrate(
     refused: dict[str, None] = {}
     measured = known = left = 0
     for i, one in enumerate(wanted):
-        found = table.get(_what(one, target), _batch(target))
+        found = table.get(what_of(one, target), _batch(target))
         if found is not None:
             known += 1
         elif minutes is not None and clock() - start >= 60 * minutes:
@@ -212,7 +212,8 @@ def _parts_in(
     ]
 
 
-def _what(one: Part | ArchSpec, target: Target) -> dict[str, Any]:
+def what_of(one: Part | ArchSpec, target: Target) -> dict[str, Any]:
+    """A part or network as a table names it."""
     return what_part(one) if isinstance(one, Part) else what_network(one, target.resolution)
 
 

@@ -1,10 +1,11 @@
 """How far predicted latencies are from measured ones, beside simpler ways of predicting them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from evnas.errors import MeasurementError
 from evnas.latency.predictor import FOLDS, NetworkTime, PredictedLatency, Predictor
@@ -113,7 +114,7 @@ def ladder_of(
     """
     if any(not network.macs > 0 for network in [*known, *(others or ())]):
         raise MeasurementError("a network's FLOPs are not known, which a line over them needs")
-    ways = {
+    ways: dict[str, Callable[[NetworkTime], float]] = {
         "flops": lambda network: math.log(network.macs),
         "sum": lambda network: math.log(predictor.sum_ms(network.arch)),
     }
@@ -131,9 +132,7 @@ def ladder_of(
     return found
 
 
-def _by_folds(
-    x: "np.typing.NDArray[np.float64]", y: "np.typing.NDArray[np.float64]"
-) -> list[float]:
+def _by_folds(x: NDArray[np.float64], y: NDArray[np.float64]) -> list[float]:
     place = np.random.default_rng(0).permutation(len(x)) % FOLDS
     guessed = np.zeros(len(x))
     for fold in range(FOLDS):

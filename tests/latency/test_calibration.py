@@ -11,6 +11,7 @@ from made_up_device import MadeUpDevice, network_ms
 
 from evnas.arch.catalog import catalog
 from evnas.arch.spec import ArchSpec
+from evnas.commands.latency_targets import space_of
 from evnas.errors import MeasurementError
 from evnas.latency.calibration import Calibration, Progress, calibrate, calibration_in
 from evnas.latency.design import Design, design_of, networks_of
@@ -20,7 +21,6 @@ from evnas.latency.table import LatencyTable
 from evnas.latency.validation import cross_validated, on_others
 from evnas.measure.target import Target
 from evnas.space.space import SearchSpace
-from evnas.sweep.sweep import load_sweep
 
 TARGET = Target(device="cpu", runtime="torch", form="deployed", batch_size=8)
 
@@ -28,8 +28,8 @@ TARGET = Target(device="cpu", runtime="torch", form="deployed", batch_size=8)
 @functools.cache
 def space() -> tuple[SearchSpace, ArchSpec]:
     """That of the laptop's search."""
-    sweep = load_sweep(Path(__file__).parents[2] / "sweeps" / "search_cpu.yaml")
-    return SearchSpace.from_spec(sweep.spec.space, sweep.base), sweep.base
+    sweep, found = space_of(Path(__file__).parents[2] / "sweeps" / "search_cpu.yaml")
+    return found, sweep.base
 
 
 @functools.cache

@@ -30,7 +30,6 @@ from evnas.search.screening import (
 from evnas.search.state.history import SCREENED, History
 from evnas.search.state.study import open_study
 from evnas.search.terminal.view import PlainView
-from evnas.space.space import SearchSpace
 from evnas.store import Store
 from evnas.sweep.search_spec import BudgetSpec
 from evnas.sweep.sweep import Sweep, sweep_of
@@ -69,7 +68,9 @@ def calibration() -> Any:
     import tempfile
 
     sweep = search()
-    space = SearchSpace.from_spec(sweep.spec.space, sweep.base)
+    ready = prepared(sweep)
+    assert isinstance(ready, PreparedSearch)
+    space = ready.space
     design = design_of(space, sweep.base, 64)
     with tempfile.TemporaryDirectory() as folder:
         table = LatencyTable.of_target(TARGET, folder=Path(folder))
