@@ -81,3 +81,20 @@ def test_where_nothing_is_told_nothing_is_bounded(tmp_path: Path) -> None:
     before = resource.getrlimit(resource.RLIMIT_DATA)
     with bounded_by_free_memory(tmp_path):
         assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
+@pytest.mark.parametrize(
+    ("said", "out"),
+    [
+        ("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes", True),
+        ("bad allocation", True),
+        ("Failed to allocate memory for requested buffer of size 8", True),
+        ("Check 'ptr' failed: Failed to allocate 234881024 bytes of memory", True),
+        ("could not create a primitive", True),
+        ("could not create a primitive descriptor for a convolution", False),
+        ("Resource temporarily unavailable", True),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_what_runtimes_say_of_it(said: str, out: bool) -> None:
+    assert is_out_of_memory(RuntimeError(said)) is out

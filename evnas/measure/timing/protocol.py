@@ -11,6 +11,7 @@ is kept in the conditions.
 Rounds end when the `EndRule` has seen enough, else with the budget or their largest number.
 """
 
+import re
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,9 +27,15 @@ from evnas.record import Measurement
 T = TypeVar("T")
 CALLS_OF_THE_KNOWN = 3
 MOST_SETTLING_CALLS = 100
-OUT_OF_MEMORY = ("can't allocate memory", "std::bad_alloc", "Failed to allocate memory")
-"""What the messages of plain RuntimeErrors hold that mean it: torch's CPU allocator's, of C++, and
-ONNX Runtime's."""
+OUT_OF_MEMORY = re.compile(
+    r"can't allocate memory|std::bad_alloc|bad allocation|"
+    r"Failed to allocate (\d+ bytes of )?memory|"
+    r"could not create a (primitive$|memory object)|Resource temporarily unavailable",
+    re.MULTILINE,
+)
+"""What the messages of plain RuntimeErrors hold that mean it: of torch's CPU allocator, of C++, of
+ONNX Runtime and OpenVINO, of oneDNN, which says `primitive descriptor` of what it cannot compute,
+and of a thread for whose stack there was no room."""
 
 
 class OutOfMemory(MeasurementError):
@@ -221,7 +228,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
-        or any(words in str(error) for words in OUT_OF_MEMORY)
+        or OUT_OF_MEMORY.search(str(error)) is not None
     )
 
 
