@@ -15,6 +15,8 @@ _NO_ACCESS = (
     sqlite3.SQLITE_PERM,
     sqlite3.SQLITE_AUTH,
 )
+UNREADABLE = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What Python's module raises of a damaged file: SQLite's errors, and that it cannot tell them."""
 _HELD = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _SPARE_BYTES = 64 * 1024
 """What SQLite writes around a record: its pages, the index, the log's frames."""
@@ -44,16 +46,16 @@ def as_sentences(path: Path, *, needed: int = 0) -> Iterator[None]:
         yield
     except sqlite3.ProgrammingError:
         raise  # ours: a closed file, a wrong statement
-    except sqlite3.Error as e:
+    except (sqlite3.Error, UnicodeDecodeError) as e:
         raise sentence(path, e, needed) from e
 
 
-def no_access(error: sqlite3.Error) -> bool:
+def no_access(error: Exception) -> bool:
     """Whether the folder or its rights are at fault, and not what the file holds."""
     return _kind(error) in _NO_ACCESS
 
 
-def of_what_it_holds(error: sqlite3.Error) -> bool:
+def of_what_it_holds(error: Exception) -> bool:
     """Whether it is the file's content that is at fault: not rights, disk or other processes."""
     outside = (*_NO_ACCESS, *_HELD, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
     return _kind(error) not in outside
@@ -78,12 +80,12 @@ def no_folder(path: Path, error: OSError | sqlite3.Error, *, needed: int = 0) ->
     return StoreError(f"{path.parent}: must be a writable folder ({error})")
 
 
-def _kind(error: sqlite3.Error) -> int:
+def _kind(error: Exception) -> int:
     """SQLite's own number; 0 where Python's module complains."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-def sentence(path: Path, error: sqlite3.Error, needed: int = 0) -> StoreError:
+def sentence(path: Path, error: Exception, needed: int = 0) -> StoreError:
     """One of SQLite's errors as a StoreError; `needed` as in `as_sentences`."""
     kind = _kind(error)
     if kind == sqlite3.SQLITE_FULL:

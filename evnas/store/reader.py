@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from evnas.errors import StoreError
-from evnas.store.faults import no_access
+from evnas.store.faults import UNREADABLE, no_access
 from evnas.store.schema import connect
 
 
@@ -37,7 +37,7 @@ def _looked_into(db: sqlite3.Connection) -> sqlite3.Connection:
     """The connection, if it may read; what it reads is for others to judge."""
     try:
         db.execute("SELECT name FROM sqlite_schema LIMIT 1").fetchone()
-    except sqlite3.DatabaseError as e:
+    except UNREADABLE as e:
         if no_access(e):
             db.close()
             raise

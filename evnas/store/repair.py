@@ -59,9 +59,9 @@ def repair(path: Path, *, spare: Spare = lambda notes: {}) -> Repaired:
         notes = {**spare(found.meta), **found.meta}
         if not isinstance(notes.get("sweep"), dict) or not notes.get("identity"):
             raise StoreError(
-                f"{path}: nothing says any more what it is a study of: neither its own notes nor "
-                f"a sweep.resolved.yaml beside it; its {len(found.lines)} records that verify can "
-                f"be had by `evnas store export {path.parent} FILE.jsonl`"
+                f"{path}: nothing says any more what it is a study of, though "
+                f"{len(found.lines)} of its records verify: put the sweep's file beside it as "
+                "sweep.resolved.yaml, and repair it again"
             )
         whole = path.with_suffix(".mended")
         whole.unlink(missing_ok=True)

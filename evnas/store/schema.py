@@ -13,12 +13,14 @@ from typing import Any
 
 from evnas.errors import StoreError
 from evnas.store.checksums import checksum
-from evnas.store.faults import DamagedStudy, no_access, of_what_it_holds, sentence
+from evnas.store.faults import UNREADABLE, DamagedStudy, no_access, of_what_it_holds, sentence
 
 SCHEMA_VERSION = 2
 
 COLUMNS = ("label", "digest", "phase", "status", "seed", "budget", "target", "started", "seconds")
 """Of a record, those that have a column of their own; the rest is `payload`, JSON."""
+FLOATS = ("budget", "started", "seconds")
+"""Of these columns, floats."""
 TALLY = "tally"
 """The note of how many records were ever appended."""
 NOTED = "noted"
@@ -92,7 +94,7 @@ def opened(path: Path, mode: str) -> sqlite3.Connection:
     """
     try:
         db = connect(path, mode)
-    except sqlite3.DatabaseError as e:
+    except UNREADABLE as e:
         if no_access(e):
             raise  # the folder's fault, not the file's: whoever asked knows what to do
         raise _not_opened(path, e) from e
@@ -108,7 +110,7 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     """The schema that a study has by now. Raises as `opened`."""
     try:
         row = db.execute("SELECT * FROM meta WHERE key = 'schema_version'").fetchone()
-    except sqlite3.DatabaseError as e:
+    except UNREADABLE as e:
         if no_access(e):
             raise  # the folder's fault, not the file's: whoever asked knows what to do
         raise _not_opened(path, e) from e
@@ -123,7 +125,7 @@ def version_of(db: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _not_opened(path: Path, error: sqlite3.DatabaseError) -> StoreError:
+def _not_opened(path: Path, error: Exception) -> StoreError:
     if not of_what_it_holds(error):
         return sentence(path, error)
     return StoreError(

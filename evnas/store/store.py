@@ -18,10 +18,11 @@ from pydantic_core import from_json
 from evnas.errors import StoreError
 from evnas.record import Record, Status
 from evnas.store.checksums import checksum
-from evnas.store.faults import DamagedStudy, as_sentences, no_folder
+from evnas.store.faults import UNREADABLE, DamagedStudy, as_sentences, no_folder
 from evnas.store.reader import reader_of
 from evnas.store.schema import (
     COLUMNS,
+    FLOATS,
     NOTED,
     SCHEMA_VERSION,
     TALLY,
@@ -367,7 +368,7 @@ def _line_of(record: Record) -> tuple[tuple[Any, ...], tuple[str, str]]:
 
 def _kept(name: str, value: Any) -> Any:
     """A column's value as SQLite will give it back, so that its checksum is the same then."""
-    if name in ("budget", "started", "seconds"):
+    if name in FLOATS:
         return float(value) + 0.0  # SQLite knows no -0.0
     return int(value) if name == "seed" else value
 
@@ -391,7 +392,7 @@ def _tidy(path: Path) -> None:
     SQLite does so itself when the last connection that may write is closed.
     """
     if path.with_name(f"{path.name}-wal").exists():
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(connect(path, "rw")) as db:
+        with contextlib.suppress(*UNREADABLE), contextlib.closing(connect(path, "rw")) as db:
             db.execute("SELECT 1 FROM meta").fetchone()
 
 

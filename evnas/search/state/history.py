@@ -1,5 +1,6 @@
 """The study as a strategy sees it: kept up to date a record at a time, never scanned again."""
 
+import gc
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -147,9 +148,15 @@ class History:
 
     def take_all(self, records: Iterable[tuple[int, Record]]) -> "History":
         """Add what a store holds; of a search, without records that belong to no candidate."""
-        for _, record in records:
-            if record.label.isdigit() or not self.objectives:
-                self._take(record)
+        collects = gc.isenabled()
+        gc.disable()  # all that is made here stays: looking through it takes a fifth of the time
+        try:
+            for _, record in records:
+                if record.label.isdigit() or not self.objectives:
+                    self._take(record)
+        finally:
+            if collects:
+                gc.enable()
         return self
 
     def await_again(self, set_aside: Iterable[tuple[int, Record]]) -> "History":
