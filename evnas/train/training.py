@@ -2,9 +2,11 @@
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -51,6 +53,7 @@ def train(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None) 
         SpecError: the recipe's batch cannot be made on these devices, or names what is not there.
     """
     must_be_installed(tensorboard=config.tensorboard, wandb=config.wandb)
+    _must_be_a_folder(config.output)
     with (
         joined(config.device) as world,
         listening() as asked,
@@ -60,6 +63,17 @@ def train(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None) 
         run = _Run(Session(config, world, says), says, asked)
         run.prepare()
         return run.to_its_end()
+
+
+def _must_be_a_folder(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise DataError(
+            f"--output {output} must be a folder that can be written ({e.strerror})"
+        ) from e
+    if not os.access(output, os.W_OK):
+        raise DataError(f"--output {output} must be a folder that can be written, it cannot")
 
 
 def _silent(_: str) -> None:
@@ -313,7 +327,7 @@ class _Run:
         checkpoints.save(output / checkpoints.FOLDER / name, content)
         checkpoints.keep_newest(output, self.config.keep)
 
-    def _restore(self, path: Any, held: dict[str, Any]) -> None:
+    def _restore(self, path: Path, held: dict[str, Any]) -> None:
         """Go on from a checkpoint. Raises DataError when it is of another training."""
         session, progress = self.session, held["progress"]
         for name, value in identity_of(session).items():
@@ -335,7 +349,7 @@ class _Run:
         if self.world.is_first and self.curve:
             write_curve(self.config.output, self.curve, self.costs)
 
-    def _tell_of_going_on(self, path: Any, progress: Mapping[str, Any]) -> None:
+    def _tell_of_going_on(self, path: Path, progress: Mapping[str, Any]) -> None:
         where = f"after epoch {self.epochs} of {self.recipe.all_epochs}"
         if self.first_step:
             where += f" and {self.first_step} steps of the next"

@@ -225,6 +225,13 @@ def test_images_must_fit(images, tmp_path):
     refused(images, "device_batch: must be even for mixup", device_batch=1)
 
 
+def test_the_output_must_be_a_folder(images, tmp_path):
+    (tmp_path / "file").touch()
+    for output in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(DataError, match="must be a folder that can be written"):
+            train(tiny_config(images, output))
+
+
 def test_the_head_follows_the_data(tmp_path):
     said: list[str] = []
     data = make_images(tmp_path / "three", classes=3)
