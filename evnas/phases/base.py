@@ -190,6 +190,11 @@ class Workshop:
             self._kept[slot] = (key, make())
         return self._kept[slot][1]
 
+    def make_room(self, slot: str, key: str) -> None:
+        """Free what a slot holds for another key, before something large is made."""
+        if slot in self._kept and self._kept[slot][0] != key:
+            self.drop(slot)
+
     def drop(self, slot: str) -> None:
         """Free what a slot holds."""
         self._kept.pop(slot, None)

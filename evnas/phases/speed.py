@@ -238,12 +238,13 @@ def _timed(
     from evnas.measure.timing.speed import measure_speed
 
     try:
+        reference = task.reference
+        name = f"{on.id} {sorted(reference.items())}" if reference is not None else ""
+        workshop.make_room(REFERENCE, name)  # of another batch or side, it may be what is missing
         subject = ready_model(work.arch, task, on, workshop, device_lock)
         base: Any = None
         timed_with: list[str] = []
-        if task.reference is not None:
-            reference = task.reference
-            name = f"{on.id} {sorted(reference.items())}"
+        if reference is not None:
             base, timed_with = workshop.kept(
                 REFERENCE,
                 name,

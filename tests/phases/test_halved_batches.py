@@ -55,16 +55,21 @@ def largest(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return holds
 
 
-def timed(*, mode: str = "inference", halve: bool = True, base: bool = False) -> Record:
-    target = Target(device="cpu", batch_size=16, resolution=32, mode=mode)  # type: ignore[arg-type]
+def work_of(
+    *, mode: str = "inference", halve: bool = True, base: bool = False, side: int = 32
+) -> Work:
+    target = Target(device="cpu", batch_size=16, resolution=side, mode=mode)  # type: ignore[arg-type]
     task = SpeedTask(
         target=asdict(target),
         budget_s=0.1,
         halve_batch=halve,
         reference=ARCH if base else None,
     )
-    work = Work(label="x", digest="d", arch=ARCH, phase="speed", target=target.id, task=task)
-    return Evaluator().run(work, silent).record
+    return Work(label="x", digest="d", arch=ARCH, phase="speed", target=target.id, task=task)
+
+
+def timed(*, mode: str = "inference", halve: bool = True, base: bool = False) -> Record:
+    return Evaluator().run(work_of(mode=mode, halve=halve, base=base), silent).record
 
 
 @pytest.mark.parametrize("base", [False, True], ids=["alone", "beside the base"])
@@ -113,6 +118,23 @@ def test_other_errors_end_it_at_once(
 
     monkeypatch.setattr(timing, "measure_speed", fails)
     assert timed().status == "failed"
+
+
+def test_the_reference_of_another_batch_makes_room_first(
+    largest: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = []
+
+    def ready(arch: Any, task: SpeedTask, target: Target, workshop: Any) -> Target:
+        held.append(dict(workshop._kept))
+        return target
+
+    monkeypatch.setattr(speed, "ready_model", ready)
+    evaluator = Evaluator()
+    for side in (32, 64):
+        evaluator.run(work_of(side=side, base=True), silent)
+    subject, reference = held[-2:]
+    assert subject == reference == {}
 
 
 def test_a_study_without_it_is_the_one_that_it_was() -> None:
