@@ -8,16 +8,18 @@ import pytest
 import torch
 from tiny_search import outcome, records, tiny_search
 
+from evnas.arch.catalog import entry
 from evnas.errors import SpecError
 from evnas.phases.inherited import TOP1
 from evnas.phases.work import Event, Work
 from evnas.record import Record
-from evnas.report.query.compare import compare
+from evnas.report.query.compare import differences_of, read_study
 from evnas.search.evaluate import Evaluator, silent
 from evnas.search.forecast import forecast
 from evnas.search.preflight import checked
 from evnas.search.propose import Proposal
 from evnas.search.runner import run_sweep
+from evnas.store import Store
 from evnas.sweep.parts import EngineSpec
 from evnas.sweep.sweep import Sweep, sweep_of
 
@@ -115,7 +117,7 @@ def test_nothing_from_scratch_is_trained_for_the_front(whole: Path) -> None:
     assert labels == []
 
 
-@pytest.mark.parametrize("stop_at", [2, 5, 9])
+@pytest.mark.parametrize("stop_at", [4, 9])  # between two trials, and within one
 def test_one_that_is_broken_off_ends_as_an_unbroken_one(
     stop_at: int, whole: Path, tmp_path: Path
 ) -> None:
@@ -157,16 +159,28 @@ def test_rungs_and_inheriting_do_not_go_together() -> None:
         checked(asha)
 
 
-def test_studies_are_compared_only_where_weights_came_the_same_way(
-    whole: Path, tmp_path: Path
-) -> None:
-    """Both have the base's children; what was bred in one came through other trainings."""
-    run(tmp_path, inheriting(strategy={"kind": "random", "seed": 5}, confirm=None))
-    shown = compare([whole / "tiny", tmp_path / "tiny"])
-    beside = [row["differences"] for row in shown["rows"]]
-    found = [d for each in beside for by in each.values() for d in by if TOP1 in str(d)]
-    for difference in found:
-        assert "inherited_from" in str(difference) or "lineage" not in str(difference)
+def study_of(folder: Path, top1: float, lineage: list[str]) -> Path:
+    """A study of one training whose weights came through `lineage`."""
+    arch = entry("efficientvim_m1").arch
+    record = Record(
+        label="3", digest=arch.digest, arch=arch.to_dict(), phase="inherited", status="complete",
+        budget=64.0, target=f"from-{lineage[-1]}", values={TOP1: top1},
+        details={"inherited_from": lineage[-1], "lineage": lineage},
+    )  # fmt: skip
+    with Store.create(folder / "study.db", sweep=inheriting(), environment={}) as store:
+        store.append(record)
+    return folder
+
+
+def test_figures_are_compared_only_where_weights_came_the_same_way(tmp_path: Path) -> None:
+    first = study_of(tmp_path / "a", 50.0, ["base", "p"])
+    for name, lineage, told in (("b", ["base", "p"], True), ("c", ["base", "q", "p"], False)):
+        other = study_of(tmp_path / name, 53.0, lineage)
+        one, two = (read_study(folder).rows[0] for folder in (first, other))
+        (found,) = differences_of(one, two)
+        assert found.quantity == TOP1
+        assert (found.difference is not None) == told
+        assert told or "lineage" in found.reason
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,24 @@ def test_no_row_is_predicted_by_what_saw_it(figures: Any, held_out: Any) -> None
     assert after[other] != before[other]  # it was fitted to that row
 
 
+def test_the_fit_on_a_signal_rests_on_predictions_that_know_neither_recipe(
+    figures: Any, held_out: Any
+) -> None:
+    rows = figures.study_rows()
+    values = [50 + row.printed.top1_percent for row in rows]
+    at = next(i for i, row in enumerate(rows) if row.printed.recipe == "VSSD")
+    before = figures.with_signal(values, rows, held_out)[at]
+
+    def without(recipes: str) -> float:
+        """The same row's figure where what that fit says is turned round."""
+        turned = {name: 160 - top1 for name, top1 in held_out[recipes].items()}
+        found: float = figures.with_signal(values, rows, {**held_out, recipes: turned})[at]
+        return found
+
+    assert without("VMamba") == before  # which may have seen the row's own recipe
+    assert without("VMamba+VSSD") != before
+
+
 def test_what_is_missing_is_shown_as_missing(figures: Any, held_out: Any) -> None:
     rows = figures.study_rows()
     few = [line_of(row.printed.name, 50.0 + i) for i, row in enumerate(rows[:5])]
