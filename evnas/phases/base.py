@@ -213,6 +213,8 @@ class Phase(ABC):
     """Whether a record is of one seed; its values are meaned over seeds."""
     trains: ClassVar[bool] = False
     """Whether a record is of a budget of image presentations; the largest counts."""
+    trains_whole: ClassVar[bool] = False
+    """Whether its trainings cannot be broken off at a rung."""
     caution: ClassVar[str] = ""
     """What a plan and a run say where one of its quantities is wanted."""
     status_column: ClassVar[str] = "params_m"

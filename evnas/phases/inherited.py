@@ -74,6 +74,7 @@ class Inherited(Phase):
     name = "inherited"
     per_seed = True
     trains = True
+    trains_whole = True
     guess_s = 61.0
     needs = "proxy"
     caution = (

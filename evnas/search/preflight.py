@@ -22,7 +22,7 @@ from evnas.space.space import SearchSpace
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
-from evnas.tables import left_out_phases
+from evnas.tables import PHASES, found_by, left_out_phases
 
 _BATCH = re.compile(r"@([\w.]+-)*b\d")
 """A target that is called by its batch."""
@@ -53,10 +53,11 @@ def must_begin(spec: SearchSpec, base: ArchSpec, targets: Sequence[TargetFields]
     if spec.warm_start and asked.own_rows:
         raise SpecError(f"{asked.kind} proposes its own rows and no others", "warm_start")
     proxy, full = spec.proxy, full_budget_of(spec, needs)
-    inherited = sorted(name for name in needs.wanted if name.startswith("inherited_"))
-    if inherited and asked.rungs_of(full):
+    found = found_by()
+    whole = sorted(name for name in needs.wanted if PHASES.get(found[name]).trains_whole)
+    if whole and asked.rungs_of(full):
         raise SpecError(
-            f"{inherited[0]} is of whole trainings, and {asked.kind} breaks them off at rungs; "
+            f"{whole[0]} is of whole trainings, and {asked.kind} breaks them off at rungs; "
             "use strategy: evolution",
             "strategy",
         )
