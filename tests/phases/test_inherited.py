@@ -19,17 +19,21 @@ from evnas.search.forecast import forecast
 from evnas.search.preflight import checked
 from evnas.search.propose import Proposal
 from evnas.search.runner import run_sweep
+from evnas.search.state.trial import Trial
 from evnas.store import Store
 from evnas.sweep.parts import EngineSpec
 from evnas.sweep.sweep import Sweep, sweep_of
 
 
 def inheriting(**more: Any) -> dict[str, Any]:
-    return tiny_search() | {
+    plain = tiny_search()
+    own = {
         "objectives": {"params_m": "min", TOP1: "max"},
         "budget": {"trials": 6},
         "confirm": {"seeds": 2},
-    } | more  # fmt: skip
+        "proxy": plain["proxy"] | {"held_out_images": 40},
+    }
+    return plain | own | more
 
 
 class Here:
@@ -133,6 +137,20 @@ def told(record: Record) -> tuple[object, ...]:
     kept = ("inherited_from", "lineage", "presentations_before", "share_handed_down")
     figures = record.values.get(TOP1), record.values.get("inherited_loss")
     return (*outcome(record), figures, [record.details.get(name) for name in kept])
+
+
+def test_a_trial_may_be_trained_both_ways_and_keeps_both_figures() -> None:
+    arch = entry("efficientvim_m1").arch
+    trial = Trial(label="1", digest=arch.digest, arch=arch.to_dict(), origin="random")
+    for phase, target, value in (("proxy", "", "top1_percent"), ("inherited", "from-base", TOP1)):
+        trial.take(
+            Record(
+                label="1", digest=arch.digest, arch=arch.to_dict(), phase=phase, target=target,
+                status="complete", budget=64.0, values={value: 10.0 + len(phase)},
+            )
+        )  # fmt: skip
+    assert (trial.value("top1_percent"), trial.value(TOP1)) == (15.0, 19.0)
+    assert trial.quantities() == {"top1_percent": 15.0, TOP1: 19.0}
 
 
 def test_weights_that_are_gone_are_said(whole: Path, tmp_path: Path) -> None:

@@ -65,9 +65,8 @@ class Trial:
                 found[name] = statistics.median(self.samples[key])
         elif phase.trains:
             seeds = self.trained.setdefault(record.budget, {})
-            seeds.setdefault(record.seed, {}).update(
-                record.values
-            )  # phases have names of their own
+            # phases that train have names of their own
+            seeds.setdefault(record.seed, {}).update(record.values)
         else:
             self.counts |= record.values
             self.draws |= {k: tuple(v) for k, v in record.details.get("draws", {}).items()}
