@@ -22,6 +22,7 @@ from evnas.tables import RECIPES
 from evnas.train.recipe import Recipe
 
 PREFIX = "recipe."
+_SUFFIXES = (".yaml", ".yml")
 _SHIPPED = Path(__file__).with_name("recipes")
 
 EFFICIENTVIM = _SHIPPED / "efficientvim.yaml"
@@ -90,22 +91,25 @@ def recipe_of(name: str, *, arch_name: str = "") -> NamedRecipe:
     """A recipe by name (`vssd`, `vssd:base`) or file.
 
     Args:
-        name: of `evnas.tables.RECIPES`, with a variant behind a colon; or a path that ends in
-            .yaml or .yml.
+        name: of `evnas.tables.RECIPES`, or a path that ends in .yaml or .yml; with a variant
+            behind a colon.
         arch_name: a name of the catalogue, which picks the variant where none is named.
 
     Raises:
         SpecError: there is none, or what the file says cannot hold, with file and line.
     """
-    if name.endswith((".yaml", ".yml")):
-        return _read(expanded(name), name=name)
-    kind, _, variant = name.partition(":")
-    if kind not in RECIPES:
+    kind, variant = name, ""
+    if ":" in name and not name.endswith(_SUFFIXES):  # a path may hold colons
+        kind, _, variant = name.rpartition(":")
+    if kind.endswith(_SUFFIXES):
+        path = expanded(kind)
+    elif kind in RECIPES:
+        path = RECIPES.get(kind)
+    else:
         raise SpecError(
             f"no recipe is named {kind!r}{nearest(kind, RECIPES)}; there are "
             f"{', '.join(RECIPES)}, and files that end in .yaml"
         )
-    path = RECIPES.get(kind)
     head = _head_of(read_yaml(path))[0]
     if variant and variant not in head.variants:
         raise SpecError(

@@ -179,6 +179,16 @@ def test_a_file_changes_a_base_and_keeps_its_sources(tmp_path):
     assert recipe_of(str(alone)).recipe == Recipe(epochs=3, batch_size=64, lr=0.1, optimizer="sgd")
 
 
+def test_a_file_has_variants_too(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("base: vssd\nvariants:\n  short: {archs: [vssd_base], fields: {epochs: 30}}\n")
+    assert recipe_of(str(path)).recipe.epochs == 300
+    for named in (recipe_of(f"{path}:short"), recipe_of(str(path), arch_name="vssd_base")):
+        assert (named.name, named.recipe.epochs) == (f"{path}:short", 30)
+    with pytest.raises(SpecError, match="has no variant 'shrt'; did you mean 'short'"):
+        recipe_of(f"{path}:shrt")
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -361,6 +361,13 @@ def test_recomputing_blocks_changes_nothing(images, tmp_path):
     assert other[0] != plain[0]
 
 
+def test_the_memory_format_changes_rounding_alone(images, tmp_path):
+    plain, other = (
+        one_step(images, tmp_path, memory_format=name) for name in ("contiguous", "channels_last")
+    )
+    assert other[0] == pytest.approx(plain[0], rel=1e-4)
+
+
 def test_accumulated_batches_give_the_mean_gradient(images, tmp_path):
     # without batch norm's batches and mixing, four batches of two are one of eight
     recipe = {**PLAIN, "clip": 0}
