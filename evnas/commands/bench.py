@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from evnas.commands.named import From, Picks
 from evnas.commands.options import Device
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import SpecError
@@ -14,12 +15,14 @@ from evnas.tables import RUNTIMES
 
 def bench(
     archs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="ARCH...",
+            metavar="[ARCH...]",
             help="Names of `evnas models`, arch files, timm:NAME, STUDY:TRIAL or STUDY:front.",
         ),
-    ],
+    ] = None,
+    study: From = None,
+    picks: Picks = None,
     base: Annotated[
         str | None,
         typer.Option("--base", help="What the others are timed in alternation with: goes first."),
@@ -82,7 +85,7 @@ def bench(
     json: AsJson = False,
 ) -> None:
     """Measure models' speed under the protocol of sweeps, each in alternation with the first."""
-    from evnas.commands.bench_models import models_of
+    from evnas.commands.bench_models import add_picked, models_of
     from evnas.commands.bench_targets import target_fields
 
     _must_be_svg(figure)
@@ -91,7 +94,10 @@ def bench(
         sweep_batch=sweep_batch,
         others={"--protocol": bool(protocols), "--figure": figure is not None},
     )
-    models = models_of([*([base] if base else []), *archs])
+    models = models_of([*([base] if base else []), *(archs or [])])
+    origins = add_picked(models, study, picks or [])
+    if not models:
+        raise SpecError("a model must be named: ARCH..., or --from STUDY --pick WISH")
     usual = {
         "device": device,
         "runtime": runtime,
@@ -112,7 +118,7 @@ def bench(
         protocols=protocols or (),
         sweep_batch=sweep_batch,
     )
-    data = grid.to_dict()
+    data = grid.to_dict() | ({"from": origins} if origins else {})
     from evnas.commands.bench_table import text_of
 
     if figure is not None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evnas.api import recorded
+from evnas.commands.named import must_have_a_study, picked_from
 from evnas.errors import SpecError, nearest
 from evnas.store import Store
 
@@ -21,6 +22,27 @@ def models_of(names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
         for each, arch in _meant(name).items():
             found[_free(each, found)] = arch
     return found
+
+
+def add_picked(
+    models: dict[str, Mapping[str, Any]], study: Path | None, picks: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Add a study's picked trials behind the models; name -> where each came from.
+
+    Raises:
+        SpecError: a study without picks or the other way round, or no such trial.
+        StoreError: the study cannot be read.
+    """
+    if study is None:
+        must_have_a_study(picks)
+        return {}
+    origins = {}
+    for pick in picks or (None,):
+        found = picked_from(study, pick)
+        name = _free(found.name, models)
+        models[name] = found.arch
+        origins[name] = found.to_dict()
+    return origins
 
 
 def _meant(name: str) -> dict[str, Mapping[str, Any]]:

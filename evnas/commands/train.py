@@ -6,14 +6,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from evnas.commands.named import ArchName, arch_and_side
+from evnas.commands.named import ArchNameOrFrom, Chosen, From, Pick, chosen
 from evnas.commands.options import Device
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import EvnasError, SpecError
 
 
 def train(
-    arch: ArchName,
     data: Annotated[
         str,
         typer.Option(
@@ -25,6 +24,9 @@ def train(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Checkpoints and curve; goes on from there.")
     ],
+    arch: ArchNameOrFrom = None,
+    study: From = None,
+    pick: Pick = None,
     recipe: Annotated[
         str | None,
         typer.Option(
@@ -102,7 +104,7 @@ def train(
     Below `torchrun --nproc-per-node N -m evnas train ...` N processes train together. SIGTERM and
     SIGUSR1 save and leave with exit code 75; the same command goes on.
     """
-    spec, side = arch_and_side(arch, resolution)
+    found = chosen(arch, resolution, study=study, pick=pick)
     devices = int(os.environ.get("WORLD_SIZE", "1"))
     edits: dict[str, Any] = {
         "epochs": epochs,
@@ -115,7 +117,7 @@ def train(
         if batch_size is None:
             raise SpecError("--accumulate must come with --batch-size, got it alone")
         edits["batch_size"] = batch_size * accumulate * devices
-    named = _recipe(arch, spec, recipe, changes or [], edits)
+    named = _recipe(found, recipe, changes or [], edits)
     from evnas.train.config import TrainConfig
 
     if linear_probe and freeze:
@@ -123,12 +125,12 @@ def train(
             "--linear-probe must stand without --freeze, it freezes all but classifiers"
         )
     config = TrainConfig(
-        arch=spec,
+        arch=found.arch,
         recipe=named.recipe,
         recipe_name=named.name,
         data=data,
         output=output,
-        resolution=side,
+        resolution=found.resolution,
         device_batch=batch_size,
         seed=seed,
         weights=weights,
@@ -144,6 +146,7 @@ def train(
         tensorboard=tensorboard,
         wandb=wandb,
         device=device,
+        origin=found.picked.to_dict() if found.picked else {},
     )
     try:
         _run(config, dry_run=dry_run, json=json)
@@ -153,15 +156,11 @@ def train(
         raise
 
 
-def _recipe(
-    arch: str, spec: Any, recipe: str | None, changes: list[str], edits: dict[str, Any]
-) -> Any:
-    from evnas.sweep.named import entry_of
+def _recipe(found: Chosen, recipe: str | None, changes: list[str], edits: dict[str, Any]) -> Any:
     from evnas.train.recipes import recipe_for, recipe_of, with_changes
 
-    known = entry_of(arch)
-    name = known.name if known else ""
-    named = recipe_of(recipe, arch_name=name) if recipe else recipe_for(spec, name)
+    name = found.known.name if found.known else ""
+    named = recipe_of(recipe, arch_name=name) if recipe else recipe_for(found.arch, name)
     given = {key: value for key, value in edits.items() if value is not None}
     named = with_changes(named, changes, given)
     return named
@@ -204,6 +203,8 @@ def _emit(result: Any, config: Any, json: bool) -> None:
         found["ema_top1_percent"] = average
     if config.weights is not None:
         found |= {"weights": str(config.weights), "new_classifier": config.new_classifier}
+    if config.origin:
+        found["from"] = dict(config.origin)
     if result.error:
         found["error"] = result.error
     shown = "" if best is None else f", best top-1 {best:.2f} %"

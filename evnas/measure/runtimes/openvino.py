@@ -65,14 +65,18 @@ def _compiled(
         reason = " ".join(str(error).split())[:300]
         raise MeasurementError(f"the model has no form in OpenVINO: {reason}") from error
     request = compiled.create_infer_request()
-    request.set_input_tensor(ov.Tensor(images.contiguous().numpy().copy()))
+
+    def load(others: torch.Tensor) -> None:
+        request.set_input_tensor(ov.Tensor(others.contiguous().numpy().copy()))
+
+    load(images)
     logits = request.get_output_tensor(0).data  # a view: each call writes there
 
     def run() -> object:
         request.infer()
         return logits
 
-    return Ready(run=run, facts=_facts(ov, compiled))
+    return Ready(run=run, facts=_facts(ov, compiled), load=load)
 
 
 def _facts(ov: Any, compiled: Any) -> dict[str, Any]:
