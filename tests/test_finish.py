@@ -19,7 +19,8 @@ from evnas.commands import finishing
 from evnas.commands.finishing import Finish, finish
 from evnas.errors import DataError
 from evnas.evaluate.exported import ExportedFile
-from evnas.evaluate.images import held_out_images, labelled_batches
+from evnas.evaluate.held_out import held_out_images
+from evnas.evaluate.images import labelled_batches
 from evnas.measure.runtimes.agreement import difference
 from evnas.train.checkpoint import load_checkpoint
 from evnas.train.config import TrainConfig

@@ -75,14 +75,15 @@ def eval(
     _must_be_there([file for _, file in files], official)
     usual = RUNTIMES.get(runtime).form
     given = chosen(named, None, study=study, pick=pick) if named or study or pick else None
-    from evnas.commands.eval_table import text_of
-    from evnas.evaluate.evaluation import Way, evaluate
-    from evnas.evaluate.images import held_out_images
-    from evnas.evaluate.subject import official_subject, subject_of
-    from evnas.measure.target import Target
+    from evnas.evaluate.held_out import held_out_images
 
     found = held_out_images(data, most=images)
     talk(f"images: {found}")
+    from evnas.commands.eval_table import text_of
+    from evnas.evaluate.evaluation import Way, evaluate
+    from evnas.evaluate.subject import official_subject, subject_of
+    from evnas.measure.target import Target
+
     usual_arch = None if given is None else given.arch
     subjects = [subject_of(file, arch or usual_arch) for arch, file in files]
     if official is not None:

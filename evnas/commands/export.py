@@ -41,12 +41,12 @@ def export(
     def tell(stage: str) -> None:
         talk(f"{time.monotonic() - start:5.1f} s  {stage}")
 
-    spec, weights = as_trained(found.arch, weights)
+    spec, weights, side = as_trained(found.arch, weights)
     written = write_export(
         spec,
         output,
         weights=weights,
-        resolution=found.resolution,
+        resolution=resolution or side or found.resolution,
         batch_size=batch_size,
         form=form,
         dynamic_batch=dynamic_batch,

@@ -162,20 +162,22 @@ def _recorded_with(weights: Path) -> dict[str, Any]:
     return {key: held[key] for key in (*IMAGES, "classes") if key in held}
 
 
-def as_trained(arch: ArchSpec, weights: Path | None) -> tuple[ArchSpec, Path | None]:
-    """The architecture with the classes that a training gave it, and the file of its weights.
+def as_trained(arch: ArchSpec, weights: Path | None) -> tuple[ArchSpec, Path | None, int | None]:
+    """The architecture with the classes that a training gave it, the file of its weights, and the
+    side in pixels of its images.
 
     Args:
-        weights: a training's folder or weights file; anything else, and None, is given back.
+        weights: a training's folder or weights file; anything else, and None, is given back
+            without a side.
 
     Raises:
         DataError: it is a training of another architecture, or cannot be read.
     """
     if weights is None or not (weights.is_dir() or says_its_architecture(weights)):
-        return arch, weights
+        return arch, weights, None
     found = subject_of(weights, arch)
     assert found.arch is not None  # weights of a training say it
-    return found.arch, found.file
+    return found.arch, found.file, found.view.resolution
 
 
 def _write(

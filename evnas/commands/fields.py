@@ -79,7 +79,7 @@ def with_weights(subjects: Sequence[Subject], weights: Sequence[Path]) -> list[S
 
 def field_of(subject: Subject, data: ProxyData, images: int, seed: int) -> NDArray[np.float64]:
     """The effective receptive field (H, W) over the first held-out images."""
-    arch, weights = as_trained(subject.arch, subject.weights)
+    arch, weights, _ = as_trained(subject.arch, subject.weights)
     model = build(arch, seed=seed)
     if weights is not None:
         load_weights(model, weights)

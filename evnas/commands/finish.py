@@ -69,11 +69,13 @@ def finish(
     if output is None:
         assert picked is not None
         output = Path(picked.study) / "finish" / picked.trial
+    from evnas.train.data import open_dataset
     from evnas.train.recipes import recipe_for, recipe_of, with_changes
 
     name = found.known.name if found.known else ""
     named = recipe_of(recipe, arch_name=name) if recipe else recipe_for(found.arch, name)
     named = with_changes(named, changes or [], {"resolution": resolution} if resolution else {})
+    open_dataset(data)  # a mistake there does not wait for torch
     from evnas.commands.finishing import Finish, Stopped
     from evnas.commands.finishing import finish as finished
     from evnas.measure.target import Target

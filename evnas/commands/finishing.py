@@ -20,7 +20,7 @@ from evnas.commands.exporting import write_export
 from evnas.commands.finish_report import markdown
 from evnas.errors import DataError, MeasurementError
 from evnas.evaluate.evaluation import Evaluated, Way, evaluate
-from evnas.evaluate.images import held_out_images
+from evnas.evaluate.held_out import held_out_images
 from evnas.evaluate.subject import Subject, subject_of
 from evnas.measure.target import Form
 from evnas.search.bench import bench, bench_target

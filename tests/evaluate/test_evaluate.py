@@ -20,7 +20,7 @@ from evnas.cli import app
 from evnas.commands.exporting import write_export
 from evnas.errors import DataError, EvnasError, MeasurementError, SpecError
 from evnas.evaluate.evaluation import Way, evaluate
-from evnas.evaluate.images import held_out_images
+from evnas.evaluate.held_out import held_out_images
 from evnas.evaluate.printed import printed_top1
 from evnas.evaluate.running import Running
 from evnas.evaluate.subject import official_subject, subject_of
