@@ -5,11 +5,13 @@ from typing import Any
 
 from evnas.commands.options import Study
 from evnas.commands.output import AsJson, columns, emit, talk
+from evnas.store import Store
 
 
 def front(study: Study, json: AsJson = False) -> None:
     """List the front of a study, with what --pick calls its members."""
-    from evnas.report.frame.study_reader import StudyReader  # after the options: frames are heavy
+    Store.read(study / "study.db").close()  # a mistake does not wait for heavier packages
+    from evnas.report.frame.study_reader import StudyReader
 
     reader = StudyReader(study)
     try:

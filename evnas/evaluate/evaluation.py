@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -26,7 +26,7 @@ from evnas.stats.proportions import (
     share_percent,
 )
 from evnas.tables import RUNTIMES, chooses
-from evnas.train.data import ImageData
+from evnas.train.data import ImageData, Split
 from evnas.train.loaders import View
 
 BATCH = 64
@@ -294,7 +294,7 @@ def _pictures(images: ImageData, view: View, way: Way) -> Pictures:
     return Pictures(
         name=images.name,
         calibration=training_pixels(images.name, view, count=count),
-        held_out=pixels_of(images.held_out, view, count=count),
+        held_out=pixels_of(cast(Split, images.held_out), view, count=count),
     )
 
 

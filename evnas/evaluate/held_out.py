@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -45,7 +46,7 @@ def held_out_images(source: str | Path, *, most: int | None = None) -> ImageData
         return found
     if hasattr(found.held_out, "begin_epoch"):
         raise SpecError(f"--images needs images that can be picked, and {source} is a stream")
-    some = evenly(found.held_out, most)
+    some = evenly(cast(Split, found.held_out), most)
     note = f"{found.note}; {len(some)} of the held-out ones are taken"
     return replace(found, held_out=some, note=note)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -49,11 +50,11 @@ def training_pixels(source: str | Path, view: View, *, count: int) -> Tensor:
         DataError: there are none, or one cannot be read.
     """
     split = open_dataset(source).train
-    if hasattr(split, "begin_epoch") or not len(split):
+    if hasattr(split, "begin_epoch") or not len(cast(Split, split)):
         raise DataError(
             f"{source} must hold training images that can be picked, to calibrate with"
         )
-    return pixels_of(split, view, count=count)
+    return pixels_of(cast(Split, split), view, count=count)
 
 
 def pixels_of(split: Split, view: View, *, count: int) -> Tensor:

@@ -123,6 +123,18 @@ def test_other_runtimes_and_the_deployed_form_answer_alike(
     assert found.to_dict()["runtime"] == runtime and found.facts["version"]
 
 
+def test_int8_is_calibrated_with_training_images(folder: Path, weights: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    images, subject = held_out_images(folder), subject_of(weights)
+    way = Way(form="deployed", runtime="onnx_int8", batch_size=7)
+    found = evaluate(subject, images, way, first=evaluate(subject, images, Way()))
+    assert len(found.answers) == 21 and found.not_finite == 0
+    assert found.facts["precision"] == "int8" and found.beside is not None
+    held_out_alone = held_out_images(folder / "val")
+    with pytest.raises(DataError, match="must hold train/ and val/"):
+        evaluate(subject, held_out_alone, way)
+
+
 def test_a_runtime_that_keeps_its_first_images_is_refused(monkeypatch: Any) -> None:
     def deaf(model: Any, images: torch.Tensor, target: Any) -> Any:
         first = images.clone()
