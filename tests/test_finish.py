@@ -168,6 +168,21 @@ def test_a_file_that_became_another_is_made_again(
     ]
 
 
+def test_other_held_out_images_are_evaluated_on_again(
+    images: Path, whole: Path, tmp_path: Path
+) -> None:
+    data, output = tmp_path / "images", tmp_path / "tiny"
+    shutil.copytree(images, data)
+    shutil.copytree(whole, output)
+    (data / "val" / "light" / "0.png").unlink()
+    settings = json.loads((output / "finish.json").read_text())
+    (output / "finish.json").write_text(json.dumps(settings | {"data": str(data)}))
+    said: list[str] = []
+    report = finish(plan_for(data, output), tell=said.append)
+    assert "train: done before" in said and "evaluate: begins" in said
+    assert [row["images"] for row in report["accuracy"]] == [17, 17, 17]
+
+
 def test_another_recipe_or_seed_needs_another_folder(images: Path, whole: Path) -> None:
     with pytest.raises(DataError, match="seed is 0 there and 1 here; name another --output"):
         finish(plan_for(images, whole, seed=1))

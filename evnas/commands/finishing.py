@@ -139,7 +139,10 @@ def finish(plan: Finish, *, tell: Tell = lambda text: None) -> Found:
     images = held_out_images(plan.training.data)
     tell(f"images: {images}")
     subject = subject_of(weights, name=plan.name)
-    made_of = {"weights": trained["files"]["weights"]["sha256"]}
+    made_of = {
+        "weights": trained["files"]["weights"]["sha256"],
+        "images": images.identify(None).fingerprint,
+    }
     folder.step("evaluate", made_of, lambda: _evaluated(plan, subject, images, "plain"))
     folder.step("deploy", made_of, lambda: _evaluated(plan, subject, images, "deployed"))
     exported = folder.step("export", made_of, lambda: _exported(plan, subject, images))
