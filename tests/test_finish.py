@@ -75,7 +75,11 @@ class _Benched:
 
     def to_dict(self) -> dict[str, Any]:
         span = {"low": 1.0, "mid": 2.0, "high": 3.0}
-        return {"intervals": dict.fromkeys(finishing.SPEEDS, span), "target": "made"}
+        return {
+            "intervals": dict.fromkeys(finishing.SPEEDS, span),
+            "target": "made",
+            "details": {"conditions": {"warnings": ["the machine was busy"]}},
+        }
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,7 @@ def test_all_steps_leave_their_files_and_a_report(whole: Path) -> None:
         assert abs(row["cost"]["loss_difference"]) < 1e-4
     text = (whole / "report.md").read_text()
     assert "cost in top-1" in text and "model.onnx" in text
+    assert "- onnx, deployed: the machine was busy" in text
     assert report["classes"] == 2  # of the images, where the architecture said 1000
 
 

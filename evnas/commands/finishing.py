@@ -267,11 +267,10 @@ def _benched(plan: Finish, subject: Subject) -> Found:
         except MeasurementError as e:
             rows.append({"runtime": runtime, "form": form, "why_not": str(e)})
             continue
-        spans = {name: benched["intervals"][name] for name in ("latency_ms", "throughput_img_s")}
-        rows.append(
-            {"runtime": runtime, "form": form, "target": benched["target"], "batch_size": 1}
-            | spans
-        )
+        speeds = {name: benched["intervals"][name] for name in SPEEDS}
+        warnings = list(benched["details"]["conditions"]["warnings"])
+        about = {"target": benched["target"], "warnings": warnings}
+        rows.append({"runtime": runtime, "form": form} | about | speeds)
     return {"rows": rows}
 
 
