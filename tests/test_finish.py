@@ -75,7 +75,11 @@ class _Benched:
 
     def to_dict(self) -> dict[str, Any]:
         span = {"low": 1.0, "mid": 2.0, "high": 3.0}
-        return {"intervals": dict.fromkeys(finishing.SPEEDS, span), "target": "made"}
+        return {
+            "intervals": dict.fromkeys(finishing.SPEEDS, span),
+            "target": "made",
+            "details": {"conditions": {"warnings": ["the machine was busy"]}},
+        }
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,7 @@ def test_all_steps_leave_their_files_and_a_report(whole: Path) -> None:
         assert abs(row["cost"]["loss_difference"]) < 1e-4
     text = (whole / "report.md").read_text()
     assert "cost in top-1" in text and "model.onnx" in text
+    assert "- onnx, deployed: the machine was busy" in text
     assert report["classes"] == 2  # of the images, where the architecture said 1000
 
 
@@ -166,6 +171,21 @@ def test_a_file_that_became_another_is_made_again(
         "export: begins",
         "bench: begins",
     ]
+
+
+def test_other_held_out_images_are_evaluated_on_again(
+    images: Path, whole: Path, tmp_path: Path
+) -> None:
+    data, output = tmp_path / "images", tmp_path / "tiny"
+    shutil.copytree(images, data)
+    shutil.copytree(whole, output)
+    (data / "val" / "light" / "0.png").unlink()
+    settings = json.loads((output / "finish.json").read_text())
+    (output / "finish.json").write_text(json.dumps(settings | {"data": str(data)}))
+    said: list[str] = []
+    report = finish(plan_for(data, output), tell=said.append)
+    assert "train: done before" in said and "evaluate: begins" in said
+    assert [row["images"] for row in report["accuracy"]] == [17, 17, 17]
 
 
 def test_another_recipe_or_seed_needs_another_folder(images: Path, whole: Path) -> None:

@@ -12,6 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from evnas.cli import app
+from evnas.evaluate.exported import ExportedFile
+from evnas.train.checkpoint import load_checkpoint
 
 PAGE = Path(__file__).parents[1] / "docs" / "guide" / "from_front_to_file.md"
 
@@ -28,10 +30,14 @@ def test_every_command_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monk
         printed[line[:32]] = _printed_by(line)
     assert "front:1" in printed["evnas front results/tiny"]
     assert "McNemar" in printed["evnas eval trained model.onnx --"]
+    trial = load_checkpoint(tmp_path / "trained").origin["trial"]
+    assert ExportedFile(tmp_path / "model.onnx").said()["from"]["trial"] == trial
+    assert f"results/tiny:{trial}" in printed["evnas bench --from results/tiny "]
     (folder,) = (tmp_path / "results" / "tiny" / "finish").iterdir()
     report = json.loads((folder / "report.json").read_text())
     assert [row["step"] for row in report["accuracy"]] == ["evaluate", "deploy", "export"]
-    assert report["from"]["pick"] == "front:1" and report["from"]["trial"] == folder.name
+    assert report["from"]["pick"] == "front:1"
+    assert report["from"]["trial"] == folder.name == trial
 
 
 def _printed_by(line: str) -> str:

@@ -27,13 +27,11 @@ def _head(report: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"Trial {origin['trial']} of `{origin['study']}`, picked as {origin['pick']}."
         )
-    told = {key: trained[key] for key in ("epochs", "status") if key in trained}
-    told |= {"seconds": f"{trained['seconds']:.0f}"}
-    lines.append("Training: " + ", ".join(f"{key} {value}" for key, value in told.items()) + ".")
+    lines.append(f"Training: {trained['epochs']} epochs, {trained['status']}.")
     export = report["steps"]["export"]
     lines.append(
         f"File: `{export['files']['model']['path']}`, {export['bytes']:,} bytes, input "
-        f"{'x'.join(map(str, export['input']))}."
+        f"{' x '.join(map(str, export['input']))}."
     )
     return lines
 
@@ -82,7 +80,12 @@ def _speed(report: Mapping[str, Any]) -> list[str]:
             f"| {row['runtime']} | {row['form']} | {_span(row['latency_ms'], '.3g')} | "
             f"{_span(row['throughput_img_s'], '.4g')} |"
         )
-    return lines
+    said = [
+        f"- {row['runtime']}, {row['form']}: {warning}"
+        for row in report["steps"]["bench"]["rows"]
+        for warning in row.get("warnings", ())
+    ]
+    return [*lines, "", *said] if said else lines
 
 
 def _span(span: Mapping[str, float] | None, form: str) -> str:

@@ -139,7 +139,10 @@ def finish(plan: Finish, *, tell: Tell = lambda text: None) -> Found:
     images = held_out_images(plan.training.data)
     tell(f"images: {images}")
     subject = subject_of(weights, name=plan.name)
-    made_of = {"weights": trained["files"]["weights"]["sha256"]}
+    made_of = {
+        "weights": trained["files"]["weights"]["sha256"],
+        "images": images.identify(None).fingerprint,
+    }
     folder.step("evaluate", made_of, lambda: _evaluated(plan, subject, images, "plain"))
     folder.step("deploy", made_of, lambda: _evaluated(plan, subject, images, "deployed"))
     exported = folder.step("export", made_of, lambda: _exported(plan, subject, images))
@@ -264,11 +267,10 @@ def _benched(plan: Finish, subject: Subject) -> Found:
         except MeasurementError as e:
             rows.append({"runtime": runtime, "form": form, "why_not": str(e)})
             continue
-        spans = {name: benched["intervals"][name] for name in ("latency_ms", "throughput_img_s")}
-        rows.append(
-            {"runtime": runtime, "form": form, "target": benched["target"], "batch_size": 1}
-            | spans
-        )
+        speeds = {name: benched["intervals"][name] for name in SPEEDS}
+        warnings = list(benched["details"]["conditions"]["warnings"])
+        about = {"target": benched["target"], "warnings": warnings}
+        rows.append({"runtime": runtime, "form": form} | about | speeds)
     return {"rows": rows}
 
 

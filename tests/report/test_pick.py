@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import evnas
 from evnas.cli import app
+from evnas.commands.bench_models import add_picked, models_of
 from evnas.errors import SpecError
 from evnas.report.query.pick import pick_trial
 
@@ -107,6 +108,16 @@ def test_show_says_which_trial_it_was(study: Path) -> None:
     shown = json.loads(done.stdout)
     assert shown["digest"] == arch_of("0").digest and shown["resolution"] == 64
     assert (shown["from"]["trial"], shown["from"]["pick"]) == ("0", "knee")
+
+
+def test_bench_takes_picks_behind_its_names_and_says_where_they_came_from(study: Path) -> None:
+    models = models_of(["m1"])
+    origins = add_picked(models, study, ["knee", "label:peer"])
+    assert list(models) == ["m1", f"{study}:0", f"{study}:peer"]
+    assert models[f"{study}:peer"] == {"timm": "resnet18"}
+    assert origins[f"{study}:0"]["pick"] == "knee"
+    (same,) = add_picked(models, study, ["front:2"])
+    assert same == f"{study}:0 (2)"  # the same trial again stands for itself
 
 
 @pytest.mark.parametrize(
