@@ -71,17 +71,22 @@ class _Tangled(Exception):
     """The space does not come apart in the way that this module knows."""
 
 
-def count_exactly(space: SearchSpace) -> SpaceCount | None:
-    """The count; None where the space is too large even so, or does not come apart."""
+def count_exactly(space: SearchSpace, *, parts: int = MOST_PARTS) -> SpaceCount | None:
+    """The count; None where the space is too large even so, or does not come apart.
+
+    Args:
+        parts: points of all stages together that are looked at, at most.
+    """
     try:
-        return _Counter(space).total()
+        return _Counter(space, parts).total()
     except _Tangled:
         return None
 
 
 class _Counter:
-    def __init__(self, space: SearchSpace) -> None:
+    def __init__(self, space: SearchSpace, parts: int) -> None:
         self.space = space
+        self.parts = parts
         inside = [a for a in space.axes if all(p[0] == "stages" for p in a.places)]
         self.outer = [a for a in inside if a.stage is None]
         self.inner = [a for a in inside if a.stage is not None]
@@ -108,7 +113,7 @@ class _Counter:
         count = len(self.writer.plain(outer)["stages"])
         axes = [[a for a in self.inner if a.stage == i] for i in range(count)]
         groups = math.prod(len(a.domain) for a in self.inner if self._is_read(a))
-        if sum(_most_points(some) for some in axes) > MOST_PARTS or groups > 4 * MOST_PARTS:
+        if sum(_most_points(some) for some in axes) > self.parts or groups > 4 * self.parts:
             raise _Tangled  # `_joined` would say so too, but after seconds
         for name in self.lists:
             holding = [i for i in range(count) if any(a.order == name for a in axes[i])]
@@ -151,7 +156,7 @@ class _Counter:
         around = self._around(stages, outer)
         size = math.prod(len(stage.groups) for stage in stages) * len(around)
         chain = _Chain(stages)
-        if size > MOST_PARTS or chain.cost > 10 * MOST_PARTS:
+        if size > self.parts or chain.cost > 10 * self.parts:
             raise _Tangled
         found = NONE
         for ties in itertools.product(*(stage.groups for stage in stages)):
@@ -171,8 +176,8 @@ class _Counter:
         found: dict[str, tuple[Plain, dict[tuple[Rules, ...], SpaceCount]]] = {}
         held: set[tuple[Any, ...]] = set()
         beside = list(itertools.product(*(stage.spec for stage in stages)))
-        points = list(itertools.islice(_points(self.around, base), MOST_PARTS))
-        if len(points) * len(beside) > MOST_PARTS // 10:
+        points = list(itertools.islice(_points(self.around, base), self.parts))
+        if len(points) * len(beside) > self.parts // 10:
             raise _Tangled
         for point, rules in itertools.product(points, beside):
             raw = self.writer.plain(point)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from evnas.arch.spec import ArchSpec
 from evnas.space.axes import COUNT, Axis
-from evnas.space.counting import count_exactly
+from evnas.space.counting import MOST_PARTS, count_exactly
 from evnas.space.space import Point, SearchSpace
 
 WALK_MOST = 20_000
@@ -34,7 +34,12 @@ class Size:
 
 
 def size_of(
-    space: SearchSpace, *, walk: int = WALK_MOST, draws: int = 4000, apart: bool = True
+    space: SearchSpace,
+    *,
+    walk: int = WALK_MOST,
+    parts: int = MOST_PARTS,
+    draws: int = 4000,
+    apart: bool = True,
 ) -> Size:
     """Count by an exhaustive walk where there are few points, else stage by stage where the space
     comes apart (`apart`), else estimate from even draws.
@@ -45,7 +50,7 @@ def size_of(
     points = count_points(space)
     if points <= walk:
         return _walked(space, points)
-    if apart and (count := count_exactly(space)) is not None:
+    if apart and (count := count_exactly(space, parts=parts)) is not None:
         known = float(count.distinct)
         return Size(known, known, known, True, points, count.points / points)
     rng = random.Random(0)

@@ -77,11 +77,12 @@ def _payload(raw: bytes, page: bytes, at: int, length: int, size: int, *, is_tab
 
 def _columns(payload: bytes) -> tuple[object, ...]:
     end, at = _number(payload, 0)
-    kinds = []
+    kinds: list[int] = []
     while at < end and len(kinds) <= _MOST_COLUMNS:
         kind, at = _number(payload, at)
         kinds.append(kind)
-    found, at = [], end
+    found: list[object] = []
+    at = end
     for kind in kinds:
         value, at = _value(payload, at, kind)
         found.append(value)

@@ -17,6 +17,8 @@ from evnas.space.space import MOST_DRAWS, Fault, SearchSpace
 from evnas.sweep.search_spec import SearchSpec
 from evnas.tables import PHASES, found_by, quantity_must_load
 
+WALK, PARTS = 10_000, 75_000
+"""Points that are counted out, in about 2 s, where no draw holds."""
 SMALL = 50
 """Values of an axis, each of which is among so many draws."""
 
@@ -86,7 +88,7 @@ def must_hold_something(space: SearchSpace) -> None:
         return
     certain = _fits_nowhere(space, faults)
     if not certain:
-        size = size_of(space)
+        size = size_of(space, walk=WALK, parts=PARTS)
         if size.exact and size.mid:
             return
         certain = size.exact
