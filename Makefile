@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test fast fix docs bench-gpu
+.PHONY: sweep test fast fix docs test-faults bench-gpu
 
 sweep: .venv/installed
 	$(BIN)/evnas sweep sweeps/table_c.yaml
@@ -38,6 +38,10 @@ fix: .venv/installed-test
 docs: .venv/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site: $(CURDIR)/site/index.html"
+
+# Every damaged file, override and store: half an hour on two cores; `make test` tries a few of each.
+test-faults: .venv/installed-test
+	EVNAS_FAULTS=whole OMP_NUM_THREADS=1 timeout 2400 $(BIN)/pytest -n 2 --timeout 2400 tests/faults
 
 bench-gpu: .venv/installed-test
 	$(BIN)/python benchmarks/gpu.py --seconds 14400

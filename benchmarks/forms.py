@@ -20,6 +20,8 @@ from evnas.measure.runtimes.onnx_runtime import onnx_runtime
 from evnas.measure.stopwatch import Call
 from evnas.measure.target import Target
 from evnas.mixers.ss2d import module as ss2d
+from evnas.runtime import Ready
+from evnas.tables import RUNTIMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,30 @@ def _deployed_graph(case: Case, images: Tensor) -> Form | None:
     return Form(model, cuda_graph(model, images.to(case.dtype), target))
 
 
+def _deployed_package(case: Case, images: Tensor) -> Form | None:
+    return _by_runtime(case, images, "aot_inductor")
+
+
+def _openvino(case: Case, images: Tensor) -> Form | None:
+    return _by_runtime(case, images, "openvino")
+
+
+def _by_runtime(case: Case, images: Tensor, runtime: str) -> Form | None:
+    """The deployed form by one of evnas' runtimes for CPUs."""
+    if case.device != "cpu" or case.precision != "float32" or RUNTIMES.get(runtime).why_not:
+        return None
+    model = _deployed_model(case)
+    target = Target(
+        device="cpu",
+        runtime=runtime,
+        resolution=case.resolution,
+        batch_size=case.batch,
+        form="deployed",
+    )
+    call = RUNTIMES.get(runtime).call(model, images, target)
+    return Form(model, call.run if isinstance(call, Ready) else call)
+
+
 def _timm(case: Case, images: Tensor) -> Form | None:
     if not timm.is_model(case.model):
         return None
@@ -230,6 +256,7 @@ FORMS: Mapping[str, Maker] = {
     "deployed+nhwc": _deployed_channels_last,
     "deployed+compile": _deployed_compiled,
     "deployed+graph": _deployed_graph,
+    "deployed+package": _deployed_package,
 }
 PEERS: Mapping[str, Maker] = {
     "eager": _plain,
@@ -240,6 +267,7 @@ PEERS: Mapping[str, Maker] = {
     "timm": _timm,
     "timm+fused": _timm_fused,
     "timm+onnxruntime": _onnx,
+    "openvino": _openvino,
 }
 TRAINING: Mapping[str, Maker] = {
     "kernels": _step_kernels,

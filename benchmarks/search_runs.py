@@ -82,6 +82,11 @@ class ClosedForm:
     wanted: frozenset[str] = frozenset()
     paper: str = ""
     among: tuple[str, ...] = ()
+    weights: str = ""
+
+    @property
+    def base(self) -> dict[str, Any]:
+        return {}
 
     def counted_at(self, candidate: Candidate) -> int:
         return 224

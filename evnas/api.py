@@ -32,6 +32,7 @@ def run(
     *,
     results: str | Path = "results",
     fresh: bool = False,
+    retry: Sequence[str] = (),
     quick: bool = False,
     name: str | None = None,
 ) -> "Study":
@@ -44,6 +45,7 @@ def run(
         sweep: a path to a sweep's YAML, the same as plain data, or a loaded `Sweep`.
         results: folder of studies; the sweep's own is made inside.
         fresh: keep an old study of that name aside and start over, instead of going on with it.
+        retry: work that ended so is done again: of "lost", "timeout", "oom", "failed".
         quick: cut down to a first look, as study NAME_quick.
         name: another name for the study.
 
@@ -56,10 +58,12 @@ def run(
         MeasurementError: no target's device is on this machine.
     """
     began = time.monotonic()
+    from evnas.record import ends_to_retry
     from evnas.running import run_and_write
 
+    again = ends_to_retry(retry)
     loaded = _sweep_of(sweep, quick=quick, name=name)
-    ran = run_and_write(loaded, results=expanded(results), fresh=fresh, began=began)
+    ran = run_and_write(loaded, results=expanded(results), fresh=fresh, began=began, retry=again)
     from evnas.report.notebook.study import load_study
 
     return load_study(ran.folder)

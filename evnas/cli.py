@@ -18,6 +18,7 @@ from evnas import __version__
 from evnas.commands import (
     audit,
     bench,
+    calibrate,
     check,
     compare,
     convert,
@@ -25,35 +26,46 @@ from evnas.commands import (
     diff,
     doctor,
     erf,
+    eval,
     export,
+    finish,
+    front,
     init,
+    lut,
     models,
     plan,
+    recipes,
     report,
     schema,
     show,
     signals,
     space,
+    store,
     sweep,
     train,
     verify,
 )
 from evnas.errors import EvnasError
-from evnas.files import expanded
+from evnas.files import NO_ROOM, expanded, no_room
 
-COMMANDS = (
+COMMANDS: tuple[Callable[..., None], ...] = (
     init.init,
     sweep.sweep,
     plan.plan,
     check.check,
     show.show,
+    front.front,
     diff.diff,
     models.models,
     export.export,
     convert.convert,
     bench.bench,
+    calibrate.calibrate,
     verify.verify,
     train.train,
+    recipes.recipes,
+    eval.eval,
+    finish.finish,
     doctor.doctor,
     report.report,
     compare.compare,
@@ -65,6 +77,11 @@ COMMANDS = (
     schema.schema,
 )
 """In the order of `evnas --help`."""
+GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
+    "lut": (lut.HELP, (lut.export,)),
+    "store": (store.HELP, store.ACTIONS),
+}
+"""Commands of two words: the first, its help, and functions called like the second."""
 
 app = typer.Typer(
     name="evnas",
@@ -94,6 +111,11 @@ def _expanded(value: Any) -> Any:
 
 for command in COMMANDS:
     app.command()(_with_paths(command))
+for first, (text, commands) in GROUPS.items():
+    group = typer.Typer(name=first, help=text, no_args_is_help=True)
+    for second in commands:
+        group.command()(_with_paths(second))
+    app.add_typer(group)
 
 
 def _version(asked: bool) -> None:
@@ -126,6 +148,11 @@ def main() -> None:
             raise  # another pipe: ours to mend
         sys.stderr.close()  # whoever read our output has gone: nothing to tell
         sys.exit(1)
+    except OSError as e:
+        if e.errno not in NO_ROOM:
+            raise
+        print(f"evnas: {no_room(Path(e.filename or '.'), e, needed=None)}", file=sys.stderr)
+        sys.exit(2)
 
 
 def _reader_has_gone() -> bool:

@@ -1,12 +1,20 @@
-"""Paths and texts as people give them: `~`, `${HOME}`, and where a relative path is meant."""
+"""Paths as people give them (`~`, `${HOME}`, where a relative one is meant), and files that are
+there whole or not at all."""
 
+import contextlib
+import errno
 import os
 import re
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
-from evnas.errors import SpecError
+from evnas.errors import SpecError, StoreError
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?%?")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet takes for the beginning of a formula, also within quotes."""
 
 
 def expanded(path: str | Path) -> Path:
@@ -34,3 +42,75 @@ def shown(path: str | Path) -> str:
     """A path for a message: from the working directory where it lies below, else whole."""
     here = Path.cwd()
     return str(Path(path).relative_to(here)) if Path(path).is_relative_to(here) else str(path)
+
+
+def csv_cell(value: object) -> object:
+    """A cell of a CSV file that no spreadsheet runs: a text that looks like a formula gets an
+    apostrophe, numbers stay numbers."""
+    if not isinstance(value, str) or not value.startswith(_FORMULA) or _NUMBER.fullmatch(value):
+        return value
+    return f"'{value}"
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file so that nobody ever sees half of it: beside its place, then moved there.
+
+    Args:
+        content: text, which becomes UTF-8, or bytes.
+
+    Raises:
+        StoreError: there is no room for it.
+        OSError: the folder cannot be written.
+    """
+    raw = content.encode() if isinstance(content, str) else content
+    with whole(path, needed=len(raw)) as draft, draft.open("wb") as file:
+        file.write(raw)
+
+
+@contextlib.contextmanager
+def whole(path: Path, *, needed: int | None = None) -> Iterator[Path]:
+    """A draft to be written, which becomes `path` when the block ends well. What is no plain file
+    (a pipe, /dev/stdout) is written as it is.
+
+    Args:
+        needed: bytes that are going to be written, where that is known.
+
+    Raises:
+        StoreError: there is no room for it.
+    """
+    place = Path(os.path.realpath(path))  # a link stays one
+    plain = place.is_file() or not place.exists()
+    draft = place.with_name(f".{os.getpid()}.{place.name}") if plain else path  # as it ends
+    try:
+        yield draft
+        if plain:
+            _put_in_place(draft, place)
+    except OSError as e:
+        if e.errno in NO_ROOM:
+            raise no_room(path, e, needed=needed) from e
+        raise
+    finally:
+        if plain:
+            draft.unlink(missing_ok=True)
+
+
+def _put_in_place(draft: Path, place: Path) -> None:
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())  # after a power cut the name must not stand for nothing
+    draft.replace(place)
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""A full disk, a quota that is used up, a limit on the size of files."""
+
+
+def no_room(path: Path, error: OSError, *, needed: int | None) -> StoreError:
+    """That a file finds no room, with the bytes that are free and those that it takes."""
+    around = next(folder for folder in path.absolute().parents if folder.exists())
+    free = shutil.disk_usage(around).free
+    takes = "" if needed is None else f" and {needed:,} are needed"
+    mend = "raise `ulimit -f`" if error.errno == errno.EFBIG else "make room"
+    return StoreError(
+        f"{path}: no room for it ({error.strerror}): {free:,} bytes are free{takes}; {mend}, and "
+        "run the same command again"
+    )

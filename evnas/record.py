@@ -15,10 +15,25 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from evnas.errors import SpecError, nearest
+
 Status = Literal[
     "complete", "pruned", "infeasible", "diverged", "oom", "timeout", "lost", "failed"
 ]
 STATUSES: tuple[Status, ...] = get_args(Status)
+RETRIED: tuple[Status, ...] = ("lost", "timeout", "oom", "failed")
+"""Ends that another try may change: the machine's doing, not the candidate's."""
+
+
+def ends_to_retry(names: Iterable[str]) -> tuple[Status, ...]:
+    """Ends of work that is to be done again, each once. Raises SpecError for what is none."""
+    found = {name.strip() for name in names} - {""}
+    for name in sorted(found):
+        if name not in RETRIED:
+            raise SpecError(
+                f"--retry takes {', '.join(RETRIED)}, got {name!r}{nearest(name, RETRIED)}"
+            )
+    return tuple(end for end in RETRIED if end in found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +218,8 @@ class Record:
     budget: float = 0.0
     """Image presentations of a proxy training; 0 for the other phases."""
     target: str = ""
-    """The speed target's id (`cpu-torch-224-b16-float32`), or what a score was taken of."""
+    """The speed target's id (`cpu-torch-224-b16-float32`), what a score was taken of, or whose
+    weights a training began with."""
     values: Mapping[str, float] = field(default_factory=dict)
     """Point results: `params`, `macs_exact`, `top1_percent`, `peak_mib`, ..."""
     measurements: Mapping[str, Measurement] = field(default_factory=dict)

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from evnas.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from evnas.record import Status
     from evnas.report.table.ablation import AblationTable
     from evnas.search.state.study import Spent
     from evnas.sweep.sweep import Sweep
@@ -23,13 +26,21 @@ class Ran:
     spent: "Spent"
 
 
-def run_and_write(sweep: "Sweep", *, results: Path, fresh: bool, began: float) -> Ran:
+def run_and_write(
+    sweep: "Sweep",
+    *,
+    results: Path,
+    fresh: bool,
+    began: float,
+    retry: "Collection[Status]" = (),
+) -> Ran:
     """Run what is left of a sweep, then write its table and page.
 
     Args:
         results: studies' folder; the sweep's own is made inside.
         fresh: keep the old study aside and start over.
         began: `time.monotonic()` when the user asked for it.
+        retry: work that ended so is done again; its records are set aside.
 
     Raises:
         SpecError: with its place in the file, for what shows only on this machine.
@@ -42,7 +53,7 @@ def run_and_write(sweep: "Sweep", *, results: Path, fresh: bool, began: float) -
         must_be_installed(sweep.spec.engine)
         from evnas.search.runner import run_sweep  # torch: seconds that a mistake does not wait
 
-        folder = run_sweep(sweep, results=results, fresh=fresh, began=began)
+        folder = run_sweep(sweep, results=results, fresh=fresh, began=began, retry=retry)
     except SpecError as e:
         raise sweep.document.blame(e) from None
     from evnas.report.page.outputs import write_outputs

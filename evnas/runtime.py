@@ -86,6 +86,9 @@ class Ready:
     """One forward; gives the logits (B, classes) as a torch or NumPy tensor."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """For the record, as JSON: `threads`, `precision`, versions, settings."""
+    load: Callable[[Any], None] | None = None
+    """Puts other images, a torch tensor of the same shape and device, in the place of those it was
+    made with; None where `run` reads the tensor it was made with, which is then written over."""
 
     def __call__(self) -> object:
         """One forward."""

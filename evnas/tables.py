@@ -56,6 +56,7 @@ PHASES = PhaseRegistry(
         "score": "evnas.phases.score:SCORE",
         "speed": "evnas.phases.speed:SPEED",
         "proxy": "evnas.phases.proxy:PROXY",
+        "inherited": "evnas.phases.inherited:INHERITED",
     },
     of="evnas.phases.base:Phase",
 )
@@ -142,11 +143,26 @@ DATASETS: Registry[Any] = Registry(
     {
         "fashion-mnist-12k": "evnas.proxy.fashion:small_set",
         "fashion-mnist": "evnas.proxy.fashion:whole_set",
+        "associative_recall": "evnas.proxy.long_range:associative_recall",
+        "long_range_copy": "evnas.proxy.long_range:long_range_copy",
+        "path_tracing": "evnas.proxy.long_range:path_tracing",
     },
     of="collections.abc:Callable",
 )
 """Name -> function that gives its `evnas.proxy.arrays.ImageArrays`, of the side in pixels that
 images need at most: trainings see them a little smaller."""
+
+RECIPES: Registry[Any] = Registry(
+    "recipe",
+    {
+        "efficientvim": "evnas.train.recipes:EFFICIENTVIM",
+        "vssd": "evnas.train.recipes:VSSD",
+        "vmamba": "evnas.train.recipes:VMAMBA",
+        "efficientvmamba": "evnas.train.recipes:EFFICIENTVMAMBA",
+    },
+    of="pathlib:Path",
+)
+"""Name -> the YAML file of a training's recipe, see `evnas.train.recipes`."""
 
 
 def chooses(runtime: str) -> bool:

@@ -9,9 +9,9 @@ import pytest
 from evnas.mixers import MIXERS
 from evnas.registry import Registry
 from evnas.report.panels.table import PANELS
-from evnas.tables import BLOCKS, DATASETS, PHASES, RUNTIMES, SCORES, STRATEGIES
+from evnas.tables import BLOCKS, DATASETS, PHASES, RECIPES, RUNTIMES, SCORES, STRATEGIES
 
-TABLES = (PHASES, BLOCKS, STRATEGIES, RUNTIMES, SCORES, DATASETS, MIXERS, PANELS)
+TABLES = (PHASES, BLOCKS, STRATEGIES, RUNTIMES, SCORES, DATASETS, MIXERS, PANELS, RECIPES)
 PLACES = {"broken": "no_such_module:THING", "misfit": "math:pi"}
 """One whose module is not there, and one that is of no kind that any table takes; the names that
 they have in a table are `names_in`."""

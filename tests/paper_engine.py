@@ -2,6 +2,7 @@
 its own; and sweeps run with it."""
 
 import sqlite3
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,12 +24,21 @@ class PaperEngine:
 
     slots = 1
 
-    def __init__(self, folder: Path, *, stop_after: int = 10**9, fails: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        stop_after: int = 10**9,
+        fails: bool = False,
+        ends: Mapping[int, Status] | None = None,
+    ) -> None:
         self.done: list[Work] = []
         self.now_s = 0.0
         self._folder = folder
         self._stop_after = stop_after
         self._fails = fails
+        self._ends = ends or {}
+        """Piece of work, from 0 -> how it ends, if not well."""
 
     def clock(self) -> float:
         return self.now_s
@@ -48,8 +58,9 @@ class PaperEngine:
             values = {"throughput_img_s": 10.0 + seed % 83}
         if self.work.phase == "proxy":
             values = {"top1_percent": 10.0 + seed % 79}
-        status: Status = "failed" if self._fails else "complete"
-        found = {} if self._fails else {"values": values}
+        usual: Status = "failed" if self._fails else "complete"
+        status = self._ends.get(len(self.done) - 1, usual)
+        found = {"values": values} if status == "complete" else {}
         record = self.work.record(status, error="a fault", started=0.0, seconds=3.0, found=found)
         return [Finished(self.work, record, 3.0)]
 

@@ -1,7 +1,7 @@
 """A setting of paper, for drivers whose evaluations are made up: targets, quantities by name."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from evnas.arch.spec import ArchSpec
@@ -23,6 +23,8 @@ class PaperSetting:
     predict: Mapping[str, Any] | None = None
     paper: str = ""
     among: tuple[str, ...] = ()
+    base: Mapping[str, Any] = field(default_factory=dict)
+    weights: str = ""
 
     def counted_at(self, candidate: Candidate) -> int:
         return 224

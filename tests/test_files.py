@@ -1,5 +1,7 @@
 """Paths as people give them, wherever one is taken."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,8 +12,8 @@ import evnas
 from evnas import cli, running
 from evnas.arch.catalog import entry
 from evnas.cli import app
-from evnas.errors import DataError, SpecError
-from evnas.files import expanded, placed
+from evnas.errors import DataError, SpecError, StoreError
+from evnas.files import csv_cell, expanded, placed, write_whole
 from evnas.proxy.data import load_data
 from evnas.store import Store
 from evnas.sweep.named import arch_of
@@ -50,7 +52,7 @@ def test_every_command_and_function_takes_them(home, start, monkeypatch):
     Store.create(home / "studies" / "x" / "study.db", sweep={}, environment={}).close()
     assert evnas.load_study(f"{start}/studies/x").name == "x"
 
-    def ran_in(sweep, *, results, fresh, began):
+    def ran_in(sweep, *, results, fresh, began, retry):
         assert (sweep.spec.name, results) == ("x", home / "studies")
         return running.Ran(results / "x", None, cast(Any, None))
 
@@ -61,3 +63,55 @@ def test_every_command_and_function_takes_them(home, start, monkeypatch):
     assert arch_of(f"{start}/m1.yaml").digest == m1.digest
     with pytest.raises(DataError, match=f"{home}/none must be a folder of images"):
         load_data({"folder": f"{start}/none"})
+
+
+def test_a_file_is_there_whole_or_as_it_was(tmp_path, monkeypatch):
+    path, link = tmp_path / "report.html", tmp_path / "link.html"
+    write_whole(path, "old é")
+    link.symlink_to(path)
+
+    def killed(self: Path, target: Path) -> Path:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write_whole(path, "new")
+    assert path.read_text("utf-8") == "old é"
+    write_whole(link, b"new")
+    assert path.read_text() == "new" and link.is_symlink()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.html", "report.html"]
+
+
+def test_a_file_that_finds_no_room_says_how_much_it_needs(tmp_path):
+    script = (
+        "import resource, sys, pathlib\n"
+        "from evnas.errors import StoreError\n"
+        "from evnas.files import write_whole\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n"
+        "    write_whole(pathlib.Path(sys.argv[1]), 'x' * 5000)\n"
+        "except StoreError as e:\n"
+        "    print(e)\n"
+    )
+    path = tmp_path / "a.html"
+    ended = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True
+    )
+    assert f"{path}: no room for it (File too large)" in ended.stdout, ended.stderr
+    assert "bytes are free and 5,000 are needed; raise `ulimit -f`" in ended.stdout
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(StoreError, match=r"no room for it \(No space left on device\)"):
+        write_whole(Path("/dev/full"), "x")
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("=1+1", "'=1+1"), ("-x", "'-x"), ("@a", "'@a"), ("\t=1", "'\t=1"), ("+", "'+"),
+        ("-1.5", "-1.5"), ("+3e-4", "+3e-4"), ("-0.5%", "-0.5%"), (-1.5, -1.5), ("a=1", "a=1"),
+        ("-inf", "'-inf"), ("", ""), (None, None),
+    ],
+)  # fmt: skip
+def test_cells_that_a_spreadsheet_would_run_are_texts(value, cell):
+    assert csv_cell(value) == cell

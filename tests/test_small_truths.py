@@ -175,10 +175,12 @@ def test_doctor_shows_quota_and_governor_and_what_they_cost() -> None:
         "runtimes": {"torch": "yes"},
         "data": {"images": "yes"},
         "ranking": {},
+        "energy": {"cpu": "no counter"},
     }
     said = checkup_text(found).splitlines()
     assert "cpu: x, 4 cores, 8 GiB, a quota of 1.5 cores, governor powersave" in said
     assert f"cpu: {doubt}" in said
+    assert "energy of cpu: no counter" in said
     unknown = cpu | {"quota_cores": None, "governor": ""}
     found["environment"]["cpu"] = unknown
     assert "cpu: x, 4 cores, 8 GiB" in checkup_text(found).splitlines()

@@ -1,22 +1,21 @@
 """Train the printed architectures for a short while: `python benchmarks/training_study/train.py`.
 
-All of them with `FEW` presentations and seed 0, the rows of `rows.py` with `MANY` and two seeds;
-at 56 x 56 pixels and half width, behind a stem of a quarter of the stride, so that the stages see
-the token grids of 224 x 224. The cheapest go first. The file of curves gains a line when a
-training ends, and what has a line is not trained again: stop it whenever you like.
+All of them with `FEW` presentations and seed 0, the rows of `rows.py` with `MANY` and two seeds,
+and those rows with `FEW` on a harder task as well (`cells.py`); at 56 x 56 pixels and half width,
+behind a stem of a quarter of the stride, so that the stages see the token grids of 224 x 224. The
+cheapest go first. The file of curves gains a line when a training ends, and what has a line is not
+trained again: stop it whenever you like.
 """
 
 import argparse
 import json
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import torch
-from rows import chosen, counts_by_paper
+from cells import CURVES, USUAL_DATA, Training, key_of, lines_in, trainings
 
 from evnas.arch.spec import ArchSpec
 from evnas.phases.base import Workshop
@@ -25,45 +24,13 @@ from evnas.phases.work import Work
 from evnas.predict.printed import printed_architectures
 from evnas.sweep.parts import ProxySpec
 
-CURVES = Path(__file__).parents[2] / "results/reference/training_study/curves.jsonl"
-FEW, MANY = 3_000, 30_000
-SEEDS = {FEW: (0,), MANY: (0, 1)}
 BATCH, EPOCHS, HELD_OUT = 30, 2, 4_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """One cell of the study."""
-
-    name: str
-    presentations: int
-    seed: int
-    macs: float
-
-    @property
-    def key(self) -> tuple[str, int, int]:
-        """What it is known by in the file."""
-        return self.name, self.presentations, self.seed
-
-
-def trainings() -> list[Training]:
-    """Every cell, the cheapest first."""
-    counts = counts_by_paper()
-    longer = set(chosen(counts))
-    cells = [
-        Training(name=name, presentations=presentations, seed=seed, macs=macs)
-        for of in counts.values()
-        for name, macs in of.items()
-        for presentations, seeds in SEEDS.items()
-        for seed in seeds
-        if presentations == FEW or name in longer
-    ]
-    return sorted(cells, key=lambda cell: (cell.macs * cell.presentations, cell.key))
-
-
-def proxy_of(arch: ArchSpec, presentations: int) -> ProxySpec:
+def proxy_of(arch: ArchSpec, presentations: int, data: str = USUAL_DATA) -> ProxySpec:
     """How an architecture is trained."""
     return ProxySpec(
+        data=data,
         resolution=56,
         stem_stride=arch.stem.stride // 4,
         width=0.5,
@@ -77,20 +44,27 @@ def proxy_of(arch: ArchSpec, presentations: int) -> ProxySpec:
 
 
 def trained(cell: Training, workshop: Workshop) -> dict[str, Any]:
-    """The line of a training."""
+    """The line of a cell."""
     arch = next(p.candidate.arch for p in printed_architectures() if p.name == cell.name)
     assert arch is not None
-    proxy = proxy_of(arch, cell.presentations)
+    proxy = proxy_of(arch, cell.presentations, cell.data)
+    found = training_of(arch, proxy, label=cell.name, seed=cell.seed, workshop=workshop)
+    return {"name": cell.name, "data": cell.data, **found}
+
+
+def training_of(
+    arch: ArchSpec, proxy: ProxySpec, *, label: str, seed: int, workshop: Workshop
+) -> dict[str, Any]:
+    """What one training found, and under what."""
     task = ProxyTask(proxy=proxy.model_dump(mode="json"))
     work = Work(
-        label=cell.name, digest=arch.digest, arch=arch.to_dict(), phase="proxy", task=task,
-        seed=cell.seed, budget=float(proxy.presentations),
+        label=label, digest=arch.digest, arch=arch.to_dict(), phase="proxy", task=task,
+        seed=seed, budget=float(proxy.presentations),
     )  # fmt: skip
     found = PROXY.evaluate(work, workshop, lambda *_: None)
     return {
-        "name": cell.name,
-        "presentations": cell.presentations,
-        "seed": cell.seed,
+        "presentations": proxy.presentations,
+        "seed": seed,
         "digest": arch.digest,
         "status": found.status,
         "error": found.error,
@@ -104,32 +78,25 @@ def trained(cell: Training, workshop: Workshop) -> dict[str, Any]:
     }
 
 
-def lines_in(file: Path) -> list[Mapping[str, Any]]:
-    """The trainings that have ended."""
-    text = file.read_text(encoding="utf-8") if file.exists() else ""
-    return [json.loads(line) for line in text.splitlines()]
-
-
 def main() -> None:
     """Train what is missing, and append a line after each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=CURVES)
     parser.add_argument("--most", type=int, default=10**6, help="trainings of this run")
     given = parser.parse_args()
-    lines = lines_in(given.out)
-    there = {(line["name"], line["presentations"], line["seed"]) for line in lines}
+    there = {key_of(line) for line in lines_in(given.out)}
     missing = [cell for cell in trainings() if cell.key not in there]
     given.out.parent.mkdir(parents=True, exist_ok=True)
     workshop = Workshop()
     for done, cell in enumerate(missing[: given.most], start=1):
         line = trained(cell, workshop)
-        lines.append(line)
+        lines = [*lines_in(given.out), line]
         whole = given.out.with_suffix(".part")
         whole.write_text("".join(json.dumps(each) + "\n" for each in lines), encoding="utf-8")
         whole.replace(given.out)  # a stop never leaves half a line
         top1 = line["values"].get("top1_percent", float("nan"))
-        print(f"{done} of {len(missing)}: {cell.name} {cell.presentations} seed {cell.seed} "
-              f"{top1:.1f} % in {line['seconds']} s", flush=True)  # fmt: skip
+        print(f"{done} of {len(missing)}: {cell.name} {cell.data} {cell.presentations} "
+              f"seed {cell.seed} {top1:.1f} % in {line['seconds']} s", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

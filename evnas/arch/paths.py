@@ -18,7 +18,7 @@ Concrete = tuple[str | int, ...]
 
 _PART = re.compile(r"([A-Za-z_]\w*)((?:\[[^\]]*\])*)")
 _INDEX = re.compile(r"\[([^\]]*)\]")
-_SLICE = re.compile(r"(-?\d*):(-?\d*)")
+_SLICE = re.compile(r"(-?\d{1,9})?:(-?\d{1,9})?")
 
 
 def parse(path: str) -> list[str | int | slice]:
@@ -36,7 +36,7 @@ def parse(path: str) -> list[str | int | slice]:
 def _index(text: str, path: str) -> int | slice:
     if text == "*":
         return slice(None)
-    if re.fullmatch(r"-?\d+", text):
+    if re.fullmatch(r"-?\d{1,9}", text):
         return int(text)
     if match := _SLICE.fullmatch(text):
         low, high = (int(t) if t else None for t in match.groups())

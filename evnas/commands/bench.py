@@ -1,25 +1,30 @@
 """`evnas bench`: how fast models are here, side by side."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from evnas.commands.named import From, Picks
 from evnas.commands.options import Device
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import SpecError
+from evnas.files import write_whole
 from evnas.tables import RUNTIMES
 
 
 def bench(
     archs: Annotated[
-        list[str],
+        list[str] | None,
         typer.Argument(
-            metavar="ARCH...",
+            metavar="[ARCH...]",
             help="Names of `evnas models`, arch files, timm:NAME, STUDY:TRIAL or STUDY:front.",
         ),
-    ],
+    ] = None,
+    study: From = None,
+    picks: Picks = None,
     base: Annotated[
         str | None,
         typer.Option("--base", help="What the others are timed in alternation with: goes first."),
@@ -77,7 +82,11 @@ def bench(
     ] = None,
     breakdown: Annotated[
         bool,
-        typer.Option("--breakdown", help="Time by stage and kind, from the runtime's counters."),
+        typer.Option("--breakdown", help="Time by stage and kind, and what bounds it."),
+    ] = False,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Keep breakdowns in the studies of models STUDY:TRIAL."),
     ] = False,
     json: AsJson = False,
 ) -> None:
@@ -89,16 +98,20 @@ def bench(
       evnas bench efficientvim_m1 --target onnx --batch-size 1 --batch-size 8
       evnas bench results/mine:front --base efficientvim_m1 --figure speed.svg
     """
-    from evnas.commands.bench_models import models_of
+    from evnas.commands.bench_models import add_picked, models_of
     from evnas.commands.bench_targets import target_fields
 
     _must_be_svg(figure)
     _must_go_together(
         breakdown=breakdown,
         sweep_batch=sweep_batch,
-        others={"--protocol": bool(protocols), "--figure": figure is not None},
+        others={"--protocol": bool(protocols)},
+        keep=keep,
     )
-    models = models_of([*([base] if base else []), *archs])
+    models = models_of([*([base] if base else []), *(archs or [])])
+    origins = add_picked(models, study, picks or [])
+    if not models:
+        raise SpecError("a model must be named: ARCH..., or --from STUDY --pick WISH")
     usual = {
         "device": device,
         "runtime": runtime,
@@ -110,7 +123,7 @@ def bench(
     asked = [target_fields(text, usual) for text in targets or [""]]
     sizes = {"batches": batch_sizes or (), "resolutions": resolutions or ()}
     if breakdown:
-        _take_apart(models, asked, sizes=sizes, json=json)
+        _take_apart(models, asked, sizes=sizes, figure=figure, keep=keep, json=json)
         return
     grid = _measured(
         models,
@@ -119,14 +132,13 @@ def bench(
         protocols=protocols or (),
         sweep_batch=sweep_batch,
     )
-    data = grid.to_dict()
+    data = grid.to_dict() | ({"from": origins} if origins else {})
     from evnas.commands.bench_table import text_of
 
     if figure is not None:
         from evnas.commands.bench_figure import svg_of
 
-        figure.write_text(svg_of(data))
-        talk(f"drawn: {figure}")
+        _draw(svg_of(data), figure)
     emit(data, text_of(data), json)
 
 
@@ -145,18 +157,43 @@ def _measured(
     return grid_of(models, specs, protocols=protocols, say=talk)
 
 
-def _take_apart(models: Any, asked: list[dict[str, Any]], *, sizes: Any, json: bool) -> None:
-    from evnas.commands.bench_breakdown import breakdown_text, breakdowns
+def _take_apart(
+    models: Any,
+    asked: list[dict[str, Any]],
+    *,
+    sizes: Any,
+    figure: Path | None,
+    keep: bool,
+    json: bool,
+) -> None:
+    from evnas.commands.bench_breakdown import breakdown_text, breakdowns, keeper
     from evnas.search.bench import bench_target
     from evnas.search.bench_grid import widened
 
     specs = widened([bench_target(fields) for fields in asked], **sizes)
-    found = breakdowns(models, specs, say=talk)
+    keeping: Any = keeper(list(models)) if keep else nullcontext()
+    with keeping as kept:
+        found = breakdowns(models, specs, say=talk)
+        for one in found if keep else ():
+            kept(one)
+    if figure is not None:
+        from evnas.commands.breakdown_figure import svg_of_breakdowns
+
+        _draw(svg_of_breakdowns(found), figure)
     emit(found, breakdown_text(found), json)
 
 
-def _must_go_together(*, breakdown: bool, sweep_batch: bool, others: Mapping[str, bool]) -> None:
+def _draw(svg: str, figure: Path) -> None:
+    write_whole(figure, svg)
+    talk(f"drawn: {figure}")
+
+
+def _must_go_together(
+    *, breakdown: bool, sweep_batch: bool, others: Mapping[str, bool], keep: bool
+) -> None:
     """An option that would change nothing is refused, rather than taken for heeded."""
+    if keep and not breakdown:
+        raise SpecError("--keep is of --breakdown: it notes breakdowns in their studies")
     given = [name for name, is_given in others.items() if is_given]
     if breakdown and (given or sweep_batch):
         other = "--sweep-batch" if sweep_batch else given[0]

@@ -47,11 +47,11 @@ def _panels(data: Data) -> dict[str, list[Data]]:
 
 
 def _has_batches(rows: Sequence[Data]) -> bool:
-    return len({row["batch_size"] for row in rows}) > 1
+    return len({row["batch_timed"] for row in rows}) > 1
 
 
 def _dots(rows: Sequence[Data]) -> tuple[str, int]:
-    batch = rows[0]["batch_size"]
+    batch = rows[0]["batch_timed"]
     spans = [row["intervals"]["throughput_img_s"] for row in rows]
     across = _scale(0.0, 1.05 * max(s["high"] for s in spans), LEFT, WIDTH - RIGHT)
     parts = []
@@ -71,7 +71,7 @@ def _dots(rows: Sequence[Data]) -> tuple[str, int]:
 
 def _curves(rows: Sequence[Data]) -> tuple[str, int]:
     spans = [row["intervals"]["throughput_img_s"] for row in rows]
-    batches = sorted({row["batch_size"] for row in rows})
+    batches = sorted({row["batch_timed"] for row in rows})
     top, bottom = 30, 30 + PLOT_HEIGHT
     x = _scale(math.log2(batches[0]), math.log2(batches[-1]), 70, WIDTH - LEFT)
     lowest, highest = min(s["low"] for s in spans), max(s["high"] for s in spans)
@@ -89,7 +89,7 @@ def _curves(rows: Sequence[Data]) -> tuple[str, int]:
     for i, name in enumerate(names):
         colour = COLOURS[i % len(COLOURS)]
         mine = [(r, s) for r, s in zip(rows, spans, strict=True) if r["name"] == name]
-        at = [(x(math.log2(r["batch_size"])), y(math.log2(s["mid"]))) for r, s in mine]
+        at = [(x(math.log2(r["batch_timed"])), y(math.log2(s["mid"]))) for r, s in mine]
         path = " ".join(f"{px:.1f},{py:.1f}" for px, py in at)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}"/>')
         for (px, py), (_, s) in zip(at, mine, strict=True):

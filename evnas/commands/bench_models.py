@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from evnas.api import recorded
+from evnas.commands.named import must_have_a_study, picked_from
 from evnas.errors import SpecError, nearest
 from evnas.store import Store
 
@@ -23,11 +24,34 @@ def models_of(names: Sequence[str]) -> dict[str, Mapping[str, Any]]:
     return found
 
 
+def add_picked(
+    models: dict[str, Mapping[str, Any]], study: Path | None, picks: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Add a study's picked trials behind the models; name -> where each came from.
+
+    Raises:
+        SpecError: a study without picks or the other way round, or no such trial.
+        StoreError: the study cannot be read.
+    """
+    if study is None:
+        must_have_a_study(picks)
+        return {}
+    origins = {}
+    for pick in picks or (None,):
+        found = picked_from(study, pick)
+        name = _free(found.name, models)
+        models[name] = found.arch
+        origins[name] = found.to_dict()
+    return origins
+
+
 def _meant(name: str) -> dict[str, Mapping[str, Any]]:
-    folder, colon, trial = name.rpartition(":")
-    if not colon or not (Path(folder) / "study.db").exists():
+    place = place_of(name)
+    if place is None:
         return {name: recorded(name)}
-    with Store.read(Path(folder) / "study.db") as store:
+    file, trial = place
+    folder = name.rpartition(":")[0]
+    with Store.read(file) as store:
         archs = {record.label: record.arch for _, record in store.records()}
     if trial != "front":
         if trial not in archs:
@@ -40,6 +64,13 @@ def _meant(name: str) -> dict[str, Mapping[str, Any]]:
         raise SpecError(f"{folder} has no front; {folder}:TRIAL names one of its trials or rows")
     labels = [str(member["trial"]) for member in members]
     return {f"{folder}:{label}": archs[label] for label in labels}
+
+
+def place_of(name: str) -> tuple[Path, str] | None:
+    """The study's file and the label, of a model that is called STUDY:TRIAL; None of others."""
+    folder, colon, label = name.rpartition(":")
+    file = Path(folder) / "study.db"
+    return (file, label) if colon and file.exists() else None
 
 
 def _free(name: str, taken: Mapping[str, object]) -> str:

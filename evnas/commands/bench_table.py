@@ -28,11 +28,32 @@ def _of_target(target: str, rows: list[Data], data: Data) -> str:
     if several:
         head.insert(3, f"images/s over {first}'s")
     cells = [_cells(row, several) for row in rows]
+    head, cells = _with_energy(head, cells, rows)
     lines = [target, _spoiled(rows), columns(*_with_runtimes(head, cells, rows))]
     for row in rows:
-        said = (*_conditions(row).get("warnings", ()), *row["named_protocols"])
+        warned = _conditions(row).get("warnings", ())
+        said = (*_halved(row), *warned, *row["named_protocols"])
         lines += [text if text.startswith(" ") else f"{row['name']}: {text}" for text in said]
     return "\n".join(line for line in lines if line)
+
+
+def _with_energy(
+    head: list[str], cells: list[list[str]], rows: Sequence[Data]
+) -> tuple[list[str], list[list[str]]]:
+    """A column more where the device counts its energy, before the last."""
+    found = [row["values"].get("energy_mj_per_image") for row in rows]
+    if not any(found):
+        return head, cells
+    texts = [f"{mj:.4g}" if mj else "" for mj in found]
+    wider = [[*of[:-1], mj, of[-1]] for of, mj in zip(cells, texts, strict=True)]
+    return [*head[:-1], "mJ/image", head[-1]], wider
+
+
+def _halved(row: Data) -> tuple[str, ...]:
+    """That the figures are of fewer images than the target asks for."""
+    if row["batch_timed"] == row["batch_size"]:
+        return ()
+    return (f"timed at batch {row['batch_timed']}, since more did not fit into memory",)
 
 
 def _with_runtimes(
@@ -88,6 +109,7 @@ def _of_batches(data: Data, place: str) -> str:
     rows = [row for row in data["rows"] if place_of(row) == place]
     cells = [[str(row["batch_size"]), *_cells(row, False)[1:]] for row in rows]
     head = ["batch", "latency (ms)", "images/s", "peak (MiB)", "ended"]
+    head, cells = _with_energy(head, cells, rows)
     table = columns(*_with_runtimes(head, cells, rows))
     done = [row for row in rows if row["status"] == "complete"]
     lines = [place, _spoiled(rows), table]

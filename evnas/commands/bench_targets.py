@@ -8,6 +8,7 @@ import yaml
 
 from evnas.errors import SpecError, nearest
 from evnas.files import expanded
+from evnas.sweep.parts import is_openvino_device
 from evnas.tables import RUNTIMES
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -50,6 +51,8 @@ def _of_word(text: str) -> dict[str, Any]:
         return {"runtime": text}
     if text.partition(":")[0] in DEVICES:
         return {"device": text}
+    if is_openvino_device(text):
+        return {"device": text, "runtime": "openvino"}
     known = [*RUNTIMES, *DEVICES]
     raise SpecError(
         "--target must be a runtime, a device, KEY=VALUE,KEY=VALUE or a YAML file "

@@ -21,6 +21,7 @@ from evnas.measure.stopwatch import stopwatch_for
 from evnas.measure.target import Target
 from evnas.measure.timing.conditions import about_cpu, environment
 from evnas.measure.timing.device_lock import device_lock_for
+from evnas.measure.timing.energy import why_no_energy
 from evnas.measure.timing.speed import prepare
 from evnas.phases.speed import model_on
 from evnas.proxy import fashion
@@ -45,6 +46,7 @@ def checkup() -> dict[str, Any]:
             for device in devices
         },
         "runtimes": _runtimes(),
+        "energy": {device: why_no_energy(device) for device in devices},
         "ranking": {device: ranking(device) for device in devices},
         "data": _data(),
         "browser": browser() or "",
@@ -62,6 +64,7 @@ def checkup_text(found: dict[str, Any]) -> str:
         f"cpu: {cpu['model']}, {cpu['cores']} cores, {cpu['memory_gib']} GiB{_limits(cpu)}",
         *(f"cpu: {doubt}" for doubt in found["cpu_doubts"]),
         *(f"gpu: {gpu['name']}, driver {gpu['driver_version']}" for gpu in machine["gpus"]),
+        *(f"energy of {on}: {why or 'is counted'}" for on, why in found["energy"].items()),
     ]
     kernels = [
         (op, *(found["kernels"][device][op] for device in found["devices"])) for op in OPERATORS

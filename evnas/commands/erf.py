@@ -5,14 +5,19 @@ from typing import Annotated
 
 import typer
 
+from evnas.commands.named import From, Picks, chosen, must_have_a_study
 from evnas.commands.output import AsJson, columns, emit, warn_of_random_weights
+from evnas.errors import SpecError
 from evnas.sweep.named import entry_of
 
 
 def erf(
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="Architectures; rows with --study.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Architectures; rows with --study."),
+    ] = None,
+    from_study: From = None,
+    picks: Picks = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="The PNG.")] = Path("erf.png"),
     weights: Annotated[
         list[Path] | None,
@@ -36,8 +41,16 @@ def erf(
       evnas erf efficientvim_m1 vmamba_tiny_s1l8 --output fields.png
       evnas erf A B --study results/table_c
     """
-    for name in names if study is None else ():
+    for name in names or () if study is None else ():
         entry_of(name)
+    if from_study is None:
+        must_have_a_study(picks)
+    if from_study is None and not names:
+        raise SpecError("a model must be named: NAME..., or --from STUDY --pick WISH")
+    trials = []
+    if from_study is not None:
+        asked = picks or (None,)
+        trials = [chosen(None, resolution, study=from_study, pick=pick) for pick in asked]
     import time
 
     from evnas.commands import fields
@@ -45,14 +58,16 @@ def erf(
     from evnas.report.page.erf_picture import area_fraction, draw_fields
     from evnas.tables import DATASETS
 
-    subjects = fields.subjects(names, weights or [], resolution, study)
+    wanted = fields.wanted(names or [], resolution, study)
+    wanted += fields.picked(trials)
+    subjects = fields.with_weights(wanted, weights or [])
     source = data if data in DATASETS else {"folder": data}
     found, rows = {}, []
     for subject in subjects:
         began = time.perf_counter()
         loaded = load_data(source, resolution=subject.resolution)
         field = fields.field_of(subject, loaded, images, seed)
-        if study is not None:
+        if study is not None and subject.row is not None:
             used = min(images, len(loaded.held_out))
             seconds = time.perf_counter() - began
             fields.keep(study, subject, field, data=data, images=used, seed=seed, seconds=seconds)
@@ -62,7 +77,10 @@ def erf(
     draw_fields(found, output)
     head = ("model", "resolution", "area over 5 % of the peak", "weights")
     keys = ("name", "resolution", "erf_area_fraction", "weights")
-    listed = [dict(zip(keys, row, strict=True)) for row in rows]
+    listed = [
+        {**dict(zip(keys, row, strict=True)), **subject.origin}
+        for subject, row in zip(subjects, rows, strict=True)
+    ]
     text = columns(head, [(*row[:2], f"{row[2]:.3f}", row[3]) for row in rows])
     warn_of_random_weights([subject.name for subject in subjects if subject.weights is None])
     emit({"output": str(output), "fields": listed}, f"{text}\n{output}", json)

@@ -6,16 +6,19 @@ from typing import Annotated, Literal
 
 import typer
 
-from evnas.commands.named import ArchName, arch_and_side
+from evnas.commands.named import ArchNameOrFrom, From, Pick, chosen
 from evnas.commands.options import Resolution
 from evnas.commands.output import AsJson, emit, talk, warn_of_random_weights
 
 
 def export(
-    arch: ArchName,
     output: Annotated[Path, typer.Option("--output", "-o", help="FILE.pt2 or FILE.onnx.")],
+    arch: ArchNameOrFrom = None,
+    study: From = None,
+    pick: Pick = None,
     weights: Annotated[
-        Path | None, typer.Option("--weights", help="A state dict of ours or of the release.")
+        Path | None,
+        typer.Option("--weights", help="A training's, or a state dict of ours or a release."),
     ] = None,
     resolution: Resolution = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 1,
@@ -36,24 +39,26 @@ def export(
     Examples:
       evnas export efficientvim_m1 --output m1.onnx --weights m1.pt
     """
-    spec, side = arch_and_side(arch, resolution)
+    found = chosen(arch, resolution, study=study, pick=pick)
     start = time.monotonic()
-    from evnas.commands.exporting import write_export
+    from evnas.commands.exporting import as_trained, write_export
 
     def tell(stage: str) -> None:
         talk(f"{time.monotonic() - start:5.1f} s  {stage}")
 
+    spec, weights, side = as_trained(found.arch, weights)
     written = write_export(
         spec,
         output,
         weights=weights,
-        resolution=side,
+        resolution=resolution or side or found.resolution,
         batch_size=batch_size,
         form=form,
         dynamic_batch=dynamic_batch,
         dynamic_sides=dynamic_sides,
+        origin=found.picked.to_dict() if found.picked else None,
         tell=tell,
     )
-    warn_of_random_weights([] if weights else [arch])
+    warn_of_random_weights([] if weights else [found.name])
     known = f"weights {written['weights']}"
-    emit(written, f"{output}: {written['bytes']:,} bytes, {form}, {known}", json)
+    emit(written | found.origin, f"{output}: {written['bytes']:,} bytes, {form}, {known}", json)

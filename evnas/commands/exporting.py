@@ -18,6 +18,8 @@ from evnas.blocks.deploy import deploy
 from evnas.blocks.official import load_official, load_state, read_checkpoint, to_official
 from evnas.blocks.timm_models import CROP_FRACTION, IMAGENET_MEAN, IMAGENET_STD
 from evnas.errors import DataError, MeasurementError, SpecError
+from evnas.evaluate.subject import says_its_architecture, subject_of
+from evnas.files import whole, write_whole
 from evnas.measure.runtimes.agreement import LARGEST_SHARE, difference
 from evnas.measure.runtimes.onnx_export import export as onnx_form
 
@@ -32,8 +34,8 @@ IMAGES: Mapping[str, Any] = {
     "crop_fraction": CROP_FRACTION,
 }
 """How images become a file's input, in the order of the keys: from 0 to 1, less the mean, over the
-deviation, by channel; resized so that the crop is this share of the side. Whole trainings and the
-releases' weights have it so."""
+deviation, by channel; resized so that the crop is this share of the side. The releases' weights
+have it so; weights of a training say it themselves."""
 LARGEST_ERROR = 1e-3
 """Relative, of an exported model's logits."""
 
@@ -48,11 +50,12 @@ def write_export(
     form: Literal["plain", "deployed"],
     dynamic_batch: bool = False,
     dynamic_sides: bool = False,
+    origin: Mapping[str, Any] | None = None,
     tell: Callable[[str], None] = lambda stage: None,
 ) -> dict[str, Any]:
     """Build, load, fold and write a model; what was written, as data.
 
-    `tell` hears what begins.
+    The file says `origin`, the study's trial that it is, of itself; `tell` hears what begins.
 
     Raises:
         SpecError: the file name says neither .pt2 nor .onnx, or sides cannot be dynamic.
@@ -75,6 +78,8 @@ def write_export(
     # a batch of one is a constant to torch's exporters
     images = torch.zeros(max(batch_size, 1 + dynamic_batch), 3, resolution, resolution)
     metadata = _metadata(arch, weights, form, resolution)
+    if origin is not None:
+        metadata["from"] = json.dumps(dict(origin))
     try:
         checked = _write(model, images, output, dynamic, metadata, tell)
     except OSError as e:
@@ -112,7 +117,8 @@ def convert_weights(
         load_weights(model, source)
         tensors = to_official(model)
     try:
-        torch.save(dict(tensors), output)
+        with whole(output) as draft:
+            torch.save(dict(tensors), draft)
     except (OSError, RuntimeError) as e:
         raise DataError(f"{output} must be a file that can be written, got: {e}") from e
     return len(tensors)
@@ -134,8 +140,9 @@ def _refuse_fixed_sides(output: Path) -> None:
 
 def _metadata(arch: ArchSpec, weights: Path | None, form: str, resolution: int) -> dict[str, str]:
     """What a file says of itself."""
-    known = RANDOM
+    known, recorded = RANDOM, {}
     if weights is not None:
+        recorded = _recorded_with(weights)
         digest = hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
         known = f"{weights.name}, sha256 {digest}"
     return {
@@ -145,8 +152,34 @@ def _metadata(arch: ArchSpec, weights: Path | None, form: str, resolution: int) 
         "weights": known,
         "form": form,
         "resolution": str(resolution),
-        **{key: json.dumps(value) for key, value in IMAGES.items()},
+        **{key: json.dumps(value) for key, value in {**IMAGES, **recorded}.items()},
     }
+
+
+def _recorded_with(weights: Path) -> dict[str, Any]:
+    """What a training kept beside its weights: how images were shown, and names of classes."""
+    held = read_checkpoint(weights)
+    if "format" not in held:
+        return {}
+    return {key: held[key] for key in (*IMAGES, "classes") if key in held}
+
+
+def as_trained(arch: ArchSpec, weights: Path | None) -> tuple[ArchSpec, Path | None, int | None]:
+    """The architecture with the classes that a training gave it, the file of its weights, and the
+    side in pixels of its images.
+
+    Args:
+        weights: a training's folder or weights file; anything else, and None, is given back
+            without a side.
+
+    Raises:
+        DataError: it is a training of another architecture, or cannot be read.
+    """
+    if weights is None or not (weights.is_dir() or says_its_architecture(weights)):
+        return arch, weights, None
+    found = subject_of(weights, arch)
+    assert found.arch is not None  # weights of a training say it
+    return found.arch, found.file, found.view.resolution
 
 
 def _write(
@@ -164,7 +197,7 @@ def _write(
         if dynamic:
             tell("comparing the file with the model at other sizes")
         checked = bool(dynamic) and _is_right_elsewhere(model, content, images, dynamic)
-        output.write_bytes(content)
+        write_whole(output, content)
         return checked
     batch = torch.export.Dim("batch", min=1)
     shapes = ({0: batch},) if dynamic else None

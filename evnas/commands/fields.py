@@ -1,9 +1,10 @@
 """What `evnas erf` does: effective receptive fields of architectures, or of rows of a study."""
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.blocks.erf import effective_receptive_field, last_map_of
-from evnas.commands.exporting import load_weights
-from evnas.commands.named import arch_and_side
+from evnas.commands.exporting import as_trained, load_weights
+from evnas.commands.named import Chosen, arch_and_side
 from evnas.errors import SpecError, nearest
 from evnas.proxy.augment import evaluation_batch
 from evnas.proxy.data import ProxyData
@@ -32,39 +33,56 @@ class Subject:
     name: str
     arch: ArchSpec
     resolution: int
-    weights: Path | None
+    weights: Path | None = None
     row: Record | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """`{"from": ...}` of a picked trial."""
 
 
-def subjects(
-    names: list[str], weights: list[Path], resolution: int | None, study: Path | None
-) -> list[Subject]:
+def wanted(names: Sequence[str], resolution: int | None, study: Path | None) -> list[Subject]:
     """What the names mean: rows of the study, or architectures.
 
     Raises:
-        SpecError: an unknown name, or weights for more models than there are.
+        SpecError: an unknown name.
     """
-    if len(weights) > len(names):
-        raise SpecError(f"--weights must be given once per name at most, got {len(weights)}")
     rows = _rows(study) if study is not None else {}
-    files: list[Path | None] = [*weights, *[None] * (len(names) - len(weights))]
     found = []
-    for name, file in zip(names, files, strict=True):
+    for name in names:
         if study is None:
-            found.append(Subject(name, *arch_and_side(name, resolution), file))
+            found.append(Subject(name, *arch_and_side(name, resolution)))
         elif name not in rows:
             raise SpecError(f"{study}: has no row {name!r}{nearest(name, rows)}")
         else:
             arch = ArchSpec.from_dict(rows[name].arch)
-            found.append(Subject(name, arch, resolution or 224, file, rows[name]))
+            found.append(Subject(name, arch, resolution or 224, row=rows[name]))
     return found
+
+
+def picked(trials: Sequence[Chosen]) -> list[Subject]:
+    """A study's trials, as they were picked."""
+    return [
+        Subject(found.name, found.arch, found.resolution, origin=found.origin) for found in trials
+    ]
+
+
+def with_weights(subjects: Sequence[Subject], weights: Sequence[Path]) -> list[Subject]:
+    """The same with weights in their order.
+
+    Raises:
+        SpecError: weights for more models than there are.
+    """
+    if len(weights) > len(subjects):
+        raise SpecError(f"--weights must be given once per name at most, got {len(weights)}")
+    files = [*weights, *[None] * (len(subjects) - len(weights))]
+    return [replace(one, weights=file) for one, file in zip(subjects, files, strict=True)]
 
 
 def field_of(subject: Subject, data: ProxyData, images: int, seed: int) -> NDArray[np.float64]:
     """The effective receptive field (H, W) over the first held-out images."""
-    model = build(subject.arch, seed=seed)
-    if subject.weights is not None:
-        load_weights(model, subject.weights)
+    arch, weights, _ = as_trained(subject.arch, subject.weights)
+    model = build(arch, seed=seed)
+    if weights is not None:
+        load_weights(model, weights)
     return effective_receptive_field(
         last_map_of(model), _batches(data, images, subject.resolution)
     )

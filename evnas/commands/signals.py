@@ -7,6 +7,7 @@ import typer
 
 from evnas.commands.output import AsJson, columns, emit, talk
 from evnas.errors import SpecError
+from evnas.files import write_whole
 from evnas.sweep.named import arch_of, entry_of
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def signals(
     with Store.read(path) as store:
         rows = signal_rows(r for _, r in store.records() if r.key in keys)
     if table is not None:
-        table.write_text(signals_csv(rows), encoding="utf-8")
+        write_whole(table, signals_csv(rows))
     head = list(dict.fromkeys(key for row in rows for key in row if "seconds" not in key))
     text = columns(head, [[_short(row.get(key, "")) for key in head] for row in rows])
     emit(rows, text, json)

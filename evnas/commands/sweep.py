@@ -18,6 +18,12 @@ def sweep(
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Start over; the old study is kept aside.")
     ] = False,
+    retry: Annotated[
+        str | None,
+        typer.Option(
+            "--retry", metavar="ENDS", help="Do again what ended so: lost,timeout,oom,failed."
+        ),
+    ] = None,
     results: Results = Path("results"),
     json: AsJson = False,
 ) -> None:
@@ -29,7 +35,10 @@ def sweep(
       evnas sweep mine.yaml --set proxy.epochs=4 --name longer
     """
     began = time.monotonic()
+    from evnas.record import ends_to_retry
     from evnas.sweep.sweep import load_sweep
+
+    again = ends_to_retry((retry or "").split(","))
 
     loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
     from evnas.running import run_and_write
@@ -37,7 +46,7 @@ def sweep(
 
     try:
         with stopped_by_signals():
-            ran = run_and_write(loaded, results=results, fresh=fresh, began=began)
+            ran = run_and_write(loaded, results=results, fresh=fresh, began=began, retry=again)
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     from evnas.commands.fronts import cautions, front, front_text

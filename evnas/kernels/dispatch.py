@@ -35,6 +35,9 @@ Chosen = Literal["reference", "cpu", "numba", "triton"]
 IMPLEMENTATIONS: tuple[str, ...] = get_args(Impl)
 COMPILED_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 MEASURED_DEVICES = ("cpu", "cuda")
+MOST_TRITON_STATES = 128
+"""A tile holds all states of its tokens: of more, ptxas spills (130 in float16: 912 bytes per
+thread) or takes minutes (260 in float32). `impl="triton"` still runs them."""
 NUMBA_OPERATORS: tuple[str, ...] = ("selective_scan", "ss2d_scan")
 """Those with an implementation compiled by numba."""
 OPERATORS = (
@@ -130,6 +133,8 @@ def choose(
     tensors = [t for t in inputs if t is not None]
     x = tensors[0]
     require(op_name, impl, x)
+    if impl == "auto" and states > MOST_TRITON_STATES and x.device.type == "cuda":
+        return "cpu"  # plain torch, on the tensors' device; the record says so
     if torch.compiler.is_compiling():
         return impl
     if impl == "auto" and exporting():

@@ -41,6 +41,8 @@ def operator(name: str, *, schema: str = "") -> Callable[[Body], OpOverload]:
         def run(*args: Any, **kwargs: Any) -> Any:
             if args[0].shape[0] == 0:
                 return _of_no_images(_FAKES[name](*args, **kwargs))
+            if args[0].is_cuda:
+                return on_its_device(body, *args, **kwargs)
             return body(*args, **kwargs)
 
         _LIBRARY.define(name + (schema or infer_schema(body, mutates_args=())))
@@ -49,6 +51,14 @@ def operator(name: str, *, schema: str = "") -> Callable[[Body], OpOverload]:
         return found
 
     return register
+
+
+def on_its_device(body: Body, *args: Any, **kwargs: Any) -> Any:
+    """Run a body with its first tensor's GPU as the current one: Triton launches kernels there."""
+    if args[0].device.index == torch.cuda.current_device():
+        return body(*args, **kwargs)  # by far the most, and the guard takes microseconds
+    with torch.cuda.device(args[0].device):
+        return body(*args, **kwargs)
 
 
 def backward_schema(op: OpOverload) -> str:

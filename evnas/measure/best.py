@@ -199,6 +199,7 @@ def _key(family: str, target: Target, names: Sequence[str]) -> dict[str, Any]:
     """What a survey holds for."""
     return {
         "family": family,
+        "protocol": 2,  # 1 let the threads of one runtime disturb the next one's
         "target": target.id,
         "processor": machine_here(target.device).processor,
         "threads": torch.get_num_threads(),

@@ -8,12 +8,14 @@ from typing import Any
 from evnas.errors import EvnasError, MeasurementError
 from evnas.measure.stopwatch import Stopwatch
 from evnas.measure.target import Target
-from evnas.measure.timing.protocol import OutOfMemory
+from evnas.measure.timing.protocol import OutOfMemory, settle
 from evnas.measure.timing.speed import TimedModel
 from evnas.tables import RUNTIMES
 
 LEAST_SAMPLE_S = 0.01
 """Calls are repeated until a sample takes this long."""
+SETTLE_S = 0.05
+"""Calls that are not timed, behind those of another runtime, take this long."""
 Prepare = Callable[[Target], TimedModel]
 
 
@@ -84,7 +86,7 @@ def ranked(
     """
     places = [made_ready(target, prepare, clock) for target in targets]
     ready = [place.timed for place in places if place.timed is not None]
-    samples = iter(_in_turn(ready, stopwatch, rounds, most_s))
+    samples = iter(in_turn(ready, stopwatch, rounds, most_s))
     found = [
         Place(
             runtime=place.runtime,
@@ -117,15 +119,22 @@ def made_ready(
     )
 
 
-def _in_turn(
+def in_turn(
     ready: Sequence[TimedModel], stopwatch: Stopwatch, rounds: int, most_s: float
 ) -> list[tuple[float, ...]]:
+    """Milliseconds of a batch of each, one a round, taken in turn.
+
+    Args:
+        ready: on one device, which the caller holds.
+        rounds: samples of each, fewer where `most_s` is over before, and one at least.
+        most_s: seconds of timing.
+    """
     repeats = [_repeats(timed, stopwatch) for timed in ready]
     samples: list[list[float]] = [[] for _ in ready]
     end = stopwatch.now() + most_s
     for _ in range(rounds):
         for timed, times, mine in zip(ready, repeats, samples, strict=True):
-            timed.call()  # wakes its threads, and outlasts those of the one before
+            settle(timed.call, stopwatch, SETTLE_S)
             mine.append(1e3 * stopwatch.time(timed.call, times) / times)
         if stopwatch.now() >= end:
             break

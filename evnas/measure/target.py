@@ -7,7 +7,7 @@ import torch
 
 from evnas.errors import MeasurementError, nearest
 from evnas.record import TargetFields
-from evnas.sweep.parts import COMMAND, training_fault
+from evnas.sweep.parts import COMMAND, device_fault, is_openvino_device, training_fault
 from evnas.tables import RUNTIMES
 
 Precision = Literal["float32", "bfloat16", "float16"]
@@ -39,7 +39,8 @@ class Target:
     """One way of running a model. `id` names it in the store."""
 
     device: str = "auto"
-    """`auto` (the first CUDA device, else the CPU), `cpu`, `cuda` or `cuda:N`."""
+    """`auto` (the first CUDA device, else the CPU), `cpu`, `cuda`, `cuda:N`, or of the runtime
+    `openvino` a name of its own, `GPU`, `GPU.1` or `NPU`."""
     runtime: str = "torch"
     """A name of `evnas.tables.RUNTIMES`."""
     resolution: int = 224
@@ -59,8 +60,11 @@ class Target:
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("form", self.form, FORMS)
         _one_of("mode", self.mode, MODES)
-        fault = self.mode == "training" and training_fault(runtime=self.runtime, form=self.form)
+        fault = "" if self.by_command else device_fault(device=self.device, runtime=self.runtime)
         if fault:
+            raise MeasurementError(fault)
+        fault = training_fault(runtime=self.runtime, form=self.form)
+        if self.mode == "training" and fault:
             raise MeasurementError(fault)
         if self.resolution < 1:
             raise MeasurementError(f"resolution must be at least 1, got {self.resolution}")
@@ -85,7 +89,12 @@ class Target:
     @property
     def device_type(self) -> str:
         """`cpu` or `cuda`, of a resolved target; a command's device is a kind of its own."""
-        return self.device if self.by_command else torch.device(self.device).type
+        return self.device if self.by_command else torch.device(self.host_device).type
+
+    @property
+    def host_device(self) -> str:
+        """Torch's device that images lie on and calls are made from: the CPU of OpenVINO's own."""
+        return "cpu" if is_openvino_device(self.device) else self.device
 
     def resolved(self) -> "Target":
         """The same with `auto` and `cuda` replaced by the device that they mean here.
@@ -100,8 +109,11 @@ class Target:
             device = "cuda:0" if torch.cuda.is_available() else "cpu"
         elif device == "cuda":
             device = "cuda:0"
-        _check_present(device)
         _check_installed(self.runtime)
+        if is_openvino_device(device):
+            _check_present_in_openvino(device)
+        else:
+            _check_present(device)
         return replace(self, device=device)
 
     def with_batch(self, macs: float, *, budget_s: float = WHOLE_BUDGET_S) -> "Target":
@@ -152,6 +164,18 @@ def _check_present(device: str) -> None:
         raise DeviceMissing(
             f"device {device} is not here: this machine shows "
             f"{torch.cuda.device_count()} CUDA devices"
+        )
+
+
+def _check_present_in_openvino(device: str) -> None:
+    import openvino  # an extra
+
+    here = list(map(str, openvino.Core().available_devices))
+    firsts = {name.partition(".")[0] for name in here}  # GPU is GPU.0 where it numbers them
+    if device not in {*here, *firsts}:
+        raise DeviceMissing(
+            f"device {device} is not here: OpenVINO shows {' and '.join(here) or 'none'} on this "
+            "machine"
         )
 
 

@@ -69,7 +69,7 @@ class Need:
     budget: float = 0.0
     """Image presentations of a training; 0 of all else."""
     target: str = ""
-    """The id of a speed's target."""
+    """The id of a speed's target; of a training whose weights it begins with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +79,8 @@ class Goal:
     seeds: tuple[int, ...] = (0,)
     budget: float = 0.0
     """Image presentations of each training; 0 trains nothing."""
+    parent: str = ""
+    """Digest of the candidate that it was bred from; "" where it was bred from none."""
 
 
 class Setting(Protocol):
@@ -120,6 +122,14 @@ class Setting(Protocol):
     def rung(self, candidate: Candidate, need: Need) -> tuple[int | None, str]:
         """Where a training breaks off (None: at its end), and the checkpoint that it keeps."""
 
+    @property
+    def base(self) -> Mapping[str, Any]:
+        """`ArchSpec.to_dict()` of what the sweep starts from."""
+
+    @property
+    def weights(self) -> str:
+        """The folder of weights that trained candidates hand down; "" keeps none."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimedOn:
@@ -133,6 +143,8 @@ class TimedOn:
     resolution: int
     uncertainty_percent: float | None = None
     """How far its interval may reach from the median; None measures for the whole budget."""
+    halve_batch: bool = False
+    """Whether half the batch is timed where it does not fit into memory."""
     command: Mapping[str, Any] | None = None
     """Fields of `evnas.measure.command.speed.CommandTarget`; None where a runtime runs it."""
 
@@ -203,6 +215,10 @@ class Phase(ABC):
     """Whether a record is of one seed; its values are meaned over seeds."""
     trains: ClassVar[bool] = False
     """Whether a record is of a budget of image presentations; the largest counts."""
+    trains_whole: ClassVar[bool] = False
+    """Whether its trainings cannot be broken off at a rung."""
+    caution: ClassVar[str] = ""
+    """What a plan and a run say where one of its quantities is wanted."""
     status_column: ClassVar[str] = "params_m"
     """The column of the terminal's table that says how it ended where it ended badly."""
 

@@ -23,6 +23,7 @@ from evnas.phases.base import (
 from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate
+from evnas.tables import PHASES, found_by
 
 AROUND_S = 0.5
 """Of a training, beside its images."""
@@ -67,9 +68,17 @@ class Proxy(Phase):
     )
 
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:
-        """Once a seed, where anything is to be trained."""
-        for seed in goal.seeds if goal.budget else ():
-            yield Need(seed=seed, budget=goal.budget)
+        """Once a seed, where anything is to be trained from scratch."""
+        if self._is_wanted(setting):
+            for seed in goal.seeds if goal.budget else ():
+                yield Need(seed=seed, budget=goal.budget)
+
+    def _is_wanted(self, setting: Setting) -> bool:
+        """Rows are trained; a search's candidates, unless only another kind of training is
+        wanted of them."""
+        known = found_by()
+        trained = {q for q in setting.wanted if q in known and PHASES.get(known[q]).trains}
+        return not trained or any(q.name in trained for q in self.quantities)
 
     def task(self, setting: Setting, candidate: Candidate, need: Need) -> ProxyTask:
         """Whole, or to the rung that the need's budget is."""
@@ -79,48 +88,22 @@ class Proxy(Phase):
 
     def evaluate(self, work: Work, workshop: Workshop, on_progress: OnProgress) -> Found:
         """`top1_percent`, `loss` and the curve; a loss that is not finite ends as `diverged`."""
-        from evnas.measure.timing.device_lock import device_lock_for
-        from evnas.phases.speed import REFERENCE
-        from evnas.proxy import budget as budgets
-        from evnas.proxy.hooks import Hooks
-        from evnas.proxy.training import train
-
         task = work.task
         assert isinstance(task, ProxyTask)
-        workshop.drop(REFERENCE)  # the training has better use for its memory
-        device = device_of(task.proxy)
-        data = loaded(task.proxy, device, workshop)
-        model = _model(work, task.proxy, classes=len(data.classes))
-        proxy = task.proxy
-        budget = budgets.ProxyBudget(**{n: proxy[n] for n in BUDGET_FIELDS if n in proxy})
-
-        done = 0.0
-
-        def tell(at: budgets.TrainingProgress) -> None:
-            nonlocal done
-            done = at.step / at.total
-            on_progress(done, f"loss {at.loss:.2f}, {at.throughput_img_s:.0f} img/s")
-
-        def waits(sentence: str) -> None:
-            on_progress(done, sentence)
-
+        data = data_for(task.proxy, workshop)
+        model = fresh_model(work.arch, task.proxy, seed=work.seed, classes=len(data.classes))
         start = time.perf_counter()
-        result = train(
+        result = trained(
             model,
             data,
-            budget,
+            task.proxy,
             seed=work.seed,
+            on_progress=on_progress,
             until_epoch=task.until_epoch,
             checkpoint=Path(task.checkpoint) if task.checkpoint else None,
-            hooks=Hooks(device_lock=device_lock_for(device, waits).working, on_progress=tell),
         )
         here_s = time.perf_counter() - start  # the result's own counts earlier rungs too
-        details = {
-            **result.details,
-            "correct_hex": result.correct_hex,
-            "proxy_params": sum(p.numel() for p in model.parameters()),
-            "classes": len(data.classes),
-        }
+        details = details_of(result, model, data)
         return Found(
             status=result.status,
             error=result.error,
@@ -132,28 +115,12 @@ class Proxy(Phase):
     def rehearsal(self, work: Work) -> Work:
         """Four batches; the first time loads the data too."""
         assert isinstance(work.task, ProxyTask)
-        size = work.task.proxy["batch_size"]
-        short = dict(work.task.proxy) | {
-            "epochs": 1,
-            "images_per_epoch": 4 * size,
-            "points_per_epoch": 1,
-            "curve_images": size,
-            "held_out_images": size,
-        }
-        return replace(work, task=ProxyTask(proxy=short), seed=0, budget=0.0)
+        return rehearsal_of(work, work.task.proxy)
 
     def expected_s(self, work: Work, seen: Seen) -> float:
         """Images trained and held out, at the rate of the reference."""
         assert isinstance(work.task, ProxyTask)
-        if seen.rehearsed is None:
-            return self.guess_s
-        proxy = work.task.proxy
-        points = proxy["epochs"] * proxy["points_per_epoch"] - 1
-        held_out: float = min(2000, proxy["held_out_images"])
-        held_out += points * proxy["curve_images"]
-        images = work.budget + FORWARD_SHARE * held_out
-        rate = seen.rehearsed.values.get("train_throughput_img_s", 1.0)
-        return AROUND_S + images * seen.share / rate
+        return self.guess_s if seen.rehearsed is None else training_s(work, work.task.proxy, seen)
 
     def shown(self, record: Record) -> dict[str, str]:
         """Top-1 alone."""
@@ -210,12 +177,98 @@ def _must_be_known(proxy: Mapping[str, Any]) -> None:
         )
 
 
-def _model(work: Work, proxy: Mapping[str, Any], *, classes: int) -> Any:
+def data_for(proxy: Mapping[str, Any], workshop: Workshop) -> Any:
+    """The proxy's images on its device, with the memory free that a training needs."""
+    from evnas.phases.speed import REFERENCE
+
+    workshop.drop(REFERENCE)  # the training has better use for its memory
+    return loaded(proxy, device_of(proxy), workshop)
+
+
+def fresh_model(
+    arch: Mapping[str, Any], proxy: Mapping[str, Any], *, seed: int, classes: int
+) -> Any:
+    """The form that the proxy trains, with its first weights."""
     from evnas.measure.models import proxy_model
     from evnas.proxy.seeding import seeded
 
-    with seeded(work.seed, "init"):
-        return proxy_model(work.arch, proxy, classes=classes)
+    with seeded(seed, "init"):
+        return proxy_model(arch, proxy, classes=classes)
+
+
+def trained(
+    model: Any,
+    data: Any,
+    proxy: Mapping[str, Any],
+    *,
+    seed: int,
+    on_progress: OnProgress,
+    until_epoch: int | None = None,
+    checkpoint: Path | None = None,
+) -> Any:
+    """The `ProxyResult` of a training by the proxy's budget, in place; other arguments as in
+    `evnas.proxy.training.train`."""
+    from evnas.measure.timing.device_lock import device_lock_for
+    from evnas.proxy import budget as budgets
+    from evnas.proxy.hooks import Hooks
+    from evnas.proxy.training import train
+
+    done = 0.0
+
+    def tell(at: budgets.TrainingProgress) -> None:
+        nonlocal done
+        done = at.step / at.total
+        on_progress(done, f"loss {at.loss:.2f}, {at.throughput_img_s:.0f} img/s")
+
+    def waits(sentence: str) -> None:
+        on_progress(done, sentence)
+
+    return train(
+        model,
+        data,
+        budgets.ProxyBudget(**{n: proxy[n] for n in BUDGET_FIELDS if n in proxy}),
+        seed=seed,
+        until_epoch=until_epoch,
+        checkpoint=checkpoint,
+        hooks=Hooks(
+            device_lock=device_lock_for(device_of(proxy), waits).working, on_progress=tell
+        ),
+    )
+
+
+def details_of(result: Any, model: Any, data: Any) -> dict[str, Any]:
+    """What a training's record holds beside its values."""
+    return {
+        **result.details,
+        "correct_hex": result.correct_hex,
+        "proxy_params": sum(p.numel() for p in model.parameters()),
+        "classes": len(data.classes),
+    }
+
+
+def rehearsal_of(work: Work, proxy: Mapping[str, Any]) -> Work:
+    """Four batches from scratch."""
+    size = proxy["batch_size"]
+    short = dict(proxy) | {
+        "epochs": 1,
+        "images_per_epoch": 4 * size,
+        "points_per_epoch": 1,
+        "curve_images": size,
+        "held_out_images": size,
+    }
+    task = ProxyTask(proxy=short)
+    return replace(work, phase=Proxy.name, task=task, seed=0, budget=0.0, target="")
+
+
+def training_s(work: Work, proxy: Mapping[str, Any], seen: Seen) -> float:
+    """Seconds of a training, at the rate that the reference was rehearsed at."""
+    assert seen.rehearsed is not None
+    points = proxy["epochs"] * proxy["points_per_epoch"] - 1
+    held_out: float = min(2000, proxy["held_out_images"])
+    held_out += points * proxy["curve_images"]
+    images = work.budget + FORWARD_SHARE * held_out
+    rate = seen.rehearsed.values.get("train_throughput_img_s", 1.0)
+    return AROUND_S + images * seen.share / rate
 
 
 def _last_loss(result: Any) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """`speed`: samples of one target, in alternation with the reference."""
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -27,6 +28,8 @@ AROUND_S = 2.0
 """Building a model and finding its peak memory, beside the budget of its measurement."""
 TIMED = ("throughput_img_s", "latency_ms", "throughput_ratio")
 """Quantities with samples of their own."""
+ENERGY = "energy_mj_per_image"
+"""Of what counts its energy alone: see `evnas.measure.timing.energy`."""
 CALIBRATION_IMAGES = 32
 HELD_OUT_IMAGES = 128
 """At least, behind the agreement of a runtime in int8."""
@@ -61,6 +64,8 @@ class SpeedTask(Task):
     """The architecture timed in alternation; None times the candidate alone."""
     among: tuple[str, ...] = ()
     """Runtimes that `best` chooses among; none means all that are here."""
+    halve_batch: bool = False
+    """Whether half the batch is timed where it does not fit into memory, and half of that."""
     data: Any = USUAL_DATA
     """What a runtime in int8 is calibrated with and held against, as `proxy.data` has it."""
 
@@ -92,6 +97,7 @@ class SpeedPhase(Phase):
         Quantity("latency_ms", "Latency of a batch", "ms", "min"),
         Quantity("peak_mib", "Peak memory", "MiB", "min"),
         Quantity("throughput_ratio", "Throughput, ratio to base", "", "max"),
+        Quantity(ENERGY, "Energy of an image", "mJ", "min"),
     )
 
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:
@@ -112,6 +118,7 @@ class SpeedPhase(Phase):
             target_index=on.index,
             reference=setting.alternates_with(candidate),
             among=setting.among,
+            halve_batch=on.halve_batch,
             data=USUAL_DATA if setting.proxy is None else setting.proxy["data"],
         )
 
@@ -120,7 +127,6 @@ class SpeedPhase(Phase):
         from evnas.measure.target import Target
         from evnas.measure.timing.device_lock import device_lock_for
         from evnas.measure.timing.machine import machine_here
-        from evnas.measure.timing.speed import measure_speed
 
         task = work.task
         assert isinstance(task, SpeedTask)
@@ -132,38 +138,24 @@ class SpeedPhase(Phase):
 
         if task.command is not None:
             return _by_command(work.arch, task, target, workshop, start, waits)
-        device_lock = device_lock_for(target.device, waits)
-        subject = ready_model(work.arch, task, target, workshop, device_lock)
-        base: Any = None
-        timed_with: list[str] = []
-        if task.reference is not None:
-            reference = task.reference
-            name = f"{target.id} {sorted(reference.items())}"
-            base, timed_with = workshop.kept(
-                REFERENCE,
-                name,
-                lambda: (ready_model(reference, task, target, workshop, device_lock), []),
-            )
-        speed = measure_speed(
-            subject,
-            base,
-            protocol=_protocol(task),
-            device_lock=device_lock,
-            base_is_warm=bool(timed_with),
-        )
-        timed_with.append(work.label)
+        device_lock = device_lock_for(target.host_device, waits)
+        speed, halved = _fitting(work, task, target, workshop, device_lock)
         split = {} if speed.breakdown is None else {"breakdown": asdict(speed.breakdown)}
-        peak = {} if speed.peak_mib is None else {"peak_mib": speed.peak_mib}
+        found = {} if speed.peak_mib is None else {"peak_mib": speed.peak_mib}
+        if speed.energy is not None:
+            found[ENERGY] = speed.energy.mj_per_image
         medians = {n: speed.measurements[n].median for n in ("throughput_img_s", "latency_ms")}
-        processor = machine_here(target.device).processor
+        ran = speed.conditions["runtime"]
+        processor = ran.get("device_name") or machine_here(target.host_device).processor
         details = {
             "conditions": {**speed.conditions, "processor": processor},
             "resolution": task.resolution,
             "implementations": dict(speed.implementations),
             **split,
+            **halved,
         }
         return Found(
-            values=medians | peak,
+            values=medians | found,
             rest={"measurements": speed.measurements, "details": details},
             busy_s=time.perf_counter() - start,
         )
@@ -206,6 +198,80 @@ class SpeedPhase(Phase):
         """A target, which is `{}` at its shortest."""
         name = metric.partition("@")[0]
         return f"{name} needs a target, and targets is empty; say targets: [{{}}]"
+
+
+def _fitting(
+    work: Work, task: SpeedTask, target: Any, workshop: Workshop, device_lock: Any
+) -> tuple[Any, dict[str, Any]]:
+    """The `Speed` at the target's batch, or at the largest half of it that fits where the task
+    halves it; then also `batch_halved` for the record's details.
+
+    Raises:
+        OutOfMemory: the smallest batch that is tried does not fit.
+    """
+    from evnas.measure.target import LEAST_TRAINING_BATCH
+
+    least = LEAST_TRAINING_BATCH if target.mode == "training" else 1
+    asked, on, refused = target.batch_size, target, dict[str, str]()
+    while True:
+        last = not task.halve_batch or on.batch_size // 2 < least
+        found = _timed(work, task, on, workshop, device_lock, last=last)
+        if not isinstance(found, str):
+            break
+        refused[str(on.batch_size)] = found
+        _freed(workshop)
+        on = replace(on, batch_size=on.batch_size // 2)
+    if not refused:
+        return found, {}
+    about = {"asked": asked, "timed": on.batch_size, "refused": refused}
+    return found, {"batch_halved": about}
+
+
+def _timed(
+    work: Work, task: SpeedTask, on: Any, workshop: Workshop, device_lock: Any, *, last: bool
+) -> Any:
+    """The `Speed` on a target; why it does not fit into memory, where that is not the last word.
+
+    The error is not handed on: its traceback would keep all that was allocated.
+    """
+    from evnas.measure.timing.protocol import OutOfMemory, is_out_of_memory
+    from evnas.measure.timing.speed import measure_speed
+
+    try:
+        subject = ready_model(work.arch, task, on, workshop, device_lock)
+        base: Any = None
+        timed_with: list[str] = []
+        if task.reference is not None:
+            reference = task.reference
+            name = f"{on.id} {sorted(reference.items())}"
+            base, timed_with = workshop.kept(
+                REFERENCE,
+                name,
+                lambda: (ready_model(reference, task, on, workshop, device_lock), []),
+            )
+        speed = measure_speed(
+            subject,
+            base,
+            protocol=_protocol(task),
+            device_lock=device_lock,
+            base_is_warm=bool(timed_with),
+        )
+        timed_with.append(work.label)
+    except Exception as error:
+        if last or not (isinstance(error, OutOfMemory) or is_out_of_memory(error)):
+            raise
+        return next(iter(str(error).splitlines()), "") or "out of memory"
+    return speed
+
+
+def _freed(workshop: Workshop) -> None:
+    """Give back what an attempt took that did not fit."""
+    import torch
+
+    workshop.drop(REFERENCE)
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def taken_by(record: Record) -> str:
@@ -337,9 +403,15 @@ def model_on(arch: Mapping[str, Any], target: Any) -> Any:
         model = model_for(arch, resolution=target.resolution, impl=impl).eval()
     if target.form == "plain":
         return model
+    import torch
+
     from evnas.blocks.deploy import deploy  # only this form needs it
 
-    return deploy(model)
+    if plain or target.by_command or RUNTIMES.get(target.runtime).onnx_form:
+        return deploy(model)  # what is exported: in float32, on the CPU
+    # which form a device runs is decided where the weights lie
+    precision = None if target.precision == "float32" else getattr(torch, target.precision)
+    return deploy(model.to(target.host_device), dtype=precision)
 
 
 SPEED = SpeedPhase()

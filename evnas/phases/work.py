@@ -22,7 +22,7 @@ class Work:
     seed: int = 0
     budget: float = 0.0
     target: str = ""
-    """Its id."""
+    """Its id; of a training whose weights it begins with."""
     origin: str = "row"
 
     @property

@@ -128,6 +128,35 @@ def survey(root: Path, *, may_split: bool = True) -> FolderSurvey:
     )
 
 
+def survey_held_out(root: Path) -> FolderSurvey:
+    """The held-out images of a folder alone: of its `val/` or `test/`, else all that it holds.
+
+    Returns:
+        A survey without training images.
+
+    Raises:
+        DataError: as `survey` does.
+    """
+    if not root.is_dir():
+        raise DataError(f"data folder {root} must be a folder of images, there is none")
+    root = Path(os.path.abspath(root))
+    passed = _Passed()
+    folders = [entry.name for entry in _entries(root, _Passed()) if entry.is_dir()]
+    name = next(filter(None, (_one_of(root, folders, n) for n in HELD_OUT_NAMES)), "")
+    if not (name and _holds_folders(root / name)):
+        name = ""
+    samples, classes = _samples(root / name, passed)
+    return FolderSurvey(
+        root=root,
+        train=(),
+        held_out=samples,
+        classes=classes,
+        split=f"{name}/" if name else "all are held out",
+        has_splits=bool(name),
+        left_out=passed.phrases(),
+    )
+
+
 def _listed(folders: Sequence[str]) -> str:
     shown = ", ".join(f"{name}/" for name in folders[:3])
     return shown + (", ..." if len(folders) > 3 else "") if folders else "no folder"

@@ -141,6 +141,7 @@ def speed_of(
         target=asdict(target),
         budget_s=spec.budget_of(search=False),
         uncertainty_percent=spec.uncertainty_percent,
+        halve_batch=spec.halve_batch,
         command=spec.command_fields(),
         resolution=target.resolution,
         reference=base,

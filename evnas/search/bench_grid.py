@@ -39,6 +39,12 @@ class BenchRow:
         return int(self.record.details["target"]["batch_size"])
 
     @property
+    def batch_timed(self) -> int:
+        """The same, or where `halve_batch` is set and memory ended, the half of it that fitted."""
+        halved = self.record.details.get("batch_halved")
+        return self.batch if halved is None else int(halved["timed"])
+
+    @property
     def resolution(self) -> int:
         """Side of the images in pixels."""
         return int(self.record.details["target"]["resolution"])
@@ -51,7 +57,8 @@ class BenchRow:
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
         benched = Benched(self.record, self.name, self.base).to_dict()
-        return benched | {"batch_size": self.batch, "named_protocols": list(self.beside)}
+        batches = {"batch_size": self.batch, "batch_timed": self.batch_timed}
+        return benched | batches | {"named_protocols": list(self.beside)}
 
 
 @dataclass(slots=True)
@@ -124,7 +131,7 @@ def batches_of(
         for name, arch in models.items():
             best: Interval | None = None
             for batch in _doubled(start):
-                sized = spec.model_copy(update={"batch_size": batch})
+                sized = spec.model_copy(update={"batch_size": batch, "halve_batch": False})
                 target = target_for(arch, sized, evaluator)
                 say(f"{name} on {target.id}")
                 row = BenchRow(name, speed_of(arch, sized, target, evaluator, say=say))
@@ -178,15 +185,17 @@ def _beside(
     from evnas.phases.speed import SpeedTask, ready_model, taken_by
 
     ours, found = record.measurements["throughput_img_s"].interval(), list[str]()
-    on = replace(target, runtime=taken_by(record) or target.runtime)  # what `best` took then
+    batch = record.details.get("batch_halved", {}).get("timed", target.batch_size)
+    runtime = taken_by(record) or target.runtime  # what `best` took then
+    on = replace(target, runtime=runtime, batch_size=batch)
     task = SpeedTask(target=asdict(on), budget_s=0.0, resolution=on.resolution)
     try:
         timed = ready_model(arch, task, on, workshop)
         images = len(timed.images)
         for name in protocols:
-            with device_lock_for(on.device, say).measuring():
+            with device_lock_for(on.host_device, say).measuring():
                 theirs = time_as(
-                    name, timed.call, images=images, stopwatch=stopwatch_for(on.device)
+                    name, timed.call, images=images, stopwatch=stopwatch_for(on.host_device)
                 )
             found += how_far(theirs, ours, images=images)
     except EvnasError as e:  # what was measured by ours is not lost

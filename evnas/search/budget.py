@@ -13,6 +13,9 @@ FAILED_ALIKE = 12
 """A sweep whose first trials all fail, for one reason, stops after so many."""
 HOPELESS = 200
 """So many candidates in a row that break a constraint."""
+SCREENED_A_TRIAL = 50
+"""So many candidates that a prediction screens out count as a trial, so that trials end a search
+in a space where nothing is left to measure."""
 SETTLING = 20
 """Complete trials that set the reference point; no patience is lost before them."""
 
@@ -37,13 +40,14 @@ class Meter:
 
     def full(self, history: History) -> str:
         """Why there shall be no new candidate, or ""; those there are may still be promoted."""
-        if (
-            self.spec is not None
-            and self.spec.trials is not None
-            and history.next_number >= self.spec.trials
-        ):
-            return f"{self.spec.trials} trials"
-        return ""
+        if self.spec is None or self.spec.trials is None:
+            return ""
+        unmeasured = len(history.screened)
+        counted = history.next_number - unmeasured + unmeasured // SCREENED_A_TRIAL
+        if counted < self.spec.trials:
+            return ""
+        beside = f", beside {unmeasured} that were screened out" if unmeasured else ""
+        return f"{self.spec.trials} trials{beside}"
 
     def spent(self, history: History, wall_s: float) -> str:
         """Why nothing more shall begin, or "".

@@ -17,6 +17,7 @@ from evnas.search.budget import FAILED_ALIKE, HOPELESS, Meter
 from evnas.search.engines.base import Engine
 from evnas.search.limits import limits_of
 from evnas.search.propose import Proposal, Strategy
+from evnas.search.screening import Screen, Verdict
 from evnas.search.setting import needs_of
 from evnas.search.state.history import History
 from evnas.store import Store
@@ -37,6 +38,8 @@ class Ask:
     origin: str = ""
     limits: tuple[Mapping[str, Any], ...] = ()
     """Fields of the `Limit`s beyond which it need not be measured further."""
+    screened_out: Verdict | None = None
+    """Why it need not be measured at all."""
 
     @property
     def label(self) -> str:
@@ -91,6 +94,8 @@ class Schedule:
     first_budget: float = 0.0
     """Presentations a new candidate trains for: the whole proxy, or 0 where rungs come first."""
     seeds: tuple[int, ...] = (0,)
+    screen: Screen | None = None
+    """Whose predictions may stand in the place of a measurement."""
     over: str = ""
     """Why it has ended; "" while it goes on."""
     goals: dict[str, _UnderWay] = field(default_factory=dict)
@@ -215,24 +220,27 @@ class Schedule:
 
     def _aim(self, proposal: Proposal) -> None:
         candidate = proposal.candidate(proposal.label)
-        whole = self.history.full_budget
-        budget = whole if proposal.budget is None else proposal.budget
-        at = _UnderWay(candidate, proposal.origin, Goal(seeds=proposal.seeds, budget=budget))
+        at = _UnderWay(candidate, proposal.origin, self._goal(proposal))
         if self.strategy.by_phase or self._next_of(at) is not None:
             self.goals[candidate.label] = at
 
     def _begin(self, proposal: Proposal) -> list[Ask]:
         label = proposal.label or str(self.history.next_number)
-        whole = self.history.full_budget
-        budget = whole if proposal.budget is None else proposal.budget
         if label in self.goals:
             raise ValueError(f"trial {label} is under way already")
-        goal = Goal(seeds=proposal.seeds, budget=budget)
+        goal = self._goal(proposal)
         self.goals[label] = _UnderWay(proposal.candidate(label), proposal.origin, goal)
         self.history.begin(label, proposal.digest)
         if proposal.label:
-            self.history.promise(label, budget)
+            self.history.promise(label, goal.budget)
         return self._start(label)
+
+    def _goal(self, proposal: Proposal) -> Goal:
+        whole = self.history.full_budget
+        budget = whole if proposal.budget is None else proposal.budget
+        parent = self.history.trials.get(proposal.parent)
+        digest = "" if parent is None else parent.digest
+        return Goal(seeds=proposal.seeds, budget=budget, parent=digest)
 
     def _start(self, label: str) -> list[Ask]:
         ask = self._next_of(self.goals[label])
@@ -245,15 +253,20 @@ class Schedule:
     def _next_of(self, at: _UnderWay) -> Ask | None:
         for phase, need in needs_of(self.setting, at.candidate, at.goal):
             if not self._is_done(at.candidate, phase, need):
-                limits = limits_of(self.history, at.candidate.label, need.target)
                 return Ask(
                     candidate=at.candidate,
                     phase=phase,
                     need=need,
                     origin=at.origin,
-                    limits=limits,
+                    limits=limits_of(self.history, at.candidate.label, need.target),
+                    screened_out=self._verdict(at.candidate, need),
                 )
         return None
+
+    def _verdict(self, candidate: Candidate, need: Need) -> Verdict | None:
+        if self.screen is None or not need.target or need.seed:
+            return None
+        return self.screen.of_candidate(self.history, candidate.label, need.target)
 
     def take(self, record: Record) -> Record:
         """Judge a record by the constraints, learn from it, and give back what is to be stored."""
@@ -300,20 +313,43 @@ def drive(
         SpecError: nothing feasible turns up.
     """
     began = clock()
+
+    def heard(event: Event) -> None:
+        if isinstance(event, Finished):
+            record = agenda.take(event.record)
+            store.append(record)
+            event = replace(event, record=record)
+        on_event(event)
+
     while True:
         on_tick(wall_s + clock() - began)
         free = engine.slots - agenda.under_way
-        for ask in agenda.next(free, wall_s + clock() - began) if free > 0 else []:
-            engine.submit(make_work(ask))
+        asks = agenda.next(free, wall_s + clock() - began) if free > 0 else []
+        for ask in asks:
+            work = make_work(ask)
+            if ask.screened_out is None:
+                engine.submit(work)
+            else:
+                heard(unmeasured(work, ask.screened_out))
+        if any(ask.screened_out is not None for ask in asks):
+            continue  # their places are free
         if not agenda.under_way:
             on_tick(wall_s + clock() - began)
             return agenda.over
         for event in engine.wait(TICK_S):
-            if isinstance(event, Finished):
-                record = agenda.take(event.record)
-                store.append(record)
-                event = replace(event, record=record)
-            on_event(event)
+            heard(event)
+
+
+def unmeasured(work: Work, verdict: Verdict) -> Finished:
+    """What stands in the place of a measurement."""
+    record = work.record(
+        verdict.status,
+        error=verdict.reason,
+        started=time.time(),
+        seconds=0.0,
+        found={"details": dict(verdict.details)},
+    )
+    return Finished(work, record)
 
 
 def expected(schedule: Schedule, each: Mapping[str, int]) -> dict[str, tuple[int, int]]:

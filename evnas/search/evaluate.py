@@ -7,12 +7,14 @@ import platform
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from evnas.errors import EvnasError
+from evnas.measure.timing.memory_bound import bounded_by_free_memory
 from evnas.measure.timing.protocol import OutOfMemory, is_out_of_memory
 from evnas.phases.base import Found, OnProgress, Workshop
 from evnas.phases.work import Finished, Work
@@ -29,7 +31,8 @@ class Evaluator:
         """Do the work. Never raises for what the candidate does."""
         started, clock = time.time(), time.perf_counter()
         try:
-            found = PHASES.get(work.phase).evaluate(work, self._workshop, on_progress)
+            with bounded_by_free_memory() if work.task.device == "cpu" else nullcontext():
+                found = PHASES.get(work.phase).evaluate(work, self._workshop, on_progress)
         except Exception as e:  # the one place: a candidate's failure is a result
             found = _failure(e)
         seconds = time.perf_counter() - clock

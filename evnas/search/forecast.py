@@ -227,7 +227,9 @@ def _about_endings(steps: Sequence[Step], sweep: Sweep, earlier: Earlier) -> lis
     """That a target which nothing was timed on yet may take less than is counted."""
     ends = any(target.uncertainty_percent is not None for target in sweep.spec.targets)
     whole = any(
-        not step.done and step.target and (step.phase, step.target) not in earlier
+        not step.done
+        and PHASES.get(step.phase).per_target
+        and (step.phase, step.target) not in earlier
         for step in steps
     )
     if not (ends and whole):

@@ -33,6 +33,11 @@ def limits_of(history: History, label: str, target: str) -> tuple[Fields, ...]:
     trial = history.trials.get(label)
     if trial is None or not target:
         return ()
+    return limits_for(history, trial, target)
+
+
+def limits_for(history: History, trial: Trial, target: str) -> tuple[Fields, ...]:
+    """The same of a trial that may not stand in the history yet."""
     found = [
         limit
         for constraint in history.constraints

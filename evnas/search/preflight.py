@@ -22,7 +22,7 @@ from evnas.space.space import SearchSpace
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
-from evnas.tables import left_out_phases
+from evnas.tables import PHASES, chooses, found_by, left_out_phases
 
 _BATCH = re.compile(r"@([\w.]+-)*b\d")
 """A target that is called by its batch."""
@@ -52,7 +52,17 @@ def must_begin(spec: SearchSpec, base: ArchSpec, targets: Sequence[TargetFields]
     asked = spec.strategy
     if spec.warm_start and asked.own_rows:
         raise SpecError(f"{asked.kind} proposes its own rows and no others", "warm_start")
+    if spec.screening is not None:
+        _must_be_screenable(spec)
     proxy, full = spec.proxy, full_budget_of(spec, needs)
+    found = found_by()
+    whole = sorted(name for name in needs.wanted if PHASES.get(found[name]).trains_whole)
+    if whole and asked.rungs_of(full):
+        raise SpecError(
+            f"{whole[0]} is of whole trainings, and {asked.kind} breaks them off at rungs; "
+            "use strategy: evolution",
+            "strategy",
+        )
     if asked.needs_training and not full:
         raise SpecError(f"{asked.kind} needs an objective that training gives", "strategy")
     if proxy is not None:
@@ -120,6 +130,26 @@ def recipe_must_be_known(spec: AblationSpec | SearchSpec) -> None:
             f"{name} is the paper that the rows are compared with, so its printed rows are held "
             "out and its recipe is not known; leave it out",
             "predict.recipe",
+        )
+
+
+def _must_be_screenable(spec: SearchSpec) -> None:
+    """Raises SpecError where no calibration could be of any use."""
+    if spec.strategy.own_rows:
+        reason = f"{spec.strategy.kind} measures each of its own rows, so nothing is screened"
+        raise SpecError(reason, "screening")
+    if spec.engine.kind != "local":
+        reason = (
+            "a calibration is of this machine, so screening needs engine local, got "
+            f"{spec.engine.kind}"
+        )
+        raise SpecError(reason, "screening")
+    named = [t for t in spec.targets if not t.by_command and t.mode == "inference"]
+    if all(chooses(target.runtime) for target in named):
+        raise SpecError(
+            "a calibration is of one runtime, and no target names one (runtime best takes another "
+            "for each candidate): name one, such as targets: [{runtime: openvino}]",
+            "screening",
         )
 
 

@@ -1,13 +1,15 @@
 """A sweep made ready on this machine: what it means for the driver, before anything runs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
+from evnas.errors import SpecError
+from evnas.latency.calibration import Calibration
 from evnas.measure.ranking import considered
-from evnas.phases.base import Goal
+from evnas.phases.base import Goal, TimedOn
 from evnas.proxy.fingerprint import KnownImages
 from evnas.record import Record, TargetFields
 from evnas.search.driver import Schedule
@@ -19,6 +21,7 @@ from evnas.search.preflight import (
     recipe_must_be_known,
     targets_of,
 )
+from evnas.search.screening import Screen, calibrations_of, screen_of, screened
 from evnas.search.setting import SweepSetting, missing, needs_of, reference_macs
 from evnas.search.state.history import History
 from evnas.search.state.machines import taken_elsewhere
@@ -31,7 +34,7 @@ from evnas.sweep.candidate import Candidate
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
-from evnas.tables import chooses, left_out_phases, scores_among
+from evnas.tables import chooses, left_out_phases, phases, scores_among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +146,25 @@ class PreparedSearch(Prepared):
 
     spec: SearchSpec
     space: SearchSpace
+    screen: Screen | None = None
+
+    def calibrations(self) -> list[Calibration]:
+        """Of its targets, as this machine's tables have them. Raises SpecError at `screening`
+        where one was not calibrated."""
+        targets = tuple(self.setting.targets_of(self.sweep.reference).values())
+        return calibrations_of(targets, self.space, self.sweep.base)
+
+    def screened_by(self, calibrations: Sequence[Calibration]) -> "PreparedSearch":
+        """The same, with candidates dropped by these."""
+        asked = self.spec.screening
+        assert asked is not None
+        screen = screen_of(
+            calibrations,
+            self.sweep.base,
+            draws=asked.draws,
+            counted_at=self.setting.counted_at(self.sweep.reference),
+        )
+        return replace(self, screen=screen)
 
     @property
     def gives_up_unlike_machines(self) -> bool:
@@ -150,8 +172,13 @@ class PreparedSearch(Prepared):
         return True
 
     def notes(self) -> list[str]:
-        """Also what its budget has to be said of."""
-        return [*Prepared.notes(self), *about_budget(self.spec, self.full_budget)]
+        """Also what has to be said of its budget, and of what it wants."""
+        cautions = [
+            phase.caution
+            for phase in phases()
+            if phase.caution and any(q.name in self.setting.wanted for q in phase.quantities)
+        ]
+        return [*Prepared.notes(self), *cautions, *about_budget(self.spec, self.full_budget)]
 
     def history(self, store: Store) -> History:
         """What the store holds, by the objectives' own targets."""
@@ -160,15 +187,18 @@ class PreparedSearch(Prepared):
             constraints=resolved_constraints(self.spec.constraints, self.targets),
             full_budget=self.full_budget,
         )
-        return history.take_all(store.records())
+        history.take_all(store.records())
+        return history.await_again(store.records_set_aside())
 
     def schedule(self, history: History) -> Schedule:
         """A candidate at a time through all phases, as the strategy proposes."""
         asked = self.spec.strategy
         warm = warm_candidates(self.spec.warm_start, self.space)
+        strategy = asked.strategy(self.space, warm=warm, full_budget=self.full_budget)
         schedule = Schedule(
             history=history,
-            strategy=asked.strategy(self.space, warm=warm, full_budget=self.full_budget),
+            strategy=strategy if self.screen is None else screened(strategy, self.screen),
+            screen=self.screen,
             setting=self.setting,
             budget=self.spec.budget,
             first_budget=0.0 if self.setting.rungs else self.full_budget,
@@ -216,6 +246,8 @@ def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path | None) -> Prepare
     space = SearchSpace.from_spec(spec.space, sweep.base)
     setting = SweepSetting(sweep=sweep, reference_macs=reference_macs(sweep))
     needs = must_begin(spec, sweep.base, _timed_on(setting, sweep))
+    if "energy_mj_per_image" in needs.wanted and spec.engine.kind != "ray":
+        _energy_must_be_counted(setting.targets_of(sweep.reference).values())
     full = full_budget_of(spec, needs)
     rungs = spec.strategy.rungs_of(full)
     return PreparedSearch(
@@ -230,6 +262,19 @@ def _search(sweep: Sweep, spec: SearchSpec, checkpoints: Path | None) -> Prepare
         full_budget=full,
         space=space,
     )
+
+
+def _energy_must_be_counted(targets: Iterable[TimedOn]) -> None:
+    """A search by energy has targets that count it; of a cluster's nodes nobody knows yet."""
+    from evnas.measure.timing.energy import why_no_energy  # few searches ask for it
+
+    for on in targets:
+        why = "a command's output does not tell it"
+        if on.command is None:
+            why = why_no_energy(str(on.fields["device"]))
+        if why:
+            place = f"targets[{on.index}]"
+            raise SpecError(f"energy_mj_per_image cannot be measured here: {why}", place)
 
 
 def _timed_on(setting: SweepSetting, sweep: Sweep) -> tuple[TargetFields, ...]:

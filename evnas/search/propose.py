@@ -1,6 +1,7 @@
 """What a strategy is: records in, proposals out, nothing remembered that records do not say."""
 
 import random
+import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,6 +10,9 @@ from evnas.arch.spec import ArchSpec
 from evnas.search.state.history import History
 from evnas.search.state.trial import Trial
 from evnas.sweep.candidate import Candidate
+
+_BRED = re.compile(r"(?:mutation|child) of (\d+)")
+"""The origin of what was bred; of two parents the first hands its weights down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +38,13 @@ class Proposal:
         assert self.arch is not None
         return self.arch.digest
 
+    @property
+    def parent(self) -> str:
+        """The label of the candidate that it was bred from; "" where it was bred from none. It
+        follows from the origin, which records hold, so a search that goes on knows it too."""
+        found = _BRED.match(self.origin)
+        return found[1] if found else ""
+
     def candidate(self, label: str) -> Candidate:
         """What is evaluated, under a label."""
         return self.row or Candidate(label=label, arch=self.arch, published="")
@@ -45,6 +56,10 @@ class Strategy(ABC):
     by_phase: ClassVar[bool] = False
     """Whether all candidates go through one phase before any goes through the next, and none is
     given up because a phase of it failed: an ablation's table. Else a candidate at a time."""
+
+    walks: ClassVar[bool] = False
+    """Whether it proposes each thing once, in an order of its own: what it has passed does not
+    come again. Others answer one history with one answer, however often they are asked."""
 
     @abstractmethod
     def propose(self, history: History, n: int) -> list[Proposal]:

@@ -7,7 +7,8 @@ import math
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ import torch
 from evnas.measure.best import versions
 from evnas.measure.timing.conditions import environment
 from evnas.phases.work import Event, Finished, Work
-from evnas.record import Record, mixed_machines
+from evnas.record import Status, mixed_machines
 from evnas.search.confirm import Confirm
 from evnas.search.driver import Agenda, Ask, Schedule, drive, expected
 from evnas.search.engines.base import Engine
@@ -25,9 +26,11 @@ from evnas.search.engines.local import LocalEngine
 from evnas.search.installed import must_be_installed
 from evnas.search.prepare import Prepared, PreparedAblation, PreparedSearch, prepared
 from evnas.search.results.ending import write_end
+from evnas.search.screening import note_calibrations, noted_calibrations
 from evnas.search.state.begun import as_begun, choices
 from evnas.search.state.history import History
 from evnas.search.state.images import images_of, note
+from evnas.search.state.machines import first_timed
 from evnas.search.state.study import StudyClock, open_study
 from evnas.search.stopping import stopped_by_signals
 from evnas.search.terminal.progress_state import ProgressRow, ProgressState
@@ -60,6 +63,7 @@ def run_sweep(
     results: Path,
     fresh: bool,
     began: float,
+    retry: Collection[Status] = (),
     make_engine: EngineFor | None = None,
 ) -> Path:
     """Run what is left of a sweep.
@@ -68,6 +72,7 @@ def run_sweep(
         results: studies' folder; the sweep's own is made inside.
         fresh: keep the old study aside and start over.
         began: `time.monotonic()` when the command started.
+        retry: work that ended so is done again; its records are set aside.
         make_engine: makes the engine that the sweep asks for, in place of `engine_for`.
 
     Returns:
@@ -88,12 +93,18 @@ def run_sweep(
     images = images_of(sweep, folder / "study.db") if ready.looks_at_images else None
     if images is not None:
         ready = ready.with_images(images)
+    calibrations = None
+    if isinstance(ready, PreparedSearch) and ready.spec.screening is not None:
+        calibrations = None if fresh else noted_calibrations(folder / "study.db")
+        calibrations = calibrations or ready.calibrations()
+        ready = ready.screened_by(calibrations)
     new = [path for path in (folder, results) if not path.exists()]
     with open_study(
         sweep,
         folder,
         environment=environment(),
         fresh=fresh,
+        retry=retry,
         images=images,
         say=said.append,
     ) as store:
@@ -105,6 +116,8 @@ def run_sweep(
         if ready.chooses_runtimes and sweep.spec.engine.kind != "ray":  # nodes have their own
             among, more = choices(store, ready.runtimes_here, versions(ready.runtimes_here))
             ready, said = ready.with_runtimes(among), [*said, *more]
+        if calibrations is not None:
+            said = [*said, *note_calibrations(store, calibrations)]
         run = run_of(ready, store=store, engine=engine, began=began)
         run.say_all([*said, *(note(store, images) if images is not None else ())])
         with stopped_by_signals():  # after the engine is made: Ray takes SIGTERM for itself
@@ -217,7 +230,7 @@ class Run(ABC):
         """Rows that are shown from the beginning."""
 
     @abstractmethod
-    def opened(self, records: Sequence[Record]) -> None:
+    def opened(self) -> None:
         """Say and show where it stands, with what the store holds."""
 
     @abstractmethod
@@ -256,12 +269,12 @@ class Run(ABC):
             self.progress.expect(phase, total, done)
 
     def _open(self) -> None:
-        records = [record for _, record in self.store.records()]
         self.say_all(self.ready.notes())
-        if records:
-            self.view.say(f"going on: {len(records)} results are there already")
-        self.say_all(self.ready.about_machines(records))
-        self.opened(records)
+        there = self.store.count()
+        if there:
+            self.view.say(f"going on: {there} results are there already")
+        self.say_all(self.ready.about_machines(first_timed(self.store)))
+        self.opened()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -274,9 +287,9 @@ class AblationRun(Run):
         """All rows."""
         return tuple(row.label for row in self.ready.rows)
 
-    def opened(self, records: Sequence[Record]) -> None:
+    def opened(self) -> None:
         """Show what stands."""
-        self.progress.show(records)
+        self.progress.show(record for _, record in self.store.records())
         self.expect()
 
     def begun(self, work: Work) -> None:
@@ -291,12 +304,14 @@ class SearchRun(Run):
     """A search under way; its front, confirmed, and its files are made at its end."""
 
     ready: PreparedSearch
+    confirm: Confirm | None = None
+    """The agenda that comes behind the search."""
 
     def labels(self) -> tuple[str, ...]:
         """None: candidates come as they are proposed."""
         return ()
 
-    def opened(self, records: Sequence[Record]) -> None:
+    def opened(self) -> None:
         """Nothing is shown before the first candidate; the minutes of the budget run."""
         budget = self.ready.spec.budget
         if budget is not None and budget.minutes is not None:
@@ -317,6 +332,15 @@ class SearchRun(Run):
                 del self.progress.rows[label]
         self.expect()
 
+    def expect(self) -> None:
+        """What the search is to do, or then what the present front lacks."""
+        if self.confirm is None:
+            Run.expect(self)
+            return
+        lacking = Counter(ask.phase for ask in self.confirm.missing())
+        for phase in self.progress.total:
+            self.progress.expect(phase, lacking[phase], 0)
+
     def end(self, reason: str) -> None:
         """Confirm the front, and write what a search leaves."""
         say, history = self.view.say, self.schedule.history
@@ -329,8 +353,8 @@ class SearchRun(Run):
             say(nothing_completed(history))
         if self.ready.spec.confirm is not None:
             seeds = self.ready.spec.confirm.seeds
-            confirm = Confirm(history, seeds, self.ready.full_budget)
-            self.drive(confirm)
+            self.confirm = Confirm(history, seeds, self.ready.full_budget)
+            self.drive(self.confirm)
         self.say_all(write_end(self.ready, history, store=self.store))
         self.say_all(mixed_machines(record for _, record in self.store.records()))
         if self.ready.setting.checkpoints is not None:

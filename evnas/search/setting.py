@@ -105,6 +105,19 @@ class SweepSetting:
         file = self.checkpoints / f"{candidate.digest}-seed{need.seed}.pt"
         return epoch, str(file.absolute())
 
+    @property
+    def base(self) -> Mapping[str, Any]:
+        """`ArchSpec.to_dict()` of what the sweep starts from."""
+        return self.sweep.base.to_dict()
+
+    @property
+    def weights(self) -> str:
+        """The folder of weights that candidates hand down, beside that of checkpoints; it stays,
+        since a search that grows goes on from it."""
+        return (
+            "" if self.checkpoints is None else str(self.checkpoints.absolute().parent / "weights")
+        )
+
     def work(self, candidate: Candidate, phase: str, need: Need, *, origin: str = "row") -> Work:
         """What an engine needs for one phase of a candidate."""
         return Work(
@@ -137,6 +150,7 @@ class SweepSetting:
                     budget_s=spec.budget_of(search=isinstance(self.sweep.spec, SearchSpec)),
                     resolution=target.resolution,
                     uncertainty_percent=spec.uncertainty_percent,
+                    halve_batch=spec.halve_batch,
                     command=spec.command_fields(),
                 )
                 found.setdefault(target.id, on)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from evnas.errors import SpecError, nearest
+from evnas.files import csv_cell
 from evnas.measure.timing.conditions import environment
 from evnas.phases.base import Task
 from evnas.phases.count import CountTask
@@ -135,7 +136,10 @@ def signals_csv(rows: Sequence[dict[str, object]]) -> str:
     writer = csv.DictWriter(text, names, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(
-        {k: f"{v:.7g}" if isinstance(v, float) and k not in COUNTED else v for k, v in row.items()}
+        {
+            k: f"{v:.7g}" if isinstance(v, float) and k not in COUNTED else csv_cell(v)
+            for k, v in row.items()
+        }
         for row in rows
     )
     return text.getvalue()

@@ -13,6 +13,7 @@ import ast
 import math
 import operator
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -27,6 +28,13 @@ Names = Mapping[str, Any]
 """What the names of an expression stand for: fields of the plain architecture, and quantities."""
 _Node = Callable[[Names], Any]
 
+MOST_CHARACTERS = 2000
+MOST_DEEP = 50
+"""Brackets within each other."""
+MOST_LEVELS = 200
+"""Of operations within each other."""
+LEAST, MOST = 1e-30, 1e30
+"""Sizes of a number other than 0."""
 _AT = re.compile(r"\b([A-Za-z_]\w*)@([\w.-]*\w)")
 _FIELDS = frozenset(
     name for spec in (ArchSpec, StageSpec, StemSpec, HeadSpec) for name in spec.model_fields
@@ -45,13 +53,26 @@ def _quotient(a: Any, b: Any) -> Any:
     return Fraction(a, b) if isinstance(a, int) and isinstance(b, int) else a / b
 
 
+def _of_numbers(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Arithmetic, which Python has for texts and lists too, and then without end: `"a" * 10**12`,
+    `"%999999999d" % 1`."""
+
+    def worked_out(a: Any, b: Any) -> Any:
+        for side in (a, b):
+            if not isinstance(side, int | float | Fraction):
+                raise TypeError(f"arithmetic is of numbers, got {side!r:.60}")
+        return function(a, b)
+
+    return worked_out
+
+
 _OPERATORS: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: _quotient,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
+    ast.Add: _of_numbers(operator.add),
+    ast.Sub: _of_numbers(operator.sub),
+    ast.Mult: _of_numbers(operator.mul),
+    ast.Div: _of_numbers(_quotient),
+    ast.FloorDiv: _of_numbers(operator.floordiv),
+    ast.Mod: _of_numbers(operator.mod),
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
     ast.Lt: operator.lt,
@@ -79,8 +100,8 @@ class Expression:
         """Whether it holds for the plain form of an architecture; None where that is unknown."""
         try:
             answer = self._ask({**arch, **quantities} if quantities else arch)
-        except (TypeError, ZeroDivisionError) as e:
-            raise SpecError(f"{self.text!r}: cannot be worked out ({e})", self.path) from None
+        except (TypeError, ArithmeticError) as e:
+            raise SpecError(f"{self.text!r:.90}: cannot be worked out ({e})", self.path) from None
         return None if answer is None else bool(answer)
 
 
@@ -101,15 +122,55 @@ def parse_expression(text: str, quantities: Sequence[str] = ()) -> Expression:
         targets[name] = f"{match[1]}@{match[2]}"
         return name
 
+    _must_be_short(text)
     try:
-        tree = ast.parse(_AT.sub(plain, text).replace("[*]", "[:]").strip(), mode="eval")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python's opinion of a text's style
+            tree = ast.parse(_AT.sub(plain, text).replace("[*]", "[:]").strip(), mode="eval")
     except SyntaxError as e:
         raise SpecError(f"must be a condition such as stages[1].dim >= 64 ({e.msg})", text) from e
+    except (ValueError, RecursionError, MemoryError) as e:
+        raise SpecError(f"must be a condition such as stages[1].dim >= 64 ({e})", text) from e
+    _must_be_flat(tree, text)
     reader = _ConditionReader(text, frozenset(quantities), targets)
     if not isinstance(tree.body, ast.Compare | ast.BoolOp | ast.UnaryOp):
         raise SpecError("must compare something, such as stages[1].dim >= 64", text)
     ask = reader.node(tree.body)
     return Expression(text, frozenset(reader.quantities), tuple(reader.fields), ask)
+
+
+def _must_be_short(text: str) -> None:
+    """A condition is asked of thousands of draws: what bounds its text bounds its time."""
+    if len(text) > MOST_CHARACTERS:
+        raise SpecError(
+            f"a condition must have at most {MOST_CHARACTERS} characters, got {len(text)}",
+            f"{text[:40]}...",
+        )
+    depth = most = 0
+    for sign in text:
+        depth += (sign in "([{") - (sign in ")]}")
+        most = max(most, depth)
+    if most > MOST_DEEP:
+        raise SpecError(f"a condition must be at most {MOST_DEEP} brackets deep, got {most}", text)
+
+
+def _must_be_flat(tree: ast.AST, text: str) -> None:
+    """Each level is a call in a call when it is read, asked and spelt."""
+    level, depth = [tree], 0
+    while level:
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        depth += 1
+    if depth > MOST_LEVELS:
+        raise SpecError(f"a condition must be at most {MOST_LEVELS} operations deep", text)
+
+
+def _bounded(number: float, text: str) -> float:
+    """A number of a condition: such that products of many of them still take no time."""
+    if number and not LEAST <= abs(number) <= MOST:
+        raise SpecError(
+            f"numbers must lie between {LEAST:g} and {MOST:g}, got {number!s:.20}", text
+        )
+    return number
 
 
 class _ConditionReader:
@@ -124,10 +185,10 @@ class _ConditionReader:
 
     def node(self, tree: ast.expr) -> _Node:
         match tree:
-            case ast.Constant(value=bool() | int() | str() as value):
+            case ast.Constant(value=bool() | str() as value):
                 return lambda names: value
-            case ast.Constant(value=float() as value):
-                written = as_written(value)
+            case ast.Constant(value=int() | float() as value):
+                written = as_written(_bounded(value, self.text))
                 return lambda names: written
             case ast.Name(id=name):
                 return self._name(name)
@@ -138,7 +199,7 @@ class _ConditionReader:
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return _negated(self.node(operand))
             case ast.UnaryOp(op=ast.USub(), operand=operand):
-                return _lifted(operator.sub, lambda names: 0, self.node(operand))
+                return _lifted(_OPERATORS[ast.Sub], lambda names: 0, self.node(operand))
             case ast.BoolOp(op=op, values=values):
                 return _joined([self.node(v) for v in values], isinstance(op, ast.And))
             case ast.Compare(left=left, ops=ops, comparators=rest):

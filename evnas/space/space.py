@@ -110,7 +110,7 @@ class SearchSpace:
             try:
                 require.append(replace(parse_expression(text), path=f"space.require[{i}]"))
             except SpecError as e:
-                raise SpecError(f"{e.path!r}: {e.reason}", f"space.require[{i}]") from None
+                raise SpecError(f"{e.path!r:.90}: {e.reason}", f"space.require[{i}]") from None
         return cls(base=base, raw=raw, axes=axes, require=require)
 
     @property

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from evnas.stats.proportions import paired_difference
+
 DRAWS = 2_000
 LARGEST_BOOTSTRAP = 1_000
 """Pairs beyond which the interval is Fieller's approximation: the bootstrap is quadratic."""
@@ -103,20 +105,12 @@ def paired_difference_percent(
         level: of the interval.
 
     Returns:
-        (low, difference, high) in percentage points. The interval is Wald's for a paired
-        difference with half an image added to each kind of agreement, so that it keeps a width
-        where both models answer alike. It knows the images' chance, not that of another training.
-
-    Source: A. Agresti and Y. Min, Statistics in Medicine 24 (2005), 729-740, for the halves.
+        (low, difference, high) in percentage points, as `proportions.paired_difference`.
     """
     ours, theirs = _bits(right_hex, images), _bits(base_hex, images)
     only_ours, only_theirs = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
-    total = images + 2
-    centre = (only_ours - only_theirs) / total
-    error = math.sqrt(((only_ours + only_theirs + 1) / total - centre**2) / total)
-    half = float(stats.norm.ppf(0.5 + level / 2)) * error
-    difference = (only_ours - only_theirs) / images
-    return 100 * (centre - half), 100 * difference, 100 * (centre + half)
+    found = paired_difference(only_ours, only_theirs, images, level=level)
+    return found.low, found.mid, found.high
 
 
 def _bits(digits: str, images: int) -> npt.NDArray[np.bool_]:

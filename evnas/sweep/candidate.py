@@ -8,7 +8,7 @@ from evnas.arch.catalog import entry
 from evnas.arch.paths import assign, parse, resolve, spell
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
-from evnas.sweep.parts import TargetSpec
+from evnas.sweep.parts import MOST_IMAGES, TargetSpec
 
 ROW_KEYS = ("arch", "timm", "absent", "resolution", "batch_size", "published", "note")
 """Keys of a row that are not paths into the base."""
@@ -83,8 +83,8 @@ def candidate_of(label: str, row: Mapping[str, Any], base: ArchSpec) -> Candidat
         arch=arch,
         timm=_text(given, "timm"),
         absent=_text(given, "absent"),
-        resolution=_count(given, "resolution"),
-        batch_size=_count(given, "batch_size"),
+        resolution=_count(given, "resolution", most=8192),
+        batch_size=_count(given, "batch_size", most=MOST_IMAGES),
         published=_text(given, "published") or label,
         note=_text(given, "note"),
         is_base=arch == base,
@@ -146,8 +146,8 @@ def _text(given: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def _count(given: Mapping[str, Any], key: str) -> int | None:
+def _count(given: Mapping[str, Any], key: str, *, most: int) -> int | None:
     value = given.get(key)
-    if value is not None and (type(value) is not int or value < 1):
-        raise SpecError(f"must be a whole number over 0, got {value!r}", key)
+    if value is not None and (type(value) is not int or not 1 <= value <= most):
+        raise SpecError(f"must be a whole number from 1 to {most}, got {value!r}", key)
     return value

@@ -20,12 +20,19 @@ CONVENTIONS: Mapping[str, Family] = {
     "EfficientVMamba": "efficientvmamba",
 }
 """A paper's own way of counting FLOPs."""
-Batch = Annotated[int, Field(ge=1)] | Literal["auto", "printed"]
+MOST_IMAGES = 1_000_000
+"""At once."""
+Batch = Annotated[int, Field(ge=1, le=MOST_IMAGES)] | Literal["auto", "printed"]
 """Images at once; `printed` is what the published row was measured at, and `auto` where it says
 nothing."""
+MOST_S = 31_536_000.0
+"""A year: what nobody waits for, and clocks cannot, ends as a mistake."""
 Seed = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """What a store and every generator can hold."""
 _DEVICE = r"^(auto|cpu|cuda(:\d+)?)$"
+_TARGET_DEVICE = r"^(auto|cpu|cuda(:\d+)?|(GPU|NPU)(\.\d+)?)$"
+OPENVINO_RUNTIMES = ("openvino", "openvino_auto")
+"""Those that run on devices which have no name in torch."""
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 ROW_BUDGET_S = 8.0
 """With what spoiled rounds add and what is around it, an ablation's row takes ten seconds."""
@@ -39,6 +46,7 @@ COMMAND_KEYS = ("name", "command", "format", "parse", "timeout_s")
 """Keys of a target that a command times, and of no other."""
 PATTERNS = {
     _DEVICE: "auto, cpu, cuda or cuda:N",
+    _TARGET_DEVICE: "auto, cpu, cuda or cuda:N, and of runtime openvino GPU or NPU",
     NAME: "letters, digits, '_', '.' and '-'",
 }
 
@@ -92,6 +100,19 @@ RuntimeName = Annotated[
 """A name of `evnas.tables.RUNTIMES`."""
 
 
+def is_openvino_device(device: str) -> bool:
+    """Whether a device is called as OpenVINO calls it: `GPU`, `GPU.1`, `NPU`."""
+    return device.partition(".")[0] in ("GPU", "NPU")
+
+
+def device_fault(*, device: str, runtime: str) -> str:
+    """Why a runtime does not run on a device of that name; "" where it may."""
+    if is_openvino_device(device) and runtime not in OPENVINO_RUNTIMES:
+        known = " or ".join(OPENVINO_RUNTIMES)
+        return f"device {device} is one of OpenVINO, so it needs runtime {known}; got {runtime}"
+    return ""
+
+
 def training_fault(*, runtime: str, form: str) -> str:
     """Why no training step can be timed on such a target; "" where one can."""
     if form != "plain":
@@ -116,10 +137,10 @@ class TargetSpec(SweepPart):
     """Of the file that a command is handed."""
     parse: Literal["json", "numbers"] = "json"
     """How a command's output is read: a list or object of JSON, or nothing but numbers."""
-    timeout_s: float = Field(default=60.0, gt=0)
+    timeout_s: float = Field(default=60.0, gt=0, le=MOST_S)
     """After which one run of a command is killed."""
-    device: str = Field(default="auto", pattern=_DEVICE)
-    """`auto` (a GPU where there is one), `cpu`, `cuda` or `cuda:N`."""
+    device: str = Field(default="auto", pattern=_TARGET_DEVICE)
+    """`auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:N`, or what OpenVINO calls it."""
     runtime: RuntimeName = "torch"
     """What runs the model: `torch` unless said, of a search's target `best`."""
     resolution: int = Field(default=224, ge=8, le=8192)
@@ -137,7 +158,10 @@ class TargetSpec(SweepPart):
     uncertainty_percent: float | None = Field(default=2.0, gt=0, le=100)
     """A row is measured until its interval reaches no further from the median to either side;
     null measures for the whole of `budget_s`."""
-    budget_s: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
+    halve_batch: bool = False
+    """Where memory ends, a row of an ablation is timed at half the batch, and half of that, down
+    to one image; its record and the table say at which."""
+    budget_s: Annotated[float, Field(gt=0, le=MOST_S)] | Literal["auto"] = "auto"
     """Wall time of warm-up and rounds for one row at most; `auto` is 8 s of an
     ablation's row, 2.5 s of a search's candidate."""
 
@@ -223,6 +247,7 @@ class TargetSpec(SweepPart):
         ends by, since figures of any length stand beside each other, and with `auto` as it was
         spelt before there was the word."""
         usual = {"mode"} if self.mode == "inference" else set()
+        usual |= set() if self.halve_batch else {"halve_batch"}
         here = set() if self.by_command else {"kind", *COMMAND_KEYS}
         data = self.model_dump(mode="json", exclude={"uncertainty_percent", *usual, *here})
         return data | {"budget_s": self.budget_of(search=False)}
@@ -261,6 +286,13 @@ class TargetSpec(SweepPart):
             raise ValueError(fault)
         return self
 
+    @model_validator(mode="after")
+    def _runs_there(self) -> Self:
+        fault = device_fault(device=self.device, runtime=self.runtime)
+        if fault and not self.by_command:
+            raise ValueError(fault)
+        return self
+
 
 def _says(target: TargetSpec, key: str) -> bool:
     """Whether a key is other than unsaid: a resolved sweep spells every default out."""
@@ -284,7 +316,10 @@ def _command_fault(target: TargetSpec) -> str:
     if unknown:
         known = ", ".join(f"{{{place}}}" for place in PLACES)
         return f"command may hold {known}, got {{{unknown[0]}}}"
-    others = {"device": "auto", "runtime": "torch", "mode": "inference", "precision": "float32"}
+    others: dict[str, Any] = {
+        **{"device": "auto", "runtime": "torch", "mode": "inference", "precision": "float32"},
+        "halve_batch": False,
+    }
     for key, usual in others.items():
         if getattr(target, key) != usual:
             return f"{key} is the command's own affair, so kind: command does not take it"
@@ -337,21 +372,21 @@ class ProxySpec(SweepPart):
     """The stem's total stride here: 4 at 56x56 gives stages the maps of 16 at 224x224."""
     width: float = Field(default=1.0, gt=0, le=4)
     """Every dim of every row times this."""
-    epochs: int = Field(default=2, ge=1)
+    epochs: int = Field(default=2, ge=1, le=1_000_000)
     """Of a whole training."""
-    images_per_epoch: int = Field(default=1600, ge=2)
+    images_per_epoch: int = Field(default=1600, ge=2, le=1_000_000_000)
     """Image presentations an epoch; no image comes twice before every image came once."""
-    batch_size: int = Field(default=32, ge=2)
+    batch_size: int = Field(default=32, ge=2, le=MOST_IMAGES)
     """Images a step."""
-    lr: float = Field(default=2e-3, gt=0)
+    lr: float = Field(default=2e-3, gt=0, le=1000)
     """Peak learning rate."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """What the training computes in."""
-    points_per_epoch: int = Field(default=2, ge=1)
+    points_per_epoch: int = Field(default=2, ge=1, le=10_000)
     """Points of the learning curve an epoch."""
-    curve_images: int = Field(default=500, ge=1)
+    curve_images: int = Field(default=500, ge=1, le=1_000_000_000)
     """Held-out images behind every point but the last."""
-    held_out_images: int = Field(default=10_000, ge=1)
+    held_out_images: int = Field(default=10_000, ge=1, le=1_000_000_000)
     """Held-out images behind the last point, at most: no data set here holds out more."""
     device: str = Field(default="auto", pattern=_DEVICE)
     """What it is trained on: `auto`, `cpu`, `cuda` or `cuda:N`."""
@@ -381,11 +416,11 @@ class EngineSpec(SweepPart):
 
     kind: Literal["local", "ray"] = "local"
     """Worker processes on this machine, or a Ray cluster."""
-    workers: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    workers: Annotated[int, Field(ge=1, le=10_000)] | Literal["auto"] = "auto"
     """Of `local`: processes at once; auto is one a GPU, or one on a machine without."""
-    timeout_s: float = Field(default=86400.0, gt=0)
+    timeout_s: float = Field(default=86400.0, gt=0, le=MOST_S)
     """A phase that takes longer ends as `timeout`."""
     address: str = "auto"
     """Of `ray`: the cluster's; `auto` finds the one that this machine belongs to."""
-    resources: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    resources: dict[str, Annotated[float, Field(ge=0, le=1e9)]] = Field(default_factory=dict)
     """Of `ray`: what each piece of work takes, such as {cpu: 4}."""

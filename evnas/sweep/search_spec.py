@@ -57,13 +57,13 @@ class ObjectiveSpec(_Spec):
 class BudgetSpec(_Spec):
     """When to stop; whichever comes first. At least one must be given."""
 
-    trials: int | None = Field(default=None, ge=1)
+    trials: int | None = Field(default=None, ge=1, le=100_000_000)
     """Candidates that were proposed."""
-    minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    minutes: float | None = Field(default=None, gt=0, le=1e8)
     """Wall-clock that was searched, over all runs of the study."""
-    device_minutes: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    device_minutes: float | None = Field(default=None, gt=0, le=1e10)
     """Sum of what phases took."""
-    patience: int | None = Field(default=None, ge=1)
+    patience: int | None = Field(default=None, ge=1, le=100_000_000)
     """Trials without a gain of hypervolume, those that failed among them; what breaks a
     constraint does not count, up to `evnas.search.budget.HOPELESS` in a row."""
 
@@ -77,8 +77,16 @@ class BudgetSpec(_Spec):
 class ConfirmSpec(_Spec):
     """The final front, measured and trained again before it is printed."""
 
-    seeds: int = Field(default=3, ge=1)
+    seeds: int = Field(default=3, ge=1, le=1000)
     """Seeds in all, that of the search included."""
+
+
+class ScreeningSpec(_Spec):
+    """Candidates are dropped unmeasured where a calibration (`evnas calibrate`) predicts that they
+    surely break a constraint or are dominated."""
+
+    draws: int = Field(default=16, ge=1, le=4096)
+    """Proposals that are looked at for each candidate, at most; 1 looks at candidates alone."""
 
 
 class WarmStart(_Spec):
@@ -90,7 +98,7 @@ class WarmStart(_Spec):
     """The study.db of an earlier search: its complete trials, best fronts first."""
     csv: str = ""
     """A CSV whose columns are paths (`stages[0].dim`), each row a change to the base."""
-    most: int = Field(default=20, ge=1)
+    most: int = Field(default=20, ge=1, le=100_000)
     """Candidates that are taken of it, at most."""
 
     @model_validator(mode="after")
@@ -112,7 +120,7 @@ def _condition(text: str) -> str:
     try:
         parse_expression(text, list(found_by()))
     except SpecError as e:
-        raise ValueError(f"{text!r}: {e.reason}") from None
+        raise ValueError(f"{text!r:.90}: {e.reason}") from None
     return text
 
 
@@ -133,6 +141,8 @@ class SearchSpec(SweepSpec):
     """How often the final front is taken again."""
     warm_start: tuple[WarmStart, ...] = ()
     """Candidates to begin with."""
+    screening: ScreeningSpec | None = None
+    """None measures every candidate."""
 
     @model_validator(mode="before")
     @classmethod

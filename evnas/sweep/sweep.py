@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from evnas.arch.paths import assign, leaves, spell
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
-from evnas.files import shown
+from evnas.files import shown, write_whole
 from evnas.papers.published import PublishedRow, published_table
 from evnas.registry import PluginError
 from evnas.sweep.candidate import Candidate, candidate_of, named_arch
@@ -63,6 +63,8 @@ class Sweep:
         resolved["proxy"] = self.spec.proxy.identity() if self.spec.proxy else None
         if self.spec.predict is None:  # studies from before there were predictions go on
             del resolved["predict"]
+        if resolved.get("screening", True) is None:  # likewise
+            del resolved["screening"]
         return {**resolved, "digests": {c.label: c.digest for c in self.candidates}}
 
 
@@ -99,6 +101,8 @@ def load_sweep(
     for text in overrides:
         spec = _overridden(spec, text)
         _data_is_here(spec, YamlDocument(f"--set {text}", {}))
+    places = {text.partition("=")[0].strip(): f"--set {text}" for text in overrides}
+    document = replace(document, overridden=places)
     if name is not None:
         spec = _revalidated(spec.to_dict() | {"name": name}, "--name")
     return _sweep(spec, document)
@@ -269,7 +273,7 @@ def _base(base: str | Mapping[str, Any]) -> ArchSpec:
 def write_resolved(spec: SweepSpec, path: Path) -> None:
     """Write the resolved sweep as YAML."""
     text = yaml.safe_dump(spec.to_dict(), sort_keys=False, allow_unicode=True)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
 
 
 def sweep_schema() -> dict[str, Any]:

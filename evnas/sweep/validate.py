@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
+from evnas.arch.paths import spell
 from evnas.arch.plain import Plain
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
@@ -16,13 +17,25 @@ from evnas.space.space import MOST_DRAWS, Fault, SearchSpace
 from evnas.sweep.search_spec import SearchSpec
 from evnas.tables import PHASES, found_by, quantity_must_load
 
+SMALL = 50
+"""Values of an axis, each of which is among so many draws."""
+
 
 def validate_search(search: SearchSpec, base: ArchSpec) -> None:
     """A search over `base` can be begun. Raises SpecError with the path of what cannot be."""
     space = SearchSpace.from_spec(search.space, base)
+    must_keep_batches(search)
     must_be_measured(search)
     must_work_out(search.constraints, base)
     must_hold_something(space)
+
+
+def must_keep_batches(search: SearchSpec) -> None:
+    """Candidates are compared at one batch. SpecError at a target that may halve it."""
+    for i, target in enumerate(search.targets):
+        if target.halve_batch:
+            reason = "is of ablations: a search compares its candidates at one batch"
+            raise SpecError(reason, f"targets[{i}].halve_batch")
 
 
 def must_be_measured(search: SearchSpec) -> None:
@@ -71,12 +84,26 @@ def must_hold_something(space: SearchSpace) -> None:
         faults.append(found)
     if _holds_base(space):
         return
-    size = size_of(space)
-    if size.exact and size.mid:
-        return
-    start = "the space is empty" if size.exact else "the space holds nothing that could be found"
+    certain = _fits_nowhere(space, faults)
+    if not certain:
+        size = size_of(space)
+        if size.exact and size.mid:
+            return
+        certain = size.exact
+    start = "the space is empty" if certain else "the space holds nothing that could be found"
     reason, path = _contradiction(space, faults)
     raise SpecError(f"{start}: {reason}", path)
+
+
+def _fits_nowhere(space: SearchSpace, faults: Sequence[Fault]) -> bool:
+    """Whether every draw failed at one axis's own field, whatever its value: no other axis mends
+    that, and counting it out would take seconds."""
+    places = {fault.paths for fault in faults}
+    if len(places) > 1 or any(fault.raw is not None for fault in faults):
+        return False
+    (path,) = places.pop()
+    found = [a for a in space.axes if not a.parent and path in map(spell, a.places)]
+    return bool(found) and len(found[0].domain) <= SMALL
 
 
 def _holds_base(space: SearchSpace) -> bool:

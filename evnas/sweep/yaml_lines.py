@@ -17,6 +17,10 @@ from evnas.arch.paths import Concrete, spell
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
 
+MOST_BYTES = 4 * 1024 * 1024
+"""Of a file."""
+MOST_SPELT = 20_000_000
+"""Characters of all paths of one file together."""
 MOST_DEEP = 50
 """Collections within each other."""
 MOST_VALUES = 100_000
@@ -52,6 +56,8 @@ class YamlDocument:
     data: dict[str, Any]
     lines: Mapping[str, int] = field(default_factory=dict)
     """Spelt path (`rows.I`, `seeds[0]`) -> line, from 1; a key's line, an item's line."""
+    overridden: Mapping[str, str] = field(default_factory=dict)
+    """Spelt path -> `--set PATH=VALUE`, where that and not the file says what stands there."""
 
     def line(self, path: str) -> int:
         """The line of `path`, or of the nearest thing around it that the file spells out."""
@@ -65,7 +71,14 @@ class YamlDocument:
         """`error`, whose path lies in this file, with file and line before it."""
         if isinstance(error, YamlSpecError):
             return error
-        return YamlSpecError(error, f"{self.source}:{self.line(error.path)}")
+        return YamlSpecError(error, self.where(error.path))
+
+    def where(self, path: str) -> str:
+        """File and line of `path`, or the override that set it."""
+        for place, text in self.overridden.items():
+            if path == place or path.startswith((f"{place}.", f"{place}[")):
+                return text
+        return f"{self.source}:{self.line(path)}"
 
 
 def read_yaml(path: Path) -> YamlDocument:
@@ -76,11 +89,20 @@ def read_yaml(path: Path) -> YamlDocument:
         YamlSpecError: not YAML, empty, no mapping, or a key that appears twice.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as e:
-        raise SpecError(f"{path}: must be YAML in UTF-8, got other bytes ({e.reason})") from e
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
     except OSError as e:
         raise SpecError(f"{path}: must be a readable YAML file ({e.strerror})") from e
+    if len(raw) > MOST_BYTES:
+        raise SpecError(f"{path}: must be a YAML file of at most {MOST_BYTES:,} bytes")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as e:
+        line = raw.count(b"\n", 0, e.start) + 1
+        raise SpecError(
+            f"{path}:{line}: must be YAML in UTF-8, got byte 0x{raw[e.start]:02x} at offset "
+            f"{e.start} ({e.reason})"
+        ) from e
     return parse_yaml(text, source=str(path))
 
 
@@ -99,6 +121,8 @@ def parse_yaml(text: str, *, source: str) -> YamlDocument:
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else 1
         raise YamlSpecError(SpecError(f"must be YAML: {e.problem}"), f"{source}:{line}") from e
+    except yaml.YAMLError as e:
+        raise YamlSpecError(SpecError(f"must be YAML: {e}"), f"{source}:1") from e
     finally:
         loader.dispose()
     if not isinstance(data, dict):
@@ -155,10 +179,17 @@ class _Reading:
     """Nodes that are being read: one that holds itself is refused."""
     values: int = 0
     """Read so far."""
+    spelt: int = 0
+    """Characters of their paths."""
 
     def value(self, node: yaml.Node, place: Concrete) -> Any:
-        self.lines.setdefault(spell(place), node.start_mark.line + 1)
+        path = spell(place)
+        self.lines.setdefault(path, node.start_mark.line + 1)
         self.values += 1
+        self.spelt += len(path)
+        if self.spelt > MOST_SPELT:
+            reason = f"must hold at most {MOST_SPELT:,} characters of paths, aliases written out"
+            self._refuse(reason, node, ())
         if self.values > MOST_VALUES:
             reason = f"must hold at most {MOST_VALUES:,} values, aliases written out"
             self._refuse(reason, node, ())
@@ -188,7 +219,7 @@ class _Reading:
             self._refuse(f"{must}, got {len(text.lstrip('-+'))}", node, place)
         try:
             value = self.loader.construct_object(node)
-        except (ValueError, KeyError, AttributeError, OverflowError):
+        except (ValueError, LookupError, AttributeError, OverflowError, TypeError):
             kind = node.tag.removeprefix(_TAG)
             self._refuse(f"must be what its tag !!{kind} says, got {text!r:.60}", node, place)
         if isinstance(value, float) and not math.isfinite(value):

@@ -1,73 +1,148 @@
-"""The full schedule as data, and what a full training found."""
+"""How a network is trained, as data: every choice that a paper's table of settings prints."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
 
-from evnas.arch.spec import ArchSpec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from evnas.arch.spec import first_fault
 from evnas.errors import SpecError
+from evnas.sweep.messages import unknown_key
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
+Distillation = Literal["none", "hard", "soft"]
+ClipMode = Literal["norm", "value", "agc"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Teacher:
-    """A frozen model of timm whose hard labels the distillation head learns."""
-
-    name: str = "regnety_160"
-    weights: Path
-    """A state dict on disk, loaded with weights_only."""
-    alpha: float = 0.5
-    """Share of the teacher's loss."""
+_Fraction = Field(default=0.0, ge=0, le=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
-    """EfficientViM's training recipe; every default is a value of the released code.
+class Recipe(BaseModel):
+    """One schedule with its augmentation, averages and losses.
 
-    Source: EfficientViM, arXiv 2411.15241, supplement, Section A and Table A, and the released
-    training code. Deviations: one device, so its eight times 256 images are `accumulate` = 8
-    batches per step (batch norm sees 256 images, as there); bfloat16 in place of float16 with loss
-    scaling; gammas of channel norms are not decayed, as `decay_groups` says.
+    Defaults leave a thing out. What a paper prints stands in `evnas/train/recipes/`, each value
+    with its source.
+
+    Raises:
+        pydantic.ValidationError: a value of another kind or size; `of` and `edited` raise
+            SpecError in its place.
     """
 
-    epochs: int = 300
-    """Warm-up and cosine together; `cooldown_epochs` come on top."""
-    warmup_epochs: int = 20
-    cooldown_epochs: int = 10
-    """At the floor rate."""
-    batch_size: int = 256
-    accumulate: int = 8
-    """Batches a step of the optimizer."""
-    lr: float = 2e-3
-    """Not scaled with the batch."""
-    lr_floor: float = 2e-5
-    warmup_lr: float = 2e-6
-    weight_decay: float = 0.05
-    """Of the parameters that `evnas.proxy.schedule.decay_groups` has decayed."""
-    clip_norm: float = 0.02
-    label_smoothing: float = 0.1
-    mixup: float = 0.8
-    cutmix: float = 1.0
-    auto_augment: str = "rand-m9-mstd0.5-inc1"
-    erasing: float = 0.25
-    """Probability of random erasing, mode pixel."""
-    ema_decay: float = 0.9995
-    mesa: float = 1.0
-    """Weight of the loss against the moving average's outputs; 0 leaves it out. Unused with a
-    teacher."""
-    mesa_start_fraction: float = 0.25
-    precision: Precision = "float32"
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
-                raise SpecError(f"must be at least 1, got {getattr(self, name)}", f"train.{name}")
-        if not 0 <= self.warmup_epochs < self.epochs:
+    epochs: int = Field(ge=1)
+    """Warm-up and cosine together; `cooldown_epochs` come on top."""
+    warmup_epochs: int = Field(default=0, ge=0)
+    cooldown_epochs: int = Field(default=0, ge=0)
+    """At the floor rate."""
+    batch_size: int = Field(ge=1)
+    """Images a step of the optimizer, over all devices and accumulated batches."""
+    resolution: int | None = Field(default=None, ge=8)
+    """Side of the images in pixels; None for the architecture's own."""
+
+    optimizer: str = "adamw"
+    """A name of timm's optimizers."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Of Adam's kin."""
+    eps: float = Field(default=1e-8, gt=0)
+    """Of Adam's kin."""
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    """Of SGD's kin; Adam's has none beside its betas."""
+    lr: float = Field(ge=0)
+    """Peak rate, not scaled with the batch."""
+    lr_floor: float = Field(default=0.0, ge=0)
+    warmup_lr: float = Field(default=0.0, ge=0)
+    """Rate of the first step."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Of what is decayed: no vectors, biases, nor the scans' A and D."""
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    """Factor of the rate from each block to the one before; 1 for one rate."""
+    clip: float = Field(default=0.0, ge=0)
+    """Bound of the gradient, 0 for none."""
+    clip_mode: ClipMode = "norm"
+    """`norm` of all gradients together, `value` of each number, `agc` of each unit's norm against
+    its weights' (adaptive gradient clipping, arXiv 2102.06171)."""
+
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
+    """Stochastic depth of the last block; earlier ones rise to it linearly from 0."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    mixup: float = Field(default=0.0, ge=0)
+    """Both parameters of the beta distribution; 0 leaves it out."""
+    cutmix: float = Field(default=0.0, ge=0)
+    """Both parameters of the beta distribution; 0 leaves it out."""
+    mix_probability: float = Field(default=1.0, ge=0, le=1)
+    """Of mixing a batch at all."""
+    mix_switch_probability: float = Field(default=0.5, ge=0, le=1)
+    """Of cutmix, where there are both."""
+    auto_augment: str = ""
+    """A policy as timm spells them, `rand-m9-mstd0.5-inc1`; "" for none."""
+    color_jitter: float = Field(default=0.0, ge=0)
+    """Used where there is no `auto_augment`, as timm does."""
+    flip_probability: float = _Fraction
+    """Of a mirrored image."""
+    erasing: float = _Fraction
+    """Probability of random erasing, with noise a pixel."""
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    """Share of the image that a random resized crop keeps."""
+
+    ema_decay: float = Field(default=0.0, ge=0, lt=1)
+    """Of the moving average of the weights, a step; 0 for no average."""
+    mesa: float = Field(default=0.0, ge=0)
+    """Weight of the loss against the average's outputs (MESA, arXiv 2205.14083)."""
+    mesa_start_fraction: float = _Fraction
+    """Share of `epochs` after which that loss begins."""
+    distillation: Distillation = "none"
+    """`hard`: the teacher's labels; `soft`: its probabilities. A second head learns them where the
+    architecture has one, else the one head learns both."""
+    teacher: str = ""
+    """A name of timm's models."""
+    distillation_share: float = Field(default=0.5, ge=0, le=1)
+    """Of the teacher's loss in the whole."""
+    distillation_temperature: float = Field(default=1.0, gt=0)
+    """Of soft distillation."""
+
+    precision: Precision = "float32"
+    """Below float32 by autocast; float16 with loss scaling."""
+    grad_checkpointing: bool = False
+    """Recompute blocks in the backward: less memory, more time."""
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+    crop_fraction: float = Field(default=0.875, gt=0, le=1)
+    """Share of the side that evaluation keeps: 224 of 256 pixels."""
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Self:
+        """Validate plain data.
+
+        Raises:
+            SpecError: naming the field that cannot be.
+        """
+        try:
+            recipe = cls.model_validate(dict(data))
+        except ValidationError as e:
+            raise _complaint(e, data) from None
+        recipe._must_hold_together()
+        return recipe
+
+    def edited(self, changes: Mapping[str, Any]) -> "Recipe":
+        """The same recipe with some fields changed. Raises SpecError as `of` does."""
+        return Recipe.of({**self.model_dump(), **changes})
+
+    def _must_hold_together(self) -> None:
+        if self.warmup_epochs >= self.epochs:
             raise SpecError(
-                f"must be at least 0 and below epochs ({self.epochs}), got {self.warmup_epochs}",
-                "train.warmup_epochs",
+                f"must be below epochs ({self.epochs}), got {self.warmup_epochs}", "warmup_epochs"
+            )
+        if self.mesa and not self.ema_decay:
+            raise SpecError(
+                f"must be 0 without a moving average (ema_decay), got {self.mesa}", "mesa"
+            )
+        if self.distillation != "none" and not self.teacher:
+            raise SpecError(
+                f"must be a name of timm's models with distillation: {self.distillation}, got ''",
+                "teacher",
+            )
+        if not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            raise SpecError(
+                f"must rise from over 0 to at most 1, got {list(self.crop_scale)}", "crop_scale"
             )
 
     @property
@@ -80,49 +155,16 @@ class Recipe:
         """First epoch, from 0, with the loss against the moving average."""
         return int(self.mesa_start_fraction * self.epochs)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainConfig:
-    """One full training on one device."""
-
-    arch: ArchSpec
-    data: Path
-    """A folder with `train/` and `val/`, a subfolder per class."""
-    output: Path
-    """Where checkpoints and the curve go; a training found there goes on."""
-    resolution: int = 224
-    recipe: Recipe = field(default_factory=Recipe)
-    teacher: Teacher | None = None
-    """Needs `arch.head.distillation`."""
-    seed: int = 0
-    device: str = "cpu"
-    weights: Path | None = None
-    """A state dict to begin with, ours or of a release; None for fresh weights."""
-    new_classifier: bool = False
-    """With `weights`, keep their classifiers out: for other classes than theirs."""
-    workers: int = 8
-    """Processes that load images; 0 loads within this one."""
-
-    def __post_init__(self) -> None:
-        if (self.teacher is not None) != self.arch.head.distillation:
-            raise SpecError(
-                "head.distillation must be true with a teacher and false without one, got "
-                f"{self.arch.head.distillation} {'with' if self.teacher else 'without'} one",
-                "train.teacher",
-            )
+    @property
+    def mixes(self) -> bool:
+        """Whether batches are mixed."""
+        return self.mix_probability > 0 and (self.mixup > 0 or self.cutmix > 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainResult:
-    """How a full training ended."""
-
-    status: Literal["complete", "diverged"]
-    epochs: int
-    """Epochs finished."""
-    curve: tuple[Mapping[str, float], ...]
-    """A point an epoch: `epoch`, `loss`, `lr`, `top1_percent`, `ema_top1_percent`."""
-    error: str = ""
-
-    def best(self, quantity: Literal["top1_percent", "ema_top1_percent"]) -> float | None:
-        """The best epoch's value; None before the first epoch."""
-        return max((point[quantity] for point in self.curve), default=None)
+def _complaint(error: ValidationError, data: Mapping[str, Any]) -> SpecError:
+    for fault in error.errors(include_url=False):  # a misspelt name explains what is missing
+        if fault["type"] != "extra_forbidden":
+            continue
+        name = str(fault["loc"][0])
+        return SpecError(unknown_key(name, list(Recipe.model_fields)), name)
+    return first_fault(error, data)

@@ -1,246 +1,421 @@
-"""Full-schedule training of a chosen architecture on one device, resumed where it stopped."""
+"""A whole training: it begins or goes on, keeps checkpoints, and ends or leaves when asked to."""
 
-import hashlib
 import json
 import math
-from collections.abc import Callable
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import timm
 import torch
-from timm.scheduler.cosine_lr import CosineLRScheduler
-from timm.utils.model_ema import ModelEmaV3
-from torch import Tensor, nn
+from torch import Tensor
 
-from evnas.blocks.backbone import build
-from evnas.blocks.fill import fill
-from evnas.blocks.official import read_checkpoint
-from evnas.blocks.unwrap import unwrapped
 from evnas.errors import DataError
-from evnas.proxy.checkpoint import load, save
-from evnas.proxy.evaluation import autocast
-from evnas.proxy.schedule import decay_groups
-from evnas.train.loaders import (
-    ImageFiles,
-    images_of,
-    mixing,
-    must_be_the_images_of,
-    training_loader,
-    validation_loader,
-)
-from evnas.train.losses import distillation_loss, mesa_loss, soft_cross_entropy
-from evnas.train.recipe import Recipe, Teacher, TrainConfig, TrainResult
+from evnas.proxy.fingerprint import KnownImages
+from evnas.train import checkpoint as checkpoints
+from evnas.train.config import Status, TrainConfig, TrainResult
+from evnas.train.metrics import Sink, must_be_installed, sinks, write_curve, write_text
+from evnas.train.progress import Progress, memory_mib
 from evnas.train.seeding import globally_seeded
+from evnas.train.session import Session, identity_of
+from evnas.train.stop import StopRequest, listening
+from evnas.train.world import World, joined
 
-CHECKPOINT = "checkpoint.pt"
+IMAGES = "images.json"
+SUMMARY = "training.json"
+OLD_CHECKPOINT = "checkpoint.pt"
+AGREE_EVERY = 10
+"""Steps after which several devices see that one of them was asked to leave."""
+LOOK_EVERY = 50
+"""Steps between two looks at whether the loss is finite, which wait for the device."""
 
 
 def train(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None) -> TrainResult:
     """Train, or go on from `config.output`, to the end of the recipe.
 
-    `tell` hears a sentence about the images before the first step.
+    Below `torchrun` each process calls it, and they train together. SIGTERM and SIGUSR1 save
+    and end it as `stopped`.
 
-    After every epoch `config.output` holds `checkpoint.pt` (everything), `best.pt` and
-    `best_ema.pt` (state dicts of the best epochs, raw and moving average) and `curve.json`.
+    Afterwards `config.output` holds `checkpoints/`, `best.pt` and, with a moving average,
+    `best_ema.pt` (see `evnas.train.checkpoint`), `curve.json`, `metrics.csv`, `metrics.jsonl`,
+    `images.json` (what it was trained on) and `training.json` (what it is, and how it ended).
 
-    `images.json` says what it was trained on.
+    Args:
+        config: what is trained, on what.
+        tell: hears sentences: the images before the first step, then how far it is. Of several
+            processes the first alone speaks.
 
     Raises:
-        DataError: images, the teacher's weights or a fitting checkpoint are not there, or the
-            images are others than those of the training that would go on.
+        DataError: images, weights or a fitting checkpoint are not there, or the images are others
+            than those of the training that would go on.
+        SpecError: the recipe's batch cannot be made on these devices, or names what is not there.
     """
-    session = _Session(config)
-    tell(f"images: {session.found}")
-    must_be_the_images_of(config.output, session.found)
-    path = config.output / CHECKPOINT
-    if path.exists():
-        session.restore(path)
-    for epoch in range(len(session.curve), config.recipe.all_epochs):
-        with globally_seeded(config.seed, "full", epoch):
-            loss = session.train_epoch(epoch)
-        if not math.isfinite(loss):
-            return session.result("diverged", f"the loss was {loss} in epoch {epoch + 1}")
-        session.close_epoch(epoch, loss)
-    return session.result("complete")
+    must_be_installed(tensorboard=config.tensorboard, wandb=config.wandb)
+    _must_be_a_folder(config.output)
+    with (
+        joined(config.device) as world,
+        listening() as asked,
+        globally_seeded(config.seed, "training"),  # gives the generators back
+    ):
+        says = tell if world.is_first else _silent
+        run = _Run(Session(config, world, says), says, asked)
+        run.prepare()
+        return run.to_its_end()
 
 
-def scheduler(
-    optimizer: torch.optim.Optimizer, recipe: Recipe, *, updates_per_epoch: int
-) -> CosineLRScheduler:
-    """Linear warm-up, then one cosine to the floor, an update per step; the floor afterwards."""
-    warmup = recipe.warmup_epochs * updates_per_epoch
-    return CosineLRScheduler(
-        optimizer,
-        t_initial=recipe.epochs * updates_per_epoch - warmup,
-        lr_min=recipe.lr_floor,
-        warmup_t=warmup,
-        warmup_lr_init=recipe.warmup_lr,
-        warmup_prefix=True,
-        t_in_epochs=False,
-    )
-
-
-def load_teacher(teacher: Teacher, *, classes: int, device: torch.device) -> nn.Module:
-    """The frozen teacher in evaluation mode. Raises DataError when its weights do not fit."""
-    model: nn.Module = timm.create_model(teacher.name, num_classes=classes)
+def _must_be_a_folder(output: Path) -> None:
     try:
-        state = torch.load(teacher.weights, map_location="cpu", weights_only=True)
-        model.load_state_dict(state)
-    except (OSError, RuntimeError, TypeError) as e:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
         raise DataError(
-            f"{teacher.weights} must hold the state dict of timm's {teacher.name} with {classes} "
-            f"classes: {str(e).splitlines()[0]}"
+            f"--output {output} must be a folder that can be written ({e.strerror})"
         ) from e
-    return model.to(device).eval().requires_grad_(False)
+    if not os.access(output, os.W_OK):
+        raise DataError(f"--output {output} must be a folder that can be written, it cannot")
 
 
-def begin_with(model: nn.Module, weights: Path, new_classifier: bool) -> str:
-    """Fill a model from a file; the digest of what was read.
-
-    Raises:
-        DataError: the file cannot be read, or is of another model.
-    """
-    state = unwrapped(read_checkpoint(weights))
-    fill(model, state, where=f"{weights} does not fit the model", new_classifier=new_classifier)
-    return hashlib.sha256(weights.read_bytes()).hexdigest()[:12]
+def _silent(_: str) -> None:
+    """What processes beside the first say."""
 
 
-class _Session:
-    """Model, optimizer and images of a training under way."""
+class _Ended(Exception):
+    def __init__(self, status: Status, reason: str) -> None:
+        super().__init__(reason)
+        self.status: Status = status
 
-    def __init__(self, config: TrainConfig) -> None:
-        self.config, self.recipe = config, config.recipe
-        self.device = torch.device(config.device)
-        classes = config.arch.num_classes
-        self.found = images_of(config.data, classes=classes)
-        trained_on = ImageFiles(list(self.found.train))
-        self.images = training_loader(config, trained_on)
-        self.updates_per_epoch = len(self.images) // self.recipe.accumulate
-        if self.updates_per_epoch < 1:
-            needed = self.recipe.batch_size * self.recipe.accumulate
+
+@dataclass
+class _Run:
+    """A session and how far it is."""
+
+    session: Session
+    tell: Callable[[str], None]
+    asked: StopRequest
+    curve: list[dict[str, float]] = field(default_factory=list)
+    costs: list[dict[str, float]] = field(default_factory=list)
+    """What each epoch took: `seconds`, `throughput_img_s`, `peak_mib`."""
+    first_step: int = 0
+    """Steps of the epoch under way that are done."""
+    loss_sum: float = 0.0
+    """Over those steps, of the mean over all devices."""
+    epoch_seconds: float = 0.0
+    """That the epoch under way took before this process."""
+
+    def __post_init__(self) -> None:
+        self.config, self.recipe = self.session.config, self.session.recipe
+        self.world: World = self.session.world
+        self.plan = self.session.plan
+        self.sinks: list[Sink] = []
+        self.saved_at = time.monotonic()
+        self.agreed = 0
+
+    @property
+    def epochs(self) -> int:
+        """Finished."""
+        return len(self.curve)
+
+    def prepare(self) -> None:
+        """Find the checkpoint to go on from; note what is trained on what."""
+        output = self.config.output
+        if (output / OLD_CHECKPOINT).exists() and not checkpoints.checkpoints_in(output):
             raise DataError(
-                f"{config.data} must hold at least batch_size * accumulate = {needed} training "
-                f"images, it holds {len(trained_on)}; lower one of them"
+                f"{output} holds a training of an earlier evnas, which cannot go on; name another "
+                f"--output, and begin from it by --weights {output / OLD_CHECKPOINT}"
             )
-        self.held_out = validation_loader(config, ImageFiles(list(self.found.held_out)))
-        with globally_seeded(config.seed, "init"):
-            model = build(config.arch)
-        self.weights_digest: str | None = None
-        if config.weights is not None:
-            self.weights_digest = begin_with(model, config.weights, config.new_classifier)
-        self.model = model.to(self.device)
-        self.average = ModelEmaV3(self.model, decay=self.recipe.ema_decay)
-        self.optimizer = torch.optim.AdamW(
-            decay_groups(self.model, self.recipe.weight_decay), lr=self.recipe.lr, fused=True
+        if self.world.is_first:
+            for left_behind in output.glob("*.partial"):  # of a killed writer
+                left_behind.unlink(missing_ok=True)
+            self._must_be_the_images()
+        found = checkpoints.newest_whole(output, self.tell)
+        if found is not None:
+            self._restore(*found)
+        self.world.wait()
+        self.progress = Progress(
+            self.tell,
+            steps=self.plan.steps_per_epoch,
+            epochs=self.recipe.all_epochs,
+            images_per_step=self.plan.batch_size,
+            device=self.session.device,
         )
-        self.scheduler = scheduler(
-            self.optimizer, self.recipe, updates_per_epoch=self.updates_per_epoch
+        if self.world.is_first:
+            self.sinks = sinks(
+                output,
+                tensorboard=self.config.tensorboard,
+                wandb=self.config.wandb,
+                settings=self._summary("running"),
+            )
+            self._write_summary("running")
+
+    def to_its_end(self) -> TrainResult:
+        status: Status = "complete"
+        reason = ""
+        last = self.recipe.all_epochs
+        if self.config.until_epoch is not None:
+            last = min(last, self.config.until_epoch)
+        try:
+            for epoch in range(self.epochs, last):
+                self._train_epoch(epoch)
+                self._close_epoch(epoch)
+            if last < self.recipe.all_epochs:
+                status = "stopped"
+        except _Ended as end:
+            status, reason = end.status, str(end)
+        if self.world.is_first:
+            self._write_summary(status, reason)
+            for sink in self.sinks:
+                sink.close()
+        self.world.wait()
+        return TrainResult(
+            status=status, epochs=self.epochs, curve=tuple(self.curve), error=reason
         )
-        self.mix = mixing(self.recipe, classes=classes)
-        teacher = config.teacher
-        self.teacher: nn.Module | None = None
-        if teacher is not None:
-            self.teacher = load_teacher(teacher, classes=classes, device=self.device)
-        self.curve: list[dict[str, float]] = []
 
-    def train_epoch(self, epoch: int) -> float:
-        """The mean loss over the batches; not finite when it diverged."""
-        self.model.train()
-        total, update = 0.0, epoch * self.updates_per_epoch
-        batches = self.updates_per_epoch * self.recipe.accumulate
-        for i, (images, labels) in zip(range(batches), self.images, strict=False):
-            if i % self.recipe.accumulate == 0:
-                self.scheduler.step_update(update)
-                self.optimizer.zero_grad()
-            loss = self._loss(*self._mixed(images, labels), epoch)
-            (loss / self.recipe.accumulate).backward()  # type: ignore[no-untyped-call]
-            total += loss.item()
-            if not math.isfinite(total):
-                return total
-            if (i + 1) % self.recipe.accumulate == 0:
-                nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
-                self.optimizer.step()
-                update += 1
-                self.average.update(self.model, step=update)
-        return total / batches
+    def _train_epoch(self, epoch: int) -> None:
+        session, began = self.session, time.monotonic()
+        steps = self.plan.steps_per_epoch
+        session.begin_training()
+        batches = session.batches.epoch(epoch, self.first_step)
+        unread: list[Tensor] = []
+        for step in range(self.first_step, steps):
+            loss = session.step(epoch, step, batches)
+            asked = self._agree(loss, unread, last=step + 1 == steps)
+            session.follow(epoch * steps + step + 1)
+            told, last = self.progress.due(), step + 1 == steps
+            if told or asked or last or (step + 1) % LOOK_EVERY == 0:
+                self._read(unread)
+            if asked or last or (step + 1) % LOOK_EVERY == 0:  # the same steps on all devices
+                self._must_be_finite(epoch)
+            if told:
+                self.progress.say(epoch, step + 1, self.loss_sum / (step + 1))
+            if asked or (not last and self._is_old()):
+                self.first_step = step + 1
+                self._read(unread)
+                if math.isfinite(self.loss_sum):
+                    self._save(self.epoch_seconds + time.monotonic() - began)
+            if asked:
+                name = self.asked.signal_name or "a signal to another process"
+                raise _Ended(
+                    "stopped",
+                    f"{name} came in epoch {epoch + 1}, after step {step + 1} of {steps}",
+                )
+        self.epoch_seconds += time.monotonic() - began
 
-    def _mixed(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        mixed: tuple[Tensor, Tensor] = self.mix(images.to(self.device), labels.to(self.device))
-        return mixed
+    def _agree(self, loss: Tensor, unread: list[Tensor], *, last: bool) -> bool:
+        """Average over devices what each has of its own; whether any was asked to leave."""
+        if self.world.size == 1:
+            unread.append(loss)
+            return self.asked.came
+        own = torch.stack([loss, torch.full_like(loss, float(self.asked.came))])
+        mean, came = self.world.average_together(self.session.statistics.buffers(), own)
+        unread.append(mean)
+        self.agreed += 1
+        # the answer is waited for now and then: all devices look after the same steps
+        return (last or self.agreed % AGREE_EVERY == 0) and bool(came > 0)
 
-    def _loss(self, images: Tensor, targets: Tensor, epoch: int) -> Tensor:
-        with autocast(self.device, self.recipe.precision):
-            outputs = self.model(images)
-            if self.teacher is not None and self.config.teacher is not None:
-                taught = self.teacher(images)
-                alpha = self.config.teacher.alpha
-                return distillation_loss(outputs, targets, taught=taught, alpha=alpha)
-            loss = soft_cross_entropy(outputs, targets)
-            if self.recipe.mesa and epoch >= self.recipe.mesa_epoch:
-                loss = loss + self.recipe.mesa * mesa_loss(outputs, images, self.average.module)
-        return loss
+    def _read(self, unread: list[Tensor]) -> None:
+        for loss in torch.stack(unread).tolist() if unread else ():
+            self.loss_sum += loss
+        unread.clear()
 
-    def close_epoch(self, epoch: int, loss: float) -> None:
-        """Evaluate both models, and write everything down."""
+    def _must_be_finite(self, epoch: int) -> None:
+        if not math.isfinite(self.loss_sum):
+            raise _Ended("diverged", f"the loss was {self.loss_sum} in epoch {epoch + 1}")
+
+    def _is_old(self) -> bool:
+        """Whether a checkpoint within the epoch is due; the first process alone writes it."""
+        minutes = self.config.checkpoint_minutes
+        return minutes is not None and time.monotonic() - self.saved_at > 60 * minutes
+
+    def _close_epoch(self, epoch: int) -> None:
+        """Evaluate both networks, and write everything down."""
+        session = self.session
+        found, *of_average = session.evaluate(session.networks())
+        if not all(math.isfinite(one["held_out_loss"]) for one in (found, *of_average)):
+            raise _Ended("diverged", f"a logit was not finite after epoch {epoch + 1}")
         point = {
             "epoch": float(epoch + 1),
-            "loss": loss,
-            "lr": float(self.optimizer.param_groups[0]["lr"]),
-            "top1_percent": self._top1_percent(self.model),
-            "ema_top1_percent": self._top1_percent(self.average.module),
+            "loss": self.loss_sum / self.plan.steps_per_epoch,
+            "lr": float(max(group["lr"] for group in session.optimizer.param_groups)),
+            **found,
+            **{f"ema_{name}": value for one in of_average for name, value in one.items()},
         }
-        output = self.config.output
-        for quantity, model, name in (
-            ("top1_percent", self.model, "best.pt"),
-            ("ema_top1_percent", self.average.module, "best_ema.pt"),
-        ):
-            before = max((p[quantity] for p in self.curve), default=-math.inf)
-            if point[quantity] > before:
-                save(output / name, model.state_dict())
+        images = self.plan.steps_per_epoch * self.plan.batch_size
+        cost = {
+            "seconds": self.epoch_seconds,
+            "throughput_img_s": images / max(self.epoch_seconds, 1e-9),
+            "peak_mib": memory_mib(session.device),
+        }
+        self._tell_broken()
+        before = list(self.curve)
         self.curve.append(point)
-        save(output / CHECKPOINT, self._state())
-        (output / "curve.json").write_text(json.dumps(self.curve, indent=1) + "\n")
+        self.costs.append(cost)
+        self.first_step, self.loss_sum, self.epoch_seconds = 0, 0.0, 0.0
+        if self.world.is_first:
+            self._save_best(point, before)
+            self._save(0.0)
+            write_curve(self.config.output, self.curve, self.costs)
+            for sink in self.sinks:
+                sink.write(epoch + 1, {**point, **cost})
+            self.tell(_line(point, self.recipe.all_epochs))
+        self.world.wait()
 
-    def _top1_percent(self, model: nn.Module) -> float:
-        model.eval()
-        right = images_seen = 0
-        with torch.inference_mode(), autocast(self.device, self.recipe.precision):
-            for images, labels in self.held_out:
-                logits = model(images.to(self.device))
-                right += int((logits.argmax(1).cpu() == labels).sum())
-                images_seen += len(labels)
-        return 100 * right / images_seen
+    def _tell_broken(self) -> None:
+        names = sorted(self.world.gathered(self.session.broken))
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            one = len(names) == 1
+            self.tell(
+                f"{len(names)} image{'' if one else 's'} could not be read and "
+                f"{'was' if one else 'were'} left out: {', '.join(names[:3])}{more}"
+            )
 
-    def _identity(self) -> dict[str, Any]:
+    def _save_best(self, point: Mapping[str, float], before: list[dict[str, float]]) -> None:
+        session = self.session
+        for quantity, key, model, name in (
+            ("top1_percent", "model", session.model, "best.pt"),
+            ("ema_top1_percent", "model_ema",
+             session.average.module if session.average else None, "best_ema.pt"),
+        ):  # fmt: skip
+            if model is None:
+                continue
+            best = max((p[quantity] for p in before), default=-math.inf)
+            if point[quantity] > best:
+                content = self._described() | {key: model.state_dict()}
+                checkpoints.save(self.config.output / name, content)
+
+    def _described(self) -> dict[str, Any]:
+        session, view = self.session, self.session.view
         return {
-            "arch": self.config.arch.digest,
-            "seed": self.config.seed,
-            "recipe": repr(self.recipe),
-            "resolution": self.config.resolution,
-            "teacher": repr(self.config.teacher),
-            "weights": self.weights_digest,  # None, as in checkpoints that know nothing of them
-            "new_classifier": self.config.new_classifier or None,
+            "format": checkpoints.FORMAT,
+            "arch": session.arch.to_dict(),
+            "recipe": self.recipe.model_dump(mode="json"),
+            "recipe_name": self.config.recipe_name,
+            "epoch": self.epochs,
+            "metrics": dict(self.curve[-1]) if self.curve else {},
+            "classes": list(session.classes),
+            "resolution": view.resolution,
+            "crop_fraction": view.crop_fraction,
+            "interpolation": view.interpolation,
+            "mean": list(view.mean),
+            "std": list(view.std),
+            "origin": dict(self.config.origin),
         }
 
-    def _state(self) -> dict[str, Any]:
-        return {
-            "identity": self._identity(),
-            "model": self.model.state_dict(),
-            "average": self.average.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+    def _save(self, seconds: float) -> None:
+        """The checkpoint of this moment; older ones go."""
+        self.saved_at = time.monotonic()
+        if not self.world.is_first:
+            return
+        session, output = self.session, self.config.output
+        content = self._described() | {"model": session.model.state_dict()}
+        if session.average is not None:
+            content["model_ema"] = session.average.module.state_dict()
+        content["progress"] = {
+            "identity": identity_of(session),
+            "optimizer": session.optimizer.state_dict(),
+            "scaler": session.scaler.state_dict(),
             "curve": self.curve,
+            "costs": self.costs,
+            "step": self.first_step,
+            "loss_sum": self.loss_sum,
+            "epoch_seconds": seconds,
+            "devices": self.plan.devices,
+            "device_batch": self.plan.device_batch,
+        }
+        name = checkpoints.checkpoint_name(self.epochs, self.first_step)
+        checkpoints.save(output / checkpoints.FOLDER / name, content)
+        checkpoints.keep_newest(output, self.config.keep)
+
+    def _restore(self, path: Path, held: dict[str, Any]) -> None:
+        """Go on from a checkpoint. Raises DataError when it is of another training."""
+        session, progress = self.session, held["progress"]
+        for name, value in identity_of(session).items():
+            there = progress["identity"].get(name)
+            if there != value:
+                raise DataError(
+                    f"{path} is the checkpoint of another training: {name} is {there!r} there and "
+                    f"{value!r} here; make them equal, or name another --output"
+                )
+        session.model.load_state_dict(held["model"])
+        if session.average is not None:
+            session.average.module.load_state_dict(held["model_ema"])
+        session.optimizer.load_state_dict(progress["optimizer"])
+        session.scaler.load_state_dict(progress["scaler"])
+        self.curve, self.costs = progress["curve"], progress["costs"]
+        self.first_step, self.loss_sum = progress["step"], progress["loss_sum"]
+        self.epoch_seconds = progress["epoch_seconds"]
+        self._tell_of_going_on(path, progress)
+        if self.world.is_first and self.curve:
+            write_curve(self.config.output, self.curve, self.costs)
+
+    def _tell_of_going_on(self, path: Path, progress: Mapping[str, Any]) -> None:
+        where = f"after epoch {self.epochs} of {self.recipe.all_epochs}"
+        if self.first_step:
+            where += f" and {self.first_step} steps of the next"
+        self.tell(f"going on from {path}, {where}")
+        devices, batch = progress["devices"], progress["device_batch"]
+        if (devices, batch) == (self.plan.devices, self.plan.device_batch):
+            return
+        plan = self.plan
+        said = (
+            f"it ran on {devices} device{'s' if devices > 1 else ''} with {batch} images at a "
+            f"time, and goes on with {plan.devices} and {plan.device_batch}: a step still takes "
+            f"{plan.batch_size} images, in {plan.accumulate} batches a device"
+        )
+        if batch != plan.device_batch:
+            said += "; batches are mixed and normalised otherwise from here on"
+        self.tell(said)
+
+    def _must_be_the_images(self) -> None:
+        """Note the images of a training beside it; of one that goes on, they are the same."""
+        output = self.config.output
+        path = output / IMAGES
+        before = None
+        if path.exists():
+            try:
+                before = KnownImages.from_dict(json.loads(path.read_text(encoding="utf-8")))
+            except (ValueError, KeyError, TypeError, OSError) as e:
+                raise DataError(f"{path} must say what was trained on, it cannot be read ({e}); "
+                                "delete it if the images are the same") from e  # fmt: skip
+        now = self.session.data.identify(before)
+        changes = "" if before is None else now.changes_since(before)
+        if changes:
+            raise DataError(
+                f"{output} holds a training on other images ({changes}); put them back, or name "
+                "another --output"
+            )
+        write_text(path, json.dumps(now.to_dict(), indent=1) + "\n")
+
+    def _summary(self, status: str, reason: str = "") -> dict[str, Any]:
+        plan, config = self.plan, self.config
+        return {
+            "status": status,
+            "reason": reason,
+            "epochs": self.epochs,
+            "of_epochs": self.recipe.all_epochs,
+            "arch": self.session.arch.digest,
+            "data": self.session.data.name,
+            "resolution": config.side,
+            "seed": config.seed,
+            "recipe_name": config.recipe_name,
+            "recipe": self.recipe.model_dump(mode="json"),
+            "devices": plan.devices,
+            "device_batch": plan.device_batch,
+            "accumulate": plan.accumulate,
+            "steps_per_epoch": plan.steps_per_epoch,
+            "origin": dict(config.origin),
         }
 
-    def restore(self, path: Path) -> None:
-        """Go on from a checkpoint. Raises DataError when it is of another training."""
-        state = load(path, self._identity(), device=self.device)
-        self.model.load_state_dict(state["model"])
-        self.average.module.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.curve = state["curve"]
+    def _write_summary(self, status: str, reason: str = "") -> None:
+        text = json.dumps(self._summary(status, reason), indent=1)
+        write_text(self.config.output / SUMMARY, text + "\n")
 
-    def result(self, status: Literal["complete", "diverged"], error: str = "") -> TrainResult:
-        return TrainResult(
-            status=status, epochs=len(self.curve), curve=tuple(self.curve), error=error
-        )
+
+def _line(point: Mapping[str, float], epochs: int) -> str:
+    average = point.get("ema_top1_percent")
+    both = f", of the average {average:.2f} %" if average is not None else ""
+    return (
+        f"epoch {point['epoch']:.0f} of {epochs}: loss {point['loss']:.4f}, top-1 "
+        f"{point['top1_percent']:.2f} %{both}"
+    )

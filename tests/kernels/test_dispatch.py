@@ -1,11 +1,15 @@
 """Which implementation runs: auto falls back, a named one runs or says why it cannot."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from evnas import kernels
 from evnas.errors import EvnasError, KernelUnavailable
 from evnas.kernels import dispatch
+from evnas.kernels.operator import on_its_device
 
 
 def norm(dtype, impl):
@@ -58,6 +62,37 @@ def test_auto_on_a_cpu_takes_numba_for_the_operators_that_have_it(monkeypatch):
     assert dispatch.resolve("nc_ssd", "auto", float32) == "cpu"
     monkeypatch.setattr(dispatch, "installed", lambda package: False)
     assert dispatch.resolve("ss2d_scan", "auto", float32) == "cpu"
+
+
+def test_more_states_than_a_tile_holds_run_in_plain_torch_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(dispatch.Question, "answer", lambda question, device: "auto")
+    with FakeTensorMode():
+        maps = torch.empty(1, 3, 5, device="cuda")
+    assert dispatch.choose("hsm_ssd", "auto", (maps,), states=128) == "auto"
+    assert dispatch.choose("hsm_ssd", "auto", (maps,), states=129) == "cpu"
+    assert dispatch.choose("hsm_ssd", "auto", (torch.empty(1, 3, 5),), states=129) == "auto"
+
+
+class OnAGpu:
+    """What an operator asks of a tensor on the second GPU."""
+
+    is_cuda = True
+    device = torch.device("cuda", 1)
+
+
+@pytest.mark.parametrize(("current", "switched"), [(0, ["cuda:1"]), (1, [])])
+def test_kernels_are_launched_on_their_tensors_gpu(monkeypatch, current, switched):
+    entered = []
+
+    @contextmanager
+    def device(given):
+        entered.append(str(given))
+        yield
+
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: current)
+    monkeypatch.setattr(torch.cuda, "device", device)
+    assert on_its_device(lambda x, scale: scale, OnAGpu(), scale=3) == 3
+    assert entered == switched
 
 
 def test_unknown_implementation_lists_the_known():

@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from typer.testing import CliRunner
 
 from evnas.arch.catalog import catalog
@@ -13,14 +15,21 @@ from evnas.arch.paths import edit
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
 from evnas.cli import app
+from evnas.measure.anatomy import counters
+from evnas.measure.anatomy.counters import anatomy, kind_of, stage_of
+from evnas.measure.anatomy.operator_time import OperatorTime
+from evnas.measure.anatomy.torch_operators import STATE_SPACE, operator_times
 from evnas.measure.counting.flops import count
-from evnas.measure.runtimes.onnx_export import export
-from evnas.measure.timing import counters
-from evnas.measure.timing.counters import OperatorTime, anatomy, kind_of, stage_of
+from evnas.record import Record
+from evnas.report.frame.study_reader import StudyReader
+from evnas.report.panels.table import compute_panel
+from evnas.store import Store
 
 SIDE = 32
+CONTRACTIONS = ("Conv", "Gemm", "MatMul")
 PRODUCTS = ("Conv", "MatMul", "Gemm", "Scan")
 RUNTIMES = [
+    "torch",
     "onnx",
     pytest.param(
         "openvino",
@@ -42,15 +51,15 @@ def small(name: str) -> Any:
     return edit(catalog()[name].arch.scaled(0.25), {"stages[*].depth": 1})
 
 
-def graph_of(name: str, images: torch.Tensor) -> bytes:
-    return export(deploy(build(small(name), seed=0).eval()), images)
+def deployed(name: str) -> nn.Module:
+    return deploy(build(small(name), seed=0).eval())
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("name", ["vmamba_tiny_s1l8", "vssd_micro"])
 def test_parts_add_up_to_the_forward(name: str, runtime: str) -> None:
     images = torch.randn(1, 3, SIDE, SIDE)
-    found = anatomy(graph_of(name, images), images, runtime)
+    found = anatomy(deployed(name), images, runtime)
     total = sum(part.ms for part in found.parts)
     assert total == pytest.approx(found.latency_ms)
     assert all(part.ms >= 0 for part in found.parts)
@@ -63,11 +72,54 @@ def test_flops_of_the_products_are_those_of_the_count() -> None:
     """At widths that are multiples of 16, to which ONNX Runtime fills up channels."""
     arch = edit(catalog()["vmamba_tiny_s1l8"].arch, {"stages[*].depth": 1})
     images = torch.randn(1, 3, SIDE, SIDE)
-    graph = export(deploy(build(arch, seed=0).eval()), images)
-    _, operators = counters._by_onnxruntime(graph, images)
+    _, operators = counters._by_onnxruntime(deploy(build(arch, seed=0).eval()), images)
     products = [o for o in operators if any(p in o.operator for p in PRODUCTS)]
     counted = 2 * count(arch, SIDE).macs["exact"]
     assert sum(o.flops or 0 for o in products) == pytest.approx(counted, rel=1e-3)
+
+
+@pytest.mark.parametrize("form", ["plain", "deployed"])
+@pytest.mark.parametrize("name", ["efficientvim_m1", "vmamba_tiny_s1l8", "vssd_micro"])
+def test_flops_of_torch_s_products_are_those_of_the_count(name: str, form: str) -> None:
+    arch = small(name)
+    model = build(arch, seed=0).eval()
+    body = deploy(model) if form == "deployed" else model
+    operators = operator_times(body, torch.randn(1, 3, SIDE, SIDE))
+    products = [o for o in operators if o.operator in (*CONTRACTIONS, STATE_SPACE)]
+    assert all(o.flops is not None for o in products)
+    counted = 2 * count(arch, SIDE).macs["exact"]
+    assert sum(o.flops or 0 for o in products) == pytest.approx(counted, rel=0.02)
+
+
+@pytest.mark.parametrize("form", ["plain", "deployed"])
+def test_torch_s_operators_stand_in_their_stages(form: str) -> None:
+    model = build(small("efficientvim_m1"), seed=0).eval()
+    body = deploy(model) if form == "deployed" else model
+    operators = operator_times(body, torch.randn(1, 3, 64, 64))
+    places = {(stage_of(o.name), kind_of(o)) for o in operators}
+    assert {("stem", "projection"), ("head", "projection"), ("downsampling", "projection")} <= (
+        places
+    )
+    for stage in ("stages.0", "stages.1", "stages.2"):
+        for kind in ("projection", "scan or state product", "depthwise", "ffn", "norm"):
+            assert (stage, kind) in places
+
+
+def test_bytes_are_of_what_is_read_and_written() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 1, bias=False), nn.ReLU())
+    conv, relu = operator_times(model.eval(), torch.randn(2, 3, 4, 4))
+    assert conv.bytes == 4 * (2 * 3 * 16 + 3 * 8 + 2 * 8 * 16)
+    assert relu.bytes == 4 * 2 * (2 * 8 * 16)
+    assert (conv.flops, relu.flops) == (2 * 2 * 16 * 3 * 8, 2 * 8 * 16)
+
+
+def test_views_belong_to_no_operator() -> None:
+    class Turned(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1)  # reshape has to copy
+
+    (copied,) = operator_times(Turned(), torch.randn(2, 3, 4, 4))
+    assert (copied.operator, kind_of(copied)) == ("Identity", "copies")
 
 
 def test_what_loops_are_noted_to_take_is_what_the_others_leave() -> None:
@@ -107,10 +159,11 @@ def test_stage_and_kind_by_name(name: str, operator: str, stage: str, kind: str)
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        (["--target", "torch"], "from the runtimes onnx, openvino, got 'torch'"),
+        (["--target", "compile"], "from the runtimes torch, onnx, openvino, got 'compile'"),
         (["--target", "onnx", "--precision", "bfloat16"], "of float32 on the CPU, got bfloat16"),
         (["--target", "onnx", "--protocol", "timm"], "does not go with --protocol"),
         (["--target", "onnx", "--sweep-batch"], "does not go with --sweep-batch"),
+        (["--target", "onnx", "--keep"], "named STUDY:TRIAL; efficientvim_m1 is of none"),
     ],
 )
 def test_what_is_not_taken_apart_is_refused(asked: list[str], reason: str) -> None:
@@ -127,3 +180,31 @@ def test_a_command_takes_a_forward_apart() -> None:
     (found,) = json.loads(done.stdout)
     assert found["name"] == "efficientvim_m1" and found["runtime"] == "onnx"
     assert sum(part["ms"] for part in found["parts"]) == pytest.approx(found["latency_ms"])
+
+
+def test_a_study_keeps_breakdowns_for_its_page(tmp_path: Path) -> None:
+    arch = small("efficientvim_m1")
+    about: dict[str, Any] = {"digest": arch.digest, "arch": arch.to_dict(), "status": "complete"}
+    sweep = {"name": "s", "base": "efficientvim_m1", "rows": {"A": {}}}
+    with Store.create(tmp_path / "s" / "study.db", sweep=sweep, environment={}) as store:
+        store.append(Record(label="A", phase="count", **about))
+    figure = tmp_path / "where.svg"
+    asked = ["--target", "torch", "--resolution", "64", "--batch-size", "1", "--device", "cpu"]
+    words = ["bench", f"{tmp_path / 's'}:A", "--breakdown", "--keep", "--figure", str(figure)]
+    for _ in range(2):  # the second takes the place of the first
+        done = CliRunner().invoke(app, [*words, *asked])
+        assert done.exit_code == 0, done.output
+    reader = StudyReader(tmp_path / "s")
+    panel: Any = compute_panel("breakdown", reader)
+    (kept,) = panel
+    reader.close()
+    assert (kept["label"], kept["target"]) == ("A", "cpu-torch-64-b1-float32")
+    assert sum(part["ms"] for part in kept["parts"]) == pytest.approx(kept["latency_ms"])
+    drawn = figure.read_text()
+    assert "stages.2" in drawn and "scan or state product" in drawn and "s:A" in drawn
+
+
+def test_keeping_is_of_breakdowns() -> None:
+    done = CliRunner().invoke(app, ["bench", "efficientvim_m1", "--keep"])
+    assert done.exit_code != 0
+    assert "--keep is of --breakdown" in str(done.exception) + done.output

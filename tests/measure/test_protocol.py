@@ -266,3 +266,56 @@ def test_an_allocation_beyond_any_memory_is_recognised():
 def test_a_budget_of_nothing_is_refused():
     with pytest.raises(MeasurementError, match="budget_s must be above 0, got 0"):
         Protocol(budget_s=0)
+
+
+class Spinning:
+    """Two forwards on one clock: the threads of either go on for a while behind its last call,
+    and until then the other runs at half its speed."""
+
+    def __init__(self, clock: Clock, spin_s: float) -> None:
+        self.clock, self.spin_s = clock, spin_s
+        self.left_at = [-1.0, -1.0]
+
+    def call(self, who: int, seconds: float) -> Callable[[], None]:
+        def run() -> None:
+            disturbed_s = max(0.0, self.left_at[1 - who] + self.spin_s - self.clock.now)
+            self.clock.now += seconds + min(seconds, disturbed_s / 2)
+            self.left_at[who] = self.clock.now
+
+        return run
+
+
+@pytest.mark.parametrize(("settle_s", "right"), [(0.05, True), (0.0, False)])
+def test_a_forward_is_not_timed_while_the_others_threads_still_run(
+    settle_s: float, right: bool
+) -> None:
+    clock = Clock()
+    both = Spinning(clock, 0.02)
+    found = time_alternating(
+        both.call(0, 0.004),
+        both.call(1, 0.006),
+        images=1,
+        stopwatch=CpuStopwatch(clock),
+        watch=Verdicts(),
+        protocol=Protocol(budget_s=20.0, settle_s=settle_s),
+    )
+    assert (found["latency_ms"].median == pytest.approx(6.0)) is right
+    assert (found["base_latency_ms"].median == pytest.approx(4.0)) is right
+
+
+def test_long_calls_are_not_made_for_nothing() -> None:
+    clock = Clock()
+    both = Spinning(clock, 0.02)
+    calls = 0
+
+    def long() -> None:
+        nonlocal calls
+        calls += 1
+        both.call(1, 0.2)()
+
+    protocol = Protocol(budget_s=20.0, most_rounds=5)
+    time_alternating(
+        both.call(0, 0.004), long, images=1, stopwatch=CpuStopwatch(clock), watch=Verdicts(),
+        protocol=protocol,
+    )  # fmt: skip
+    assert calls == 7 + 5 * 2, "its warm-up, and two samples a round"

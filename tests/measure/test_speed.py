@@ -93,6 +93,20 @@ def test_bfloat16_runs_under_autocast():
     assert layers[0].weight.dtype == torch.float32
 
 
+def test_a_deployed_form_has_the_targets_precision_in_its_weights():
+    arch = catalog()["efficientvim_m1"].arch.to_dict()
+    at = target(form="deployed", precision="bfloat16", resolution=64)
+    subject = prepare(model_on(arch, at), at)
+    assert {p.dtype for p in subject.model.parameters() if p.ndim > 1} == {torch.bfloat16}
+    logits: Any = subject.call()
+    with torch.inference_mode():
+        right = model_on(arch, target(resolution=64))(subject.images)
+    assert logits.dtype == torch.bfloat16
+    assert (logits.float() - right).norm() < 0.05 * right.norm()
+    with pytest.raises(MeasurementError, match=r"must have weights of it, it has torch\.float32"):
+        prepare(model_on(arch, target(form="deployed", resolution=64)), at)
+
+
 def test_peak_memory_counts_weights_input_and_the_largest_moment():
     class Doubling(nn.Module):
         def __init__(self) -> None:

@@ -32,7 +32,7 @@ SWEEP = {
     },
     "strategy": "random",
     "objectives": {"params_m": "min", "loss": "min"},
-    "constraints": ["grad_norm > 0"],
+    "constraints": ["grad_norm > 0", "inherited_loss > 0"],
     "budget": {"trials": 2},
     "targets": [
         {"device": "cpu", "runtime": "torch", "resolution": 32, "batch_size": 1, "budget_s": 0.03}

@@ -1,5 +1,6 @@
 """The rule that picks which printed architectures are trained for longer, and its trainings."""
 
+import dataclasses
 import importlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,10 +56,162 @@ def test_every_paper_has_three_and_a_pair_of_equal_flops(rows: Any) -> None:
 def test_what_is_trained(rows: Any) -> None:
     train = importlib.import_module("train")
     cells = train.trainings()
-    assert len(cells) == len({cell.key for cell in cells}) == 54 + 2 * 16
+    assert len(cells) == len({cell.key for cell in cells}) == 54 + 2 * 16 + 16
+    assert cells == sorted(cells, key=lambda cell: cell.macs * cell.presentations)
     for cell in cells[:3]:
-        assert train.proxy_of(arch_of(cell.name), 3_000).presentations == 3_000
+        proxy = train.proxy_of(arch_of(cell.name), 3_000, cell.data)
+        assert proxy.presentations == 3_000 and proxy.data == cell.data
 
 
 def arch_of(name: str) -> Any:
     return next(p.candidate.arch for p in printed_architectures() if p.name == name)
+
+
+@pytest.fixture(scope="module")
+def figures(rows: Any) -> Any:
+    return importlib.import_module("figures")
+
+
+@pytest.fixture(scope="module")
+def held_out(figures: Any) -> Any:
+    found = figures.kept_predictions(figures.PREDICTED, figures.study_rows())
+    assert found is not None, "run benchmarks/training_study/figures.py --write"
+    return found
+
+
+def line_of(name: str, top1: float, **other: Any) -> dict[str, Any]:
+    """A line as `train.py` writes it; `other` replaces fields."""
+    presentations = int(other.get("presentations", 3_000))
+    points = [
+        {"images": presentations * i // 10, "top1_percent": top1 * i / 10, "seconds": 6.0 * i}
+        for i in range(1, 11)
+    ]
+    plain = {"name": name, "presentations": presentations, "seed": 0, "status": "complete",
+             "values": {"top1_percent": top1}, "curve": points, "seconds": 60.0, "threads": 2,
+             "torch": "2"}  # fmt: skip
+    return plain | other
+
+
+def test_the_page_holds_what_the_curves_say(figures: Any, held_out: Any) -> None:
+    """Of the trainings that it speaks of; those that have come in since do not count."""
+    section = importlib.import_module("page_section").section_of(figures.PAGE, figures.SECTION)
+    spoken_of = int(section.split("first ")[1].split(" ")[0])
+    lines = figures.lines_in(figures.CURVES)
+    assert len(lines) >= spoken_of
+    assert section == figures.markdown(lines[:spoken_of], held_out, figures.study_rows())
+
+
+def test_kept_predictions_are_those_of_fits_without_the_row(figures: Any, held_out: Any) -> None:
+    again = figures.predicted_without("VMamba", figures.study_rows())
+    assert again == pytest.approx(held_out["VMamba"][figures.ALONE], abs=0.01)
+    for recipe, each in held_out.items():
+        of = {row.printed.name for row in figures.study_rows() if row.printed.recipe == recipe}
+        assert set(each[figures.ALONE]) == of and not of & set(each[figures.OTHERS])
+
+
+def test_a_line_without_data_is_of_the_usual_images(figures: Any) -> None:
+    cells = importlib.import_module("cells")
+    line = line_of("efficientvim_m1", 70.0)
+    assert cells.key_of(line) == ("efficientvim_m1", cells.USUAL_DATA, 3_000, 0)
+    assert cells.key_of(line | {"data": cells.HARDER_DATA})[1] == cells.HARDER_DATA
+
+
+def signal_named(figures: Any, name: str) -> Any:
+    return next(s for s in figures.SIGNALS if s.name == name)
+
+
+def test_signals_of_a_curve(figures: Any) -> None:
+    line = line_of("efficientvim_m1", 70.0)
+    found = {
+        s.name: s.of_line(line)
+        for s in figures.SIGNALS
+        if s.presentations == 3_000 and s.data == "fashion-mnist-12k"
+    }
+    assert found["top-1 after 3,000"] == 70
+    assert found["top-1 at 1,500 of 3,000"] == 35
+    assert found["area under the curve to 3,000"] == pytest.approx(38.5)
+    assert figures.cpu_minutes(line, 0) == 2 and figures.cpu_minutes(line, 1_500) == 1
+
+
+def lines_like_the_truth(figures: Any, slope: float = 1.0) -> list[dict[str, Any]]:
+    """Trainings that order all rows as print does, or the other way round."""
+    return [line_of(r.printed.name, 50 + slope * (r.printed.top1_percent - 80))
+            for r in figures.study_rows()]  # fmt: skip
+
+
+def on_overall(figures: Any, held_out: Any, lines: Any) -> tuple[Any, Any]:
+    """(added, alone) of top-1 after 3,000, on all pairs."""
+    rows = figures.study_rows()
+    found = figures.trained(signal_named(figures, "top-1 after 3,000"), lines, rows, held_out)
+    base = [figures.predicted(row, held_out) for row in rows]
+    truth = [row.printed.top1_percent for row in rows]
+    every = figures.scopes(
+        [row.printed.recipe for row in rows], [row.inputs["macs_exact"] for row in rows]
+    )["overall"]
+    return tuple(figures.compared(c, base, truth, every)
+                 for c in (found.with_prediction, found.values))  # fmt: skip
+
+
+def test_training_that_orders_as_print_helps(figures: Any, held_out: Any) -> None:
+    added, alone = on_overall(figures, held_out, lines_like_the_truth(figures))
+    assert alone.tau.tau == 1 and alone.verdict == "better"
+    assert added.verdict == "better" and added.tau.tau > added.alone.tau
+
+
+def test_training_that_says_nothing_is_not_said_to_help(figures: Any, held_out: Any) -> None:
+    lines = [line_of(row.printed.name, 50 + (37 * i) % 54 / 10)
+             for i, row in enumerate(figures.study_rows())]  # fmt: skip
+    added, alone = on_overall(figures, held_out, lines)
+    assert alone.verdict == "worse"
+    assert added.verdict in ("cannot tell", "worse")
+
+
+def test_no_row_is_predicted_by_what_saw_it(figures: Any, held_out: Any) -> None:
+    rows = list(figures.study_rows())
+    values = [50 + row.printed.top1_percent for row in rows]
+    before = figures.with_signal(values, rows, held_out)
+    at = next(i for i, row in enumerate(rows) if row.printed.recipe == "VSSD")
+    printed = dataclasses.replace(rows[at].printed, top1_percent=10.0)
+    rows[at] = dataclasses.replace(rows[at], printed=printed)
+    after = figures.with_signal(values, rows, held_out)
+    assert after[at] == before[at]
+    other = next(i for i, row in enumerate(rows) if row.printed.recipe == "VMamba")
+    assert after[other] != before[other]  # it was fitted to that row
+
+
+def test_the_fit_on_a_signal_rests_on_predictions_that_do_not_know_the_recipe(
+    figures: Any, held_out: Any
+) -> None:
+    rows = figures.study_rows()
+    values = [50 + row.printed.top1_percent for row in rows]
+    at = next(i for i, row in enumerate(rows) if row.printed.recipe == "VSSD")
+    before = figures.with_signal(values, rows, held_out)[at]
+
+    def without(recipe: str, kind: str) -> float:
+        """The same row's figure where what that fit says is turned round."""
+        of = held_out[recipe]
+        turned = {name: 160 - top1 for name, top1 in of[kind].items()}
+        changed = {**held_out, recipe: {**of, kind: turned}}
+        found: float = figures.with_signal(values, rows, changed)[at]
+        return found
+
+    for recipe, kind in (("VMamba", figures.ALONE), ("VMamba", figures.OTHERS)):
+        assert without(recipe, kind) == before  # whose fits may have seen the row's recipe
+    assert without("VSSD", figures.OTHERS) != before
+
+
+def test_what_is_missing_is_shown_as_missing(figures: Any, held_out: Any) -> None:
+    rows = figures.study_rows()
+    few = [line_of(row.printed.name, 50.0 + i) for i, row in enumerate(rows[:5])]
+    failed = line_of(rows[5].printed.name, 0.0, status="diverged", values={}, curve=[])
+    text = figures.markdown([*few, failed], held_out, rows)
+    assert "fashion-mnist-12k, 3,000 presentations: 5 of 54; missing: " in text
+    assert f"{rows[5].printed.name} (seed 0, diverged)" in text
+    assert "No answer yet" in text and "| top-1 after 30,000 | 0 | missing |" in text
+    assert "too few (10 pairs)" in text  # five rows are less than eight
+
+
+def test_figures_do_not_depend_on_the_order_of_trainings(figures: Any, held_out: Any) -> None:
+    lines = lines_like_the_truth(figures)
+    rows = figures.study_rows()
+    assert figures.markdown(lines, held_out, rows) == figures.markdown(lines[::-1], held_out, rows)

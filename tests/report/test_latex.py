@@ -1,5 +1,7 @@
 """Names of rows in table.tex and table.md: printed as they are written."""
 
+import csv
+import io
 import re
 
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evnas.report.table.ablation import build_ablation_table
-from evnas.report.table.formats import as_latex, as_markdown
+from evnas.report.table.formats import as_csv, as_latex, as_markdown
 from evnas.report.table.latex import tex
 from evnas.sweep.sweep import sweep_of
 
@@ -50,3 +52,17 @@ def test_tables_hold_every_label(tmp_path):
     assert [line.split(" & ")[0] for line in body] == [tex(label) for label in LABELS]
     assert {len(re.findall(r"(?<!\\)&", line)) for line in body} == {2 * len(table.columns)}
     assert r"| a\|b \*c\* |" in as_markdown(table)
+
+
+def test_no_label_is_a_formula_a_link_or_html():
+    labels = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\tx", "-1.5e3", "<b>x</b>",
+              "[a](javascript:alert(1))", "&lt;", "_a_", "a_b"]  # fmt: skip
+    rows = {label: {"stages[*].depth": i + 1} for i, label in enumerate(labels)}
+    sweep = {"name": "x", "title": "<i>[t](x)", "base": "efficientvim_m1", "rows": rows}
+    table = build_ablation_table(sweep_of(sweep | {"targets": []}), [], {})
+    cells = [line[0] for line in csv.reader(io.StringIO(as_csv(table)))][1:]
+    assert cells == [f"'{label}" for label in labels[:5]] + labels[5:]
+    text = as_markdown(table)
+    assert text.startswith("# \\<i>[t\\](x)\n")
+    for written in ("\\<b>x\\</b>", "[a\\](javascript:alert(1))", "\\&lt;", "\\_a\\_", "a_b"):
+        assert f"| {written} |" in text

@@ -1,14 +1,18 @@
 """All studies, and one that grows, in a browser."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Page, expect
 
+from evnas.report.server.studies import Studies
 from evnas.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -134,3 +138,26 @@ def test_on_a_phone_the_trial_s_name_stays_beside_its_figures(served: Any, watch
     scrolled = page.locator(".table .scroll")
     scrolled.evaluate("node => { node.scrollLeft = 400; }")
     assert name.bounding_box()["x"] == scrolled.bounding_box()["x"]
+
+
+def test_what_may_not_be_read_is_a_row_of_its_own(synthetic: Any) -> None:
+    folder = Path(tempfile.mkdtemp())  # not below pytest's own, which nobody else may enter
+    try:
+        for name in ("good", "locked", "private"):
+            synthetic.make(3, folder / name)
+        Studies(folder).overview()  # what it imports may be out of reach later
+        folder.chmod(0o755)
+        (folder / "locked").chmod(0o000)
+        (folder / "private" / "study.db").chmod(0o000)
+        if os.getuid() == 0:
+            os.seteuid(65534)
+        rows = {row["name"]: row for row in Studies(folder).overview()}
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)
+        (folder / "locked").chmod(0o755)
+        shutil.rmtree(folder)
+    assert "error" not in rows["good"]
+    for name in ("locked", "private"):
+        assert "must be a file that can be read" in rows[name]["error"]
+        assert "damaged" not in rows[name]["error"]

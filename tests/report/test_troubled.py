@@ -130,8 +130,8 @@ def damage_pages(path: Path, text: str) -> None:
 @pytest.mark.parametrize(
     ("breaks", "text", "said"),
     [
-        (damage_a_record, "{", "damaged in records 101 to 200"),
-        (damage_a_record, "{}", "damaged in records 101 to 200"),
+        (damage_a_record, "{", "damaged: record 130 is not what"),
+        (damage_a_record, "{}", "damaged: record 130 is not what"),
         (damage_pages, "?", "damaged"),
     ],
     ids=["record cut", "record empty", "pages"],

@@ -4,6 +4,7 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -124,6 +125,30 @@ def test_the_figure_is_svg_with_each_model_in_it():
         assert {"m1", "m2"} <= set(words)
     broken = grid_of({"<m1>": MODELS["m1"]}, [CPU], evaluator=engine)
     ET.fromstring(svg_of(broken.to_dict()))
+
+
+def test_a_batch_that_was_halved_is_told_and_drawn_where_it_was_timed():
+    engine = MadeUp(lambda name, batch: 10.0)
+    grid = grid_of({"m1": MODELS["m1"]}, widened([CPU], batches=(64,), resolutions=()),
+                   evaluator=engine)  # fmt: skip
+    (row,) = grid.rows
+    halved = {"batch_halved": {"asked": 64, "timed": 16, "refused": {}}}
+    details = {**row.record.details, **halved}
+    grid.rows[0] = replace(row, record=replace(row.record, details=details))
+    data = grid.to_dict()
+    assert (data["rows"][0]["batch_size"], data["rows"][0]["batch_timed"]) == (64, 16)
+    assert "m1: timed at batch 16, since more did not fit into memory" in text_of(data)
+    assert "at batch 16" in svg_of(data)
+
+
+def test_energy_has_a_column_where_it_is_counted():
+    grid = grid_of(MODELS, [CPU], evaluator=MadeUp(lambda name, batch: 10.0))
+    assert "mJ" not in text_of(grid.to_dict())
+    row = grid.rows[1]
+    values = {**row.record.values, "energy_mj_per_image": 12.5}
+    grid.rows[1] = replace(row, record=replace(row.record, values=values))
+    text = text_of(grid.to_dict())
+    assert "mJ/image" in text and "12.5" in text
 
 
 def test_the_command_measures_and_draws(tmp_path):

@@ -66,7 +66,7 @@ def ended(engine: LocalEngine, work: Work = WORK) -> tuple[Record, list[Event]]:
 
 @pytest.mark.parametrize("sent", SIGNALS, ids=lambda sent: sent.name)
 @pytest.mark.parametrize("state", STATES)
-def test_a_fault_costs_one_try(engine: LocalEngine, faults, state, sent) -> None:  # type: ignore[no-untyped-def]
+def test_a_fault_costs_one_try(engine: LocalEngine, faults, state, sent) -> None:
     faults(state, 1, sent)
     record, heard = ended(engine)
     assert record.status == "complete"
@@ -81,7 +81,7 @@ def test_a_fault_costs_one_try(engine: LocalEngine, faults, state, sent) -> None
 @pytest.mark.parametrize("state", ["working", "sending"])
 def test_what_always_fails_is_lost_and_the_next_work_goes_on(
     engine: LocalEngine, faults, state, sent
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     faults(state, MOST_ATTEMPTS, sent)
     record, _ = ended(engine)
     assert record.status == "lost"
@@ -90,7 +90,7 @@ def test_what_always_fails_is_lost_and_the_next_work_goes_on(
 
 
 @pytest.mark.parametrize("sent", SIGNALS, ids=lambda sent: sent.name)
-def test_workers_that_never_start_end_with_a_sentence(engine: LocalEngine, faults, sent) -> None:  # type: ignore[no-untyped-def]
+def test_workers_that_never_start_end_with_a_sentence(engine: LocalEngine, faults, sent) -> None:
     faults("starting", 99, sent)
     with pytest.raises(WorkerError, match=f"{MOST_STARTS} in a row did not"):
         ended(engine)
@@ -112,7 +112,7 @@ def test_a_driver_that_stood_still_blames_nobody(
     assert engine._workers[0].process.pid == pid
 
 
-def test_the_start_of_a_worker_is_not_its_works_time(engine: LocalEngine, faults) -> None:  # type: ignore[no-untyped-def]
+def test_the_start_of_a_worker_is_not_its_works_time(engine: LocalEngine, faults) -> None:
     engine._timeout_s = 0.5
     faults("starting", 1, signal.SIGSTOP)  # 1.5 s pass before it is replaced
     assert ended(engine)[0].status == "complete"

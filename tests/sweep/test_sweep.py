@@ -67,8 +67,14 @@ def complaint(tmp_path, text, **options):
         ("rows: {A: {}}\nproxy:\n  data: {foldr: 1}\n", "x.yaml:5: proxy.data: must be one of"),
         ("rows: {A: {timm: x, arch: y}}\n", "x.yaml:3: rows.A: a row has one of arch, timm"),
         ("rows: {A: {timm: x, norm: ln}}\n", "rows.A.norm: a row with timm takes no changes"),
-        ("rows: {A: {resolution: big}}\n", "rows.A.resolution: must be a whole number over 0"),
-        ("rows: {A: {resolution: yes}}\n", "rows.A.resolution: must be a whole number over 0"),
+        (
+            "rows: {A: {resolution: big}}\n",
+            "rows.A.resolution: must be a whole number from 1 to 8192",
+        ),
+        (
+            "rows: {A: {resolution: yes}}\n",
+            "rows.A.resolution: must be a whole number from 1 to 8192",
+        ),
         (
             "rows: {A: {}}\nengine: {workers: -1}\n",
             "x.yaml:4: engine.workers: must be at least 1 or auto, got -1",

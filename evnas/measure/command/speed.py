@@ -164,7 +164,12 @@ def measure_by_command(
     """
     # a command warms up by itself, and what it calls a latency is long enough as it is
     protocol = replace(
-        protocol, warmup_fraction=0.0, window=1, least_warmup_calls=1, least_sample_s=0.0
+        protocol,
+        warmup_fraction=0.0,
+        window=1,
+        least_warmup_calls=1,
+        least_sample_s=0.0,
+        settle_s=0.0,
     )
     mine = _Timed(target, candidate)
     theirs = None if base is None else _Timed(target, base)

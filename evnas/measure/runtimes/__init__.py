@@ -1,7 +1,7 @@
 """Ways to run a model, one file each; `evnas.tables.RUNTIMES` has them by name."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import torch
 from torch import nn
@@ -47,4 +47,4 @@ def ready_call(
     facts = {"precision": target.precision, "threads": torch.get_num_threads(), **ready.facts}
     if target.runtime != DEFINITION and runtime.agreement == "logits":
         facts["difference_from_torch"] = asdict(must_agree(ready.run, model, images, target))
-    return Ready(run=ready.run, facts=facts)
+    return replace(ready, facts=facts)

@@ -14,7 +14,7 @@ from torch._dynamo.exc import TorchDynamoException
 from torch._inductor.exc import InductorError
 
 from evnas.errors import MeasurementError
-from evnas.measure.runtimes.torch_eager import autocast
+from evnas.measure.runtimes.torch_eager import autocast, mixed_precision
 from evnas.measure.target import Target
 from evnas.runtime import Ready
 
@@ -24,14 +24,15 @@ def inductor(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
     compiled and tuned here, which takes minutes.
 
     Raises:
-        MeasurementError: it has no compiled form.
+        MeasurementError: it has no compiled form, or another precision than the target.
     """
     settings: dict[str, Any] = {"freezing": True, "max_autotune": True}
     run = cast(nn.Module, torch.compile(model, dynamic=False, options=settings))
+    mixed = mixed_precision(model, target)
 
     def call() -> object:
         # under inference_mode weights are not frozen
-        with torch.no_grad(), autocast(images, target):
+        with torch.no_grad(), autocast(images, target, mixed=mixed):
             return run(images)
 
     with _own_faults(target):

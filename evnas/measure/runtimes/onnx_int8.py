@@ -9,7 +9,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def _quantized(
     ready = on_session(graph, images)
     agreement = _agreement(graph, model, images, pictures)
     facts = {**ready.facts, "precision": "int8", "agreement_with_torch": agreement}
-    return Ready(run=ready.run, facts=facts)
+    return replace(ready, facts=facts)
 
 
 def _agreement(

@@ -1,4 +1,4 @@
-"""OpenVINO on the exported graph; needs the extra `openvino`."""
+"""OpenVINO on the exported graph, on any of its devices; needs the extra `openvino`."""
 
 from typing import Any
 
@@ -14,12 +14,16 @@ HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 """OpenVINO's names of the precisions that a target may have."""
 
 
+CPU = "CPU"
+
+
 def openvino(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
-    """A call that runs the exported `model` on `images` on a CPU, in the target's precision.
+    """A call that runs the exported `model` on `images` on a CPU, or another device of OpenVINO,
+    in the target's precision.
 
     Raises:
-        MeasurementError: the target is no CPU, an operator has no form in ONNX or OpenVINO, or
-            this CPU does not compute in that precision.
+        MeasurementError: the target is a CUDA device, an operator has no form in ONNX or OpenVINO,
+            or the device does not compute in that precision.
     """
     asked = HINTS[target.precision]
     ready = _compiled(model, images, target, {"INFERENCE_PRECISION_HINT": asked})
@@ -27,13 +31,13 @@ def openvino(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
     if got != asked:
         raise MeasurementError(
             f"runtime 'openvino' must compute in {target.precision} as the target says, and on "
-            f"this CPU it computes in {got}; precision float32 runs everywhere"
+            f"this {_device(target)} it computes in {got}; precision float32 runs everywhere"
         )
     return ready
 
 
 def openvino_auto(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
-    """The same in the precision that OpenVINO itself chooses for this CPU, which is recorded.
+    """The same in the precision that OpenVINO itself chooses for the device, which is recorded.
 
     Raises:
         MeasurementError: as for `openvino`, or the target asks for a precision.
@@ -53,26 +57,40 @@ def _compiled(
         raise MeasurementError(f"runtime {target.runtime!r} needs device cpu, got {images.device}")
     import openvino as ov  # an extra
 
-    settings = {
-        "PERFORMANCE_HINT": "LATENCY",  # one call at a time, as they are timed
-        "INFERENCE_NUM_THREADS": str(torch.get_num_threads()),
-        **hints,
-    }
+    settings = {"PERFORMANCE_HINT": "LATENCY", **hints}  # one call at a time, as they are timed
+    if _device(target) == CPU:
+        settings["INFERENCE_NUM_THREADS"] = str(torch.get_num_threads())
     core = ov.Core()
     try:
-        compiled = core.compile_model(core.read_model(export(model, images)), "CPU", settings)
+        graph = core.read_model(export(model, images))
+        compiled = core.compile_model(graph, _device(target), settings)
     except RuntimeError as error:  # an operator that it lacks, by name
         reason = " ".join(str(error).split())[:300]
         raise MeasurementError(f"the model has no form in OpenVINO: {reason}") from error
     request = compiled.create_infer_request()
-    request.set_input_tensor(ov.Tensor(images.contiguous().numpy().copy()))
+
+    def load(others: torch.Tensor) -> None:
+        request.set_input_tensor(ov.Tensor(others.contiguous().numpy().copy()))
+
+    load(images)
     logits = request.get_output_tensor(0).data  # a view: each call writes there
 
     def run() -> object:
         request.infer()
         return logits
 
-    return Ready(run=run, facts=_facts(ov, compiled))
+    facts = _facts(ov, compiled)
+    if _device(target) == CPU:
+        facts["threads"] = int(compiled.get_property("INFERENCE_NUM_THREADS"))
+    else:
+        facts["threads"] = 0  # of the CPU's
+        facts["device_name"] = str(core.get_property(target.device, "FULL_DEVICE_NAME"))
+    return Ready(run=run, facts=facts, load=load)
+
+
+def _device(target: Target) -> str:
+    """As OpenVINO calls it."""
+    return CPU if target.device == target.host_device else target.device
 
 
 def _facts(ov: Any, compiled: Any) -> dict[str, Any]:
@@ -80,6 +98,5 @@ def _facts(ov: Any, compiled: Any) -> dict[str, Any]:
     return {
         "version": ov.__version__.partition("-")[0],
         "precision": compiled.get_property("INFERENCE_PRECISION_HINT").to_string(),
-        "threads": int(compiled.get_property("INFERENCE_NUM_THREADS")),
         "streams": int(compiled.get_property("NUM_STREAMS")),
     }

@@ -37,7 +37,7 @@ def training_step(model: nn.Module, images: torch.Tensor, target: Target) -> Cal
         run = cast(nn.Module, torch.compile(model, dynamic=False))
 
     def call() -> torch.Tensor:
-        with autocast(images, target):
+        with autocast(images, target, mixed=target.precision != "float32"):
             loss = _loss(_outputs(run, images), draws)
         loss.backward()  # type: ignore[no-untyped-call] # torch's own
         model.zero_grad(set_to_none=True)

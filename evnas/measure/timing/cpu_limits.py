@@ -80,8 +80,9 @@ def throttled_periods(root: Path = ROOT) -> float:
     return found
 
 
-def cgroup_folders(root: Path = ROOT) -> Iterator[Path]:
-    """Folders of this process's cgroups that bound the CPU, the innermost first.
+def cgroup_folders(root: Path = ROOT, controller: str = "cpu") -> Iterator[Path]:
+    """Folders of this process's cgroups that bound the CPU, or what another controller is of, the
+    innermost first.
 
     Inside a container the path that /proc names may lie outside of what is mounted; then what
     is mounted is the container's own.
@@ -91,8 +92,8 @@ def cgroup_folders(root: Path = ROOT) -> Iterator[Path]:
         controllers, _, path = rest.partition(":")
         if number == "0":
             mounts = [root / "sys/fs/cgroup"]
-        elif "cpu" in controllers.split(","):
-            mounts = [root / "sys/fs/cgroup" / name for name in ("cpu", controllers)]
+        elif controller in controllers.split(","):
+            mounts = [root / "sys/fs/cgroup" / name for name in (controller, controllers)]
         else:
             continue
         mount = next((m for m in mounts if m.is_dir()), None)

@@ -23,7 +23,13 @@ def implementations(
         target: how the calls run; None means a forward in eager mode.
     """
     training = model.training
-    region = nullcontext() if target is None else autocast(images, target)
+    region = (
+        nullcontext()
+        if target is None
+        else autocast(
+            images, target, mixed=target.form == "plain" and target.precision != "float32"
+        )
+    )
     try:
         model.eval()  # one image is too few for batch norms that learn
         with torch.inference_mode(), region, noted() as questions:

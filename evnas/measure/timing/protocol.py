@@ -3,15 +3,19 @@
 A *call* is one forward of a batch, or one training step on it: forward, loss, backward. A
 *sample* is the mean time of as many calls in a row as make it longer than `least_sample_s`. A
 *round* is one sample alone, or four in the order base, candidate, candidate, base, so that a
-drift of the machine cancels out of the ratio. A spoiled round is taken again, and what it found
+drift of the machine cancels out of the ratio. Where one forward follows the other, calls that are
+not timed come first: the other's threads may spin on for a while, and its weights fill the
+caches, which nobody meets who runs one model. A spoiled round is taken again, and what it found
 is kept in the conditions.
 
 Rounds end when the `EndRule` has seen enough, else with the budget or their largest number.
 """
 
+import re
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from evnas.errors import MeasurementError
@@ -22,6 +26,16 @@ from evnas.record import Measurement
 
 T = TypeVar("T")
 CALLS_OF_THE_KNOWN = 3
+MOST_SETTLING_CALLS = 100
+OUT_OF_MEMORY = re.compile(
+    r"can't allocate memory|std::bad_alloc|bad allocation|"
+    r"Failed to allocate (\d+ bytes of )?memory|"
+    r"could not create a (primitive$|memory object)|Resource temporarily unavailable",
+    re.MULTILINE,
+)
+"""What the messages of plain RuntimeErrors hold that mean it: of torch's CPU allocator, of C++, of
+ONNX Runtime and OpenVINO, of oneDNN, which says `primitive descriptor` of what it cannot compute,
+and of a thread for whose stack there was no room."""
 
 
 class OutOfMemory(MeasurementError):
@@ -45,6 +59,9 @@ class Protocol:
     """Samples a window of the warm-up."""
     least_sample_s: float = 0.02
     """Shorter calls are timed several in a row."""
+    settle_s: float = 0.05
+    """Of untimed calls behind another forward; none where one call takes as long, since what it
+    then loses (a millisecond or so, on two cores) is little of it."""
     most_rounds: int = 30
     retakes_fraction: float = 0.5
     """Of the budget, that spoiled rounds may take; after that they are kept, with a warning."""
@@ -117,7 +134,7 @@ def time_forward(
     start = stopwatch.now()
     warm = warm_up(call, stopwatch, protocol)
     timed = [(call, _repeats(warm, protocol))]
-    plan = _Plan(timed, (0,), lambda samples: _alone(samples, images))
+    plan = _Plan(timed, (0,), lambda samples: _alone(samples, images), settle=(False,))
     taken = _take_rounds(plan, stopwatch, watch, protocol, start=start + warm.compile_s)
     conditions = _conditions([warm], taken, images, stopwatch.now() - start)
     return _measured(plan.series(taken.samples), conditions)
@@ -161,7 +178,12 @@ def time_alternating(
         for call, warm in zip((base, candidate), warms, strict=True)
     ]
     since = start + sum(warm.compile_s for warm in warms)
-    plan = _Plan(timed, (0, 1, 1, 0), lambda samples: _beside_base(samples, images))
+    plan = _Plan(
+        timed,
+        (0, 1, 1, 0),
+        lambda samples: _beside_base(samples, images),
+        settle=[warm.call_s < protocol.settle_s for warm in warms],
+    )
     taken = _take_rounds(plan, stopwatch, watch, protocol, start=since)
     conditions = _conditions(warms[1:], taken, images, stopwatch.now() - start)
     return _measured(plan.series(taken.samples), conditions)
@@ -203,11 +225,10 @@ def guarded(run: Callable[[], T]) -> T:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, on a GPU or on the CPU."""
-    # the CPU allocator raises a plain RuntimeError, known by its text alone
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
+        or OUT_OF_MEMORY.search(str(error)) is not None
     )
 
 
@@ -236,6 +257,8 @@ class _Plan:
     """Which of them a round times, one after the other."""
     series: Callable[[Sequence[tuple[float, ...]]], dict[str, tuple[float, ...]]]
     """Samples in seconds, a tuple a round -> quantity -> its samples."""
+    settle: Sequence[bool]
+    """Which of them need untimed calls where they follow another."""
 
 
 def _take_rounds(
@@ -250,9 +273,11 @@ def _take_rounds(
     taken = Rounds()
     lost = 0.0
     overtime = protocol.overtime_fraction * protocol.budget_s
+    last: int | None = None
     while not taken.ended:
         began = stopwatch.now()
-        samples, why = _one_round(plan, stopwatch, watch, protocol)
+        samples, why = _one_round(plan, stopwatch, watch, protocol, last=last)
+        last = plan.order[-1]
         now = stopwatch.now()
         seconds = now - began
         if why and lost + seconds <= protocol.retakes_fraction * protocol.budget_s:
@@ -277,12 +302,30 @@ def _used_up(taken: Rounds, protocol: Protocol, spent_s: float) -> str:
 
 
 def _one_round(
-    plan: _Plan, stopwatch: Stopwatch, watch: NoiseMonitor, protocol: Protocol
+    plan: _Plan,
+    stopwatch: Stopwatch,
+    watch: NoiseMonitor,
+    protocol: Protocol,
+    *,
+    last: int | None,
 ) -> tuple[tuple[float, ...], str]:
     before = watch.read()
-    samples = tuple(_sample(plan.timed[who], stopwatch) for who in plan.order)
+    samples = []
+    for who in plan.order:
+        if who != last and plan.settle[who]:
+            settle(plan.timed[who][0], stopwatch, protocol.settle_s)
+        samples.append(_sample(plan.timed[who], stopwatch))
+        last = who
     why = watch.spoiled(before, watch.read())
-    return samples, why or _spread(samples, plan.order, protocol.spread_fraction)
+    return tuple(samples), why or _spread(samples, plan.order, protocol.spread_fraction)
+
+
+def settle(call: Call, stopwatch: Stopwatch, seconds: float) -> None:
+    """Calls that nobody counts, for at least so long, since another forward ran before."""
+    spent, calls = 0.0, 0
+    while spent < seconds and calls < MOST_SETTLING_CALLS:
+        spent += guarded(partial(stopwatch.time, call, 1))
+        calls += 1
 
 
 def _sample(timed: tuple[Call, int], stopwatch: Stopwatch) -> float:

@@ -1,7 +1,7 @@
 """One speed measurement from a model and a target: prepare, lock the device, time, weigh."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from evnas.measure.timing.allocator import keep_freed_memory
 from evnas.measure.timing.breakdown import Breakdown, breakdown
 from evnas.measure.timing.conditions import about_cpu, moment
 from evnas.measure.timing.device_lock import DeviceLock, device_lock_for
+from evnas.measure.timing.energy import Energy, NoMeter, energy_meter_for, measure_energy
 from evnas.measure.timing.implementations import implementations
 from evnas.measure.timing.memory import METHODS, peak_mib
 from evnas.measure.timing.noise_monitor import noise_monitor_for
@@ -60,6 +61,8 @@ class Speed:
     breakdown: Breakdown | None
     """Where a forward's time goes; None where the runtime does not run the model part by part,
     in training, and where timing was broken off beyond a limit."""
+    energy: Energy | None = None
+    """None where the device does not count it, and where timing was broken off."""
 
 
 def prepare(
@@ -86,7 +89,7 @@ def prepare(
     batch = target.batch_size
 
     def build() -> TimedModel:
-        device = torch.device(target.device)
+        device = torch.device(target.host_device)
         placed = model.train(target.mode == "training").to(device)
         generator = torch.Generator().manual_seed(0)
         shape = (batch, 3, target.resolution, target.resolution)
@@ -126,7 +129,7 @@ def measure_speed(
         raise MeasurementError(
             f"base and candidate must share a target, got {base.target.id} and {target.id}"
         )
-    device_lock = device_lock or device_lock_for(target.device)
+    device_lock = device_lock or device_lock_for(target.host_device)
     memory = keep_freed_memory()
     with device_lock.measuring(device_lock_timeout_s):
         before = moment()
@@ -139,6 +142,7 @@ def measure_speed(
         split, given_up = None, measurements["latency_ms"].conditions["beyond_a_limit"]
         if on.runtime == "torch" and target.mode == "inference" and not given_up:
             split = breakdown(candidate.call, candidate.model, target.device)
+        energy = None if given_up else _energy(candidate, measurements["latency_ms"].median)
     conditions = {
         **measurements["latency_ms"].conditions,
         "target": target.id,
@@ -150,8 +154,9 @@ def measure_speed(
         "before": before,
         "after": moment(),
         "peak_mib_method": METHODS[target.device_type] if peak is not None else "not measured",
+        **({} if energy is None else {"energy": asdict(energy)}),
     }
-    return Speed(measurements, peak, conditions, ran, split)
+    return Speed(measurements, peak, conditions, ran, split, energy)
 
 
 def _timed(
@@ -161,7 +166,7 @@ def _timed(
     *,
     base_is_warm: bool,
 ) -> dict[str, Measurement]:
-    device = candidate.target.device
+    device = candidate.target.host_device
     images = len(candidate.images)
     stopwatch, watch = stopwatch_for(device), noise_monitor_for(device)
     if base is None:
@@ -177,6 +182,21 @@ def _timed(
         protocol=protocol,
         base_is_warm=base_is_warm,
     )
+
+
+def _energy(subject: TimedModel, latency_ms: float) -> Energy | None:
+    try:
+        meter = energy_meter_for(subject.target.device)
+    except NoMeter:  # `evnas doctor` says why
+        return None
+    found = measure_energy(
+        subject.call,
+        images=len(subject.images),
+        call_s=latency_ms / 1e3,
+        meter=meter,
+        stopwatch=stopwatch_for(subject.target.host_device),
+    )
+    return found if found.joules > 0 else None  # a counter that stands still, or began anew
 
 
 def _peak(subject: TimedModel) -> float | None:

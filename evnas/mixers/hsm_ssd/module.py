@@ -77,6 +77,18 @@ class HsmSsd(nn.Module):
         )
         return y.view(x.shape), h
 
+    def sections(self) -> dict[str, tuple[int, dict[str, int]]]:
+        """Parameter -> (axis, name -> size) where several things lie along one axis."""
+        heads = {f"dt of head {h}": self.split[2] // self.heads for h in range(self.heads)}
+        scores = {"B": self.split[0], "C": self.split[1], **heads}
+        inner = self.O.shape[1]
+        return {
+            "A": (0, heads),
+            "proj.weight": (0, scores),
+            "dwconv.weight": (0, scores),
+            "Q": (0, {"states": inner, "gate": inner}),
+        }
+
     def extra_repr(self) -> str:
         """Heads and states, which the parameters' shapes do not show."""
         return f"heads={self.heads}, states={self.split[0]}"

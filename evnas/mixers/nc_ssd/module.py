@@ -64,6 +64,16 @@ class NcSsd(nn.Module):
         out: Tensor = self.out_proj(self.norm(y.view(z.shape)).to(z.dtype) * z)
         return out, state
 
+    def sections(self) -> dict[str, tuple[int, dict[str, int]]]:
+        """Parameter -> (axis, name -> size) where several things lie along one axis."""
+        inner, states, _ = self.inner_split
+        convolved = {"v": inner, "B": states, "C": states}
+        return {
+            "in_proj.weight": (0, {"z": inner, **convolved, "dt": self.heads}),
+            "dwconv.weight": (0, convolved),
+            "dwconv.bias": (0, convolved),
+        }
+
     def extra_repr(self) -> str:
         """Heads and states, which the parameters' shapes do not show."""
         return f"heads={self.heads}, states={self.inner_split[1]}"

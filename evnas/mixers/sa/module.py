@@ -37,6 +37,12 @@ class SelfAttention(nn.Module):
         out: Tensor = self.out(y.transpose(2, 3).reshape(B, C, H, W))
         return out
 
+    def sections(self) -> dict[str, tuple[int, dict[str, int]]]:
+        """Parameter -> (axis, name -> size) where several things lie along one axis."""
+        width = self.qkv.in_channels // self.heads
+        parts = {f"{part} of head {h}": width for part in "qkv" for h in range(self.heads)}
+        return {"qkv.weight": (0, parts)}
+
     def extra_repr(self) -> str:
         """Heads, which the parameters' shapes do not show."""
         return f"heads={self.heads}"

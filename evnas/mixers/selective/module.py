@@ -134,6 +134,15 @@ class SelectiveMixer(nn.Module):
         self.gate = gate
         self.act = act
 
+    def sections(self) -> dict[str, tuple[int, dict[str, int]]]:
+        """Parameter -> (axis, name -> size) where several things lie along one axis."""
+        inner = self.out_proj.in_channels
+        rank, states, _ = self.ssm.split
+        return {
+            "in_proj.weight": (0, {"u": inner, "z": inner} if self.gate else {"u": inner}),
+            "ssm.x_proj": (1, {"dt": rank, "B": states, "C": states}),
+        }
+
     def scan(self, u: Tensor) -> Tensor:
         """(B, D, H, W) -> the same shape, float32 at least: the norm comes next."""
         raise NotImplementedError

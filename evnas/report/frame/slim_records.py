@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from evnas.errors import StoreError
 from evnas.record import Interval, Status, TargetFields, intervals
 from evnas.store import Store
 
@@ -117,8 +116,12 @@ def read_slim_records(store: Store, after: int = 0) -> Iterator[list[SlimRecord]
 
 def read_curve_points(store: Store) -> Iterator[dict[str, Any]]:
     """Every point of every learning curve, with its record's `label`, `seed` and `budget`."""
-    for _, label, _, _, _, seed, budget, *_, payload, _ in store.rows():
-        for point in _CURVE.validate_json(payload).curve:
+    for identity, label, _, _, _, seed, budget, *_, payload, _ in store.rows():
+        try:
+            points = _CURVE.validate_json(payload).curve
+        except ValidationError as e:
+            raise store.damaged(f"in record {identity}, whose curve cannot be read") from e
+        for point in points:
             yield {"label": label, "seed": seed, "budget": budget, **point}
 
 
@@ -139,7 +142,7 @@ def _decoded(store: Store, rows: Sequence[tuple[Any, ...]]) -> list[_Payload]:
     except ValidationError as e:
         first = e.errors(include_url=False)[0]
         span = f"{rows[0][0]} to {rows[-1][0]}" if len(rows) > 1 else str(rows[0][0])
-        raise StoreError(f"{store.path}: damaged in records {span} ({first['msg']})") from e
+        raise store.damaged(f"in records {span} ({first['msg']})") from e
 
 
 def _intervals(timed: Sequence[Mapping[str, Timing]]) -> list[dict[str, Interval]]:

@@ -14,10 +14,10 @@ from evnas.errors import EvnasError, StoreError
 from evnas.record import Record
 from evnas.report.frame.objectives import Objective, find_objectives
 from evnas.report.frame.receptive_fields import ReceptiveField, fields_of
-from evnas.report.frame.slim_records import read_slim_records
+from evnas.report.frame.slim_records import SlimRecord, read_slim_records
 from evnas.report.frame.snapshot import Snapshot, take_snapshot
 from evnas.report.frame.trial_frame import TrialFrame
-from evnas.store import Store
+from evnas.store import RETRIES, Store
 from evnas.sweep.sweep import sweep_of
 
 LARGE = 15_000
@@ -45,6 +45,7 @@ class StudyReader:
         self._reading: threading.Thread | None = None
         self._fault = ""
         """Why reading stopped before the end."""
+        self._retries = self._times_retried()
         self._asked = -ASKED_S
 
     @property
@@ -85,6 +86,14 @@ class StudyReader:
             )
             self._reading.start()
         return behind or busy
+
+    def is_outdated(self) -> bool:
+        """Whether records that were read have been set aside since: it must be read anew."""
+        with self.lock:
+            return self._times_retried() != self._retries
+
+    def _times_retried(self) -> int:
+        return len(self.store.meta(RETRIES) or [])
 
     def columns(self) -> Snapshot:
         """The frame as arrays: taken again only when there are new records."""
@@ -134,11 +143,20 @@ class StudyReader:
         except StoreError as e:
             self._fault = str(e)
 
+    def _take(self, batch: Sequence[SlimRecord]) -> None:
+        try:
+            self.frame.extend(batch)
+        except (ValueError, TypeError, KeyError, AttributeError) as e:
+            if self.store.has_checksums:
+                raise  # what was written is what is read: the fault is ours
+            span = f"{batch[0].id} to {batch[-1].id}"
+            raise self.store.damaged(f"in records {span} ({e!r:.200})") from e
+
     def _read_chunk(self) -> bool:
         with self.lock:
             before = self.frame.last_id
             for batch in itertools.islice(read_slim_records(self.store, after=before), CHUNK):
-                self.frame.extend(batch)
+                self._take(batch)
             return self.frame.last_id > before
 
 

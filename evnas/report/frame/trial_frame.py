@@ -19,7 +19,7 @@ from evnas.report.frame.accuracy import wilson_interval
 from evnas.report.frame.architecture import summarize
 from evnas.report.frame.columns import ends_of_quantities, scale_count
 from evnas.report.frame.seed_noise import POOLED, pooled_spread, seed_variance, unit_interval
-from evnas.report.frame.slim_records import SlimRecord
+from evnas.report.frame.slim_records import SlimRecord, Timing
 from evnas.report.frame.text_column import TextColumn
 from evnas.tables import PHASES
 
@@ -45,6 +45,9 @@ _GRAVEST_FIRST: tuple[Status, ...] = (
     "pruned",
     "complete",
 )
+OF_A_BATCH = ("latency_ms", "peak_mib")
+"""What does not compare between two batches: it is left out where a batch was halved."""
+UNKNOWN_BATCH = -1.0
 _ERROR_LENGTH = 160
 """Characters of an error that the table shows; the card shows the whole."""
 
@@ -52,6 +55,12 @@ _ERROR_LENGTH = 160
 _GRAVITY: dict[str, int] = {status: place for place, status in enumerate(_GRAVEST_FIRST)}
 
 Earlier = Callable[[Sequence[int]], Iterable[Record]]
+
+
+def _batch(timing: Timing) -> float:
+    """The images at once that samples were taken with."""
+    found = timing.conditions.batch_size
+    return UNKNOWN_BATCH if math.isnan(found) else found
 
 
 def _nothing(identities: Sequence[int]) -> Iterable[Record]:
@@ -79,8 +88,10 @@ class TrialFrame:
         """
         self.reference = reference
         self._earlier = earlier
-        self._beside: dict[str, tuple[list[float], list[float]]] = {}
-        """Target -> the reference's latencies (ms) and images/s in all alternations."""
+        self._beside: dict[tuple[str, float], tuple[list[float], list[float]]] = {}
+        """(target, batch) -> the reference's latencies (ms) and images/s in all alternations."""
+        self._reference_batches: dict[str, float] = {}
+        """Target -> the batch of the reference's own record, a half of it where memory ended."""
         self.pooled = POOLED if pooled else ()
         self.text: dict[str, TextColumn] = {name: TextColumn() for name in TEXT_COLUMNS}
         self.numbers: dict[str, array[float]] = {"number": array("d"), "seconds": array("d")}
@@ -204,17 +215,30 @@ class TrialFrame:
         place = f"@{line.target}" if line.target else ""
         if line.target and line.target not in self.targets:
             self.targets[line.target] = line.on
+        halved = self._is_halved(line)
         for name, value in line.values.items():
             key, number = scale_count(name, value)
-            self._set(row, key + place, number)
+            if not (halved and name in OF_A_BATCH):
+                self._set(row, key + place, number)
         if not line.timings:
             return
         before = self._timed_before(row, line.target)
         for name, interval in line.intervals.items():
+            if halved and name in OF_A_BATCH:
+                continue
             if before:
                 interval = _together(name, before, line.timings[name].samples)
             self._set_interval(row, name + place, interval)
         self._set_reference(line)
+
+    def _is_halved(self, line: SlimRecord) -> bool:
+        """Whether a speed was taken at fewer images than its target asks for."""
+        timing = line.timings.get("latency_ms")
+        return timing is not None and self._is_less(line.target, _batch(timing))
+
+    def _is_less(self, target: str, batch: float) -> bool:
+        on = self.targets.get(target)
+        return on is not None and on.batch_size not in ("auto", batch) and batch != UNKNOWN_BATCH
 
     def _timed_before(self, row: int, target: str) -> list[Record]:
         """What this trial's earlier timings on this target found."""
@@ -226,15 +250,21 @@ class TrialFrame:
 
     def _set_reference(self, line: SlimRecord) -> None:
         """The reference's speed; its own record is timed alone and first."""
-        rounds = self._beside.setdefault(line.target, ([], []))
+        if line.label == self.reference and (own := line.timings.get("latency_ms")):
+            self._reference_batches[line.target] = _batch(own)
         if base := line.timings.get("base_latency_ms"):
+            at = line.target, _batch(base)
+            rounds = self._beside.setdefault(at, ([], []))
             rounds[0].extend(base.samples)
             rounds[1].extend(1e3 * base.conditions.batch_size / ms for ms in base.samples)
-        row = self._by_label.get(self.reference)
-        known = self.numbers.get(f"latency_ms@{line.target}")
-        if not rounds[0] or row is None or known is None or math.isnan(known[row]):
+        row, batch = self._by_label.get(self.reference), self._reference_batches.get(line.target)
+        if row is None or batch is None or (line.target, batch) not in self._beside:
             return
+        rounds = self._beside[line.target, batch]
+        halved = self._is_less(line.target, batch)
         for name, samples in zip(("latency_ms", "throughput_img_s"), rounds, strict=True):
+            if halved and name in OF_A_BATCH:
+                continue
             interval = Measurement(name, tuple(samples)).interval()
             self._set_interval(row, f"{name}@{line.target}", interval)
 

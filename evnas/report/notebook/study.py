@@ -12,7 +12,15 @@ from evnas.report.frame.objectives import Objective, find_objectives
 from evnas.report.frame.slim_records import read_curve_points
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.notebook import figures
-from evnas.report.query.front import find_front
+from evnas.report.query.pick import (
+    Picked,
+    front_rows,
+    judged_by,
+    known_objectives,
+    picked,
+    picked_row,
+)
+from evnas.store import Store
 
 SHOWN = 12
 """Rows of the table that a notebook shows."""
@@ -29,6 +37,7 @@ class Study:
         """Columns the study is judged by, and which way is better."""
         texts = {key: list(values) for key, values in reader.frame.text.items()}
         numbers = {key: reader.frame.column(key) for key in reader.frame.number_keys()}
+        self._folder, self._trials = reader.folder, reader.frame
         self.frame = pd.DataFrame(texts | numbers)
         """A row a trial; `:low` and `:high` columns hold 95 % intervals."""
         self.curves = pd.DataFrame(list(read_curve_points(reader.store)))
@@ -43,12 +52,25 @@ class Study:
     def front(self) -> pd.DataFrame:
         """Trials that no other dominates by the objectives, best by the first one first."""
         aims = self._known_objectives()
-        done = self._complete([aim.key for aim in aims])
-        if done.empty or not aims:
-            return done.iloc[:0]
-        signs = [-1.0 if aim.better == "more" else 1.0 for aim in aims]
-        kept = find_front(done[[aim.key for aim in aims]].to_numpy() * signs)
-        return done[kept].sort_values(aims[0].key, ascending=aims[0].better == "less")
+        return self.frame.loc[front_rows(self._trials, aims)]
+
+    def pick(self, wish: str) -> Picked:
+        """One trial, with its architecture as `.arch`: `build`, `bench` and the others take it.
+
+        Args:
+            wish: `front:N` (from 1, in the order of `front`), `label:NAME` (any trial or row),
+                `fastest`, `most-accurate` or `knee` of the front.
+
+        Raises:
+            SpecError: no trial is meant; with what is there.
+            StoreError: the study can no longer be read.
+        """
+        frame, aims = self._trials, judged_by(self.sweep, self.objectives)
+        row, by = picked_row(frame, aims, wish, where=str(self._folder))
+        with Store.read(self._folder / "study.db") as store:
+            _, record = next(store.records(after=frame.record_ids(row)[-1] - 1))
+        known = known_objectives(frame, self.objectives, row)
+        return picked(self._folder, self.sweep, record, wish, by, known)
 
     @property
     def best(self) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from evnas.errors import SpecError
 from evnas.papers.published import published_table
 from evnas.record import TargetFields
 from evnas.registry import PluginError
+from evnas.report.frame.breakdowns import breakdowns_of
 from evnas.report.frame.columns import describe_column
 from evnas.report.frame.objectives import find_constraints, find_objectives
 from evnas.report.frame.study_reader import StudyReader
@@ -29,6 +30,7 @@ def describe_study(reader: StudyReader) -> dict[str, Any]:
         aims = find_objectives(sweep, frame)
         bounds = find_constraints(sweep, frame)
         states = frame.text["status"].count()
+        breakdowns = len(breakdowns_of(reader.store))
     return {
         "name": reader.folder.name,
         "title": str(sweep.get("title") or sweep.get("name") or reader.folder.name),
@@ -44,6 +46,8 @@ def describe_study(reader: StudyReader) -> dict[str, Any]:
         "places": telling_parts(frame.targets),
         "published": published_marks(sweep),
         "reproduces": bool(sweep.get("rows") and sweep.get("published")),
+        "resolutions": len(row_resolutions(sweep)),
+        "breakdowns": breakdowns,
         "base": base_label(sweep),
         "rungs": halving_rungs(sweep),
         "best": best(reader),
@@ -54,6 +58,12 @@ def describe_study(reader: StudyReader) -> dict[str, Any]:
         "command": f"evnas sweep results/{reader.folder.name}/sweep.resolved.yaml",
         "version": evnas.__version__,
     }
+
+
+def row_resolutions(sweep: Mapping[str, Any]) -> set[int | None]:
+    """Sides that rows name, None for the targets' own; empty of a search."""
+    rows = (row or {} for row in (sweep.get("rows") or {}).values())
+    return {row.get("resolution") for row in rows if "absent" not in row}
 
 
 def kind_of(sweep: Mapping[str, Any]) -> str:

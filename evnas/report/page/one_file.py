@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from evnas.files import write_whole
 from evnas.report.frame.objectives import find_objectives
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.page.about import describe_study
@@ -37,8 +38,8 @@ def write_report(study_dir: Path, out_dir: Path | None = None) -> list[Path]:
         out = out_dir or study_dir
         out.mkdir(parents=True, exist_ok=True)
         page, data = out / "report.html", out / "front.json"
-        page.write_text(render_page(reader), encoding="utf-8")
-        data.write_text(dumps(collect_front(reader)) + "\n", encoding="utf-8")
+        write_whole(page, render_page(reader))
+        write_whole(data, dumps(collect_front(reader)) + "\n")
     finally:
         reader.close()
     return [page, data, *write_pictures(page, out)]

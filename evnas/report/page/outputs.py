@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evnas.errors import SpecError, StoreError
+from evnas.files import write_whole
 from evnas.registry import PluginError
 from evnas.report.page.one_file import write_report
 from evnas.report.table.ablation import AblationTable
@@ -52,5 +53,5 @@ def _written(folder: Path, out: Path) -> StudyOutputs:
             ("tex", as_latex(table)),
         ):
             files.append(out / f"table.{suffix}")
-            files[-1].write_text(text, encoding="utf-8")
+            write_whole(files[-1], text)
     return StudyOutputs([*files, *write_report(folder, out)], table)

@@ -12,6 +12,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from evnas.files import write_whole
+
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 QUIET_FLAGS = (
     "--headless",
@@ -48,7 +50,7 @@ def write_pictures(page: Path, out: Path, *, program: str | None = None) -> list
     written = []
     for coded, name in _PICTURE.findall(_drawn(program, page)):
         path = out / name
-        path.write_bytes(base64.b64decode(coded))
+        write_whole(path, base64.b64decode(coded))
         written.append(path)
     return written
 

@@ -13,6 +13,8 @@ PANELS: Registry[Panel] = Registry(
         "search": "evnas.report.panels.search:PANEL",
         "reproduction": "evnas.report.panels.reproduction:PANEL",
         "audit": "evnas.report.panels.audit:PANEL",
+        "resolution": "evnas.report.panels.resolution:PANEL",
+        "breakdown": "evnas.report.panels.breakdown:PANEL",
     },
     of="evnas.report.panels.base:Panel",
 )

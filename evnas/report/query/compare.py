@@ -19,11 +19,10 @@ from evnas.report.frame.accuracy import mean_over_seeds, top1_difference
 from evnas.report.frame.columns import describe_column, scale_count
 from evnas.store import Store
 from evnas.sweep.sweep import differences, sweep_of
+from evnas.tables import PHASES
 
 DRAWS = 2000
 """Of a bootstrap of the difference of two medians."""
-SEEDED = ("proxy", "score")
-"""Phases whose figures are of seeds."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -159,7 +158,7 @@ def _take_speed(record: Record, found: dict[str, Figure], reference: dict[str, A
 def _take_values(record: Record, found: dict[str, Figure], proxy: dict[str, Any]) -> None:
     for name, value in record.values.items():
         key, number = scale_count(name, value)
-        if record.phase not in SEEDED:
+        if not _is_of_seeds(record.phase):
             about = {k: v for k, v in record.details.items() if k in ("resolution", "convention")}
             found[key] = Figure(value=number, about=about)
             continue
@@ -167,7 +166,18 @@ def _take_values(record: Record, found: dict[str, Figure], proxy: dict[str, Any]
         seeds = {**(before.by_seed if before else {}), record.seed: record}
         values = [r.values[name] for r in seeds.values()]
         mean = sum(values) / len(values)
-        found[key] = Figure(value=mean, by_seed=seeds, about={**proxy, "budget": record.budget})
+        about = {**proxy, "budget": record.budget} | _handed_down(record)
+        found[key] = Figure(value=mean, by_seed=seeds, about=about)
+
+
+def _is_of_seeds(phase: str) -> bool:
+    return phase in PHASES.usable() and PHASES.get(phase).per_seed
+
+
+def _handed_down(record: Record) -> dict[str, Any]:
+    """Through which trainings the weights came that a training began with; {} from scratch."""
+    return {key: record.details[key] for key in ("inherited_from", "lineage")
+            if key in record.details}  # fmt: skip
 
 
 def _names(studies: Sequence[Compared]) -> list[str]:

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from evnas.errors import StoreError
+from evnas.errors import EvnasError, StoreError
 from evnas.report.frame.objectives import find_objectives
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.page.about import describe_study
@@ -31,8 +31,7 @@ class Studies:
         return {
             path.name: path
             for path in sorted(self.folder.iterdir())
-            if (path / "study.db").is_file()
-            and (path / "study.db").resolve().is_relative_to(self.folder)
+            if _may_be_study(path) and (path / "study.db").resolve().is_relative_to(self.folder)
         }
 
     def reader(self, name: str) -> StudyReader:
@@ -40,10 +39,16 @@ class Studies:
         folder = self.folders().get(name)
         if folder is None:
             raise StoreError(f"there is no study {name!r} here")
-        found = (folder / "study.db").stat()
+        try:
+            found = (folder / "study.db").stat()
+        except OSError as e:
+            raise StoreError(
+                f"{folder / 'study.db'}: must be a file that can be read ({e.strerror})"
+            ) from e
         identity = (found.st_dev, found.st_ino)
         with self._lock:
-            if self._identity.get(name) != identity:  # new, or begun afresh under the same name
+            known = self._readers.get(name) if self._identity.get(name) == identity else None
+            if known is None or known.is_outdated():  # new, begun afresh, or tried again
                 self._readers[name] = StudyReader(folder)
                 self._identity[name] = identity
             return self._readers[name]
@@ -55,7 +60,7 @@ class Studies:
     def follow(self) -> None:
         """Begin to read every study, so that it is there when somebody looks."""
         for name in self.folders():
-            with contextlib.suppress(StoreError):  # the overview says why
+            with contextlib.suppress(EvnasError, OSError):  # the overview says why
                 self.reader(name).follow()
 
     def _row(self, name: str) -> dict[str, Any]:
@@ -64,7 +69,7 @@ class Studies:
             reader.follow()
             about = describe_study(reader)
             history = self._history(name, reader)
-        except StoreError as e:
+        except (EvnasError, OSError) as e:
             return {"name": name, "error": str(e)}
         keys = (
             "name", "title", "kind", "running", "reading", "trials", "expected", "states",
@@ -89,6 +94,14 @@ class Studies:
                 reader.close()
             self._readers.clear()
             self._identity.clear()
+
+
+def _may_be_study(folder: Path) -> bool:
+    """Whether a study is there, or what may not be looked at: its row says so."""
+    try:
+        return (folder / "study.db").is_file()
+    except OSError:
+        return True
 
 
 def sweep_under_lock(reader: StudyReader) -> dict[str, Any]:

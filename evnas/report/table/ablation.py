@@ -11,7 +11,9 @@ from evnas.report.table.cells import data_name
 from evnas.report.table.rankings import Ranking, compare_rankings
 from evnas.report.table.row_records import RowRecords
 from evnas.report.table.rows import TableColumn, TableRow, fill_cells, list_columns
+from evnas.report.table.speed_cells import halved_batches
 from evnas.sweep.candidate import Candidate
+from evnas.sweep.parts import is_openvino_device
 from evnas.sweep.sweep import Sweep
 
 
@@ -46,7 +48,7 @@ def build_ablation_table(
     lines = [
         TableRow(
             label=candidate.label,
-            note=candidate.absent or candidate.note,
+            note=_note(results, candidate),
             cells=fill_cells(results, candidate, printed=printed, columns=columns),
         )
         for candidate in sweep.candidates
@@ -62,6 +64,12 @@ def build_ablation_table(
         ],
         ranks=compare_rankings(sweep, columns, lines),
     )
+
+
+def _note(results: RowRecords, candidate: Candidate) -> str:
+    """What stands beside a row: why it is absent, what the file says, a batch that was halved."""
+    said = (candidate.absent or candidate.note, halved_batches(results, candidate))
+    return "; ".join(text for text in said if text)
 
 
 def _conditions(
@@ -146,11 +154,15 @@ def _about_targets(results: RowRecords) -> list[str]:
             found.append(
                 f"{name} is target {same + 1} on this machine, and was timed once as that"
             )
-        elif measured and i not in measured and target.device.startswith("cuda"):
+        elif measured and i not in measured and _may_be_missing(target.device):
             found.append(f"{name} was not here: nothing was measured on it")
         if target.resolution_scale < 1:
             found.append(f"{name} timed each row at {target.resolution_scale:.2g} of its side")
     return found
+
+
+def _may_be_missing(device: str) -> bool:
+    return device.startswith("cuda") or is_openvino_device(device)
 
 
 def _timed_as(results: RowRecords, index: int) -> int | None:

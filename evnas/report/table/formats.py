@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from evnas.files import csv_cell
 from evnas.report.table.ablation import AblationTable
 from evnas.report.table.cells import Cell
 from evnas.report.table.latex import tex
@@ -33,11 +34,11 @@ def as_csv(table: AblationTable) -> str:
     writer = csv.writer(out, lineterminator="\n")
     parts = ("", "_low", "_high", "_published", "_verdict")
     head = [f"{column.key}{part}" for column in table.columns for part in parts]
-    writer.writerow(["row", "note", *head])
+    writer.writerow(map(csv_cell, ["row", "note", *head]))
     for line in table.lines:
         cells = [line.cells[column.key] for column in table.columns]
         flat = [x for c in cells for x in (*_numbers(c), c.published, _told(c))]
-        writer.writerow([line.label, line.note, *flat])
+        writer.writerow(map(csv_cell, [line.label, line.note, *flat]))
     return out.getvalue()
 
 
@@ -52,7 +53,7 @@ def as_markdown(table: AblationTable) -> str:
             for column in table.columns
         ]
         lines.append(_pipe([_as_written(_row_name(line, notes)), *cells]))
-    parts = [f"# {table.title}", _legend(table), "\n".join(lines)]
+    parts = [f"# {_as_written(table.title)}", _markdown_lines(_legend(table)), "\n".join(lines)]
     parts += [_bullets(notes.texts()), _bullets(map(str, table.ranks))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -195,12 +196,17 @@ def _pipe(cells: Sequence[str]) -> str:
 
 
 def _as_written(text: str) -> str:
-    """A row's name in Markdown, where some signs would be formatting."""
-    return re.sub(r"([\\`*<])", r"\\\1", " ".join(text.split()))
+    """A text in Markdown, where some signs would be formatting, a link or HTML."""
+    spelt = re.sub(r"([\\`*<~]|(?<!\w)_|_(?!\w)|\](?=[(\[:])|&(?=#?\w+;))", r"\\\1", text)
+    return " ".join(spelt.split())
+
+
+def _markdown_lines(text: str) -> str:
+    return "\n".join(map(_as_written, text.splitlines()))
 
 
 def _bullets(texts: Iterable[str]) -> str:
-    return "\n".join(f"- {text}" for text in texts)
+    return "\n".join(f"- {_as_written(text)}" for text in texts)
 
 
 def _spaced(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -77,16 +77,22 @@ class RowRecords:
         Its own record is timed alone and first, with the machine's warm-up in it.
         """
         own = record.measurements["throughput_img_s"]
+        batch = own.conditions["batch_size"]
         if not candidate.same_work(self.sweep.reference):
             return own
         beside = [
-            1e3 * own.conditions["batch_size"] / ms
+            1e3 * batch / ms
             for r in self.records
             if r.on is not None and r.status == "complete" and r.target == record.target
-            if "base_latency_ms" in r.measurements
+            if "base_latency_ms" in r.measurements and batch_timed(r) == batch
             for ms in r.measurements["base_latency_ms"].samples
         ]
         return Measurement(own.name, tuple(beside), own.conditions) if beside else own
+
+
+def batch_timed(record: Record) -> int:
+    """Images at once of a complete speed: fewer than its target's where the batch was halved."""
+    return int(record.measurements["throughput_img_s"].conditions["batch_size"])
 
 
 def ending_status(records: Sequence[Record], candidate: Candidate) -> str:

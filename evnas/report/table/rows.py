@@ -29,8 +29,9 @@ class TableColumn:
     key: str
     """`params_m`, `flops_g`, `throughput_img_s`, `throughput_ratio`, `peak_mib`, `peak_ratio`,
     `train_throughput_img_s`, `train_throughput_ratio`, `top1_percent`, `top1_difference`,
-    `predicted_top1_percent`, `predicted_top1_difference`, a printed latency's name; those of a
-    mode's second target and on have `@N` behind, N from the place among all targets, counted
+    `predicted_top1_percent`, `predicted_top1_difference`, a printed latency's name; where nothing
+    is printed and rows have several resolutions `latency_ms_per_img`. Those of a mode's second
+    target and on have `@N` behind, N from the place among all targets, counted
     from 0."""
     head: str
     digits: int
@@ -46,6 +47,7 @@ class TableRow:
     cells: Mapping[str, Cell]
 
 
+PER_IMAGE = "latency_ms_per_img"
 _LATENCY_COLUMNS = (
     TableColumn("gpu_ms_per_img", "GPU latency (ms/image)", 3),
     TableColumn("cpu_ms_per_batch", "CPU latency (ms/batch)", 1),
@@ -101,7 +103,15 @@ def _columns_on(sweep: Sweep, target: int, wanted: set[str]) -> list[TableColumn
     if "memory_mb" in wanted:
         found.append(TableColumn(f"peak_mib{behind}", f"peak memory (MiB){on}", 0))
         found.append(TableColumn(f"peak_ratio{behind}", f"memory, {ratio}{on}", 3))
+    if against_resolution(sweep):
+        found.append(TableColumn(f"{PER_IMAGE}{behind}", f"latency (ms/image){on}", 2))
     return found
+
+
+def against_resolution(sweep: Sweep) -> bool:
+    """Whether a sweep asks how speed changes with the resolution, beside no printed table."""
+    sides = {c.resolution or sweep.spec.resolution for c in sweep.candidates if not c.absent}
+    return sweep.spec.published is None and len(sides) > 1
 
 
 def _behind(sweep: Sweep, target: int) -> str:
@@ -164,6 +174,7 @@ def _timed(timed: TimedRow, latencies: Sequence[str], *, behind: str) -> dict[st
         f"throughput_ratio{behind}": throughput_ratio(timed, printed),
         f"peak_mib{behind}": peak(timed),
         f"peak_ratio{behind}": peak_ratio(timed),
+        f"{PER_IMAGE}{behind}": latency(timed, PER_IMAGE),
         **{quantity: latency(timed, quantity) for quantity in latencies},
     }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from evnas.papers.published import LATENCIES, PublishedRow
 from evnas.record import Interval, Record
 from evnas.report.table.cells import Cell, interval_cell
-from evnas.report.table.row_records import RowRecords, ending_status
+from evnas.report.table.row_records import RowRecords, batch_timed, ending_status
 from evnas.report.table.verdicts import Verdict, against_reference, not_comparable, printed_ratio
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import TargetSpec
@@ -117,6 +117,8 @@ def peak_ratio(timed: TimedRow) -> Cell:
     peaks = [r.values.get("peak_mib") if r else None for r in (record, base)]
     if not (peaks[0] and peaks[1]):
         return Cell(published=_told(printed), status=timed.status or "not measured")
+    if record is not None and base is not None and batch_timed(record) != batch_timed(base):
+        return Cell(published=_told(printed), status="at another batch")
     ratio = peaks[0] / peaks[1]
     verdict = Verdict()
     if printed is not None and record is not None and not _is_reference(timed):
@@ -134,12 +136,28 @@ def latency(timed: TimedRow, quantity: str) -> Cell:
     if record is None:
         return Cell(published=text, status=timed.status)
     rate = timed.results.throughput(timed.candidate, record).interval()
-    batch = _batch(record)
+    batch = batch_timed(record)
     ms = 1e3 * (1 if quantity.endswith("_per_img") else batch)
     each = Interval(ms / rate.high, ms / rate.mid, ms / rate.low)
     here = f"{_device(record)}, batch {batch} here"
     verdict = not_comparable(f"{LATENCIES[quantity]} in print; {here}") if text else Verdict()
     return interval_cell(each, text, verdict)
+
+
+def halved_batches(results: RowRecords, candidate: Candidate) -> str:
+    """At which batch a row was timed where the one that was asked for did not fit."""
+    found = []
+    for target in range(len(results.sweep.spec.targets)):
+        record = results.speed(candidate, target)
+        halved = {} if record is None else record.details.get("batch_halved", {})
+        if halved:
+            several = len(results.sweep.spec.targets) > 1
+            where = f" on target {target + 1}" if several else ""
+            found.append(
+                f"timed at batch {halved['timed']}{where}: {2 * halved['timed']} did not fit into "
+                f"memory, {halved['asked']} was asked for"
+            )
+    return "; ".join(found)
 
 
 def latency_targets(results: RowRecords) -> dict[str, int]:
@@ -173,7 +191,7 @@ def _apart(timed: TimedRow, record: Record) -> str:
 
 def _other_batch(timed: TimedRow, record: Record) -> str:
     """Weights do not grow with the batch, so the ratio of two memories does not keep."""
-    there, here = timed.printed[timed.candidate.published].batch, _batch(record)
+    there, here = timed.printed[timed.candidate.published].batch, batch_timed(record)
     if there is None or there == here:
         return ""
     return f"printed at batch {there}, measured at {here}, where weights are another share"
@@ -186,13 +204,9 @@ def _told(printed: Interval | None) -> str:
 def _elsewhere(timed: TimedRow, record: Record) -> Verdict:
     row = timed.printed[timed.candidate.published]
     there = f"{row.device or 'another machine'}, batch {row.batch or 'unknown'}"
-    here = f"{_device(record)}, batch {_batch(record)} here"
+    here = f"{_device(record)}, batch {batch_timed(record)} here"
     return not_comparable(f"{there} in print; {here}")
 
 
 def _device(record: Record) -> str:
     return record.on.parts[0] if record.on is not None else record.target
-
-
-def _batch(record: Record) -> int:
-    return int(record.measurements["throughput_img_s"].conditions["batch_size"])

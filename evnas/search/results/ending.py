@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+from evnas.files import write_whole
 from evnas.search.prepare import PreparedSearch
 from evnas.search.results.effects import effect_lines, effects
 from evnas.search.results.front_files import write_front
@@ -34,5 +35,5 @@ def _write_effects(history: History, folder: Path) -> list[str]:
     trained = [o.metric for o in history.objectives if is_trained(o.metric)]
     found = {metric: effects(history, metric) for metric in trained}
     data = {metric: [asdict(e) for e in each] for metric, each in found.items()}
-    (folder / "effects.json").write_text(json.dumps(data, indent=1) + "\n")
+    write_whole(folder / "effects.json", json.dumps(data, indent=1) + "\n")
     return [line for metric, each in found.items() for line in effect_lines(each, metric)]

@@ -1,11 +1,12 @@
 """What a search leaves: for each member of its front a file that says all about it."""
 
+import contextlib
 import csv
 import json
 import math
 import shutil
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 from evnas.arch.catalog import catalog
 from evnas.arch.paths import diff
 from evnas.arch.spec import ArchSpec
+from evnas.files import whole, write_whole
 from evnas.record import Measurement, Record
 from evnas.search.confirm import final_front
 from evnas.search.state.history import History
@@ -67,23 +69,38 @@ def write_front(
     Args:
         records: the store's; the learning curves are taken from them.
     """
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
     members = front_members(history, space=space, again=f"evnas sweep {folder / 'again.yaml'}")
-    for member in members:
-        _dump(member["arch"], folder / f"{member['trial']}.arch.yaml")
-        _dump(member, folder / f"{member['trial']}.yaml")
     trials = [history.trials[member["trial"]] for member in members]
-    _dump(sweep_again(sweep, trials), folder / "again.yaml")
-    _write_curves({t.label for t in trials}, records, folder)
     found = {"members": members, "not_on_front": reasons(history)}
-    (folder / "front.json").write_text(json.dumps(found, indent=1) + "\n")
+    with _in_place_of(folder) as draft:
+        for member in members:
+            _dump(member["arch"], draft / f"{member['trial']}.arch.yaml")
+            _dump(member, draft / f"{member['trial']}.yaml")
+        _dump(sweep_again(sweep, trials), draft / "again.yaml")
+        _write_curves({t.label for t in trials}, records, draft)
+        write_whole(draft / "front.json", json.dumps(found, indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def _in_place_of(folder: Path) -> Iterator[Path]:
+    """A folder to be filled, which takes the place of `folder` when it is whole."""
+    draft, old = (folder.with_name(f".{folder.name}.{end}") for end in ("draft", "old"))
+    for left in (draft, old):  # by a kill
+        shutil.rmtree(left, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+        if folder.exists():
+            folder.rename(old)
+        draft.rename(folder)
+    finally:
+        for left in (draft, old):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _dump(data: Any, path: Path) -> None:
     text = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
 
 
 def _write_curves(labels: set[str], records: Iterable[Record], folder: Path) -> None:
@@ -94,7 +111,10 @@ def _write_curves(labels: set[str], records: Iterable[Record], folder: Path) -> 
             run = {"seed": float(record.seed), "budget": record.budget}
             curves.setdefault(record.label, []).extend(run | dict(p) for p in record.curve)
     for label, points in curves.items():
-        with (folder / f"{label}.curves.csv").open("w", newline="", encoding="utf-8") as file:
+        with (
+            whole(folder / f"{label}.curves.csv") as draft,
+            draft.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, list(points[0]))
             writer.writeheader()
             writer.writerows(points)

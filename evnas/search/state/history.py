@@ -1,5 +1,6 @@
 """The study as a strategy sees it: kept up to date a record at a time, never scanned again."""
 
+import gc
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,9 @@ from evnas.space.expressions import Expression
 from evnas.stats.pareto import Front, Points
 from evnas.sweep.search_spec import ObjectiveSpec
 from evnas.tables import PHASES
+
+SCREENED = "screened"
+"""Under this the details of a record say which prediction stands in a measurement's place."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +47,8 @@ class History:
     device_seconds: float = 0.0
     homes: dict[str, Machine] = field(default_factory=dict)
     """Target -> the machine that timed it first."""
+    screened: set[str] = field(default_factory=set)
+    """Labels of trials that ended by a prediction, unmeasured."""
     front: Front = field(init=False)
     _complete_labels: set[str] = field(default_factory=set)
     _through: set[str] = field(default_factory=set)
@@ -87,6 +93,8 @@ class History:
             self.trials[record.label] = trial
             self.begin(record.label, record.digest)
         trial.take(record)
+        if SCREENED in record.details:
+            self.screened.add(record.label)
         if record.on is not None and record.status == "complete" and record.machine:
             self.homes.setdefault(record.target, record.machine)
         if PHASES.get(record.phase).trains:
@@ -96,7 +104,7 @@ class History:
 
     def _broken(self, trial: Trial) -> str:
         """The first constraint that what is known so far breaks, with the values, or ""."""
-        known = trial.quantities()
+        known = trial.quantities() if self.constraints else {}
         for constraint in self.constraints:
             if constraint.holds(trial.arch, known) is False:
                 values = ", ".join(f"{q} is {known[q]:.9g}" for q in sorted(constraint.quantities))
@@ -120,14 +128,18 @@ class History:
     def _end(self, trial: Trial) -> None:
         """A trial ended before its goal; one that was complete already leaves the front."""
         assert trial.ended is not None
-        self._came_to_its_end(trial, trial.ended)
+        # what nobody measured is no try without a gain: patience is not lost by it
+        untried = trial.label in self.screened
+        self._came_to_its_end(trial, "infeasible" if untried else trial.ended)
         if trial.label in self._complete_labels:
             self._complete_labels.discard(trial.label)
-            place = self.complete.index(trial)
+            places = reversed(range(len(self.complete)))  # mostly the newest
+            place = next(i for i in places if self.complete[i] is trial)
             del self.complete[place], self.vectors[place]
-            self.front = Front(len(self.objectives))  # those that it alone stood before come back
-            for other, vector in zip(self.complete, self.vectors, strict=True):
-                self.front.add(other.label, vector)
+            if trial.label in self.front.labels:  # those that it alone stood before come back
+                self.front = Front(len(self.objectives))
+                for other, vector in zip(self.complete, self.vectors, strict=True):
+                    self.front.add(other.label, vector)
 
     def _came_to_its_end(self, trial: Trial, how: tuple[float, ...] | Status) -> None:
         if trial.label not in self._through:
@@ -136,9 +148,28 @@ class History:
 
     def take_all(self, records: Iterable[tuple[int, Record]]) -> "History":
         """Add what a store holds; of a search, without records that belong to no candidate."""
-        for _, record in records:
-            if record.label.isdigit() or not self.objectives:
-                self._take(record)
+        collects = gc.isenabled()
+        gc.disable()  # all that is made here stays: looking through it takes a fifth of the time
+        try:
+            for _, record in records:
+                if record.label.isdigit() or not self.objectives:
+                    self._take(record)
+        finally:
+            if collects:
+                gc.enable()
+        return self
+
+    def await_again(self, set_aside: Iterable[tuple[int, Record]]) -> "History":
+        """Know candidates of which every record was set aside: they are under way again."""
+        for _, record in set_aside:
+            if record.label.isdigit() and record.label not in self.trials:
+                self.trials[record.label] = Trial(
+                    label=record.label,
+                    digest=record.digest,
+                    arch=record.arch,
+                    origin=record.origin,
+                )
+                self.begin(record.label, record.digest)
         return self
 
     def begin(self, label: str, digest: str) -> None:

@@ -1,11 +1,12 @@
 """What is said before a study's speeds are taken on another machine."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 
 from evnas.measure.timing.machine import machine_here
 from evnas.record import Machine, Record
+from evnas.store import Store
 from evnas.sweep.parts import COMMAND
 
 
@@ -28,6 +29,19 @@ def taken_elsewhere(records: Iterable[Record], *, given_up: bool) -> list[str]:
                 end = "what is timed here will be given up; go on there, or pass --fresh"
             found.append(f"{target} was timed on {there} so far and this is {here}: {end}")
     return found
+
+
+def first_timed(store: Store) -> Iterator[Record]:
+    """Of each target the first record that says on which machine it was timed; of a large study
+    nothing else is decoded for it."""
+    known: set[str] = set()
+    for row in store.rows():
+        status, target = row[4], row[7]
+        if target and status == "complete" and target not in known:
+            record = store.record_of(row)
+            if record.machine is not None:
+                known.add(target)
+                yield record
 
 
 def _is_ours(record: Record) -> bool:

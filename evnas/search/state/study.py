@@ -2,17 +2,20 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from evnas.errors import StoreError
+from evnas.files import write_whole
 from evnas.proxy.fingerprint import KnownImages
+from evnas.record import Status
 from evnas.search.state.growth import growth
 from evnas.search.state.images import must_be_the_same, noted
 from evnas.store import Store
 from evnas.sweep.file_paths import paths_as_now
+from evnas.sweep.spec import SweepSpec
 from evnas.sweep.strategy_spec import as_written_now
 from evnas.sweep.sweep import Sweep, write_resolved
 
@@ -25,6 +28,7 @@ def open_study(
     *,
     environment: Mapping[str, Any],
     fresh: bool,
+    retry: Collection[Status] = (),
     images: KnownImages | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Store:
@@ -32,6 +36,7 @@ def open_study(
     less of it.
 
     Args:
+        retry: ends of records that are set aside, so that their work is done again.
         images: what is trained on; None where nothing is.
         say: is called with what the sweep has more than the study had.
 
@@ -45,16 +50,25 @@ def open_study(
         _set_aside(folder)
         must_be_writable(folder)
     if path.exists():
-        return _continued(sweep, path, images, say)
+        return _continued(sweep, path, retry, images, say)
     identity = sweep.identity()
     if images is not None:
         identity["images"] = images.fingerprint
     store = Store.create(
         path, sweep=sweep.spec.to_dict(), environment=environment, identity=identity
     )
-    write_resolved(sweep.spec, folder / "sweep.resolved.yaml")
-    (folder / "environment.json").write_text(json.dumps(environment, indent=2) + "\n")
+    _write_beside(store, sweep.spec)
     return store
+
+
+def _write_beside(store: Store, spec: SweepSpec) -> None:
+    """What the store knows, for people to read: made again where a kill left it out."""
+    folder = store.path.parent
+    if not (folder / "sweep.resolved.yaml").exists():
+        write_resolved(spec, folder / "sweep.resolved.yaml")
+    if not (folder / "environment.json").exists():
+        text = json.dumps(store.meta("environment"), indent=2) + "\n"
+        write_whole(folder / "environment.json", text)
 
 
 def must_be_writable(folder: Path) -> None:
@@ -146,15 +160,33 @@ def add_time(store: Store, *, wall_s: float, busy_s: float = 0.0) -> Spent:
 
 
 def _continued(
-    sweep: Sweep, path: Path, images: KnownImages | None, say: Callable[[str], None]
+    sweep: Sweep,
+    path: Path,
+    retry: Collection[Status],
+    images: KnownImages | None,
+    say: Callable[[str], None],
 ) -> Store:
     store = Store.append_to(path)
     try:
         _must_be_of(sweep, store, images, say)
-    except StoreError:
+        _write_beside(store, sweep.spec)
+        if retry:
+            say(_set_records_aside(store, retry))
+    except BaseException:
         store.close()
         raise
     return store
+
+
+def _set_records_aside(store: Store, retry: Collection[Status]) -> str:
+    """Take records that ended so out of the study; what to say of it."""
+    moved = store.set_aside(retry)
+    ends = " or ".join(retry)
+    if not moved:
+        return f"nothing to do again: no result ended {ends}"
+    if store.meta("search") is not None:
+        store.note("search", None)  # what was over goes on
+    return f"{moved} results that ended {ends} are set aside and done again"
 
 
 def _must_be_of(
@@ -207,4 +239,7 @@ def _identity_now(store: Store) -> dict[str, Any]:
 def _set_aside(folder: Path) -> None:
     with Store.append_to(folder / "study.db"):  # refuses while another process writes it
         stamp = time.strftime("%Y-%m-%dT%H%M%S")
-        folder.rename(folder.with_name(f"{folder.name}.{stamp}"))
+        names = (
+            f"{folder.name}.{stamp}{more}" for more in ("", *(f"-{n}" for n in range(2, 1000)))
+        )
+        folder.rename(next(p for p in map(folder.with_name, names) if not p.exists()))

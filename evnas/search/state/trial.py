@@ -64,7 +64,10 @@ class Trial:
                 self.samples[key] = self.samples.get(key, ()) + tuple(measured.samples)
                 found[name] = statistics.median(self.samples[key])
         elif phase.trains:
-            self.trained.setdefault(record.budget, {})[record.seed] = dict(record.values)
+            seeds = self.trained.setdefault(record.budget, {})
+            seeds.setdefault(record.seed, {}).update(
+                record.values
+            )  # phases have names of their own
         else:
             self.counts |= record.values
             self.draws |= {k: tuple(v) for k, v in record.details.get("draws", {}).items()}

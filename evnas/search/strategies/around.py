@@ -26,7 +26,7 @@ class OneAtATimeSpec(StrategySpec):
     base: str | dict[str, Any] = ""
     """A catalogue name, an architecture, or its YAML such as a front member's
     (`results/NAME/front/17.arch.yaml`); "" is the space's base."""
-    replicates: int = Field(default=1, ge=1)
+    replicates: int = Field(default=1, ge=1, le=10_000)
     """Seeds of each row, the same for all (paired)."""
 
     own_rows = True

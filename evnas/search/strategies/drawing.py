@@ -3,7 +3,7 @@
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal
 
 from evnas.arch.spec import ArchSpec
 from evnas.search.propose import Proposal, Strategy, generator
@@ -50,6 +50,8 @@ def fresh_sample(space: SearchSpace, taken: set[str], rng: random.Random) -> Arc
 @dataclass(slots=True)
 class Grid(Strategy):
     """Every architecture of the space in its order."""
+
+    walks: ClassVar[bool] = True
 
     space: SearchSpace
     _walk: Iterator[tuple[Point, ArchSpec]] | None = field(default=None, repr=False)

@@ -39,11 +39,11 @@ BREEDERS = 8
 class BreedingSpec(StrategySpec):
     """Knobs of all that breed."""
 
-    population: int = Field(default=40, ge=4)
+    population: int = Field(default=40, ge=4, le=100_000)
     """Parents that are kept."""
-    startup: int | None = Field(default=None, ge=2)
+    startup: int | None = Field(default=None, ge=2, le=1_000_000)
     """Complete trials before a model is asked; 12 unless given."""
-    screen: int = Field(default=64, ge=1)
+    screen: int = Field(default=64, ge=1, le=100_000)
     """Children that are made for each that is proposed; 1 leaves the screening out."""
 
     def breeder(self, space: SearchSpace) -> "Evolution":

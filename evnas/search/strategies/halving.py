@@ -34,7 +34,7 @@ class HalvingSpec(BreedingSpec):
     """Successive halving over trainings of growing length."""
 
     kind: Literal["mo_asha"] = "mo_asha"
-    eta: int = Field(default=3, ge=2)
+    eta: int = Field(default=3, ge=2, le=1000)
     """One in `eta` is promoted."""
     rungs: tuple[float, ...] = ()
     """Image presentations of each rung, ascending; () derives them from the proxy."""

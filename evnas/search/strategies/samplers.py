@@ -15,9 +15,9 @@ from evnas.sweep.strategy_spec import StrategySpec
 class SamplerSpec(StrategySpec):
     """Knobs of a sampler of Optuna's; `kind` is its name."""
 
-    population: int = Field(default=40, ge=4)
+    population: int = Field(default=40, ge=4, le=100_000)
     """Parents kept by the genetic ones."""
-    startup: int | None = Field(default=None, ge=2)
+    startup: int | None = Field(default=None, ge=2, le=1_000_000)
     """Complete trials before a model is asked; 24 unless given."""
 
     def strategy(

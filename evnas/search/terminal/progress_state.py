@@ -51,7 +51,7 @@ class ProgressState:
             return
         self.now.pop(event.work.label, None)
         phase = event.record.phase
-        self.waiting[phase] -= 1
+        self.waiting[phase] = self.waiting.get(phase, 1) - 1  # a confirmation may bring its own
         self.seconds.setdefault(phase, []).append(event.record.seconds)
         self.show([event.record])
 

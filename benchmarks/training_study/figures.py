@@ -1,0 +1,429 @@
+"""Does a short training add to the predicted top-1? `python benchmarks/training_study/figures.py`.
+
+Recomputes every figure from the file of curves and prints Markdown; `--write` puts it into the
+marked section of docs/reference/proxy.md, and what the predictor says of rows it has not seen
+beside the curves. No torch.
+
+A signal is compared with the predictor alone on the rows that have the signal. The predictor
+never knows a row's recipe. Training comes in twice: alone, and added to the prediction by a
+regression of what the predictor misses on prediction and signal, fitted to the other recipes'
+rows, each of which is predicted by a fit without that row and without the recipe that is tested.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from cells import CURVES, FEW, HARDER_DATA, MANY, USUAL_DATA, Line, key_of, lines_in, trainings
+from numpy.typing import NDArray
+from page_section import write_section
+from rows import chosen, counts_by_paper
+
+from evnas.predict.published_signals import SignalRow, published_signals
+from evnas.predict.regression import Regression
+from evnas.predict.validation import by_folds, of_others
+from evnas.stats.ladder import EQUAL, OVERALL, WITHIN, scopes
+from evnas.stats.rank_correlation import Agreement, Column, Pairs, kendall, kendall_gain
+
+PAGE = Path(__file__).parents[2] / "docs/reference/proxy.md"
+PREDICTED = CURVES.with_name("predicted.json")
+SECTION = "figures of the training study"
+SCOPES = (OVERALL, WITHIN, EQUAL)
+AIMED_AT = (0.85, 0.82, 0.70)
+LEAST_ROWS, LEAST_PAIRS = 8, 10
+"""Below either, nothing is said of a scope."""
+LEAST_FITTED = 6
+"""Rows of other recipes that the regression on a signal needs."""
+MISSING, FEW_ROWS, CANNOT_TELL = "missing", "too few", "cannot tell"
+
+ALONE, OTHERS = "its rows", "other rows"
+HeldOut = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Recipe -> of its rows, and of the other rows: name -> predicted top-1. No fit behind them saw
+the recipe; those behind the other rows saw nine tenths of these, without the row itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """Something that trainings of one kind say of an architecture."""
+
+    name: str
+    data: str = USUAL_DATA
+    presentations: int
+    seeds: tuple[int, ...] = (0,)
+    of_line: Callable[[Line], float]
+    until: int = 0
+    """Presentations that it needs; 0 needs the whole training."""
+    longer_rows: bool = False
+    """Whether only the rows that are trained for longer are asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A signal with its values: a row each, None where a training is missing or did not end."""
+
+    signal: Signal
+    values: Column
+    minutes: float
+    """CPU minutes that one architecture takes: seconds times threads, mean over rows."""
+    with_prediction: Column
+    """Predicted top-1 by predictor and signal together, held out by recipe."""
+
+    @property
+    def rows(self) -> int:
+        """How many have the signal."""
+        return sum(value is not None for value in self.values)
+
+
+def _top1(line: Line) -> float:
+    return float(line["values"]["top1_percent"])
+
+
+def _area(line: Line) -> float:
+    return statistics.mean(float(point["top1_percent"]) for point in line["curve"])
+
+
+def _at(images: int) -> Callable[[Line], float]:
+    def top1(line: Line) -> float:
+        return next(float(p["top1_percent"]) for p in line["curve"] if p["images"] == images)
+
+    return top1
+
+
+def _mean_of_seeds(of_line: Callable[[Line], float], name: str) -> Signal:
+    return Signal(name=name, presentations=MANY, seeds=(0, 1), of_line=of_line, longer_rows=True)
+
+
+SIGNALS = (
+    Signal(name="top-1 at 1,500 of 3,000", presentations=FEW, of_line=_at(1_500), until=1_500),
+    Signal(name="top-1 after 3,000", presentations=FEW, of_line=_top1),
+    Signal(name="area under the curve to 3,000", presentations=FEW, of_line=_area),
+    Signal(
+        name="top-1 after 3,000, the 16", presentations=FEW, of_line=_top1, longer_rows=True
+    ),
+    Signal(
+        name="top-1 at 3,000 of 30,000", presentations=MANY, of_line=_at(3_000), until=3_000,
+        longer_rows=True,
+    ),
+    Signal(
+        name="top-1 at 15,000 of 30,000", presentations=MANY, of_line=_at(15_000), until=15_000,
+        longer_rows=True,
+    ),
+    Signal(name="top-1 after 30,000", presentations=MANY, of_line=_top1, longer_rows=True),
+    Signal(
+        name="area under the curve to 30,000", presentations=MANY, of_line=_area,
+        longer_rows=True,
+    ),
+    _mean_of_seeds(_top1, "top-1 after 30,000, mean of two seeds"),
+    _mean_of_seeds(_area, "area under the curve to 30,000, mean of two seeds"),
+    Signal(
+        name=f"{HARDER_DATA}: top-1 after 3,000", data=HARDER_DATA, presentations=FEW,
+        of_line=_top1, longer_rows=True,
+    ),
+    Signal(
+        name=f"{HARDER_DATA}: area under the curve to 3,000", data=HARDER_DATA,
+        presentations=FEW, of_line=_area, longer_rows=True,
+    ),
+)  # fmt: skip
+
+
+def study_rows() -> tuple[SignalRow, ...]:
+    """The printed architectures of the four papers."""
+    return tuple(row for row in published_signals() if not row.printed.candidate.timm)
+
+
+def predictions(rows: Sequence[SignalRow]) -> dict[str, dict[str, dict[str, float]]]:
+    """What fits say of rows that they have not seen; 44 fits, a minute on a quiet core."""
+    found = {}
+    for recipe in sorted({row.printed.recipe for row in rows}):
+        others = [row for row in rows if row.printed.recipe != recipe]
+        in_turn = by_folds(others, split=0)
+        found[recipe] = {
+            ALONE: predicted_without(recipe, rows),
+            OTHERS: _by_name(in_turn.rows, in_turn.mids),
+        }
+    return found
+
+
+def predicted_without(recipe: str, rows: Sequence[SignalRow]) -> dict[str, float]:
+    """Name -> top-1 predicted for the rows of a recipe by a fit to the others."""
+    asked = [row for row in rows if row.printed.recipe == recipe]
+    found = of_others(asked, [row for row in rows if row.printed.recipe != recipe])
+    return _by_name(found.rows, found.mids)
+
+
+def _by_name(rows: Sequence[SignalRow], mids: Sequence[float]) -> dict[str, float]:
+    return {row.printed.name: round(mid, 4) for row, mid in zip(rows, mids, strict=True)}
+
+
+def digest_of(rows: Sequence[SignalRow]) -> str:
+    """12 hex digits of all that the predictor is fitted to."""
+    facts = [(r.printed.name, r.printed.recipe, r.printed.top1_percent, sorted(r.inputs.items()))
+             for r in rows]  # fmt: skip
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+
+
+def kept_predictions(file: Path, rows: Sequence[SignalRow]) -> HeldOut | None:
+    """What lies beside the curves; None where it is not of these rows."""
+    if not file.exists():
+        return None
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    found: HeldOut | None = kept["predicted"] if kept["rows"] == digest_of(rows) else None
+    return found
+
+
+def trained(
+    signal: Signal, lines: Iterable[Line], rows: Sequence[SignalRow], held_out: HeldOut
+) -> Trained:
+    """A signal of every row, and what it makes of the prediction."""
+    longer = set(chosen(counts_by_paper()))
+    there = {key_of(line): line for line in lines if line["status"] == "complete"}
+    values: list[float | None] = []
+    minutes: list[float] = []
+    for row in rows:
+        keys = [(row.printed.name, signal.data, signal.presentations, s) for s in signal.seeds]
+        asked = not signal.longer_rows or row.printed.name in longer
+        if asked and all(key in there for key in keys):
+            values.append(statistics.mean(signal.of_line(there[key]) for key in keys))
+            minutes.append(sum(cpu_minutes(there[key], signal.until) for key in keys))
+        else:
+            values.append(None)
+    return Trained(
+        signal=signal,
+        values=values,
+        minutes=statistics.mean(minutes) if minutes else math.nan,
+        with_prediction=with_signal(values, rows, held_out),
+    )
+
+
+def cpu_minutes(line: Line, until: int) -> float:
+    """Of one training, or of its first `until` presentations."""
+    seconds = line["seconds"]
+    if until:
+        seconds = next(p["seconds"] for p in line["curve"] if p["images"] == until)
+    return float(seconds) * int(line["threads"]) / 60
+
+
+def with_signal(values: Column, rows: Sequence[SignalRow], held_out: HeldOut) -> Column:
+    """Prediction and signal together, a row each; None where too few others have the signal."""
+    found: list[float | None] = [None] * len(rows)
+    known = [i for i, value in enumerate(values) if value is not None]
+    for recipe in dict.fromkeys(rows[i].printed.recipe for i in known):
+        test = [i for i in known if rows[i].printed.recipe == recipe]
+        others = [i for i in known if rows[i].printed.recipe != recipe]
+        if len(others) < LEAST_FITTED:
+            continue
+        before = [held_out[recipe][OTHERS][rows[i].printed.name] for i in others]
+        missed = [rows[i].printed.top1_percent - b for i, b in zip(others, before, strict=True)]
+        fit = Regression(
+            _inputs(before, [values[i] for i in others]),
+            np.array(missed),
+            [rows[i].printed.recipe for i in others],
+        )
+        now = [predicted(rows[i], held_out) for i in test]
+        more = fit.predict(_inputs(now, [values[i] for i in test]), [recipe] * len(test)).mid
+        for i, base, added in zip(test, now, more.tolist(), strict=True):
+            found[i] = base + added
+    return found
+
+
+def predicted(row: SignalRow, held_out: HeldOut) -> float:
+    """By a fit that has not seen the row's recipe."""
+    return held_out[row.printed.recipe][ALONE][row.printed.name]
+
+
+def _inputs(before: Sequence[float], values: Column) -> NDArray[np.float64]:
+    return np.array([before, values], dtype=np.float64).T
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compared:
+    """A column against the predictor alone, on one scope."""
+
+    alone: Agreement | None
+    """The predictor's tau on the rows of the column."""
+    tau: Agreement | None
+    gain: Agreement | None
+    pairs: int
+
+    @property
+    def verdict(self) -> str:
+        """`better`, `worse`, or why neither can be said."""
+        if self.gain is None:
+            return FEW_ROWS
+        if self.gain.low > 0:
+            return "better"
+        return "worse" if self.gain.high < 0 else CANNOT_TELL
+
+
+def compared(column: Column, base: Column, truth: Column, pairs: Pairs) -> Compared:
+    """A column and the predictor on the rows that the column has."""
+    known = np.array([value is not None for value in column])
+    inside = pairs & known & known[:, None]
+    count = int(inside.sum()) // 2
+    if count < LEAST_PAIRS or known.sum() < LEAST_ROWS:
+        return Compared(alone=None, tau=None, gain=None, pairs=count)
+    same_rows = [b if k else None for b, k in zip(base, known.tolist(), strict=True)]
+    return Compared(
+        alone=kendall(same_rows, truth, pairs=inside),
+        tau=kendall(column, truth, pairs=inside),
+        gain=kendall_gain(column, base, truth, pairs=inside),
+        pairs=count,
+    )
+
+
+def markdown(lines: Sequence[Line], held_out: HeldOut, rows: Sequence[SignalRow]) -> str:
+    """The whole section."""
+    base = [predicted(row, held_out) for row in rows]
+    truth = [row.printed.top1_percent for row in rows]
+    every = scopes(
+        [row.printed.recipe for row in rows], [row.inputs["macs_exact"] for row in rows]
+    )
+    signals = [trained(signal, lines, rows, held_out) for signal in SIGNALS]
+
+    def on_scopes(column: Column) -> list[Compared]:
+        return [compared(column, base, truth, every[scope]) for scope in SCOPES]
+
+    added = [(t, on_scopes(t.with_prediction)) for t in signals]
+    alone = [(t, on_scopes(t.values)) for t in signals]
+    parts = [
+        _about(lines),
+        _answer(added, alone),
+        "Kendall's tau with the printed top-1. \"Predicted\" is the predictor alone, each recipe "
+        "held out, on the rows that have the signal; \"with training\" adds the signal to it; "
+        "\"training\" is the signal alone.",
+        _taus(added, alone),
+        "Gain in tau over the predictor alone, on the same rows, with its 95 % interval (rows "
+        "drawn together, so that what both share cancels), and the overall gain per CPU minute "
+        "of one architecture. Training **added** to the prediction:",
+        _gains(added),
+        "Training **alone**, in place of the prediction:",
+        _gains(alone),
+    ]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def _about(lines: Sequence[Line]) -> str:
+    """What is there and what is missing, first what ended badly."""
+    complete = {key_of(line) for line in lines if line["status"] == "complete"}
+    ended = {key_of(line): line["status"] for line in lines}
+    kinds: dict[tuple[str, int], list[str]] = {}
+    done: dict[tuple[str, int], int] = {}
+    for cell in trainings():
+        kind = (cell.data, cell.presentations)
+        missing = kinds.setdefault(kind, [])
+        done[kind] = done.get(kind, 0) + (cell.key in complete)
+        if cell.key not in complete:
+            how = f", {ended[cell.key]}" if cell.key in ended else ""
+            missing.insert(0 if how else len(missing), f"{cell.name} (seed {cell.seed}{how})")
+    said = [
+        f"Of the first {len(lines)} trainings in `{CURVES.relative_to(PAGE.parents[2])}`, "
+        "by `python benchmarks/training_study/figures.py --write`:"
+    ]
+    for (data, presentations), missing in kinds.items():
+        total = done[data, presentations] + len(missing)
+        line = f"- {data}, {presentations:,} presentations: {done[data, presentations]} of {total}"
+        said.append(line + (f"; missing: {_shortened(missing)}" if missing else ""))
+    versions = sorted({f"torch {line['torch']}, {line['threads']} threads" for line in lines})
+    if versions:
+        said.append(f"- trained with {'; '.join(versions)}")
+    return "\n".join(said)
+
+
+def _shortened(names: Sequence[str], most: int = 6) -> str:
+    more = len(names) - most
+    shown = ", ".join(names[:most])
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+Lines = Sequence[tuple[Trained, Sequence[Compared]]]
+
+
+def _answer(added: Lines, alone: Lines) -> str:
+    """The figures in a sentence, whichever way they fall."""
+    found: dict[str, list[str]] = {"better": [], "worse": []}
+    for kind, of in (("added", added), ("alone", alone)):
+        for line, each in of:
+            for scope, one in zip(SCOPES, each, strict=True):
+                if one.verdict in found:
+                    found[one.verdict].append(f"{line.signal.name} {kind} ({scope})")
+    told = sum(one.gain is not None for of in (added, alone) for _, each in of for one in each)
+    if not told:
+        return "**No answer yet**: too few rows are trained to compare anything."
+    better = "; ".join(found["better"]) or "nothing"
+    worse = "; ".join(found["worse"]) or "nothing"
+    return (
+        f"**Better than the predictor alone: {better}.** Worse: {worse}. Of {told} comparisons "
+        "one in twenty falls outside its interval by chance."
+    )
+
+
+def _taus(added: Lines, alone: Lines) -> str:
+    scoped = [f"{scope}: predicted, with training, training" for scope in SCOPES]
+    body = []
+    for (line, with_it), (_, by_itself) in zip(added, alone, strict=True):
+        cells = [
+            " ".join([_tau(a.alone), _tau(w.tau), _tau(a.tau)]) if line.rows else MISSING
+            for w, a in zip(with_it, by_itself, strict=True)
+        ]
+        body.append([line.signal.name, str(line.rows), *cells])
+    aims = " / ".join(f"{aim:.2f}" for aim in AIMED_AT)
+    return f"{_table(['signal', 'rows', *scoped], body)}\n\nAimed at with training: {aims}."
+
+
+def _gains(of: Lines) -> str:
+    body = []
+    for line, each in of:
+        cells = [_gain(one) if line.rows else MISSING for one in each]
+        minutes = f"{line.minutes:.1f}" if line.rows else MISSING
+        per_minute = _per_minute(line, each[0]) if line.rows else MISSING
+        body.append([line.signal.name, str(line.rows), minutes, *cells, per_minute])
+    return _table(["signal", "rows", "CPU min", *SCOPES, "overall gain per CPU min"], body)
+
+
+def _gain(one: Compared) -> str:
+    gain = one.gain
+    if gain is None:
+        return f"{FEW_ROWS} ({one.pairs} pairs)"
+    return f"{gain.tau:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}] {one.verdict}"
+
+
+def _per_minute(line: Trained, overall: Compared) -> str:
+    if overall.gain is None or overall.verdict == CANNOT_TELL:
+        return overall.verdict
+    return f"{overall.gain.tau / line.minutes:+.3f}"
+
+
+def _tau(agreement: Agreement | None) -> str:
+    return "-" if agreement is None else f"{agreement.tau:+.2f}"
+
+
+def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def main() -> None:
+    """Print the figures, or put them where they belong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--curves", type=Path, default=CURVES)
+    parser.add_argument("--write", action="store_true", help="into docs/reference/proxy.md")
+    given = parser.parse_args()
+    rows = study_rows()
+    held_out = predictions(rows)
+    text = markdown(lines_in(given.curves), held_out, rows)
+    print(text, end="")
+    if given.write:
+        PREDICTED.parent.mkdir(parents=True, exist_ok=True)
+        kept = {"rows": digest_of(rows), "predicted": held_out}
+        PREDICTED.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        write_section(PAGE, SECTION, text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""`evnas finish`: from a trial of a study to trained weights, an ONNX file and a report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evnas.commands.named import Pick, chosen
+from evnas.commands.options import Device, Resolution
+from evnas.commands.output import AsJson, emit, talk
+from evnas.errors import SpecError
+
+STOPPED = 75
+"""Exit code of a training that a signal stopped and that the same command goes on with, as
+`evnas train` has it."""
+
+
+def finish(
+    data: Annotated[
+        str, typer.Option("--data", help="A folder with train/ and val/, or a named set.")
+    ],
+    study: Annotated[
+        Path | None, typer.Argument(metavar="[STUDY]", help="A study's folder, with --pick.")
+    ] = None,
+    pick: Pick = None,
+    arch: Annotated[
+        str | None,
+        typer.Option("--arch", help="In place of a study: a name or a YAML file, with --output."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="STUDY/finish/TRIAL if not given.")
+    ] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Option("--recipe", help="Of `evnas recipes`, or a YAML file; else its paper's."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change the recipe: recipe.epochs=30."),
+    ] = None,
+    resolution: Resolution = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="Begin the training with these.")
+    ] = None,
+    new_classifier: Annotated[
+        bool, typer.Option("--new-classifier", help="Leave the classifiers of --weights out.")
+    ] = False,
+    teacher_weights: Annotated[
+        Path | None, typer.Option("--teacher-weights", help="Of the recipe's teacher.")
+    ] = None,
+    bench_budget_s: Annotated[
+        float, typer.Option("--bench-budget-s", min=0.1, help="Seconds for each speed, at most.")
+    ] = 8.0,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")
+    ] = False,
+    seed: Annotated[int, typer.Option("--seed")] = 0,
+    workers: Annotated[int, typer.Option("--workers", min=0, help="Image loaders.")] = 8,
+    device: Device = "auto",
+    json: AsJson = False,
+) -> None:
+    """Train, evaluate, deploy, export and measure an architecture, or go on with that."""
+    if (study is None) == (arch is None):
+        raise SpecError("either STUDY with --pick or --arch must be given, and not both")
+    if study is None and output is None:
+        raise SpecError("--arch needs --output, the folder that everything goes to")
+    found = chosen(arch, resolution, study=study, pick=pick)
+    picked = found.picked
+    if output is None:
+        assert picked is not None
+        output = Path(picked.study) / "finish" / picked.trial
+    from evnas.train.data import open_dataset
+    from evnas.train.recipes import recipe_for, recipe_of, with_changes
+
+    name = found.known.name if found.known else ""
+    named = recipe_of(recipe, arch_name=name) if recipe else recipe_for(found.arch, name)
+    named = with_changes(named, changes or [], {"resolution": resolution} if resolution else {})
+    open_dataset(data)  # a mistake there does not wait for torch
+    from evnas.commands.finishing import Finish, Stopped
+    from evnas.commands.finishing import finish as finished
+    from evnas.measure.target import Target
+    from evnas.train.config import TrainConfig
+
+    training = TrainConfig(
+        arch=found.arch,
+        recipe=named.recipe,
+        recipe_name=named.name,
+        data=data,
+        output=output / "train",
+        resolution=found.resolution,
+        weights=weights,
+        new_classifier=new_classifier,
+        teacher_weights=teacher_weights,
+        seed=seed,
+        device=Target(device=device).resolved().device,
+        workers=workers,
+        skip_broken=skip_broken,
+        origin=picked.to_dict() if picked else {},
+    )
+    plan = Finish(name=found.name, training=training, output=output, bench_budget_s=bench_budget_s)
+    try:
+        report = finished(plan, tell=talk)
+    except Stopped as stopped:
+        talk(str(stopped))
+        raise typer.Exit(STOPPED) from None
+    emit(report, f"{(output / 'report.md').read_text()}\n{output / 'report.md'}", json)
