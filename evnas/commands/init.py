@@ -13,7 +13,6 @@ from evnas.commands.init_files import BATCH, Beginning, Images, search_text, swe
 from evnas.commands.output import AsJson, emit
 from evnas.errors import SpecError, nearest
 from evnas.files import expanded
-from evnas.sweep.parts import NAME, PATTERNS
 from evnas.tables import DATASETS
 
 Kind = Literal["sweep", "search"]
@@ -72,6 +71,8 @@ def init(
 
 
 def _must_be_free(file: Path) -> None:
+    from evnas.sweep.parts import NAME, PATTERNS
+
     if file.suffix not in SUFFIXES:
         raise SpecError(f"{file}: must be a file to write that ends in .yaml")
     if not re.fullmatch(NAME, file.stem):
