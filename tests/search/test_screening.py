@@ -9,6 +9,7 @@ import pytest
 from inline_engine import InlineEngine
 from made_up_device import MadeUpDevice, network_ms
 
+import evnas
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, StoreError
 from evnas.latency.calibration import calibrate, calibration_in
@@ -260,3 +261,26 @@ def test_a_ratio_is_of_the_bases_own_time() -> None:
     low, mid, high = by.ends(search().base, "throughput_img_s") or (0, 0, 0)
     assert low < 2e3 / base < high
     assert by.ends(search().base, "peak_mib") is None
+
+
+def test_a_search_takes_the_calibration_of_this_machines_table_and_keeps_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    sweep = search(budget={"trials": 2}, constraints=["latency_ms <= 1000"])
+    ready = prepared(sweep)
+    assert isinstance(ready, PreparedSearch)
+    (target,) = ready.setting.targets_of(sweep.reference).values()
+    settled = Target(**target.fields)
+    table, device = LatencyTable.of_target(settled), MadeUpDevice(resolution=64, batch_size=2)
+    calibrate(design_of(ready.space, sweep.base, 64), table, device, settled)
+    evnas.run(sweep, results=tmp_path)
+    path = tmp_path / "screened" / "study.db"
+    noted = noted_calibrations(path)
+    assert noted is not None and [each.target for each in noted] == [settled.id]
+    table.file.unlink()  # a study needs it no more
+    evnas.run(search(budget={"trials": 3}, constraints=["latency_ms <= 1000"]), results=tmp_path)
+    assert noted_calibrations(path) == noted
+    with Store.read(path) as store:
+        measured = {r.label for _, r in store.records() if r.phase == "speed" and r.measurements}
+    assert len(measured) == 3
