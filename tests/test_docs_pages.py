@@ -86,3 +86,9 @@ def test_sweeps_that_pages_show_are_valid(page: Path) -> None:
 def test_python_that_pages_show_compiles(page: Path) -> None:
     for block in blocks(page, "python"):
         compile(block, str(page), "exec")
+
+
+def test_every_page_stands_in_the_site() -> None:
+    said = (ROOT / "mkdocs.yml").read_text()
+    pages = [str(page.relative_to(ROOT / "docs")) for page in PAGES[1:]]
+    assert [page for page in pages if f": {page}\n" not in said] == []
