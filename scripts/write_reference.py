@@ -194,8 +194,17 @@ def _plain(values: Sequence[object]) -> bool:
 def commands_page() -> str:
     """Every command with its options."""
     group: Any = typer.main.get_command(app)  # of typer's own copy of click, or of click
-    parts = [_command_part(name, command) for name, command in group.commands.items()]
+    parts = [_command_part(name, command) for name, command in _leaves(group)]
     return "\n\n".join(["# Commands", MADE, ABOUT_COMMANDS, *parts]) + "\n"
+
+
+def _leaves(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Commands by their words: `sweep`, `store check`."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _leaves(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 def sweeps_page() -> str:

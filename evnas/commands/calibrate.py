@@ -34,7 +34,13 @@ def calibrate(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """Measure parts and whole networks of a space, and fit a predictor of latency to them."""
+    """Measure parts and whole networks of a space, and fit a predictor of latency to them.
+
+    \b
+    Examples:
+      evnas calibrate search_cpu --minutes 20
+      evnas calibrate mine.yaml --target runtime=onnx,batch_size=1
+    """
     from evnas.commands.latency_targets import asked_target, space_of
 
     sweep, space = space_of(file)

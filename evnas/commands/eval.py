@@ -69,7 +69,13 @@ def eval(
     workers: Annotated[int, typer.Option("--workers", min=0, help="Image loaders.")] = 4,
     json: AsJson = False,
 ) -> None:
-    """Evaluate weights on held-out images: accuracy with intervals, each beside the first."""
+    """Evaluate weights on held-out images: accuracy with intervals, each beside the first.
+
+    \b
+    Examples:
+      evnas eval runs/m1 --data imagenet
+      evnas eval efficientvim_m1=m1.pt m1.onnx --data imagenet
+    """
     sides = sides_of(resolutions)
     files = [_of_text(text) for text in checkpoints or ()]
     _must_be_there([file for _, file in files], official)

@@ -59,7 +59,12 @@ def finish(
     device: Device = "auto",
     json: AsJson = False,
 ) -> None:
-    """Train, evaluate, deploy, export and measure an architecture, or go on with that."""
+    """Train, evaluate, deploy, export and measure an architecture, or go on with that.
+
+    \b
+    Examples:
+      evnas finish results/mine --pick knee --data photos
+    """
     if (study is None) == (arch is None):
         raise SpecError("either STUDY with --pick or --arch must be given, and not both")
     if study is None and output is None:

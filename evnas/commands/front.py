@@ -9,7 +9,12 @@ from evnas.store import Store
 
 
 def front(study: Study, json: AsJson = False) -> None:
-    """List the front of a study, with what --pick calls its members."""
+    """List the front of a study, with what --pick calls its members.
+
+    \b
+    Examples:
+      evnas front results/mine
+    """
     Store.read(study / "study.db").close()  # a mistake does not wait for heavier packages
     from evnas.report.frame.study_reader import StudyReader
 

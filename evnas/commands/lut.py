@@ -30,7 +30,12 @@ def export(
     ] = "",
     json: AsJson = False,
 ) -> None:
-    """Write the table of a target's parts and networks, in ms of a batch, as CSV or JSON."""
+    """Write the table of a target's parts and networks, in ms of a batch, as CSV or JSON.
+
+    \b
+    Examples:
+      evnas lut export latencies.csv --target onnx
+    """
     if out.suffix not in SUFFIXES:
         raise SpecError(f"{out}: must end in {' or '.join(SUFFIXES)}, got {out.suffix!r}")
     from evnas.commands.latency_targets import target_spec

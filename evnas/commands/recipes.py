@@ -17,7 +17,13 @@ def recipes(
     ] = None,
     json: AsJson = False,
 ) -> None:
-    """List the papers' training recipes, show one with its sources, or compare some."""
+    """List the papers' training recipes, show one with its sources, or compare some.
+
+    \b
+    Examples:
+      evnas recipes
+      evnas recipes vssd:base
+    """
     from evnas.train import recipes as known
 
     if not names:

@@ -15,7 +15,12 @@ SHOWN = 20
 
 
 def check(study: Study, json: AsJson = False) -> None:
-    """Read all of a study and compare it with its checksums; exit 1 when anything is wrong."""
+    """Read all of a study and compare it with its checksums; exit 1 when anything is wrong.
+
+    \b
+    Examples:
+      evnas store check results/mine
+    """
     from evnas.store.salvage import salvage
 
     path = _database(study)
@@ -40,7 +45,12 @@ def backup(
         Path, typer.Argument(metavar="OUT", help="A new file, or a folder for a study.db.")
     ],
 ) -> None:
-    """Copy a study as it is at this moment, also while a sweep writes it."""
+    """Copy a study as it is at this moment, also while a sweep writes it.
+
+    \b
+    Examples:
+      evnas store backup results/mine copies/mine.db
+    """
     from evnas.store.backup import backup as copied
 
     file = output if output.suffix == ".db" else output / "study.db"
@@ -51,7 +61,12 @@ def export(
     study: Study,
     output: Annotated[Path, typer.Argument(metavar="OUT", help="FILE.jsonl or FILE.parquet.")],
 ) -> None:
-    """Write all records for other programs, as JSON lines or Parquet."""
+    """Write all records for other programs, as JSON lines or Parquet.
+
+    \b
+    Examples:
+      evnas store export results/mine records.jsonl
+    """
     from evnas.store.export import export as written
     from evnas.store.store import Store
 
@@ -68,7 +83,12 @@ def merge(
         Path, typer.Argument(metavar="OTHER", help="Another study's folder, which stays.")
     ],
 ) -> None:
-    """Add to a study what another machine's study of the same sweep has more."""
+    """Add to a study what another machine's study of the same sweep has more.
+
+    \b
+    Examples:
+      evnas store merge results/mine other/results/mine
+    """
     from evnas.store.merge import merge as merged
 
     done = merged(_database(study), _database(other))
@@ -82,7 +102,12 @@ def merge(
 
 
 def repair(study: Study, json: AsJson = False) -> None:
-    """Keep every record that verifies, in a new file; the damaged one stays beside it."""
+    """Keep every record that verifies, in a new file; the damaged one stays beside it.
+
+    \b
+    Examples:
+      evnas store repair results/mine
+    """
     from evnas.store.repair import repair as repaired
 
     path = _database(study)
