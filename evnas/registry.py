@@ -133,6 +133,8 @@ class Registry(Generic[T]):
         return dict(self._added)
 
     def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):  # what a file has in a name's place may be anything
+            return False
         return name in self._loaded or name in self._builtin or name in self.names()
 
     def __iter__(self) -> Iterator[str]:

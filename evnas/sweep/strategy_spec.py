@@ -127,7 +127,8 @@ def _unknown(name: object) -> ValidationError:
         return ValidationError.from_exception_data(
             "strategy", [InitErrorDetails(type="missing", loc=("kind",), input=None)]
         )
-    hint = f"; it is called {RENAMED[name]}" if name in RENAMED else nearest(str(name), STRATEGIES)
+    renamed = RENAMED.get(name) if isinstance(name, str) else None
+    hint = f"; it is called {renamed}" if renamed else nearest(str(name), STRATEGIES)
     reason = ValueError(f"must be one of {', '.join(STRATEGIES)}, got {name!r}{hint}")
     fault = InitErrorDetails(type="value_error", loc=("kind",), input=name, ctx={"error": reason})
     return ValidationError.from_exception_data("strategy", [fault])

@@ -207,6 +207,16 @@ def test_a_file_without_end_is_refused():
     assert "must be a YAML file of at most" in checked(Path("/dev/zero"))
 
 
+@pytest.mark.parametrize("value", ["{a: 1}", "[1]", "~", "1", "true"])
+@pytest.mark.parametrize(
+    "path",
+    ["strategy.kind", "strategy", "base", "proxy.data", "engine.kind", "targets[0].runtime"],
+)
+def test_what_stands_in_a_names_place_is_a_sentence(path, value):
+    said = checked(SWEEPS / "search_cpu.yaml", f"{path}={value}")
+    assert said.startswith(f"--set {path}={value}: "), said
+
+
 def test_an_axis_that_fits_nowhere_is_said_at_once(tmp_path):
     path, text = tmp_path / "s.yaml", (SWEEPS / "search_gpu.yaml").read_text()
     assert "head.fusion: [hidden, none]" in text
