@@ -5,7 +5,6 @@ from typing import Any
 
 from evnas.commands.options import Study
 from evnas.commands.output import AsJson, columns, emit, talk
-from evnas.store import Store
 
 
 def front(study: Study, json: AsJson = False) -> None:
@@ -15,6 +14,8 @@ def front(study: Study, json: AsJson = False) -> None:
     Examples:
       evnas front results/mine
     """
+    from evnas.store import Store
+
     Store.read(study / "study.db").close()  # a mistake does not wait for heavier packages
     from evnas.report.frame.study_reader import StudyReader
 

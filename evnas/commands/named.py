@@ -9,7 +9,6 @@ import typer
 from evnas.arch.spec import ArchSpec
 from evnas.commands.output import talk
 from evnas.errors import SpecError
-from evnas.store import Store
 from evnas.sweep.named import arch_of, entry_of
 
 if TYPE_CHECKING:
@@ -118,6 +117,8 @@ def picked_from(study: Path, pick: str | None) -> "Picked":
         SpecError: there is no wish, or no such trial.
         StoreError: the study cannot be read.
     """
+    from evnas.store import Store
+
     Store.read(study / "study.db").close()  # a mistake does not wait for heavier packages
     from evnas.report.query.pick import FORMS, pick_trial
 
