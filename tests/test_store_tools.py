@@ -169,6 +169,14 @@ def test_a_backup_beside_a_running_writer_is_whole(tmp_path: Path) -> None:
     assert held(tmp_path / "kept" / "study.db") == held(path)
 
 
+def test_a_backup_of_a_damaged_study_leaves_no_copy_and_names_the_study(tmp_path: Path) -> None:
+    path = study(tmp_path / "s", [record("A"), record("B")])
+    spoil(path, 2)
+    with pytest.raises(StoreError, match=rf"^{path}: damaged.*repair {tmp_path / 's'}`"):
+        backup(path, tmp_path / "copy.db")
+    assert not (tmp_path / "copy.db").exists()
+
+
 def test_json_lines_hold_all_of_every_record(tmp_path: Path) -> None:
     records = [record("A"), speed("B", "here", error="x")]
     study(tmp_path / "s", records)

@@ -17,6 +17,7 @@ from evnas.tables import RUNTIMES
 if TYPE_CHECKING:
     from evnas.arch.spec import ArchSpec
     from evnas.evaluate.evaluation import Evaluated
+    from evnas.evaluate.subject import Subject
 
 
 def eval(
@@ -104,7 +105,7 @@ def eval(
     rows: list[Evaluated] = []
     for subject in subjects:
         for side in sides or [subject.view.resolution]:
-            talk(f"{subject.name} at {side}x{side}")
+            talk(f"{_of_file(subject)} at {side}x{side}")
             row = evaluate(
                 subject,
                 found,
@@ -161,6 +162,11 @@ def _must_be_there(files: list[Path], official: tuple[str, Path] | None) -> None
     for file in files:
         if not file.exists():
             raise DataError(f"there is no file {file}")
+
+
+def _of_file(subject: "Subject") -> str:
+    """Its name, with the file where a training's folder holds several."""
+    return subject.name + (f" ({subject.file.name})" if Path(subject.name).is_dir() else "")
 
 
 def _say_what_is_not_finite(row: "Evaluated") -> None:

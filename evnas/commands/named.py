@@ -32,7 +32,7 @@ From = Annotated[
 ]
 _WISH = "front:N, label:NAME, fastest, most-accurate or knee; `evnas front` lists them."
 Pick = Annotated[
-    str | None, typer.Option("--pick", metavar="WISH", help=f"Which trial of --from: {_WISH}")
+    str | None, typer.Option("--pick", metavar="WISH", help=f"Which trial of the study: {_WISH}")
 ]
 Picks = Annotated[
     list[str] | None,

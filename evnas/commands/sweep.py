@@ -8,6 +8,7 @@ import typer
 
 from evnas.commands.options import Name, Overrides, Quick, Results, SweepFile
 from evnas.commands.output import AsJson, emit, terminal_width
+from evnas.errors import SpecError
 
 
 def sweep(
@@ -35,10 +36,12 @@ def sweep(
       evnas sweep mine.yaml --set proxy.epochs=4 --name longer
     """
     began = time.monotonic()
-    from evnas.record import ends_to_retry
+    from evnas.record import RETRIED, ends_to_retry
     from evnas.sweep.sweep import load_sweep
 
     again = ends_to_retry((retry or "").split(","))
+    if retry is not None and not again:
+        raise SpecError(f"--retry must name ends, some of {', '.join(RETRIED)}, got {retry!r}")
 
     loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
     from evnas.running import run_and_write

@@ -62,7 +62,8 @@ def must_be_predictable(target: Target) -> Target:
     if chooses(target.runtime):
         raise MeasurementError(
             f"a calibration is of one runtime, and {target.runtime!r} takes another for each "
-            "model: name one, such as openvino (`evnas doctor` ranks those of this machine)"
+            "model: name one, such as --target runtime=openvino (`evnas doctor` ranks those of "
+            "this machine)"
         )
     if target.by_command or target.mode == "training" or RUNTIMES.get(target.runtime).calibrates:
         kind = "by a command" if target.by_command else f"{target.runtime}, mode {target.mode}"

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from evnas.errors import StoreError
-from evnas.store.faults import as_sentences
+from evnas.store.faults import DamagedStudy, as_sentences
 from evnas.store.store import Store
 
 
@@ -29,5 +29,9 @@ def backup(path: Path, output: Path) -> int:
         raise StoreError(f"{output.parent}: must be a folder that can be made ({e})") from e
     with Store.read(path) as store, as_sentences(output, needed=path.stat().st_size):
         store.copy_to(output)
-    with Store.read(output) as copy:
-        return sum(1 for _ in copy.rows())
+    try:
+        with Store.read(output) as copy:
+            return sum(1 for _ in copy.rows())
+    except DamagedStudy as e:  # pages are copied as they are: the study wants mending
+        output.unlink()
+        raise DamagedStudy(path, e.what) from e

@@ -67,6 +67,10 @@ def must_exist(path: Path) -> None:
         there = path.is_file()
     except OSError as e:  # a folder that we may not enter
         raise StoreError(f"{path}: must be a file that can be read ({e.strerror})") from e
+    if not there and path.parent.is_file():
+        raise StoreError(
+            f"{path.parent}: must be a study's folder, it is a file; give {path.parent.parent}"
+        )
     if not there:
         raise StoreError(f"{path}: no study is here; `evnas sweep` makes one")
 

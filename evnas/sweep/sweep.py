@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from evnas.arch.paths import assign, leaves, spell
+from evnas.arch.paths import assign, get, leaves, spell
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
 from evnas.files import shown, write_whole
@@ -200,12 +200,24 @@ def _overridden(spec: SweepSpec, text: str) -> AblationSpec | SearchSpec:
     if not equals:
         raise SpecError(f"{where}: must be path=value, such as proxy.epochs=4")
     raw = spec.to_dict()
+    given = parse_yaml(f"value: {value}", source=where).data["value"]
     try:
-        assign(raw, path.strip(), parse_yaml(f"value: {value}", source=where).data["value"])
+        _must_change_something(raw, path.strip(), given)
+        assign(raw, path.strip(), given)
         raw = beside(raw, Path())  # those of the file are absolute already
     except SpecError as e:
         raise e if isinstance(e, YamlSpecError) else YamlSpecError(e, where) from None
     return _revalidated(raw, where)
+
+
+def _must_change_something(raw: Mapping[str, Any], path: str, given: Any) -> None:
+    """A mapping is laid over the one that stands there: an empty one would be ignored."""
+    if given == {} and any(here and isinstance(here, Mapping) for here in get(raw, path)):
+        raise SpecError(
+            "must name the keys that change, since the others stay, got {}; take keys out in the "
+            "file",
+            path,
+        )
 
 
 def _sweep(spec: AblationSpec | SearchSpec, document: YamlDocument) -> Sweep:

@@ -23,8 +23,8 @@ from evnas.errors import DataError, SpecError
 
 FORMAT = 1
 FOLDER = "checkpoints"
-BEST = ("best_ema.pt", "best.pt")
-"""Weights files of a training's folder, in the order in which one is looked for."""
+BEST = {"best_ema.pt": "ema_top1_percent", "best.pt": "top1_percent"}
+"""Weights files of a training's folder, each with the metric that made it the best."""
 _NAME = re.compile(r"epoch_(\d+)(?:_step_(\d+))?\.pt")
 
 
@@ -85,17 +85,26 @@ def load_checkpoint(path: Path | str) -> TrainedWeights:
     """What a weights file, a checkpoint or a training's folder holds.
 
     Args:
-        path: a file; or the folder of a training: its best weights, of the average first.
+        path: a file; or the folder of a training: the better of its best weights by held-out
+            top-1, the average's where they are equal. In a short training the average lags.
 
     Raises:
         DataError: there is none, it is damaged, or it was not written by `evnas train`.
     """
     path = Path(path)
     if path.is_dir():
-        found = next((path / name for name in BEST if (path / name).is_file()), None)
-        if found is None:
-            raise DataError(f"{path} must hold {' or '.join(BEST)}, it holds neither")
-        path = found
+        return _better_of(path)
+    return _loaded(path)
+
+
+def _better_of(folder: Path) -> TrainedWeights:
+    found = [_loaded(folder / name) for name in BEST if (folder / name).is_file()]
+    if not found:
+        raise DataError(f"{folder} must hold {' or '.join(BEST)}, it holds neither")
+    return max(found, key=lambda held: held.metrics.get(BEST[held.path.name], 0.0))
+
+
+def _loaded(path: Path) -> TrainedWeights:
     held = read_checkpoint(path)
     if held.get("format") != FORMAT or "arch" not in held:
         raise DataError(

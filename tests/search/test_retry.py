@@ -109,4 +109,6 @@ def test_the_command_refuses_other_ends_before_it_begins(tmp_path: Path) -> None
     (tmp_path / "s.yaml").write_text(json.dumps(ABLATION))
     ended = CliRunner().invoke(app, ["sweep", "s.yaml", "--retry", "lost,diverged"])
     assert isinstance(ended.exception, SpecError) and "got 'diverged'" in str(ended.exception)
+    ended = CliRunner().invoke(app, ["sweep", "s.yaml", "--retry", " ,"])
+    assert isinstance(ended.exception, SpecError) and "must name ends" in str(ended.exception)
     assert [path.name for path in tmp_path.iterdir()] == ["s.yaml"]

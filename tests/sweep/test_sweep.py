@@ -159,7 +159,12 @@ def test_overrides(tmp_path):
         ("proxy.epocs=3", "--set proxy.epocs=3: proxy.epocs: there is no 'epocs' at proxy; did"),
         ("proxy.epochs=0", "--set proxy.epochs=0: proxy.epochs: must be at least 1, got 0"),
         ("epochs", "--set epochs: must be path=value"),
-        ("targets[0].device=gpu", "must be auto, cpu, cuda or cuda:N, got 'gpu'"),
+        (
+            "proxy={}",
+            "--set proxy={}: proxy: must name the keys that change, since the others stay",
+        ),
+        ("targets=3", "--set targets=3: targets: must be a list, got 3"),
+        ("targets[0].device=gpu", "cuda or cuda:N, and of runtime openvino GPU or NPU, got 'gpu'"),
     ],
 )
 def test_overrides_that_cannot_hold(tmp_path, override, want):
