@@ -46,7 +46,7 @@ from evnas.commands import (
     verify,
 )
 from evnas.errors import EvnasError
-from evnas.files import NO_ROOM, expanded, no_room
+from evnas.files import NO_ROOM, NOT_ALLOWED, expanded, no_room
 
 COMMANDS: tuple[Callable[..., None], ...] = (
     init.init,
@@ -149,9 +149,14 @@ def main() -> None:
         sys.stderr.close()  # whoever read our output has gone: nothing to tell
         sys.exit(1)
     except OSError as e:
-        if e.errno not in NO_ROOM:
+        place = Path(e.filename or ".")
+        if e.errno in NO_ROOM:
+            print(f"evnas: {no_room(place, e, needed=None)}", file=sys.stderr)
+        elif e.errno in NOT_ALLOWED:
+            must = "must be a place where this user may read and write"
+            print(f"evnas: {place}: {must}, got: {e.strerror}", file=sys.stderr)
+        else:
             raise
-        print(f"evnas: {no_room(Path(e.filename or '.'), e, needed=None)}", file=sys.stderr)
         sys.exit(2)
 
 

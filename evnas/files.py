@@ -104,6 +104,10 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """A full disk, a quota that is used up, a limit on the size of files."""
 
 
+NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+"""Another's file or folder, or a disk that is only read."""
+
+
 def no_room(path: Path, error: OSError, *, needed: int | None) -> StoreError:
     """That a file finds no room, with the bytes that are free and those that it takes."""
     around = next(folder for folder in path.absolute().parents if folder.exists())

@@ -128,6 +128,29 @@ def test_our_own_bugs_keep_their_traceback(monkeypatch):
         cli.main()
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        PermissionError(13, "Permission denied", "kept/x.json"),
+        OSError(30, "Read-only file system", "kept/x.json"),
+    ],
+)
+def test_where_one_may_not_write_is_said_in_a_sentence(error, monkeypatch, capsys):
+    from evnas import cli
+
+    def refused() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", refused)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == (
+        "evnas: kept/x.json: must be a place where this user may read and write, got: "
+        f"{error.strerror}\n"
+    )
+
+
 def test_doctor_says_what_is_here():
     done = evnas("doctor", "--json")
     assert done.returncode == 0, done.stderr

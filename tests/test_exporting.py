@@ -15,7 +15,7 @@ from evnas.blocks.backbone import build
 from evnas.blocks.timm_models import default_cfgs
 from evnas.commands import exporting
 from evnas.commands.exporting import write_export
-from evnas.errors import MeasurementError, SpecError
+from evnas.errors import DataError, MeasurementError, SpecError
 
 FAMILIES = (
     "efficientvim_m1_dist",
@@ -66,6 +66,13 @@ def test_a_program_of_torch_takes_a_batch_of_any_size(tmp_path: Path) -> None:
     x, model = torch.randn(7, 3, 64, 64), build(small("efficientvim_m1"), seed=0).eval()
     torch.testing.assert_close(program.module()(x), model(x), rtol=1e-3, atol=1e-5)
     assert json.loads(extra["evnas.json"])["weights"] == "random"
+
+
+@pytest.mark.parametrize("name", ["a.onnx", "a.pt2"])
+def test_a_folder_is_no_file_to_write(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match=rf"{name} must be a file .* it is a folder"):
+        written("efficientvim_m1", tmp_path / name)
 
 
 def test_a_file_says_what_it_is(tmp_path: Path) -> None:

@@ -188,6 +188,12 @@ def test_other_held_out_images_are_evaluated_on_again(
     assert [row["images"] for row in report["accuracy"]] == [17, 17, 17]
 
 
+def test_its_output_is_a_folder(images: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="file must be a folder that can be written"):
+        finish(plan_for(images, tmp_path / "file"))
+
+
 def test_another_recipe_or_seed_needs_another_folder(images: Path, whole: Path) -> None:
     with pytest.raises(DataError, match="seed is 0 there and 1 here; name another --output"):
         finish(plan_for(images, whole, seed=1))

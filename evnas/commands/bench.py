@@ -207,3 +207,5 @@ def _must_be_svg(figure: Path | None) -> None:
         raise SpecError(f"--figure must name a file that ends in .svg, got {figure}")
     if figure is not None and not figure.absolute().parent.is_dir():
         raise SpecError(f"--figure must lie in a folder that is there, got {figure}")
+    if figure is not None and figure.is_dir():
+        raise SpecError(f"--figure must be a file that can be written, {figure} is a folder")

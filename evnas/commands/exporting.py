@@ -66,6 +66,8 @@ def write_export(
         raise SpecError(f"the output must end in .pt2 or .onnx, got {output}")
     if not output.parent.is_dir():
         raise DataError(f"{output} must lie in a folder that exists, {output.parent} is none")
+    if output.is_dir():
+        raise DataError(f"{output} must be a file that can be written, it is a folder")
     tell("building the model")
     model = build(arch, seed=0).eval()
     if weights is not None:

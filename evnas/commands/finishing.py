@@ -28,7 +28,7 @@ from evnas.stats.proportions import paired_shares
 from evnas.train.checkpoint import load_checkpoint
 from evnas.train.config import TrainConfig, TrainResult
 from evnas.train.data import ImageData
-from evnas.train.training import train
+from evnas.train.training import must_be_a_folder, train
 
 SETTINGS = "finish.json"
 MODEL = "model.onnx"
@@ -162,7 +162,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 def _must_go_on(plan: Finish) -> None:
-    plan.output.mkdir(parents=True, exist_ok=True)
+    must_be_a_folder(plan.output)
     for left in (*plan.output.glob("*.partial"), *plan.output.glob("partial.*.onnx")):
         left.unlink()  # of a step that was killed
     path, now = plan.output / SETTINGS, plan.identity()

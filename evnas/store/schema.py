@@ -68,9 +68,9 @@ def must_exist(path: Path) -> None:
     except OSError as e:  # a folder that we may not enter
         raise StoreError(f"{path}: must be a file that can be read ({e.strerror})") from e
     if not there and path.parent.is_file():
-        raise StoreError(
-            f"{path.parent}: must be a study's folder, it is a file; give {path.parent.parent}"
-        )
+        folder = path.parent.parent
+        mend = f"; give {folder}" if (folder / path.name).is_file() else ""
+        raise StoreError(f"{path.parent}: must be a study's folder, it is a file{mend}")
     if not there:
         raise StoreError(f"{path}: no study is here; `evnas sweep` makes one")
 

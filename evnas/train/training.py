@@ -53,7 +53,7 @@ def train(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None) 
         SpecError: the recipe's batch cannot be made on these devices, or names what is not there.
     """
     must_be_installed(tensorboard=config.tensorboard, wandb=config.wandb)
-    _must_be_a_folder(config.output)
+    must_be_a_folder(config.output)
     with (
         joined(config.device) as world,
         listening() as asked,
@@ -65,7 +65,8 @@ def train(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None) 
         return run.to_its_end()
 
 
-def _must_be_a_folder(output: Path) -> None:
+def must_be_a_folder(output: Path) -> None:
+    """Make it if need be. Raises DataError where it is none that can be written."""
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as e:

@@ -40,6 +40,15 @@ def test_a_guess_of_one_class_is_at_chance_whatever_rounding_makes_of_it(classes
     assert not at_chance([trained(share + 10, classes=classes, images=8400.0)])
 
 
+def test_seeds_that_have_learnt_are_not_at_chance_however_far_apart():
+    assert not at_chance([trained(54.35, classes=10), trained(37.3, seed=1, classes=10)])
+    assert at_chance([trained(9.0, classes=10), trained(12.0, seed=1, classes=10)])
+    unsaid = [Record(label="A", digest="A", arch={}, phase="proxy", status="complete", seed=seed,
+                     values={"top1_percent": top1}, details={"classes": 10})
+              for seed, top1 in enumerate((40.0, 50.0))]  # fmt: skip
+    assert not at_chance(unsaid)
+
+
 def test_a_search_shows_what_an_ablation_shows():
     short = [trained(33.3, label=str(i), budget=5.0) for i in range(3)]
     longer = [trained(33.4, label="1"), trained(90.0, label="2")]

@@ -151,6 +151,12 @@ def test_energy_has_a_column_where_it_is_counted():
     assert "mJ/image" in text and "12.5" in text
 
 
+def test_a_figure_is_a_file_which_is_said_before_anything_is_measured(tmp_path):
+    (tmp_path / "s.svg").mkdir()
+    said = CliRunner().invoke(app, ["bench", "m1", "--figure", str(tmp_path / "s.svg")])
+    assert isinstance(said.exception, SpecError) and "s.svg is a folder" in str(said.exception)
+
+
 def test_the_command_measures_and_draws(tmp_path):
     drawn = tmp_path / "speeds.svg"
     said = CliRunner().invoke(
