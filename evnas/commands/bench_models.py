@@ -7,6 +7,8 @@ from typing import Any
 from evnas.api import recorded
 from evnas.commands.named import must_have_a_study, picked_from
 from evnas.errors import SpecError, nearest
+from evnas.report.query.pick import NAMED
+from evnas.report.table.cautions import first_named
 from evnas.store import Store
 
 
@@ -55,7 +57,10 @@ def _meant(name: str) -> dict[str, Mapping[str, Any]]:
         archs = {record.label: record.arch for _, record in store.records()}
     if trial != "front":
         if trial not in archs:
-            raise SpecError(f"{folder} has no trial or row {trial!r}{nearest(trial, archs)}")
+            way = f"--from {folder} --pick {trial} is how to ask for it"
+            listed = f"it has {first_named(list(archs))}" if archs else "it has none yet"
+            hint = nearest(trial, archs) or f"; {way if trial in NAMED else listed}"
+            raise SpecError(f"{folder} has no trial or row {trial!r}{hint}")
         return {name: archs[trial]}
     from evnas.commands.fronts import front  # reports are heavy, and few names need them
 

@@ -231,6 +231,10 @@ def test_models_of_a_study_are_named_by_it(tmp_path):
     found = models_of(["m1", f"{tmp_path}:17", "timm:resnet18", "m1"])
     assert list(found) == ["m1", f"{tmp_path}:17", "timm:resnet18", "m1 (2)"]
     assert found[f"{tmp_path}:17"] == arch and found["timm:resnet18"] == {"timm": "resnet18"}
+    with pytest.raises(SpecError, match=r"'knee'; --from .* --pick knee is how to ask for it"):
+        models_of([f"{tmp_path}:knee"])
+    with pytest.raises(SpecError, match="no trial or row 'zz'; it has 17"):
+        models_of([f"{tmp_path}:zz"])
     with pytest.raises(SpecError, match="no trial or row '18'"):
         models_of([f"{tmp_path}:18"])
     with pytest.raises(SpecError, match="has no front"):
