@@ -7,8 +7,6 @@ from typing import Any
 from evnas.api import recorded
 from evnas.commands.named import must_have_a_study, picked_from
 from evnas.errors import SpecError, nearest
-from evnas.report.query.pick import NAMED
-from evnas.report.table.cautions import first_named
 from evnas.store import Store
 
 
@@ -57,9 +55,7 @@ def _meant(name: str) -> dict[str, Mapping[str, Any]]:
         archs = {record.label: record.arch for _, record in store.records()}
     if trial != "front":
         if trial not in archs:
-            way = f"--from {folder} --pick {trial} is how to ask for it"
-            listed = f"it has {first_named(list(archs))}" if archs else "it has none yet"
-            hint = nearest(trial, archs) or f"; {way if trial in NAMED else listed}"
+            hint = nearest(trial, archs) or f"; {_way_out(folder, trial, list(archs))}"
             raise SpecError(f"{folder} has no trial or row {trial!r}{hint}")
         return {name: archs[trial]}
     from evnas.commands.fronts import front  # reports are heavy, and few names need them
@@ -84,3 +80,12 @@ def _free(name: str, taken: Mapping[str, object]) -> str:
     while free in taken:
         free, number = f"{name} ({number})", number + 1
     return free
+
+
+def _way_out(folder: str, trial: str, labels: Sequence[str]) -> str:
+    from evnas.report.query.pick import NAMED  # numpy and more, for a mistake alone
+    from evnas.report.table.cautions import first_named
+
+    if trial in NAMED:
+        return f"--from {folder} --pick {trial} is how to ask for it"
+    return f"it has {first_named(labels)}" if labels else "it has none yet"
