@@ -115,3 +115,15 @@ def test_what_images_decide_of_large_logits_is_compared_too() -> None:
     exporting._refuse_difference(LargeConstant(), {x: right})
     with pytest.raises(MeasurementError, match="of what other images change"):
         exporting._refuse_difference(LargeConstant(), {x: right.flip(0)})
+
+
+def test_of_logits_that_no_image_changes_it_is_said_that_nobody_can_tell() -> None:
+    class Constant(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.full((len(x), 4), 3.0) + 1e-7 * x.mean()
+
+    x = torch.randn(2, 3, 8, 8)
+    with pytest.raises(MeasurementError, match="give weights that are trained longer"):
+        exporting._refuse_difference(Constant(), {x: Constant()(x) * (1 + 2e-7)})
+    with pytest.raises(MeasurementError, match="export it with fixed sizes"):
+        exporting._refuse_difference(Constant(), {x: Constant()(x) * 1.1})
