@@ -123,7 +123,9 @@ def picked_from(study: Path, pick: str | None) -> "Picked":
     from evnas.report.query.pick import FORMS, pick_trial
 
     if pick is None:
-        raise SpecError(f"--from {study} needs --pick: {FORMS}; `evnas front {study}` lists them")
+        raise SpecError(
+            f"the study {study} needs --pick: {FORMS}; `evnas front {study}` lists them"
+        )
     return pick_trial(study, pick)
 
 
