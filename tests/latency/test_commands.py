@@ -64,9 +64,12 @@ def test_calibrate_measures_once_and_the_table_can_be_exported(
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("calibrate", str(SEARCH), "--target", "best"), "name one, such as openvino"),
         (
-            ("calibrate", str(SEARCH), "--target", "mode=training"),
+            ("calibrate", str(SEARCH), "--target", "best"),
+            "name one, such as --target runtime=openvino",
+        ),
+        (
+            ("calibrate", str(SEARCH), "--target", "runtime=torch,mode=training"),
             "times parts of models in",
         ),
         (("calibrate", str(SWEEPS / "table_c.yaml")), "must have a space; this is an ablation"),
@@ -85,7 +88,7 @@ def test_a_mistake_is_a_sentence(
 
 def test_the_searchs_own_target_is_what_is_calibrated() -> None:
     sweep, _ = space_of(SEARCH)
-    own = asked_target(sweep, "", batch_size=None, resolution=None)
+    own = asked_target(sweep, "runtime=torch", batch_size=None, resolution=None)
     assert (own.runtime, own.batch_size, own.form) == ("torch", 8, "plain")
     other = asked_target(sweep, "openvino", batch_size=1, resolution=96)
     assert (other.runtime, other.batch_size, other.resolution) == ("openvino", 1, 96)

@@ -102,7 +102,7 @@ def test_a_step_is_timed_in_alternation_with_its_base(tmp_path):
     speed = measure_speed(
         noting("candidate", candidate),
         noting("base", base),
-        protocol=Protocol(budget_s=0.2, most_rounds=1, least_sample_s=1e-9),
+        protocol=Protocol(budget_s=0.2, most_rounds=1, least_sample_s=1e-9, settle_s=0.0),
         device_lock=DeviceLock("cpu", tmp_path),
     )
     peak = ["candidate"]

@@ -35,7 +35,9 @@ def largest(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What fits, to be set; nothing is built or timed."""
     holds: dict[str, Any] = {"batch": 4, "tried": []}
 
-    def ready(arch: Any, task: SpeedTask, target: Target, workshop: Any) -> Target:
+    def ready(
+        arch: Any, task: SpeedTask, target: Target, workshop: Any, device_lock: Any
+    ) -> Target:
         return target
 
     def measured(subject: Target, base: Any, **_: Any) -> timing.Speed:
@@ -125,7 +127,9 @@ def test_the_reference_of_another_batch_makes_room_first(
 ) -> None:
     held = []
 
-    def ready(arch: Any, task: SpeedTask, target: Target, workshop: Any) -> Target:
+    def ready(
+        arch: Any, task: SpeedTask, target: Target, workshop: Any, device_lock: Any
+    ) -> Target:
         held.append(dict(workshop._kept))
         return target
 

@@ -6,9 +6,12 @@ from PIL import Image
 
 from evnas.errors import DataError
 from evnas.report.page.erf_picture import (
+    BAR,
     CAPTION,
+    FOOT,
     GAP,
     SIDE,
+    TICKS,
     area_fraction,
     draw_fields,
     reduce_field,
@@ -21,11 +24,11 @@ SPOT[:32, :32] = 1.0
 def test_a_field_is_bright_where_it_is_large(tmp_path):
     draw_fields({"spot": SPOT, "dark": np.zeros((64, 64))}, tmp_path / "erf.png")
     picture = np.asarray(Image.open(tmp_path / "erf.png").convert("L")).astype(int)
-    assert picture.shape == (SIDE + CAPTION + GAP, 2 * (SIDE + GAP) + GAP)
+    assert picture.shape == (CAPTION + SIDE + FOOT, 2 * (SIDE + GAP) + GAP + BAR + TICKS)
     spot = picture[CAPTION : CAPTION + SIDE, GAP : GAP + SIDE]
     assert spot[:100, :100].min() > 150
     assert spot[200:, 200:].max() < 60
-    assert picture[CAPTION : CAPTION + SIDE, 2 * GAP + SIDE : -GAP].max() < 60
+    assert picture[CAPTION : CAPTION + SIDE, 2 * GAP + SIDE : 2 * (GAP + SIDE)].max() < 60
 
 
 def test_area_and_reduction():
