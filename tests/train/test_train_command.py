@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -122,10 +123,14 @@ def test_the_batch_script_requeues_what_can_go_on(tmp_path, code, requeued):
         ["bash", ROOT / "examples" / "train.sbatch", "m1", "--data", "x"],
         env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "4711"},
     )
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while not (tmp_path / "begun").exists() and time.monotonic() < until:
         time.sleep(0.02)
-    process.send_signal(signal.SIGUSR1)
+    while process.poll() is None and time.monotonic() < until:
+        # again where the first came before the script knew the number of its training
+        process.send_signal(signal.SIGUSR1)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
     assert process.wait(20) == code
     assert (tmp_path / "asked").read_text() == requeued
     assert (tmp_path / "begun").read_text() == "train m1 --data x\n"
