@@ -18,10 +18,11 @@ from typing import Any
 from evnas.arch.catalog import entry
 from evnas.phases.count import CountTask
 from evnas.phases.work import Finished, Work
-from evnas.record import Interval, Measurement
+from evnas.record import Measurement
 from evnas.search.driver import TICK_S
 from evnas.search.engines.base import Engine
 from evnas.search.runner import engine_for
+from evnas.stats.interval import Interval
 from evnas.sweep.parts import EngineSpec
 
 SPECS = {

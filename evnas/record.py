@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evnas.errors import SpecError, nearest
+from evnas.stats.interval import Interval
 
 Status = Literal[
     "complete", "pruned", "infeasible", "diverged", "oom", "timeout", "lost", "failed"
@@ -34,19 +35,6 @@ def ends_to_retry(names: Iterable[str]) -> tuple[Status, ...]:
                 f"--retry takes {', '.join(RETRIED)}, got {name!r}{nearest(name, RETRIED)}"
             )
     return tuple(end for end in RETRIED if end in found)
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A point estimate between two bounds, all in one unit."""
-
-    low: float
-    mid: float
-    high: float
-
-    def holds(self, value: float) -> bool:
-        """Whether `value` lies within the bounds, ends included."""
-        return self.low <= value <= self.high
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from evnas.record import STATUSES, Interval, Measurement, Record, TargetFields
+from evnas.record import STATUSES, Measurement, Record, TargetFields
+from evnas.stats.interval import Interval
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 samples = st.lists(finite, min_size=1, max_size=20).map(tuple)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from evnas.commands.svg_page import svg_page
+
 Data = Mapping[str, Any]
 """`BenchGrid.to_dict()`."""
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
@@ -28,12 +30,7 @@ def svg_of(data: Data) -> str:
             f"{escape(title)}</text>{drawn}</g>"
         )
         height += tall
-    style = "text{font:12px sans-serif;fill:#222}.title{font-weight:bold}.end{text-anchor:end}"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'height="{height}"><style>{style}</style><rect width="100%" height="100%" fill="white"/>'
-        f"{''.join(panels)}</svg>\n"
-    )
+    return svg_page(panels, width=WIDTH, height=height)
 
 
 def _panels(data: Data) -> dict[str, list[Data]]:

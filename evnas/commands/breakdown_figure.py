@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from evnas.commands.svg_page import svg_page
+
 Data = Mapping[str, Any]
 """A breakdown, of `evnas.commands.bench_breakdown.breakdowns`."""
 COLOURS: Mapping[str, str] = {
@@ -30,12 +32,7 @@ def svg_of_breakdowns(found: Sequence[Data]) -> str:
         drawn, tall = _panel(one, (WIDTH - LEFT - RIGHT) / most)
         panels.append(f'<g transform="translate(0,{height})">{drawn}</g>')
         height += tall
-    style = "text{font:12px sans-serif;fill:#222}.title{font-weight:bold}.end{text-anchor:end}"
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
-        f'height="{height}"><style>{style}</style><rect width="100%" height="100%" fill="white"/>'
-        f"{''.join(panels)}</svg>\n"
-    )
+    return svg_page(panels, width=WIDTH, height=height)
 
 
 def _by_stage(one: Data) -> dict[str, list[Data]]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from evnas.commands.output import columns
 from evnas.evaluate.answers import TOP
 from evnas.evaluate.evaluation import FILE, Evaluated
-from evnas.stats.proportions import Span
+from evnas.stats.interval import Interval
 
 
 def text_of(rows: Sequence[Evaluated], per_class: Mapping[str, Sequence[str]]) -> str:
@@ -74,7 +74,7 @@ def _classes(row: Evaluated, names: Sequence[str]) -> str:
     rows = []
     for found in row.per_class(names):
         top1 = found["top1_percent"]
-        spelt = "not known" if top1 is None else _spelt(Span(**top1), 2)
+        spelt = "not known" if top1 is None else _spelt(Interval(**top1), 2)
         rows.append((found["class"], str(found["images"]), spelt))
     return columns(("class", "images", "top-1 %"), rows)
 
@@ -90,7 +90,7 @@ def _way(row: Evaluated) -> str:
     return ", ".join([*parts, row.precision] if row.precision != "float32" else parts)
 
 
-def _spelt(span: Span | None, digits: int, *, sign: bool = False) -> str:
+def _spelt(span: Interval | None, digits: int, *, sign: bool = False) -> str:
     if span is None:
         return "not known"
     plus = "+" if sign else ""

@@ -18,12 +18,12 @@ from evnas.evaluate.running import Running
 from evnas.evaluate.subject import Subject
 from evnas.measure.target import Form, Precision, Target
 from evnas.runtime import Pictures
+from evnas.stats.interval import Interval
 from evnas.stats.proportions import (
     PairedShares,
-    Span,
-    mean_over_images,
     paired_shares,
     share_percent,
+    student_mean,
 )
 from evnas.tables import RUNTIMES, chooses
 from evnas.train.data import ImageData, is_stream
@@ -70,19 +70,19 @@ class Evaluated:
         return int((~self.answers.finite).sum())
 
     @property
-    def top1(self) -> Span | None:
+    def top1(self) -> Interval | None:
         """Percent with Wilson's interval; None where a logit of any image is not finite."""
         return self._share(self.answers.right)
 
     @property
-    def top5(self) -> Span | None:
+    def top5(self) -> Interval | None:
         """The same of the five likeliest; None too where there are five classes or fewer."""
         return self._share(self.answers.right_in_five) if self.answers.classes > TOP else None
 
     @property
-    def loss(self) -> Span | None:
+    def loss(self) -> Interval | None:
         """Cross-entropy in nats, Student's interval over images; None as top-1."""
-        return None if self.not_finite else mean_over_images(self.answers.loss)
+        return None if self.not_finite else student_mean(self.answers.loss)
 
     def per_class(self, names: Sequence[str]) -> list[dict[str, Any]]:
         """Top-1 of each class's images with Wilson's interval, by `names` in the labels' order."""
@@ -97,7 +97,7 @@ class Evaluated:
             )
         return found
 
-    def _share(self, right: Any) -> Span | None:
+    def _share(self, right: Any) -> Interval | None:
         return None if self.not_finite else share_percent(int(right.sum()), len(right))
 
     def to_dict(self) -> dict[str, Any]:

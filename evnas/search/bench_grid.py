@@ -9,9 +9,10 @@ from evnas.errors import EvnasError
 from evnas.measure.target import Target
 from evnas.measure.timing.cpu_limits import heed_quota
 from evnas.phases.base import Workshop
-from evnas.record import Interval, Record
+from evnas.record import Record
 from evnas.search.bench import Arch, Benched, Say, speed_of, target_for, unsaid
 from evnas.search.evaluate import Evaluator
+from evnas.stats.interval import Interval
 from evnas.sweep.parts import TargetSpec
 
 LARGEST_BATCH = 4096

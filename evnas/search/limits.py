@@ -8,10 +8,11 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from evnas.record import Interval, Measurement
+from evnas.record import Measurement
 from evnas.search.state.history import History
 from evnas.search.state.trial import Trial
 from evnas.space.expressions import Expression
+from evnas.stats.interval import Interval
 from evnas.sweep.search_spec import ObjectiveSpec
 
 Fields = Mapping[str, Any]

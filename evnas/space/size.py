@@ -14,6 +14,7 @@ from evnas.arch.spec import ArchSpec
 from evnas.space.axes import COUNT, Axis
 from evnas.space.counting import MOST_PARTS, count_exactly
 from evnas.space.space import Point, SearchSpace
+from evnas.stats.interval import wilson
 
 WALK_MOST = 20_000
 """Points that are walked rather than drawn, about 4 s."""
@@ -61,10 +62,9 @@ def size_of(
         if isinstance(found, ArchSpec):
             valid += 1
             distinct += space.encode(found) == point
-    low, high = wilson(distinct, draws)
-    return Size(
-        points * low, points * distinct / draws, points * high, False, points, valid / draws
-    )
+    share = wilson(distinct / draws, draws)
+    low, mid, high = points * share.low, points * share.mid, points * share.high
+    return Size(low, mid, high, False, points, valid / draws)
 
 
 def _walked(space: SearchSpace, points: int) -> Size:
@@ -77,14 +77,6 @@ def _walked(space: SearchSpace, points: int) -> Size:
             digests.add(found.digest)
     count = float(len(digests))
     return Size(count, count, count, True, points, valid / points)
-
-
-def wilson(hits: int, draws: int, z: float = 1.96) -> tuple[float, float]:
-    """Bounds of a share from `hits` of `draws` (Wilson 1927)."""
-    share, shrink = hits / draws, 1 + z * z / draws
-    middle = (share + z * z / (2 * draws)) / shrink
-    half = z / shrink * math.sqrt(share * (1 - share) / draws + z * z / (4 * draws * draws))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def count_points(space: SearchSpace) -> int:

@@ -8,51 +8,33 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from evnas.stats.interval import Interval, wilson
+
 Bits = NDArray[np.bool_]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A value between the ends of its 95 % interval."""
-
-    low: float
-    mid: float
-    high: float
-
-    def to_dict(self) -> dict[str, float]:
-        """Plain data."""
-        return {"low": self.low, "mid": self.mid, "high": self.high}
+def share_percent(hits: int, images: int) -> Interval:
+    """A share in percent with Wilson's 95 % interval."""
+    found = wilson(hits / images, images)
+    return Interval(100 * found.low, 100 * found.mid, 100 * found.high)
 
 
-def share_percent(hits: int, images: int, *, level: float = 0.95) -> Span:
-    """A share in percent with Wilson's interval.
-
-    Source: E. B. Wilson, J. Am. Stat. Assoc. 22 (1927).
-    """
-    z = float(stats.norm.ppf(0.5 + level / 2))
-    share, shrink = hits / images, 1 + z * z / images
-    centre = (share + z * z / (2 * images)) / shrink
-    half = z / shrink * math.sqrt(share * (1 - share) / images + z * z / (4 * images * images))
-    low, high = max(0.0, centre - half), min(1.0, centre + half)
-    return Span(100 * low, 100 * share, 100 * high)
-
-
-def mean_over_images(values: Sequence[float] | NDArray[np.float64]) -> Span:
-    """A mean with Student's 95 % interval over images; the value alone where there is one."""
+def student_mean(values: Sequence[float] | NDArray[np.float64]) -> Interval:
+    """A mean with Student's 95 % interval; the value alone where there is one."""
     found = np.asarray(values, dtype=np.float64)
     mean = float(found.mean())
     if len(found) < 2:
-        return Span(mean, mean, mean)
+        return Interval(mean, mean, mean)
     error = float(found.std(ddof=1)) / math.sqrt(len(found))
     half = float(stats.t.ppf(0.975, len(found) - 1)) * error
-    return Span(mean - half, mean, mean + half)
+    return Interval(mean - half, mean, mean + half)
 
 
 @dataclass(frozen=True, slots=True)
 class PairedShares:
     """Two models on the same images."""
 
-    difference_percent: Span
+    difference_percent: Interval
     """Share right of the first less that of the second, in percentage points."""
     only_first: int
     """Images that the first alone has right."""
@@ -81,7 +63,7 @@ def paired_shares(first: Bits, second: Bits) -> PairedShares:
 
 def paired_difference(
     only_first: int, only_second: int, images: int, *, level: float = 0.95
-) -> Span:
+) -> Interval:
     """Difference of two shares of the same images, in percentage points.
 
     The interval is Wald's for a paired difference with half an image added to each kind of
@@ -95,4 +77,4 @@ def paired_difference(
     error = math.sqrt(((only_first + only_second + 1) / total - centre**2) / total)
     half = float(stats.norm.ppf(0.5 + level / 2)) * error
     mid = (only_first - only_second) / images
-    return Span(100 * (centre - half), 100 * mid, 100 * (centre + half))
+    return Interval(100 * (centre - half), 100 * mid, 100 * (centre + half))

@@ -2,9 +2,10 @@
 
 import pytest
 
-from evnas.record import Interval, Record
+from evnas.record import Record
 from evnas.report.frame.accuracy import at_chance, mean_top1, top1_difference, wilson_interval
 from evnas.report.table.cautions import about_search
+from evnas.stats.interval import Interval
 
 
 def trained(top1, *, seed=0, classes=3, images=300.0, label="A", budget=10.0, right=""):

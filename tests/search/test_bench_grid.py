@@ -22,10 +22,11 @@ from evnas.measure import best
 from evnas.measure.stopwatch import CpuStopwatch
 from evnas.measure.timing.named_protocols import PROTOCOLS, how_far, time_as
 from evnas.phases.work import Finished, Work
-from evnas.record import Interval, Measurement, Record
+from evnas.record import Measurement, Record
 from evnas.search.bench import bench_target
 from evnas.search.bench_grid import batches_of, grid_of, widened
 from evnas.search.evaluate import Evaluator
+from evnas.stats.interval import Interval
 from evnas.store import Store
 from evnas.sweep.parts import TargetSpec
 

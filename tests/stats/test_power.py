@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from evnas.record import Interval
 from evnas.report.table.verdicts import against_difference
 from evnas.search.detectable import detectable_differences
+from evnas.stats.interval import Interval
 from evnas.stats.power import SeedNoise, known_noise, noise_at, presentations_for, shipped_noise
 from evnas.sweep.sweep import load_sweep
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from evnas.stats.proportions import mean_over_images, paired_shares, share_percent
+from evnas.stats.proportions import paired_shares, share_percent, student_mean
 
 
 def test_wilson_is_newcombe_s_example():
@@ -15,10 +15,10 @@ def test_wilson_is_newcombe_s_example():
 
 
 def test_a_mean_has_student_s_interval():
-    found = mean_over_images([1.0, 2.0, 3.0])
+    found = student_mean([1.0, 2.0, 3.0])
     assert found.mid == 2.0
     assert found.high - 2.0 == pytest.approx(4.302653 / 3**0.5)
-    assert mean_over_images([7.0]).to_dict() == {"low": 7.0, "mid": 7.0, "high": 7.0}
+    assert student_mean([7.0]).to_dict() == {"low": 7.0, "mid": 7.0, "high": 7.0}
 
 
 def test_pairs_are_of_the_same_images():

@@ -2,8 +2,8 @@
 
 import pytest
 
-from evnas.record import Interval
 from evnas.report.table.verdicts import against_reference, as_printed, printed_ratio
+from evnas.stats.interval import Interval
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from evnas.errors import MeasurementError, nearest
 from evnas.measure.stopwatch import Call, Stopwatch
 from evnas.measure.timing.protocol import guarded
-from evnas.record import Interval
+from evnas.stats.interval import Interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import stats
 
-from evnas.record import Interval, Record
+from evnas.record import Record
+from evnas.stats.interval import Z95, Interval, wilson
+from evnas.stats.proportions import student_mean
 from evnas.stats.rank_correlation import paired_difference_percent
 
-Z95 = 1.959964
 ROUNDING = 1e-9
 """Points of top-1 that only rounding makes."""
 
@@ -35,12 +35,8 @@ def mean_top1(records: Sequence[Record]) -> Interval | None:
 
 def wilson_interval(top1_percent: float, images: float) -> Interval:
     """One seed's top-1 with Wilson's 95 % interval over the held-out images."""
-    share = top1_percent / 100
-    centre = (share + Z95**2 / (2 * images)) / (1 + Z95**2 / images)
-    half = (Z95 / (1 + Z95**2 / images)) * math.sqrt(
-        share * (1 - share) / images + Z95**2 / (4 * images**2)
-    )
-    return Interval(100 * (centre - half), top1_percent, 100 * (centre + half))
+    found = wilson(top1_percent / 100, images)
+    return Interval(100 * found.low, top1_percent, 100 * found.high)
 
 
 def top1_difference(records: Sequence[Record], reference: Sequence[Record]) -> Interval | None:
@@ -84,10 +80,7 @@ def _differ(found: Sequence[float]) -> bool:
 
 def mean_over_seeds(found: Sequence[float]) -> Interval:
     """The mean of two seeds' values or more, with Student's 95 % interval."""
-    mean = float(np.mean(found))
-    error = float(np.std(found, ddof=1)) / math.sqrt(len(found))
-    half = float(stats.t.ppf(0.975, len(found) - 1)) * error
-    return Interval(mean - half, mean, mean + half)
+    return student_mean(found)
 
 
 def _over_images(mine: Record, base: Record) -> Interval:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from evnas.record import Interval, Status, TargetFields, intervals
+from evnas.record import Status, TargetFields, intervals
+from evnas.stats.interval import Interval
 from evnas.store import Store
 
 BATCH = 100

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from evnas.record import Interval, Measurement, Record, Status, TargetFields, ends_trial
+from evnas.record import Measurement, Record, Status, TargetFields, ends_trial
 from evnas.report.frame.accuracy import wilson_interval
 from evnas.report.frame.architecture import summarize
 from evnas.report.frame.columns import ends_of_quantities, scale_count
 from evnas.report.frame.seed_noise import POOLED, pooled_spread, seed_variance, unit_interval
 from evnas.report.frame.slim_records import SlimRecord, Timing
 from evnas.report.frame.text_column import TextColumn
+from evnas.stats.interval import Interval
 from evnas.tables import PHASES
 
 TEXT_COLUMNS = (

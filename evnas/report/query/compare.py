@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from evnas.errors import EvnasError, SpecError
-from evnas.record import Interval, Machine, Record
+from evnas.record import Machine, Record
 from evnas.report.frame.accuracy import mean_over_seeds, top1_difference
 from evnas.report.frame.columns import describe_column, scale_count
+from evnas.stats.interval import Interval
 from evnas.store import Store
 from evnas.sweep.sweep import differences, sweep_of
 from evnas.tables import PHASES

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
-from evnas.record import Interval
 from evnas.report.table.verdicts import Verdict
+from evnas.stats.interval import Interval
 
 PRINT_ONLY = "print only"
 """Status of a printed quantity that the sweep does not measure."""

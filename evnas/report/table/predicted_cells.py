@@ -3,10 +3,11 @@
 import numpy as np
 
 from evnas.papers.published import PublishedRow
-from evnas.record import Interval, Record
+from evnas.record import Record
 from evnas.report.table.cells import Cell, interval_cell, parse_number
 from evnas.report.table.row_records import RowRecords, ending_status
 from evnas.report.table.verdicts import Verdict, against_difference, not_comparable
+from evnas.stats.interval import Interval
 from evnas.sweep.candidate import Candidate
 
 PREDICTED, DIFFERENCE = "predicted_top1_percent", "predicted_top1_difference"

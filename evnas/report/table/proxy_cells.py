@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from evnas.papers.published import PublishedRow
-from evnas.record import Interval, Record
+from evnas.record import Record
 from evnas.report.frame.accuracy import at_chance, mean_top1, top1_difference
 from evnas.report.table.cells import Cell, data_name, interval_cell, parse_number
 from evnas.report.table.row_records import RowRecords, ending_status
 from evnas.report.table.verdicts import Verdict, against_difference, not_comparable
+from evnas.stats.interval import Interval
 from evnas.stats.power import known_noise
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import ProxySpec

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from evnas.papers.published import LATENCIES, PublishedRow
-from evnas.record import Interval, Record
+from evnas.record import Record
 from evnas.report.table.cells import Cell, interval_cell
 from evnas.report.table.row_records import RowRecords, batch_timed, ending_status
 from evnas.report.table.verdicts import Verdict, against_reference, not_comparable, printed_ratio
+from evnas.stats.interval import Interval
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import TargetSpec
 

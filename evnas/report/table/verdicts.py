@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from evnas.papers.published import prints_as
-from evnas.record import Interval
+from evnas.stats.interval import Interval
 
 VerdictKind = Literal["matches", "same direction", "differs", "cannot tell", "not comparable", ""]
 """`matches`: it prints the same, or the printed ratio or difference lies in our interval, as far
