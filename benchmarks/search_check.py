@@ -216,7 +216,7 @@ def _as(known: Sequence[Known], role: str) -> list[Known]:
 
 
 def anchor_of(study: Path, known: Sequence[Known]) -> Known:
-    """M1 as the study knows it; else predicted anew, where the study's speeds are over it.
+    """M1 as the study knows it; else predicted again, where the study's speeds are over it.
 
     Raises:
         SpecError: it is neither a candidate nor the base.
@@ -471,16 +471,16 @@ def _about_gain(
         said = "is borne out in sign" if trained.low > 0 else "is not borne out"
         return (
             f"{head}. The predicted gain {said}; how much of it was the predictor's error cannot "
-            f"be told: fewer than {LEAST_ROWS} printed architectures were trained so."
+            f"be known: fewer than {LEAST_ROWS} printed architectures were trained so."
         )
     seeds = min(len(check.top1_of(one.label)) for one in (*groups[ours], *groups[theirs]))
     share = share_of_error(draws, trained, worth, seeds)
     low, high = np.percentile(worth, [2.5, 97.5])
-    told = "" if share.low > 0 or share.high < 1 else ": cannot tell"
+    doubt = "" if share.low > 0 or share.high < 1 else ": cannot tell"
     return (
         f"{head}. A trained point is worth {np.median(worth):.2f} [{low:.2f}, {high:.2f}] points "
         f"of printed top-1 within papers, so {100 * share.mid:.0f} % [{100 * share.low:.0f} %, "
-        f"{100 * share.high:.0f} %] of the predicted gain was the predictor's error{told}."
+        f"{100 * share.high:.0f} %] of the predicted gain was the predictor's error{doubt}."
     )
 
 

@@ -121,7 +121,7 @@ def appended_beside_a_reader(path: Path, first: int) -> list[float]:
         reader.communicate()
 
 
-def told(found_ms: list[float]) -> dict[str, float]:
+def summary_of(found_ms: list[float]) -> dict[str, float]:
     """Median and 99th percentile."""
     return {
         "median_ms": round(statistics.median(found_ms), 3),
@@ -139,8 +139,8 @@ def main() -> None:
         path = Path(folder) / "s" / "study.db"
         sheet: dict[str, Any] = {"trials": asked.trials, "records": fill(path, asked.trials)}
         sheet["file_mib"] = round(path.stat().st_size / 2**20, 1)
-        sheet["append"] = told(append_ms(path, 10**7))
-        sheet["append_beside_a_dashboard"] = told(appended_beside_a_reader(path, 2 * 10**7))
+        sheet["append"] = summary_of(append_ms(path, 10**7))
+        sheet["append_beside_a_dashboard"] = summary_of(appended_beside_a_reader(path, 2 * 10**7))
         for name, code in (("rows", ROWS), ("resume", RESUME), ("dashboard", FRAME)):
             sheet[name] = {k: round(v, 2) for k, v in in_a_process(code, str(path)).items()}
         sheet["machine"] = f"{os.cpu_count()} cores"

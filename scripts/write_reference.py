@@ -170,11 +170,11 @@ def _named(model: str) -> str:
 
 def _bounds(value: Mapping[str, Any]) -> str:
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    told = [f"{sign} {value[key]:g}" for key, sign in signs.items() if key in value]
+    bounds = [f"{sign} {value[key]:g}" for key, sign in signs.items() if key in value]
     return (
         ""
-        if any(abs(value.get(key, 0)) > 1e15 for key in signs) or not told
-        else (f" {' and '.join(told)}")
+        if any(abs(value.get(key, 0)) > 1e15 for key in signs) or not bounds
+        else (f" {' and '.join(bounds)}")
     )
 
 

@@ -213,5 +213,5 @@ def test_the_command_finishes_a_pick(images: Path, tmp_path: Path) -> None:
     assert report["from"]["trial"] == "3" and report["from"]["pick"] == "fastest"
     assert report["resolution"] == 64
     assert (study / "finish" / "3" / "model.onnx").exists()
-    told = ExportedFile(study / "finish" / "3" / "model.onnx").said()
-    assert told["from"]["trial"] == "3" and told["classes"] == ["dark", "light"]
+    said = ExportedFile(study / "finish" / "3" / "model.onnx").said()
+    assert said["from"]["trial"] == "3" and said["classes"] == ["dark", "light"]

@@ -112,11 +112,11 @@ def test_stages_that_change_in_one_field_stand_together():
     raw["stages"][1]["mixer"] = {"kind": "sa", "heads": 4}
     raw["head"]["fusion"] = "none"
     changes = diff(base, ArchSpec.from_dict(raw))
-    told = shortened(changes)
-    assert "stages[0,2].dim: 128, 512 -> 160, 480" in told
-    assert "stages[1].mixer: hsm_ssd -> sa" in told
-    assert "None" not in told
-    assert shortened(read_changes(f"{p}: {old} -> {new}" for p, old, new in changes)) == told
+    short = shortened(changes)
+    assert "stages[0,2].dim: 128, 512 -> 160, 480" in short
+    assert "stages[1].mixer: hsm_ssd -> sa" in short
+    assert "None" not in short
+    assert shortened(read_changes(f"{p}: {old} -> {new}" for p, old, new in changes)) == short
 
 
 @pytest.mark.parametrize("width", [80, 200])

@@ -352,14 +352,14 @@ def _answer(added: Lines, alone: Lines) -> str:
             for scope, one in zip(SCOPES, each, strict=True):
                 if one.verdict in found:
                     found[one.verdict].append(f"{line.signal.name} {kind} ({scope})")
-    told = sum(one.gain is not None for of in (added, alone) for _, each in of for one in each)
-    if not told:
+    compared = sum(one.gain is not None for of in (added, alone) for _, each in of for one in each)
+    if not compared:
         return "**No answer yet**: too few rows are trained to compare anything."
     better = "; ".join(found["better"]) or "nothing"
     worse = "; ".join(found["worse"]) or "nothing"
     return (
-        f"**Better than the predictor alone: {better}.** Worse: {worse}. Of {told} comparisons "
-        "one in twenty falls outside its interval by chance."
+        f"**Better than the predictor alone: {better}.** Worse: {worse}. Of {compared} "
+        "comparisons one in twenty falls outside its interval by chance."
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 Change = tuple[str, object, object]
 """Path, value before, value after, as `evnas.arch.paths.diff` gives them."""
 SIZES = ("states", "heads", "d_state", "stride")
-"""Fields that are told of a part whose kind changed."""
+"""Fields that are named of a part whose kind changed."""
 _EVERY = re.compile(r"stages\[\d+\]")
 _STAGE = re.compile(r"stages\[(\d+|\*)\]\.(.+)")
 _PART = re.compile(r"(stages\[(?:\d+|\*)\]\.)?(mixer|stem|head|downsample)\.(\w+)")
@@ -14,7 +14,7 @@ _PART = re.compile(r"(stages\[(?:\d+|\*)\]\.)?(mixer|stem|head|downsample)\.(\w+
 
 def shortened(changes: Iterable[Change]) -> str:
     """The changes in words. Stages that change in one field stand together; a stage that is new or
-    gone is one change; of a part that became another kind, its sizes are told alone.
+    gone is one change; of a part that became another kind, its sizes alone are named.
 
     `stages[0,2].dim: 128, 320 -> 160, 384; stages[1].mixer: hsm_ssd -> sa`
     """

@@ -153,7 +153,7 @@ def _of_text(text: str) -> "tuple[ArchSpec | None, Path]":
 
 
 def _must_be_there(files: list[Path], official: tuple[str, Path] | None) -> None:
-    """What can be told before torch is loaded."""
+    """Mistakes that show before torch is loaded."""
     if not files and official is None:
         raise SpecError("weights must be named: CHECKPOINT..., or --official NAME FILE")
     if official is not None:

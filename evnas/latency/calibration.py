@@ -118,7 +118,7 @@ def calibrate(
     Args:
         target: settled.
         minutes: after which nothing more is begun; None goes on to the end.
-        say: is told how far it is.
+        say: hears how far it is.
 
     Raises:
         MeasurementError: the runtime runs nothing at all here, or the table cannot be written.

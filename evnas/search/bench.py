@@ -10,6 +10,7 @@ from evnas.arch.spec import ArchSpec, first_fault
 from evnas.errors import MeasurementError
 from evnas.measure.target import Target
 from evnas.measure.timing.cpu_limits import heed_quota
+from evnas.measure.timing.device_lock import unsaid
 from evnas.phases.count import CountTask
 from evnas.phases.speed import SpeedTask
 from evnas.phases.work import Work
@@ -60,10 +61,6 @@ class Benched:
 
 Say = Callable[[str], None]
 """Hears a line for the person who watches."""
-
-
-def unsaid(text: str) -> None:
-    """Nobody listens."""
 
 
 def spelt(measurement: Measurement) -> str:

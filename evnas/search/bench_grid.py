@@ -8,9 +8,10 @@ from typing import Any
 from evnas.errors import EvnasError
 from evnas.measure.target import Target
 from evnas.measure.timing.cpu_limits import heed_quota
+from evnas.measure.timing.device_lock import unsaid
 from evnas.phases.base import Workshop
 from evnas.record import Record
-from evnas.search.bench import Arch, Benched, Say, speed_of, target_for, unsaid
+from evnas.search.bench import Arch, Benched, Say, speed_of, target_for
 from evnas.search.evaluate import Evaluator
 from evnas.stats.interval import Interval
 from evnas.sweep.parts import TargetSpec

@@ -126,7 +126,7 @@ class Schedule:
         if reason := self.history.failed_alike(FAILED_ALIKE):
             raise SpecError(
                 f"the first {FAILED_ALIKE} trials must not all fail; each did, for one reason: "
-                f"{reason}; mend it, and go on with --retry failed,lost,oom"
+                f"{reason}; mend it, and go on with --retry failed,lost"
             )
         if self.strategy.by_phase:
             return self._next_by_phase(free)

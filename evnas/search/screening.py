@@ -74,7 +74,7 @@ class Predicted:
 
     def ends(self, arch: ArchSpec, quantity: str) -> tuple[float, float, float] | None:
         """Surely lowest, most likely and surely highest value of a speed; None where it cannot be
-        told: of another quantity, of kinds of parts that were not measured, and far from them."""
+        known: of another quantity, of kinds of parts that were not measured, and far from them."""
         try:
             found = self.predictor.predict(arch)
         except MeasurementError:  # no part like one of its own was measured

@@ -24,7 +24,7 @@ _GIVEN_UP = 2000
 """Ids that are looked for where nobody knows how many there were."""
 _USUAL = ("schema_version", "sweep", "environment", "identity", TALLY, NOTED)
 SHOWN = 20
-"""Faults of SQLite's own that are told."""
+"""So many of the faults that SQLite itself finds are named."""
 
 
 @dataclass(slots=True)

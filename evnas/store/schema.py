@@ -196,7 +196,7 @@ def copy_to(db: sqlite3.Connection, path: Path) -> None:
 
 
 def _must_be_whole(db: sqlite3.Connection, path: Path) -> int:
-    """Of a study without checksums, what can be told: every id is there, and all JSON is. Gives
+    """Of a study without checksums, what can be checked: every id is there, and all JSON is. Gives
     the last id."""
     last = 0
     found = db.execute(

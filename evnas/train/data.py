@@ -227,7 +227,7 @@ def _of_timm(prefix: str, root: Path, *, held_out_only: bool) -> ImageData:
         held_out=held_out,
         classes=classes,
         note=f"{prefix}{root}: {counts[0]} training and {counts[1]} held-out images{named}; "
-        "whether they are the same another time is told by their number and classes alone",
+        "whether they are the same another time is known by their number and classes alone",
         identify=lambda before: KnownImages(fingerprint=known),
     )
 
@@ -325,7 +325,7 @@ class ShardStream:
 
         reader, info = self.reader, get_worker_info()
         self.dataset.set_epoch(epoch)
-        reader.ds = None  # begun anew: its generator would go on from the epoch before
+        reader.ds = None  # begun again: its generator would go on from the epoch before
         if info is not None:
             reader.worker_info, reader.worker_id = info, info.id
             reader.num_workers = info.num_workers

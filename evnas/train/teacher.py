@@ -59,10 +59,10 @@ def load_teacher(
         raise SpecError(f"must be a name of timm's models, got {name!r}{hint}", "recipe.teacher")
     model: nn.Module = timm.create_model(name, num_classes=classes)
     state = unwrapped(read_checkpoint(weights))
-    told = _classes_in(model, state)
-    if told is not None and told != classes:
+    found = _classes_in(model, state)
+    if found is not None and found != classes:
         raise DataError(
-            f"{weights} must be of a teacher with the data's {classes} classes, it has {told}; "
+            f"{weights} must be of a teacher with the data's {classes} classes, it has {found}; "
             "fine-tune the teacher on the data first"
         )
     try:
@@ -80,7 +80,7 @@ def load_teacher(
 
 
 def _classes_in(model: nn.Module, state: Mapping[str, Any]) -> int | None:
-    """Rows of the classifier in a state dict; None where that cannot be told."""
+    """Rows of the classifier in a state dict; None where they do not say."""
     name = getattr(model, "pretrained_cfg", {}).get("classifier", "")
     found = state.get(f"{name}.weight") if isinstance(name, str) else None
     return len(found) if isinstance(found, Tensor) and found.ndim else None

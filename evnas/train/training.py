@@ -182,12 +182,12 @@ class _Run:
             loss = session.step(epoch, step, batches)
             asked = self._agree(loss, unread, last=step + 1 == steps)
             session.follow(epoch * steps + step + 1)
-            told, last = self.progress.due(), step + 1 == steps
-            if told or asked or last or (step + 1) % LOOK_EVERY == 0:
+            is_due, last = self.progress.due(), step + 1 == steps
+            if is_due or asked or last or (step + 1) % LOOK_EVERY == 0:
                 self._read(unread)
             if asked or last or (step + 1) % LOOK_EVERY == 0:  # the same steps on all devices
                 self._must_be_finite(epoch)
-            if told:
+            if is_due:
                 self.progress.say(epoch, step + 1, self.loss_sum / (step + 1))
             if asked or (not last and self._is_old()):
                 self.first_step = step + 1

@@ -50,7 +50,7 @@ class Watch:
 def test_packages_add_up_and_wrap(tmp_path: Path) -> None:
     folders = [
         a_zone(tmp_path, "intel-rapl:0", "package-0", 10.0),
-        a_zone(tmp_path, "intel-rapl:1", "package-1", 998.0),  # begins anew meanwhile
+        a_zone(tmp_path, "intel-rapl:1", "package-1", 998.0),  # begins again meanwhile
     ]
     a_zone(tmp_path, "intel-rapl:0:0", "core", 5.0)
     a_zone(tmp_path, "intel-rapl:2", "psys", 5.0)

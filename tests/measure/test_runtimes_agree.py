@@ -195,10 +195,10 @@ def test_what_is_not_here_says_what_to_install(
         "importlib.util.find_spec", lambda name: None if name in gone else real(name)
     )
     monkeypatch.setattr("shutil.which", lambda name: None)
-    told = f"runtime {runtime} cannot run on this machine: {message}"
-    with pytest.raises(MeasurementError, match=told):
+    sentence = f"runtime {runtime} cannot run on this machine: {message}"
+    with pytest.raises(MeasurementError, match=sentence):
         prepare(Scaled(), on(runtime, resolution=8))
-    with pytest.raises(DeviceMissing, match=told):
+    with pytest.raises(DeviceMissing, match=sentence):
         on(runtime).resolved()
 
 

@@ -128,11 +128,11 @@ def test_one_that_is_broken_off_ends_as_an_unbroken_one(
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, inheriting(), stop_at)
     run(tmp_path, inheriting())
-    left, there = ([told(r) for r in records(of)] for of in (tmp_path, whole))
+    left, there = ([with_inherited(r) for r in records(of)] for of in (tmp_path, whole))
     assert left == there
 
 
-def told(record: Record) -> tuple[object, ...]:
+def with_inherited(record: Record) -> tuple[object, ...]:
     """All but times."""
     kept = ("inherited_from", "lineage", "presentations_before", "share_handed_down")
     figures = record.values.get(TOP1), record.values.get("inherited_loss")
@@ -192,13 +192,13 @@ def study_of(folder: Path, top1: float, lineage: list[str]) -> Path:
 
 def test_figures_are_compared_only_where_weights_came_the_same_way(tmp_path: Path) -> None:
     first = study_of(tmp_path / "a", 50.0, ["base", "p"])
-    for name, lineage, told in (("b", ["base", "p"], True), ("c", ["base", "q", "p"], False)):
+    for name, lineage, known in (("b", ["base", "p"], True), ("c", ["base", "q", "p"], False)):
         other = study_of(tmp_path / name, 53.0, lineage)
         one, two = (read_study(folder).rows[0] for folder in (first, other))
         (found,) = differences_of(one, two)
         assert found.quantity == TOP1
-        assert (found.difference is not None) == told
-        assert told or "lineage" in found.reason
+        assert (found.difference is not None) == known
+        assert known or "lineage" in found.reason
 
 
 @pytest.mark.parametrize(

@@ -181,8 +181,8 @@ def test_proposals_are_screened_before_they_are_candidates(tmp_path: Path) -> No
         for records in (alone, drawn)
     ]
     assert shares[1] < shares[0] / 3
-    told = f"random, others dropped by calibration {calibration().id}"
-    assert told in {r.origin for r in drawn}
+    origin = f"random, others dropped by calibration {calibration().id}"
+    assert origin in {r.origin for r in drawn}
 
 
 @pytest.mark.parametrize("strategy", ["random", "evolution", "grid"])

@@ -140,7 +140,7 @@ def test_an_order_that_is_borne_out(check: Any, study: Path) -> None:
     text = check.report(begun, curves(0.5))
     assert "tau +1.00" in text and "the orders agree" in text
     assert "so 0 % [" in text or "so -0 % [" in text or "so 1 % [" in text
-    assert "cannot be told: fewer than 8" in check.report(begun, [])
+    assert "cannot be known: fewer than 8" in check.report(begun, [])
 
 
 def test_a_gain_that_was_all_error(check: Any, study: Path) -> None:

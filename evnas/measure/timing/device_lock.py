@@ -11,7 +11,7 @@ Work takes the lock for one chunk at a time (a few training steps), so a measure
 a chunk, not for a training. The lock lies between processes of one user on one machine;
 other users and other containers are seen by the protocol instead, as foreign load.
 
-Who waits is told for whom. A holder that is stopped (SIGSTOP, Ctrl-Z) would hold everyone up and
+Who waits hears for whom. A holder that is stopped (SIGSTOP, Ctrl-Z) would hold everyone up and
 uses nothing: after `STOPPED_S` its lock file is replaced by a fresh one, and it keeps a lock that
 nobody asks for. If it goes on in the middle of a measurement, the protocol sees it as load.
 """
@@ -29,7 +29,7 @@ from evnas.errors import MeasurementError
 
 POLL_S = 0.01
 SAID_AFTER_S = 2.0
-"""A wait this long is told, and again as often."""
+"""After this long a wait is spoken of, and again as often."""
 STOPPED_S = 5.0
 """How long a stopped holder is waited for."""
 
@@ -49,7 +49,7 @@ class DeviceLock:
     """`cpu`, or `gpu-UUID`, so that one card has one lock under any CUDA_VISIBLE_DEVICES."""
     folder: Path = field(default_factory=lambda: runtime_folder())
     on_wait: OnWait = unsaid
-    """Told for whom a wait is."""
+    """Hears for whom a wait is."""
 
     @contextmanager
     def measuring(self, timeout_s: float = float("inf")) -> Iterator[None]:

@@ -21,7 +21,7 @@ POWERCAP = "sys/class/powercap"
 _PACKAGE = re.compile(r"intel-rapl:\d+$")
 """Of Intel's and AMD's processors; what is inside a package has a second number."""
 LEAST_S = 1.0
-"""Seconds of forwards between two readings: NVML counts anew about ten times a second."""
+"""Seconds of forwards between two readings: NVML counts about ten times a second."""
 
 
 @dataclass(frozen=True, slots=True)

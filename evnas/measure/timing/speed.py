@@ -196,7 +196,7 @@ def _energy(subject: TimedModel, latency_ms: float) -> Energy | None:
         meter=meter,
         stopwatch=stopwatch_for(subject.target.host_device),
     )
-    return found if found.joules > 0 else None  # a counter that stands still, or began anew
+    return found if found.joules > 0 else None  # a counter that stands still, or began again at 0
 
 
 def _peak(subject: TimedModel) -> float | None:

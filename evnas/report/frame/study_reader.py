@@ -88,7 +88,7 @@ class StudyReader:
         return behind or busy
 
     def is_outdated(self) -> bool:
-        """Whether records that were read have been set aside since: it must be read anew."""
+        """Whether records that were read have been set aside since: it must be read again."""
         with self.lock:
             return self._times_retried() != self._retries
 

@@ -192,7 +192,7 @@ class History:
         reasons: set[str] = set()
         trials = list(itertools.islice(self.trials.values(), first))
         for trial in trials:
-            if trial.ended not in ("failed", "lost", "oom"):
+            if trial.ended not in ("failed", "lost"):  # out of memory is a result
                 return ""
             reasons.add((trial.reason.strip().splitlines() or [""])[-1])
             if len(reasons) > 1:
