@@ -57,6 +57,16 @@ class Session:
     ) -> None:
         self.config, self.recipe, self.world = config, config.recipe, world
         self.device = world.device
+        self._take_data(tell)
+        self._make_network()
+        self._make_optimizer()
+        self._take_teacher()
+        self._share_out()
+        self.broken: set[str] = set()
+
+    def _take_data(self, tell: Callable[[str], None]) -> None:
+        """The images, the architecture with their classes, and how they come in batches."""
+        config, world = self.config, self.world
         self.data = open_dataset(config.data)
         tell(f"images: {self.data}")
         self.classes = class_names(self.data, config.arch)
@@ -88,6 +98,10 @@ class Session:
             crop_fraction=self.recipe.crop_fraction,
             interpolation=self.recipe.interpolation,
         )
+
+    def _make_network(self) -> None:
+        """With its first weights, its frozen parts and its average, on the device."""
+        config = self.config
         self.model = _network(self.arch, self.recipe, config.seed)
         self.weights_digest: str | None = None
         if config.weights is not None:
@@ -102,6 +116,9 @@ class Session:
         self.average: ModelEmaV3 | None = None
         if self.recipe.ema_decay:
             self.average = ModelEmaV3(self.model, decay=self.recipe.ema_decay)
+
+    def _make_optimizer(self) -> None:
+        """And what changes with the steps."""
         self.optimizer = optimizer_of(self.model, self.recipe)
         self.scheduler = scheduler(
             self.optimizer, self.recipe, updates_per_epoch=self.plan.steps_per_epoch
@@ -111,6 +128,9 @@ class Session:
         )
         self.statistics = StepStatistics(self.model, self.plan.accumulate)
         self.mix = _mixing(self.recipe, len(self.classes))
+
+    def _take_teacher(self) -> None:
+        config = self.config
         self.teacher: Teacher | None = None
         if config.teacher_weights is not None:
             self.teacher = load_teacher(
@@ -120,6 +140,10 @@ class Session:
                 side=config.side,
                 device=self.device,
             )
+
+    def _share_out(self) -> None:
+        """The network as all devices train it together."""
+        config, world = self.config, self.world
         self.parallel: nn.Module = self.model
         if world.size > 1:
             self.parallel = DistributedDataParallel(
@@ -128,7 +152,6 @@ class Session:
                 broadcast_buffers=False,  # running statistics are averaged once a step
                 find_unused_parameters=bool(unused_parameters(self.model, config.side)),
             )
-        self.broken: set[str] = set()
 
     def step(self, epoch: int, step: int, batches: Iterator[Batch]) -> Tensor:
         """One step of the optimizer; the mean loss of its batches on this device, () float32."""
