@@ -11,6 +11,7 @@ import pytest
 from evnas.record import Measurement, Record
 from evnas.report.table.ablation import AblationTable, build_ablation_table
 from evnas.report.table.formats import as_csv, as_latex, as_markdown, as_text
+from evnas.report.table.speed_cells import LEAST_ROUNDS
 from evnas.sweep.sweep import Sweep, load_sweep, sweep_of
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -113,6 +114,20 @@ def test_a_ratio_at_another_resolution_is_not_ranked():
     (rank,) = [r for r in build_ablation_table(sweep, records, {}).ranks if "target 2" in r.name]
     assert rank.agreement is not None and rank.agreement.n == 3
     assert str(rank).endswith("n = 3, without MobileOne-S4 (other resolutions in print)")
+
+
+def test_a_ratio_of_too_few_rounds_is_not_ranked():
+    sweep = load_sweep(SWEEPS / "table_c.yaml")
+    target = "cpu-torch-224-b16-float32"
+    ratios = {"B": 0.6, "C": 0.8, "D": 0.9, "E": 9.0}  # E was disturbed, and would break the order
+    records = [timed(sweep, "A", target=target)]
+    records += [timed(sweep, row, target=target, ratio=x) for row, x in ratios.items()]
+    short = Measurement("throughput_ratio", (9.0,) * (LEAST_ROUNDS - 1), {})
+    kept = {**records[-1].measurements, "throughput_ratio": short}
+    records[-1] = replace(records[-1], measurements=kept)
+    rank = build_ablation_table(sweep, records, {}).ranks[0]
+    assert rank.agreement is not None and rank.agreement.n == 4
+    assert str(rank).endswith("n = 4, without E (too few rounds)")
 
 
 def test_without_a_gpu_its_latency_is_print_only():

@@ -22,8 +22,8 @@ class Cell:
     verdict: Verdict = field(default_factory=Verdict)
     status: str = ""
     """How it ended when there is no value: `diverged`, `oom`, ..., or `print only`."""
-    ranked: bool = True
-    """False of a ratio that no printed ratio is of: it has no place among the rows."""
+    unranked: str = ""
+    """Why it has no place among the rows where these are ranked; "" where it has one."""
 
 
 def interval_cell(

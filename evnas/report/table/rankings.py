@@ -1,7 +1,7 @@
 """Whether measured columns of an ablation table order its rows as printed ones do."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from evnas.report.table.cells import parse_number
 from evnas.report.table.predicted_cells import PREDICTED
@@ -17,12 +17,13 @@ class Ranking:
     name: str
     agreement: Agreement | None
     """Kendall's tau with its interval and n; None for fewer than three rows that have both."""
-    left_out: Sequence[str] = ()
-    """Rows with both whose ratios are of another resolution than the printed ones."""
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Why rows with both have no place among the others -> their labels."""
 
     def __str__(self) -> str:
-        without = f", without {', '.join(self.left_out)} (other resolutions in print)"
-        behind = without if self.left_out else ""
+        behind = "".join(
+            f", without {', '.join(labels)} ({why})" for why, labels in self.left_out.items()
+        )
         if self.agreement is None:
             return f"{self.name}: too few rows with both{behind}"
         a = self.agreement
@@ -42,12 +43,11 @@ def compare_rankings(
         printed = [parse_number(line.cells[theirs].published) for line in lines]
         if any(value is not None for value in printed):
             cells = [line.cells[mine] for line in lines]
-            measured = [cell.value if cell.ranked else None for cell in cells]
-            out = [
-                line.label
-                for line, cell, value in zip(lines, cells, printed, strict=True)
-                if not cell.ranked and None not in (cell.value, value)
-            ]
+            measured = [None if cell.unranked else cell.value for cell in cells]
+            out: dict[str, list[str]] = {}
+            for line, cell, value in zip(lines, cells, printed, strict=True):
+                if cell.unranked and None not in (cell.value, value):
+                    out.setdefault(cell.unranked, []).append(line.label)
             found.append(Ranking(name, kendall(measured, printed), out))
     return found
 

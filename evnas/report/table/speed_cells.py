@@ -90,16 +90,20 @@ def throughput_ratio(timed: TimedRow, printed: Interval | None) -> Cell:
     measured = record.measurements.get("throughput_ratio")
     ratio = measured.interval() if measured else Interval(1.0, 1.0, 1.0)
     apart = _apart(timed, record) if printed is not None else ""
+    too_few = measured is not None and len(measured.samples) < LEAST_ROUNDS
     verdict = Verdict()
     if printed is None or _is_reference(timed):
         pass
     elif apart:
         verdict = not_comparable(apart)
-    elif measured is not None and len(measured.samples) < LEAST_ROUNDS:
+    elif too_few:
         verdict = not_comparable(f"fewer than {LEAST_ROUNDS} rounds were measured; raise budget_s")
     else:
         verdict = against_reference(ratio, printed, neutral=1.0)
-    return replace(interval_cell(ratio, text, verdict), ranked=timed.beside is not None)
+    unranked = "other resolutions in print" if timed.beside is None else ""
+    if too_few:
+        unranked = unranked or "too few rounds"
+    return replace(interval_cell(ratio, text, verdict), unranked=unranked)
 
 
 def peak(timed: TimedRow) -> Cell:
