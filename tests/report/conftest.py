@@ -1,7 +1,9 @@
 """One synthetic study, one server and one browser for all tests of the report."""
 
+import gc
 import gzip
 import importlib.util
+import multiprocessing
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -168,11 +170,12 @@ def full(
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Iterator[Served]:
+def workshop(tmp_path: Path, watched: "Watched") -> Iterator[Served]:
     """A dashboard over a folder of its own, for a test that writes studies."""
     (tmp_path / "workshop").mkdir()
     server = Served(tmp_path / "workshop")
     yield server
+    watched.close()  # first, or a page that still asks would complain of a server that is gone
     server.stop()
 
 
@@ -187,6 +190,16 @@ def chromium() -> Iterator[Browser]:
         opened = playwright.chromium.launch(executable_path=program, args=flags)
         yield opened
         opened.close()
+        _end_forked_children()
+
+
+def _end_forked_children() -> None:
+    """A loader's workers, forked by a test while the browser's driver ran, hold the pipe whose end
+    it waits for."""
+    gc.collect()
+    for child in multiprocessing.active_children():
+        child.terminate()
+        child.join()
 
 
 class Watched:
@@ -217,8 +230,8 @@ class Watched:
 
     def close(self) -> None:
         """Close every page."""
-        for context in self._contexts:
-            context.close()
+        while self._contexts:
+            self._contexts.pop().close()
 
     def check(self) -> None:
         """No complaint, and no request that leaves the machine."""
