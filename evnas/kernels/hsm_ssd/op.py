@@ -168,6 +168,10 @@ def hsm_ssd_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """y in the dtype of u, h in accumulation dtype; for the backward h0 and [h1; z], a row a
     state, and log-sums."""
+    if resolve("hsm_ssd", impl, u) == "triton_fused":
+        from .fused.kernel import hsm_ssd_fused  # triton is optional
+
+        return hsm_ssd_fused(u, dt, B, C, Q, O, D, heads=heads)
     h0, log_sum = _compress(u, dt, B, heads, impl)
     states = h0.mT.contiguous()  # (Bt, N, Ch)
     h, hz = middle(states, Q, O, D)
@@ -205,6 +209,7 @@ def hsm_ssd_backward_op(
     impl: str,
 ) -> list[Tensor]:
     """Gradients of u, dt, B, C, Q, O and D."""
+    impl = "triton" if impl == "triton_fused" else impl
     g_expand, gC = _expand_backward(gy, h, C, impl)
     gh = g_expand.to(states.dtype) + gh.to(states.dtype)
     gh0, gQ, gO, gD = middle_backward(gh, states, hz, Q, O, D)
