@@ -176,7 +176,7 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
             hsm.compress_triton_backward(h0, h0, u, dt, B, log_sum, heads=1),
             hsm.expand_triton_backward(u, h0, C),
         ),
-        "fused": lambda: fused.hsm_ssd_fused(u, dt, B, C, *t[5:], heads=1),
+        "fused": lambda: fused.hsm_ssd_fused(u, dt, B, C, *t[5:], heads=1, as_u_lies=True),
     }
 
 

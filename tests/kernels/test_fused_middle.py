@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from evnas import kernels
+from evnas.blocks.norms import norms
+from evnas.mixers.hsm_ssd.deploy import RowHsmSsd
+from evnas.mixers.hsm_ssd.module import HsmSsd
 
 TOLERANCE = {torch.float32: 2e-5, torch.float16: 2e-3, torch.bfloat16: 1.6e-2}
 Bt, CHANNELS, STATES, TOKENS = 3, 70, 25, 5  # 75 states and 70 channels: past one tile of each
@@ -76,3 +80,34 @@ def test_nan_stays_in_its_image():
     y, h = kernels.hsm_ssd(**given, impl="triton_fused")
     assert y.isnan().flatten(1).all(1).tolist() == [False, True, False]
     assert h.isnan().flatten(1).any(1).tolist() == [False, True, False]
+
+
+def test_rows_of_channels_stay_rows_of_channels():
+    u = draw(2, 5, 12).mT  # (Bt, channels, tokens) of channels that lie next to each other
+    t = draw(2, 5, 3 * 4).mT
+    dt, B, C = t.split(4, dim=1)
+    given = {"u": u, "dt": dt, "B": B, "C": C, "A": None}
+    given |= {"Q": draw(24, 12), "O": draw(12, 12), "D": draw(1)}  # in the operator's order
+    assert max(errors(given, 1)) < TOLERANCE[torch.float32]
+    y, _ = kernels.hsm_ssd(**given, impl="triton_fused")
+    with FakeTensorMode() as fake:
+        shapes = [None if one is None else fake.from_tensor(one) for one in given.values()]
+        promised, *_ = torch.ops.evnas.hsm_ssd(*shapes, 1, "triton_fused")
+    assert y.stride() == promised.stride() == u.stride()
+
+
+@pytest.mark.parametrize("heads", [1, 2])
+def test_a_deployed_mixer_takes_the_kernels_under_their_name(heads):
+    torch.manual_seed(0)
+    mixer = HsmSsd(
+        6, states=4, heads=heads, score="per_state", expand=1.0, norms=norms("partial_ln")
+    )
+    rows = RowHsmSsd(mixer).eval()
+    x = draw(2, 6, 3, 3).contiguous(memory_format=torch.channels_last)
+    total, share = draw(2, 3, 3, 6), draw(6)
+    with torch.inference_mode():
+        plain, added = rows(x), rows.added_to(total.clone(), x.permute(0, 2, 3, 1), share)
+        rows.impl = "triton_fused"
+        fused, fused_added = rows(x), rows.added_to(total.clone(), x.permute(0, 2, 3, 1), share)
+    for got, want in zip((*fused, *fused_added), (*plain, *added), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)

@@ -47,7 +47,7 @@ def _contract(
 @triton.jit
 def _expand(
     h_ptr, m_ptr, skip_ptr, x_ptr, out_ptr, C, N, L, p,
-    x_image, x_channel, x_token, m_image, m_state, m_token,
+    x_image, x_channel, x_token, m_image, m_state, m_token, out_image, out_channel, out_token,
     SKIP: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr, BL: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -62,13 +62,13 @@ def _expand(
     m_at = m_ptr + image * m_image + n[:, None] * m_state + t[None, :] * m_token
     m = tl.load(m_at, in_n[:, None] & in_t[None, :], 0.0).to(tl.float32)
     y = tl.dot(h, m, input_precision=PRECISION)
-    at = image * C * L + c[:, None] * L + t[None, :]
     inside = in_c[:, None] & in_t[None, :]
     if SKIP:
         skip = tl.load(skip_ptr + c // p, in_c, 0.0).to(tl.float32)[:, None]
         x_at = x_ptr + image * x_image + c[:, None] * x_channel + t[None, :] * x_token
         y += skip * tl.load(x_at, inside, 0.0).to(tl.float32)
-    tl.store(out_ptr + at, y.to(out_ptr.dtype.element_ty), inside)
+    out_at = out_ptr + image * out_image + c[:, None] * out_channel + t[None, :] * out_token
+    tl.store(out_at, y.to(out_ptr.dtype.element_ty), inside)
 
 
 @triton.jit
@@ -142,18 +142,22 @@ def expand(
     *,
     dtype: torch.dtype,
     copied: bool = True,
+    like: Tensor | None = None,
 ) -> Tensor:
-    """(Bt, C, N) by (Bt, N, L), plus skip (heads,) times x (Bt, C, L) -> (Bt, C, L); `copied` is
-    about m, see `strided`."""
+    """(Bt, C, N) by (Bt, N, L), plus skip (heads,) times x (Bt, C, L) -> (Bt, C, L), contiguous or
+    as `like` lies; `copied` is about m, see `strided`."""
     (Bt, C, N), L = h.shape, m.shape[2]
     p = C if skip is None else C // skip.shape[0]
     BC, BL = block(C, 64), block(L, 32)
-    out = torch.empty((Bt, C, L), dtype=dtype, device=h.device)
+    if like is None:
+        out = torch.empty((Bt, C, L), dtype=dtype, device=h.device)
+    else:
+        out = torch.empty_like(like, dtype=dtype)
     h, (m, m_strides) = h.contiguous(), strided(m, copied=copied)
     x, x_strides = strided(h if x is None else x)
     _expand[(Bt, triton.cdiv(C, BC), triton.cdiv(L, BL))](
         h, m, h if skip is None else skip.contiguous(), x, out,
-        C, N, L, p, *x_strides, *m_strides,
+        C, N, L, p, *x_strides, *m_strides, *out.stride(),
         SKIP=skip is not None, BC=BC, BN=whole(N), BL=BL, PRECISION=precision(m),
         num_warps=WARPS,
     )  # fmt: skip

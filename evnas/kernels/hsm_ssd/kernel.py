@@ -152,9 +152,9 @@ def compress_triton_backward(
     return gu, gdt, gB
 
 
-def expand_triton(h: Tensor, C: Tensor, *, dtype: torch.dtype, fused: bool = False) -> Tensor:
-    """y = h C, (Bt, Ch, L), in `dtype`; `fused`: a slice C is read as it lies."""
-    return expand(h, C, dtype=dtype, copied=not fused)
+def expand_triton(h: Tensor, C: Tensor, *, dtype: torch.dtype) -> Tensor:
+    """y = h C, (Bt, Ch, L), in `dtype`."""
+    return expand(h, C, dtype=dtype)
 
 
 def expand_triton_backward(gy: Tensor, h: Tensor, C: Tensor) -> tuple[Tensor, Tensor]:

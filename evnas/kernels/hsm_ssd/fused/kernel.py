@@ -9,9 +9,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from evnas.kernels.contraction.kernel import block, precision
+from evnas.kernels.contraction.kernel import block, expand, precision
 
-from ..kernel import compress_triton, expand_triton
+from ..kernel import compress_triton
 
 ROWS, COLUMNS, DEPTH = 64, 64, 32  # of a tile of the result, and of what is summed at a time
 WARPS = 4
@@ -105,8 +105,11 @@ def hsm_ssd_fused(
     D: Tensor,
     *,
     heads: int,
+    as_u_lies: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """All of `evnas::hsm_ssd` in four launches, and no copy: y, h, states, [h1; z], log-sums."""
+    """All of `evnas::hsm_ssd` in four launches, and no copy: y, in the strides of u or contiguous,
+    h, states, [h1; z], log-sums."""
     states, log_sum = compress_triton(u, dt, B, heads=heads, fused=True)
     h, hz = middle_triton(states, Q, O, D, exact=precision(u))
-    return expand_triton(h, C, dtype=u.dtype, fused=True), h, states, hz, log_sum
+    y = expand(h, C, dtype=u.dtype, copied=False, like=u if as_u_lies else None)
+    return y, h, states, hz, log_sum
