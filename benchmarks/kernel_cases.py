@@ -9,6 +9,7 @@ from torch import Tensor
 
 from evnas import kernels
 from evnas.kernels import Impl
+from evnas.kernels.dispatch import BY_MEASUREMENT
 from evnas.kernels.flops import MACS
 
 Run = Callable[..., Any]
@@ -87,6 +88,12 @@ def _shapes(
         side = -(-resolution // (16 << stage))
         yield case("hsm_ssd", "EfficientViM-M2", stage + 1, vim, C, N, side * side)
     yield case("channel_layer_norm", "EfficientViM-M2", 1, vim, 128, resolution // 16)
+    for stage, C in enumerate((128, 256, 512)):
+        side = -(-resolution // (16 << stage))
+        options = {"stride": 1, "act": "none"}
+        yield case("depthwise_conv", "EfficientViM-M2", stage + 1, vim, C, side, **options)
+    options = {"stride": 1, "act": "silu"}
+    yield case("depthwise_conv", "VMamba-T", 1, vmamba, 96, resolution // 4, **options)
     for stage in range(4):
         C, side = 96 << stage, resolution // (4 << stage)
         yield case("ss2d_scan", "VMamba-T", stage + 1, vmamba, C, 1, side, scan="cross")
@@ -117,11 +124,15 @@ def ours(case: Case, impl: Impl = "auto") -> Run:
 def launchers(case: Case) -> dict[str, Callable[[], object]]:
     """Forward and backward as Triton launches them, on meta tensors that hold nothing."""
     from evnas.kernels.channel_layer_norm import kernel as norm
+    from evnas.kernels.depthwise_conv import kernel as conv
     from evnas.kernels.hsm_ssd import kernel as hsm
+    from evnas.kernels.hsm_ssd.fused import kernel as fused
     from evnas.kernels.nc_ssd import kernel as nc
     from evnas.kernels.selective_scan import kernel as scan
     from evnas.kernels.ss2d_scan import kernel as ss2d
     from evnas.kernels.ss2d_scan.backward import kernel as ss2d_backward
+    from evnas.kernels.ss2d_scan.launch import adjoint_patches
+    from evnas.kernels.ss2d_scan.patches.backward import kernel as gradient
 
     given = case.inputs()
     t: Any = tuple(given.values())  # in the order of each operator's arguments
@@ -133,10 +144,16 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
         }
     if case.op == "ss2d_scan":
         routes = {"scan": case.options["scan"], "step": case.options.get("step", 1)}
-        return {
+        found: dict[str, Callable[[], object]] = {
             "forward": lambda: ss2d.ss2d_scan_triton(t, **routes),
             "backward": lambda: ss2d_backward.ss2d_scan_triton_backward(x, t, **routes),
         }
+        C, N, side = case.shape
+        if adjoint_patches(case.batch, C, N, side, side, scan=case.options["scan"]):
+            found["patches"] = lambda: gradient.ss2d_scan_patches_backward(x, t, **routes)
+        return found
+    if case.op == "depthwise_conv":
+        return {"forward": lambda: conv.depthwise_conv_triton(*t, **case.options)}
     if case.op == "nc_ssd":
         state = x.new_empty((*x.shape[:2], given["B"].shape[1])).float()
         return {
@@ -159,6 +176,7 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
             hsm.compress_triton_backward(h0, h0, u, dt, B, log_sum, heads=1),
             hsm.expand_triton_backward(u, h0, C),
         ),
+        "fused": lambda: fused.hsm_ssd_fused(u, dt, B, C, *t[5:], heads=1, as_u_lies=True),
     }
 
 
@@ -172,6 +190,7 @@ def peers(case: Case) -> dict[str, Run | str]:
         found["compiled reference"] = torch.compile(ours(case, "reference"), dynamic=False)
     if case.device != "cpu":
         found["plain torch"] = ours(case, "cpu")
+        found |= {name: ours(case, name) for name in BY_MEASUREMENT.get(case.op, ())}
     return found
 
 
@@ -291,10 +310,21 @@ def _channel_layer_norm(case: Case, generator: torch.Generator | None) -> dict[s
     }
 
 
+def _depthwise_conv(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
+    draw, (C, side) = _Draw(case, generator), case.shape
+    x = draw.tokens(case.batch, C, side, side)
+    return {
+        "x": x.contiguous(memory_format=torch.channels_last),
+        "weight": draw.tokens(C, 1, 3, 3),
+        "bias": draw.tokens(C),
+    }
+
+
 _INPUTS = {
     "selective_scan": _selective_scan,
     "ss2d_scan": _ss2d_scan,
     "hsm_ssd": _hsm_ssd,
     "nc_ssd": _nc_ssd,
     "channel_layer_norm": _channel_layer_norm,
+    "depthwise_conv": _depthwise_conv,
 }

@@ -18,7 +18,7 @@ from kernel_cases import LOOPS, Case, cases, ours
 from torch import Tensor
 
 from evnas.kernels.autotune_table import CHOICES_FILE, device_name
-from evnas.kernels.dispatch import implementation_in_use
+from evnas.kernels.dispatch import BY_MEASUREMENT, implementation_in_use
 
 PASSES = ("forward", "forward+backward")
 BATCHES = (1, 4, 16)
@@ -35,7 +35,8 @@ EVICTED_ELEMENTS = 4_000_000
 
 def cpu_cases() -> Iterator[Case]:
     """The shapes at 224 pixels whose reference does not loop over L, at several batches."""
-    found = [case for case in cases("cpu", quick=True) if case.op not in LOOPS]
+    left_out = (*LOOPS, "depthwise_conv")  # which is torch's own on a CPU
+    found = [case for case in cases("cpu", quick=True) if case.op not in left_out]
     products = [case for case in found if case.op != "channel_layer_norm"]
     norm = next(case for case in found if case.op == "channel_layer_norm")
     norms = [replace(norm, model="any", stage=0, shape=shape) for shape in NORM_SHAPES]
@@ -64,15 +65,18 @@ def _decided(row: dict[str, Any], ratio: float) -> dict[str, Any]:
 def rows_of_lines(
     lines: Sequence[dict[str, Any]], device: torch.device
 ) -> Iterator[dict[str, Any]]:
-    """A row for each shape and pass whose lines set Triton against plain torch."""
+    """A row for each shape and pass whose lines set Triton against plain torch, or another
+    kernel in Triton."""
     found: dict[str, tuple[Case, str, dict[str, float]]] = {}
     for line in lines:
+        ours = line["implementation"]
         peers = {"plain torch": "cpu", "reference": "reference"}
-        if line["implementation"] == "triton" and line["peer"] in peers and "ratio" in line:
+        peers |= {name: name for name in BY_MEASUREMENT.get(line["case"]["op"], ())}
+        if line["peer"] in peers and "ratio" in line:
             case = Case(**{**line["case"], "shape": tuple(line["case"]["shape"])})
             case = replace(case, device=str(device))
             key = json.dumps([line["case"], line["pass"]])
-            _, _, ratios = found.setdefault(key, (case, line["pass"], {"triton": 1.0}))
+            _, _, ratios = found.setdefault(key, (case, line["pass"], {ours: 1.0}))
             ratios[peers[line["peer"]]] = line["ratio"][1]
     for case, pass_, ratios in found.values():
         yield _row(case, pass_) | {"fastest": min(ratios, key=lambda name: ratios[name])}
