@@ -11,10 +11,10 @@ steps of a scan, and the time that all schedulers of an H200 would take to issue
 where one spills.
 
 With --fill-cache nothing is counted: Triton's cache in DIR gets the kernels of the targets' models
-in all forms, of Table C's rows and of the targets' shapes, so that a GPU machine with the same
-Python, torch and Triton compiles none of them (`TRITON_CACHE_DIR=DIR`, or `gpu.py --triton-cache
-DIR`). Run it with the Python that is there; --torch and --triton say what is, and a difference is
-refused.
+in all forms, of Table C's rows, and of the targets' operators in both passes, so that a GPU
+machine with the same Python, torch and Triton compiles none of them (`TRITON_CACHE_DIR=DIR`, or
+`gpu.py --triton-cache DIR`). Run it with the Python that is there; --torch and --triton say what
+is, and a difference is refused.
 """
 
 import argparse
@@ -223,7 +223,10 @@ def fill_cache(folder: Path, sweep: Path, only: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     os.environ["TRITON_CACHE_DIR"] = str(folder.resolve())
     asked = [(run.name, run.call) for run in runs(sweep)]
-    for case in targets("meta"):
+    of_targets = list(targets("meta"))
+    models = {case.model for case in of_targets}
+    others = [c for c in cases("meta", quick=False) if c.model in models and c.resolution == 224]
+    for case in (*of_targets, *(c for c in others if c.precision == "float16")):
         asked += [(f"{case.id} {pass_}", call) for pass_, call in launchers(case).items()]
     all_kernels = set[str]()
     before = len(list(folder.iterdir()))

@@ -40,15 +40,14 @@ class Run:
 
 
 def runs(sweep: Path) -> Iterator[Run]:
-    """The targets' models, plain, under autocast, deployed in both layouts and in training, and
-    the rows of a sweep under autocast."""
+    """Forwards of the targets' models, plain, under autocast and deployed in both layouts, and of
+    the rows of a sweep under autocast. Backwards are not among them: autograd asks for the GPU."""
     for name, batch in BATCHES.items():
         arch = entry(name).arch
         yield Run(f"{name} plain", partial(_plain, arch, batch))
         yield Run(f"{name} autocast", partial(_autocast, arch, batch))
         for layout in ("contiguous", "channels_last"):
             yield Run(f"{name} deployed {layout}", partial(_deployed, arch, batch, layout))
-        yield Run(f"{name} training", partial(_training, arch, batch))
     for row in load_sweep(sweep).candidates:
         if row.arch is not None:
             yield Run(f"row {row.label}", partial(_autocast, row.arch, ROWS_BATCH))
@@ -66,13 +65,6 @@ def _deployed(arch: ArchSpec, batch: int, layout: Any) -> object:
 def _autocast(arch: ArchSpec, batch: int) -> object:
     with _half_by_autocast():
         return _forward(build(arch, seed=0).eval(), batch, torch.float32)
-
-
-def _training(arch: ArchSpec, batch: int) -> object:
-    model = build(arch, seed=0).train()
-    with as_on_a_gpu(model), _half_by_autocast():
-        loss = model(_images(batch, torch.float32)).float().square().mean()
-        return loss.backward()
 
 
 def _forward(model: nn.Module, batch: int, dtype: torch.dtype) -> object:

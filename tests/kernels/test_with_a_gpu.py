@@ -50,17 +50,18 @@ def test_deployed_models_agree_and_can_be_captured(model, layout):
     from evnas.measure.target import Target
 
     torch.use_deterministic_algorithms(False)  # as models run
-    plain = build(entry(model).arch, seed=0).eval().to("cuda")
-    images = torch.randn(2, 3, 224, 224, device="cuda")
+    arch = entry(model).arch
+    images = torch.randn(16, 3, 224, 224, device="cuda")  # 16: kernels as for larger batches
     with torch.inference_mode():
-        want = plain(images)
+        want = build(arch, seed=0, impl="cpu").eval().to("cuda")(images)  # in plain torch
+    plain = build(arch, seed=0).eval().to("cuda")
     ours = deploy(plain, dtype=torch.float16, layout=layout)
     with torch.inference_mode():
         eager = ours(images.half())
     scale = want.abs().max()
     assert ((eager.float() - want).abs().max() / scale).item() < 3e-2
     target = Target(
-        device="cuda:0", runtime="cuda_graph", batch_size=2, precision="float16", form="deployed"
+        device="cuda:0", runtime="cuda_graph", batch_size=16, precision="float16", form="deployed"
     )
     replayed = cuda_graph(ours, images.half(), target)()
     assert isinstance(replayed, torch.Tensor) and torch.equal(replayed, eager)
