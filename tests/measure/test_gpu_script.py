@@ -99,7 +99,7 @@ def test_a_hang_ends_with_its_step_and_takes_its_children_along(
         "if os.fork():\n    time.sleep(60)\n"
         f"pathlib.Path({str(child)!r}).write_text(str(os.getpid()))\ntime.sleep(60)"
     )
-    assert calls({"hangs": (hangs, False)}, limit_s=1.0) == 1
+    assert calls({"hangs": (hangs, True)}, limit_s=1.0) == 1
     assert calls.outcome("hangs")["how"] == "cut off"
     assert not Path("/proc", child.read_text(), "exe").exists()
 

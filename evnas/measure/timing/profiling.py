@@ -24,7 +24,8 @@ def profiled(call: Call, *, cuda: bool, memory: bool) -> torch.profiler.profile:
     if cuda:
         activities.append(torch.profiler.ProfilerActivity.CUDA)
     # torch's summary of the events is made when it is asked for: of 100,000 it takes ten seconds
-    profile = torch.profiler.profile(activities=activities, profile_memory=memory)
+    # the events of its one cycle are kept either way; without acc_events torch 2.11 warns of it
+    profile = torch.profiler.profile(activities=activities, profile_memory=memory, acc_events=True)
     with profile:
         call()
     return profile
