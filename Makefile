@@ -44,7 +44,7 @@ test-faults: .venv/installed-test
 	EVNAS_FAULTS=whole OMP_NUM_THREADS=1 timeout 2400 $(BIN)/pytest -n 2 --timeout 2400 tests/faults
 
 bench-gpu: .venv/installed-test
-	$(BIN)/python benchmarks/gpu.py --seconds 14400
+	$(BIN)/python benchmarks/gpu.py --seconds 14400 --results results
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from sheet import FAILURES, OUT_OF_TIME, alternated, arguments, parsed, sheet, why
+from sheet import FAILURES, alternated, arguments, parsed, sheet, why
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -109,7 +109,7 @@ def main() -> int:
                 book.add(line)
                 print(case.id, json.dumps({k: line[k] for k in line if k != "case"}), flush=True)
     print(book.path)
-    return OUT_OF_TIME if book.cut else 0
+    return book.exit_code()
 
 
 def _line(

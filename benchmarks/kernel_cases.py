@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from cuda_scan import selective_scan
 from torch import Tensor
 
 from evnas import kernels
@@ -67,10 +68,11 @@ def cases(device: str, *, quick: bool) -> Iterator[Case]:
             yield from _shapes(resolution, precision, device, batches=GPU_BATCHES)
 
 
-def targets(device: str) -> Iterator[Case]:
-    """The shapes of `TARGETS`, in half precision and in float32."""
+def targets(device: str, *, small: bool = False) -> Iterator[Case]:
+    """The shapes of `TARGETS`, in half precision and in float32; or tiny ones of the same."""
+    batches, resolution = ((2, 2, 2, 2), 32) if small else (GPU_BATCHES, 224)
     for precision in ("float16", "float32"):
-        for case in _shapes(224, precision, device, batches=GPU_BATCHES):
+        for case in _shapes(resolution, precision, device, batches=batches):
             if (case.op, case.model, case.stage) in TARGETS:
                 yield case
 
@@ -196,10 +198,9 @@ def peers(case: Case) -> dict[str, Run | str]:
 
 def _mamba(case: Case) -> Run | str:
     """The CUDA selective scan, with cross-scan and cross-merge around it for a map."""
-    try:
-        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
-    except ImportError:
-        return "mamba_ssm is not installed"
+    selective_scan_fn = selective_scan()
+    if isinstance(selective_scan_fn, str):
+        return selective_scan_fn
     if case.op == "selective_scan":
         return lambda x, delta, A, B, C, D, delta_bias: selective_scan_fn(
             x, delta, A, B, C, D, None, delta_bias, True

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -69,10 +70,10 @@ def rows_of_lines(
     kernel in Triton."""
     found: dict[str, tuple[Case, str, dict[str, float]]] = {}
     for line in lines:
-        ours = line["implementation"]
+        ours = line.get("implementation", "")  # a line that broke names none
         peers = {"plain torch": "cpu", "reference": "reference"}
         peers |= {name: name for name in BY_MEASUREMENT.get(line["case"]["op"], ())}
-        if line["peer"] in peers and "ratio" in line:
+        if ours and line["peer"] in peers and "ratio" in line:
             case = Case(**{**line["case"], "shape": tuple(line["case"]["shape"])})
             case = replace(case, device=str(device))
             key = json.dumps([line["case"], line["pass"]])
@@ -82,17 +83,19 @@ def rows_of_lines(
         yield _row(case, pass_) | {"fastest": min(ratios, key=lambda name: ratios[name])}
 
 
-def write_choices(rows: Sequence[dict[str, Any]]) -> None:
-    """Put the rows into the file, in place of those of the same device and shape."""
+def write_choices(rows: Sequence[dict[str, Any]], file: Path) -> None:
+    """Put the rows into a file, in place of those of the same device and shape; a new one begins
+    with the choices that hold now."""
 
     def key(row: dict[str, Any]) -> list[Any]:
         names = ("operator", "device", "dtype", "pass", "elements", "states")
         return [row[name] for name in names]
 
-    kept = {json.dumps(key(row)): row for row in json.loads(CHOICES_FILE.read_text())}
+    begun = file if file.exists() else CHOICES_FILE
+    kept = {json.dumps(key(row)): row for row in json.loads(begun.read_text())}
     kept |= {json.dumps(key(row)): row for row in rows}
     lines = ",\n".join(json.dumps(row) for row in sorted(kept.values(), key=key))
-    CHOICES_FILE.write_text(f"[\n{lines}\n]\n")
+    file.write_text(f"[\n{lines}\n]\n")
 
 
 def _row(case: Case, pass_: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Short-schedule training of one candidate: a learning curve and a held-out top-1.
 
-Data, budget, seed and the model's first weights fix the curve to the last bit on one machine
-with one thread count, broken off and resumed at any epoch or not.
+Data, budget, seed and the model's first weights fix the curve to the last bit on one machine's
+CPU with one thread count, broken off and resumed at any epoch or not.
 """
 
 import math
