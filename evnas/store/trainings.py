@@ -16,7 +16,7 @@ from evnas.errors import DataError
 from evnas.files import write_whole
 
 FOLDER = "trainings"
-_TEXTS = ("trial", "arch", "data", "recipe_name", "status", "output")
+_TEXTS = ("trial", "digest", "data", "recipe_name", "status", "output")
 _NUMBERS = ("seed", "resolution", "epochs", "of_epochs", "written")
 
 
@@ -26,8 +26,8 @@ class KeptTraining:
 
     trial: str
     """The trial's label."""
-    arch: str
-    """Digest of what is trained: the trial's with the data's classes."""
+    digest: str
+    """Of the trial's architecture, which is trained with the data's classes."""
     data: str
     recipe_name: str
     status: str

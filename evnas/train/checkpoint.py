@@ -145,7 +145,13 @@ def save(path: Path, content: Mapping[str, Any]) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole(path) as draft, draft.open("wb") as file:
-        torch.save(dict(content), file)
+        try:
+            torch.save(dict(content), file)
+        except RuntimeError as e:
+            reason = e.__context__
+            if isinstance(reason, OSError):  # torch's writer speaks of positions in place of it
+                raise reason from None
+            raise
 
 
 def checkpoint_name(epoch: int, step: int) -> str:

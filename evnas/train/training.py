@@ -437,7 +437,7 @@ class _Run:
             return
         found = KeptTraining(
             trial=str(config.origin.get("trial", "")),
-            arch=self.session.arch.digest,
+            digest=str(config.origin.get("digest", "")),
             data=self.session.data.name,
             recipe_name=config.recipe_name,
             status=status,

@@ -15,7 +15,8 @@ EV.dataPanel({
       return;
     }
     const { trainings, unreadable } = found;
-    const note = "Top-1 on held-out images after each epoch of whole trainings; dashed lines are the moving average's. " +
+    const note =
+      "Top-1 on held-out images after each epoch of whole trainings; dashed lines are the moving average's. " +
       "One that says running has been killed where its last epoch is long ago.";
     EV.put(view.node, [note, ...unreadable].map((text) => EV.h("p", { class: "note" }, text)));
     if (!trainings.length) return;
@@ -68,7 +69,7 @@ EV.dataPanel({
         return EV.h(
           "tr",
           {},
-          EV.h("th", { scope: "row" }, chosen(one.trial)),
+          EV.h("th", { scope: "row" }, chosen(one)),
           [one.recipe_name, one.data].map((text) => EV.h("td", {}, text)),
           [one.resolution, one.seed].map((value) => EV.h("td", { class: "number" }, String(value))),
           EV.h("td", {}, one.status),
@@ -80,8 +81,9 @@ EV.dataPanel({
       return EV.listing("Trainings", "After the last epoch", [...heads, "folder", "noted"], rows);
     }
 
-    function chosen(trial) { // a trial that is no longer there stays a word
-      if (!EV.data.rows.has(trial)) return trial;
+    function chosen({ trial, digest }) { // one that the study no longer has, or is another now, stays a word
+      const row = EV.data.rows.get(trial);
+      if (row === undefined || EV.data.text.digest[row] !== digest) return trial;
       const onclick = () => EV.choose({ trial, view: "front" }, { push: true });
       return EV.h("button", { type: "button", class: "link", onclick }, trial);
     }
