@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from evnas.arch.catalog import entry
+from evnas.arch.paths import edit
 from evnas.arch.spec import ArchSpec
 from evnas.commands.bench_figure import COLOURS
 from evnas.commands.svg_page import svg_page
@@ -48,7 +49,7 @@ SECTION = "figures of the recipe's runs"
 M1, WINNER = "efficientvim_m1", "winner"
 """The anchor; and of the search's candidates at least as fast, the one predicted best."""
 DATA, HELD_OUT = "fashion-mnist-12k", 2_000
-TRAIN_IMAGES = 10_000
+TRAIN_IMAGES, CLASSES = 10_000, 10
 SIDE, STEM_STRIDE, WIDTH = 32, 4, 0.25
 BATCH = 50
 FEW, SOME, MANY = 1, 2, 4
@@ -128,7 +129,8 @@ def whole_arch(name: str) -> ArchSpec:
 
 def tiny(name: str) -> ArchSpec:
     """What is trained of it."""
-    return whole_arch(name).scaled(WIDTH, stem_stride=STEM_STRIDE)
+    scaled = whole_arch(name).scaled(WIDTH, stem_stride=STEM_STRIDE)
+    return edit(scaled, {"num_classes": CLASSES})
 
 
 def lines_in(file: Path) -> list[Line]:
