@@ -478,7 +478,7 @@ def _panel(title: str, curves: Sequence[tuple[str, str, Sequence[Line]]]) -> str
     if not points:
         return parts[0]
     most = max(point["images"] for point in points)
-    low = 10 * int(min(point["top1_percent"] for point in points) // 10)
+    low: int = 10 * int(min(point["top1_percent"] for point in points) // 10)
     bottom = TOP + PLOT_HEIGHT
 
     def across(images: float) -> float:

@@ -229,10 +229,11 @@ def test_a_step_learns_mixed_images_and_smoothed_shares(images, tmp_path, monkey
         return loss(pixels, targets, epoch)
 
     monkeypatch.setattr(session, "_loss", noted)
-    batches = list(session.batches.epoch(0))
+    batches = list(session.batches.epoch(0))[2:]  # the first ones have a class each
     kept = [batch.images.clone() for batch in batches]
-    session.step(0, 0, iter(batches))
-    for batch, before, (pixels, targets) in zip(batches, kept, seen, strict=False):
+    session.step(0, 1, iter(batches))
+    for batch, before, (pixels, targets) in zip(batches, kept, seen, strict=True):
+        assert ((targets > 0.11) & (targets < 0.89)).any()  # two classes met
         own = torch.full((4, 2), 0.1) + 0.8 * torch.eye(2)[batch.labels]
         far = (before - before.flip(0)).abs().flatten(1).sum(1)
         moved = (pixels - before).abs().flatten(1).sum(1) / far  # the other image's share
