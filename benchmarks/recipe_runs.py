@@ -477,7 +477,7 @@ def _panel(title: str, curves: Sequence[tuple[str, str, Sequence[Line]]]) -> str
     parts = [f'<text x="0" y="16" class="title">{title}</text>']
     if not points:
         return parts[0]
-    most = max(point["images"] for point in points)
+    most: int = max(point["images"] for point in points)
     low: int = 10 * int(min(point["top1_percent"] for point in points) // 10)
     bottom = TOP + PLOT_HEIGHT
 

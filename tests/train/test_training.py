@@ -329,7 +329,7 @@ def test_images_are_read_as_a_proxy_reads_them_and_stay_the_same(images, tmp_pat
     train(config, tell=said.append)
     assert "18 training and 6 held-out images (Training/ and VALIDATION/) of 2 classes" in said[0]
     assert said[0].endswith("left out: 1 hidden file or folder")
-    pixels, label = alone(config).data.train[0]  # type: ignore[index]
+    pixels, label = alone(config).data.train[0]
     assert label == 0
     assert np.asarray(pixels).mean() == pytest.approx(127.5, abs=0.5)
     train(config)
@@ -424,7 +424,7 @@ def one_step(images, tmp_path, **changes):
         found.append(torch.cat([g.flatten() for g in grads]))
         zero()
 
-    session.optimizer.zero_grad = note  # type: ignore[assignment]
+    session.optimizer.zero_grad = note
     loss = session.step(0, 0, session.batches.epoch(0))
     return loss.item(), found[0]
 
