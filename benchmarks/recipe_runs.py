@@ -92,9 +92,9 @@ def runs() -> list[Run]:
     return [
         Run(name=M1, way="proxy", epochs=USUAL_PROXY),
         Run(name=M1, way="recipe", epochs=SOME),
+        Run(name=M1, way="recipe", epochs=FEW),
         Run(name=WINNER, way="recipe", epochs=SOME),
         Run(name=M1, way="recipe", epochs=MANY),
-        Run(name=M1, way="recipe", epochs=FEW),
         *(
             Run(name=name, way="recipe", epochs=SOME, seed=seed)
             for seed in SEEDS[1:]
