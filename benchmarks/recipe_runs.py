@@ -94,12 +94,12 @@ def runs() -> list[Run]:
         Run(name=M1, way="recipe", epochs=SOME),
         Run(name=M1, way="recipe", epochs=FEW),
         Run(name=WINNER, way="recipe", epochs=SOME),
-        Run(name=M1, way="recipe", epochs=MANY),
         *(
             Run(name=name, way="recipe", epochs=SOME, seed=seed)
             for seed in SEEDS[1:]
             for name in (WINNER, M1)
         ),
+        Run(name=M1, way="recipe", epochs=MANY),
         Run(name=M1, way="proxy", epochs=SOME),
     ]
 
@@ -501,6 +501,11 @@ def _panel(title: str, curves: Sequence[tuple[str, str, Sequence[Line]]]) -> str
             parts.append(
                 f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
             )
+            parts += [  # a training of one epoch is a point
+                f'<circle cx="{across(p["images"]):.1f}" cy="{up(p["top1_percent"]):.1f}" r="2.5" '
+                f'fill="{colour}"/>'
+                for p in line["curve"]
+            ]
         parts.append(
             f'<text x="{PLOT_WIDTH - 4}" y="{bottom - 8 - 16 * number}" class="end" '
             f'style="fill:{colour}">{name}</text>'
