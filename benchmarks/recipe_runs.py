@@ -346,6 +346,11 @@ def _threads(there: Mapping[Key, Line]) -> str:
     return " or ".join(map(str, counts)) + (" thread" if counts == [1] else " threads")
 
 
+def epochs_of(count: int) -> str:
+    """`1 epoch`, `2 epochs`."""
+    return f"{count} epoch{'' if count == 1 else 's'}"
+
+
 def _shown(name: str) -> str:
     return "M1" if name == M1 else "the winner"
 
@@ -361,7 +366,7 @@ def _table(there: Mapping[Key, Line]) -> str:
         if line is None:
             continue
         images = line["curve"][-1]["images"]
-        by = f"recipe, {run.epochs} epochs" if run.way == "recipe" else "proxy"
+        by = f"recipe, {epochs_of(run.epochs)}" if run.way == "recipe" else "proxy"
         span = of_images(line)
         average = (
             f"{last_of(line, 'ema_top1_percent'):.1f}" if run.way == "recipe" else "none"
@@ -384,7 +389,7 @@ def _proxy_beside_recipe(there: Mapping[Key, Line]) -> str:
         return ""
     spans = {epochs: of_images(line) for epochs, line in by_epochs.items()}
     said = [
-        f"after {epochs} epochs {span.mid:.1f} % ({compared(span, of_images(proxy))})"
+        f"after {epochs_of(epochs)} {span.mid:.1f} % ({compared(span, of_images(proxy))})"
         for epochs, span in spans.items()
     ]
     mids = [span.mid for span in spans.values()]
@@ -422,7 +427,7 @@ def _winner_beside_m1(lines: Sequence[Line]) -> str:
         for name in (WINNER, M1)
     }  # fmt: skip
     return (
-        f"Winner against M1, {SOME} epochs, {seeds} seeds each: {tops[WINNER]:.1f} % and "
+        f"Winner against M1, {epochs_of(SOME)}, {seeds} seeds each: {tops[WINNER]:.1f} % and "
         f"{tops[M1]:.1f} %, a difference of {_signed(span)} points, of the averages "
         f"{_signed(average[0])} (Student's interval over seeds): here the winner {sure} {beside}. "
         f"The search predicted {winner()['predicted'] - _predicted_m1():+.1f} points on ImageNet "
@@ -446,7 +451,7 @@ def figure(lines: Sequence[Line]) -> str:
     """An SVG of two panels: how long the recipe runs, and the winner beside M1."""
     there = complete(lines)
     longer = [
-        (f"recipe, {epochs} epochs", COLOURS[i], [there[key]])
+        (f"recipe, {epochs_of(epochs)}", COLOURS[i], [there[key]])
         for i, epochs in enumerate((FEW, SOME, MANY))
         if (key := (M1, "recipe", epochs, 0)) in there
     ] + [
@@ -460,7 +465,7 @@ def figure(lines: Sequence[Line]) -> str:
         if (found := [there[key] for seed in SEEDS
                       if (key := (name, "recipe", SOME, seed)) in there])
     ]  # fmt: skip
-    panels = [("M1, seed 0", longer), (f"{SOME} epochs of the recipe, each seed", seeds)]
+    panels = [("M1, seed 0", longer), (f"{epochs_of(SOME)} of the recipe, each seed", seeds)]
     width = LEFT + 2 * (PLOT_WIDTH + GAP)
     return svg_page(
         [

@@ -76,9 +76,10 @@ def test_what_a_recipe_reaches_beside_the_proxy(benchmark: Any) -> None:
     lines = [line_of(benchmark, runs[benchmark.M1, way, epochs, 0], value)
              for (way, epochs), value in reached.items()]  # fmt: skip
     text = benchmark.markdown(lines)
+    few, some, many = map(benchmark.epochs_of, (benchmark.FEW, benchmark.SOME, benchmark.MANY))
     assert (
-        f"after {benchmark.FEW} epochs 60.0 % (less), after {benchmark.SOME} epochs 71.0 % (no "
-        f"difference that can be told), after {benchmark.MANY} epochs 80.0 % (more)"
+        f"after {few} 60.0 % (less), after {some} 71.0 % (no difference that can be told), after "
+        f"{many} 80.0 % (more)"
     ) in text
     assert "More epochs gave more each time." in text
     assert f"{len(runs) - 4} of {len(runs)} trainings are not there yet." in text
