@@ -17,6 +17,7 @@ from evnas.report.frame.columns import describe_column
 from evnas.report.frame.objectives import find_constraints, find_objectives
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.query.front import collect_points
+from evnas.store.trainings import files_of_trainings
 from evnas.sweep.parts import ProxySpec
 from evnas.sweep.strategy_spec import as_written_now, strategy_spec
 
@@ -48,6 +49,7 @@ def describe_study(reader: StudyReader) -> dict[str, Any]:
         "reproduces": bool(sweep.get("rows") and sweep.get("published")),
         "resolutions": len(row_resolutions(sweep)),
         "breakdowns": breakdowns,
+        "trainings": len(files_of_trainings(reader.folder)),
         "base": base_label(sweep),
         "rungs": halving_rungs(sweep),
         "best": best(reader),

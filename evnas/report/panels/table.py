@@ -15,6 +15,7 @@ PANELS: Registry[Panel] = Registry(
         "audit": "evnas.report.panels.audit:PANEL",
         "resolution": "evnas.report.panels.resolution:PANEL",
         "breakdown": "evnas.report.panels.breakdown:PANEL",
+        "trainings": "evnas.report.panels.trainings:PANEL",
     },
     of="evnas.report.panels.base:Panel",
 )

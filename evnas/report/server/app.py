@@ -36,6 +36,7 @@ from evnas.report.server.parameters import (
 )
 from evnas.report.server.security import Guard, check_binding, is_loopback
 from evnas.report.server.studies import Studies
+from evnas.store.trainings import trainings_changed
 
 POLL_S = 0.5
 LARGEST_PAGE = 1000
@@ -195,10 +196,10 @@ class _Pages:
         return _json(describe_trial(records, reader.fields_of(records)))
 
     def panel(self, request: Request) -> Response:
-        """A panel's own data: computed again only when there are new records."""
+        """A panel's own data: computed again when records or points of trainings are new."""
         study, name = request.path_params["study"], request.path_params["panel"]
         reader = self._studies.reader(study)
-        state = (id(reader), reader.frame.last_id)
+        state = (id(reader), reader.frame.last_id, trainings_changed(reader.folder))
         kept = self._panel_data.get((study, name))
         if kept is None or kept[0] != state:
             kept = self._panel_data[study, name] = (state, compute_panel(name, reader))
