@@ -1,16 +1,14 @@
 """Studies and panels of other packages: studies open without them, panels need no line of ours."""
 
-import gzip
-import json
 import re
 import time
-from base64 import b64decode
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
+from reader_of_pages import block
 from starlette.testclient import TestClient
 
 from evnas.record import Record
@@ -41,13 +39,6 @@ def made(folder: Path, sweep: Mapping[str, Any], *, arch: Mapping[str, Any] = AR
             )
             store.append(trial)
     return folder
-
-
-def block(page: str, name: str) -> Any:
-    """What lies in the one-file page under a name."""
-    found = re.search(f'data-name="{name}">([^<]*)', page)
-    assert found is not None, name
-    return json.loads(gzip.decompress(b64decode(found[1])))
 
 
 def wait_until_read(client: TestClient, study: str) -> None:
