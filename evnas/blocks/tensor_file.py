@@ -11,23 +11,25 @@ from evnas.errors import DataError
 
 
 def must_be_intact(path: str | Path) -> None:
-    """Compare a file that `torch.save` wrote with the checksums in it.
+    """Raises DataError where a byte of a file that `torch.save` wrote is wrong."""
+    if found := _damage(path):
+        raise DataError(f"{path} must be a checkpoint, it is damaged ({found})")
+
+
+def _damage(path: str | Path) -> str:
+    """Where a file differs from the checksums in it, or "".
 
     Torch writes a CRC-32 of each tensor and compares none when it reads: a changed byte would be
     another weight. Files from before torch 1.6 hold no checksums and pass.
-
-    Raises:
-        DataError: a byte is wrong.
     """
     if not zipfile.is_zipfile(path):
-        return
+        return ""
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
     except Exception as e:  # a damaged archive makes zipfile raise anything
-        raise DataError(f"{path} must be a checkpoint, it is damaged ({first_line(e)})") from e
-    if broken is not None:
-        raise DataError(f"{path} must be a checkpoint, it is damaged (in {broken})")
+        return first_line(e)
+    return "" if broken is None else f"in {broken}"
 
 
 def load_tensors(path: Path, *, device: torch.device | str, fault: Callable[[str], str]) -> Any:
@@ -41,11 +43,15 @@ def load_tensors(path: Path, *, device: torch.device | str, fault: Callable[[str
     Raises:
         DataError: that sentence.
     """
+    if found := _damage(path):
+        raise DataError(fault(f"it is damaged {found}"))
     try:
-        must_be_intact(path)
         held = torch.load(path, map_location=device, weights_only=True)
-    except Exception as e:  # a damaged file makes torch raise anything, struct.error for one
+    except OSError as e:
         raise DataError(fault(first_line(e))) from e
+    except Exception as e:  # a damaged file makes torch raise anything, struct.error for one;
+        # and what it says is advice to run the file's code
+        raise DataError(fault(type(e).__name__)) from e
     if not isinstance(held, Mapping):
         raise DataError(fault(f"it holds a {type(held).__name__}"))
     return held
