@@ -2,9 +2,11 @@
 same command goes on in a new cluster."""
 
 import os
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -31,6 +33,13 @@ class OwnCluster:
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
         )
+        while not self._listens():
+            assert self._process.poll() is None, "ray start has ended"
+            time.sleep(0.5)
+
+    def _listens(self) -> bool:
+        with socket.socket() as asked:
+            return asked.connect_ex(("127.0.0.1", PORT)) == 0
 
     def kill(self) -> None:
         """All of it at once."""
@@ -65,11 +74,12 @@ def test_a_head_that_is_killed_ends_the_driver_with_a_sentence(file: Path, tmp_p
     try:
         driver = start(file, tmp_path / "broken", "--set", engine)
         assert driver.stderr is not None
-        for line in driver.stderr:
-            if "2 proxy: " in line:
-                break
+        said = ""
+        while "2 proxy: " not in said:
+            said += driver.stderr.readline()
+            assert driver.poll() is None or "2 proxy: " in said, said + driver.stderr.read()
         first.kill()
-        said = driver.stderr.read()
+        said += driver.stderr.read()
         assert driver.wait() == 2, said
         assert "the head of the Ray cluster must answer, and it is gone" in said
         assert "Traceback" not in said, said

@@ -116,7 +116,7 @@ def test_the_page_about_panels_runs_to_its_end(
     with TestClient(make_app(results), base_url="http://localhost") as client:
         wait_until_read(client, "made")
         assert client.get("/api/studies/made/panels/mixer_sizes").json() == shown
-        assert '"/static/panels/mixer_sizes.js"' in client.get("/").text
+        assert '"static/panels/mixer_sizes.js"' in client.get("/").text
         assert client.get("/static/panels/mixer_sizes.js").text == dict(files)["mixer_sizes.js"]
         assert client.get("/static/panels/other.js").status_code == 404
         assert client.get("/api/studies/made/panels/other").status_code == 400
@@ -178,7 +178,7 @@ def test_a_broken_package_leaves_the_dashboard_and_the_report(
             in (folder / "report.html").read_text()
         )
     with TestClient(make_app(tmp_path), base_url="http://localhost") as client:
-        assert '"/static/panels/broken.js"' in client.get("/").text
+        assert '"static/panels/broken.js"' in client.get("/").text
         assert client.get("/static/panels/broken.js").text.startswith("console.error(")
         for name in ("search", "rows"):
             wait_until_read(client, name)
