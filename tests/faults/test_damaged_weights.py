@@ -2,6 +2,8 @@
 tensors, never others."""
 
 import random
+import struct
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -108,3 +110,45 @@ def test_what_is_read_of_a_damaged_file_is_the_truth_or_a_sentence(
             assert str(tmp_path) in str(e) and "\n" not in str(e), seed
             ends["a sentence"] += 1
     assert ends["a sentence"] > ends["the truth"] / 4, ends  # else nothing was damaged
+
+
+def test_each_bit_that_tells_where_tensors_lie_counts(tmp_path: Path, cases: Cases) -> None:
+    """Torch reads by them, and would take a tensor for an empty one."""
+    write, read = KINDS["weights handed down"]
+    path = tmp_path / "file.pt"
+    write(path)
+    raw, truth = path.read_bytes(), read(path)
+    bits = [(at, 1 << bit) for at in outside_of_members(path, raw) for bit in range(8)]
+    random.Random(0).shuffle(bits)
+    for number in cases(200, len(bits), minutes=2):
+        at, bit = bits[number]
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ bit]) + raw[at + 1 :])
+        try:
+            assert same(read(path), truth), (at, bit)
+        except DataError as e:
+            assert str(path) in str(e), (at, bit)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tensor_that_is_called_a_folder_is_damage(kind: str, tmp_path: Path) -> None:
+    """One bit of a file's attributes; torch reads an empty tensor then, of whatever was there."""
+    write, read = KINDS[kind]
+    path = tmp_path / "file.pt"
+    write(path)
+    raw = path.read_bytes()
+    begins = raw.rindex(b"PK\x01\x02", 0, raw.rindex(b"/data/"))
+    path.write_bytes(raw[: begins + 38] + bytes([raw[begins + 38] | 0x10]) + raw[begins + 39 :])
+    with pytest.raises(DataError, match="damaged"):
+        read(path)
+
+
+def outside_of_members(path: Path, raw: bytes) -> list[int]:
+    """Places in an archive that hold no content: headers, names, the directory."""
+    inside: set[int] = set()
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            lengths = raw[member.header_offset + 26 : member.header_offset + 30]
+            name, extra = struct.unpack("<HH", lengths)
+            begins = member.header_offset + 30 + name + extra
+            inside |= set(range(begins, begins + member.file_size))
+    return [at for at in range(len(raw)) if at not in inside]
