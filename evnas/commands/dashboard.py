@@ -17,6 +17,10 @@ def dashboard(
     ),
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8765,
     token: Annotated[str | None, typer.Option("--token", envvar="EVNAS_TOKEN")] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", help="A proxy's name, under which it answers too."),
+    ] = None,
 ) -> None:
     """Serve the studies as live pages until interrupted.
 
@@ -24,9 +28,11 @@ def dashboard(
     Examples:
       evnas dashboard
       evnas dashboard results/table_c --port 9000
+      EVNAS_TOKEN=$(openssl rand -hex 16) evnas dashboard --allow-host lab.example.org
     """
     from evnas.report.server.app import make_app, server_of
+    from evnas.report.server.security import address_of
 
-    app = make_app(results, host=host, token=token)
-    talk(f"http://{host}:{port}")
+    app = make_app(results, host=host, token=token, allowed=allow_host or ())
+    talk(address_of(host, port, token))
     server_of(app, host=host, port=port).run()

@@ -55,9 +55,10 @@ class Sweep:
         return reference_of(self.candidates)
 
     def identity(self) -> dict[str, Any]:
-        """What must not change when a study is continued: the sweep less names and engine."""
+        """What must not change when a study is continued: the sweep less names, engine and what
+        is done about failures."""
         resolved = self.spec.to_dict()
-        for free in ("title", "engine", "name", "quick"):
+        for free in ("title", "engine", "failures", "name", "quick"):
             del resolved[free]
         resolved["targets"] = [target.identity() for target in self.spec.targets]
         resolved["proxy"] = self.spec.proxy.identity() if self.spec.proxy else None

@@ -6,7 +6,6 @@ are tensors and plain data: they are read with `weights_only=True`, and no code 
 """
 
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.blocks.official import read_checkpoint
+from evnas.blocks.tensor_file import first_line
 from evnas.errors import DataError, SpecError
 from evnas.files import drafts_in, whole
 
@@ -76,7 +76,7 @@ class TrainedWeights:
             model.load_state_dict(self.state_dict(ema=ema))
         except RuntimeError as e:
             raise DataError(
-                f"{self.path} must hold weights of its architecture: {_first_line(e)}"
+                f"{self.path} must hold weights of its architecture: {first_line(e)}"
             ) from e
         return model.eval()
 
@@ -204,19 +204,7 @@ def newest_whole(output: Path, tell: Callable[[str], None]) -> tuple[Path, dict[
 
 
 def _whole(path: Path) -> dict[str, Any]:
-    """Raises DataError where a byte is wrong, which torch alone would not see."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError) as e:
-        raise DataError(f"{path} must be a checkpoint, it is damaged ({_first_line(e)})") from e
-    if broken is not None:
-        raise DataError(f"{path} must be a checkpoint, it is damaged (in {broken})")
     held = dict(read_checkpoint(path))
     if held.get("format") != FORMAT or "progress" not in held:
         raise DataError(f"{path} must be a checkpoint of a training, it lacks what one goes on by")
     return held
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,15 @@ from evnas.report.server.parameters import (
     parse_integer,
     parse_view_request,
 )
+from evnas.report.server.patience import PatientProtocol
 from evnas.report.server.security import Guard, check_binding, is_loopback
 from evnas.report.server.studies import Studies
 from evnas.store.trainings import trainings_changed
 
 POLL_S = 0.5
 LARGEST_PAGE = 1000
+MOST_CONNECTIONS = 200
+"""At once; each open page holds one or two. The next one is told 503."""
 
 
 def server_of(
@@ -47,25 +50,39 @@ def server_of(
 ) -> uvicorn.Server:
     """A server of `app` that ends when its `should_exit` is set: open streams end with it."""
     config = uvicorn.Config(
-        app, host=host, port=port, log_level=log_level, ws="none", timeout_graceful_shutdown=5
+        app,
+        host=host,
+        port=port,
+        log_level=log_level,
+        http=PatientProtocol,
+        ws="none",
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)
     app.state.stopping = lambda: server.should_exit
     return server
 
 
-def make_app(results_dir: Path, *, host: str = "127.0.0.1", token: str | None = None) -> Starlette:
+def make_app(
+    results_dir: Path,
+    *,
+    host: str = "127.0.0.1",
+    token: str | None = None,
+    allowed: Collection[str] = (),
+) -> Starlette:
     """The application of a dashboard.
 
     Args:
         results_dir: a folder of studies, or one study's folder.
         host: another than loopback lets other machines in, and needs a token.
         token: at least 16 characters; whoever opens the page must show it.
+        allowed: further names of hosts that it answers under, those of a proxy; they need a token.
 
     Raises:
         EvnasError: no folder there, or no token where one is needed.
     """
-    check_binding(host, token)
+    check_binding(host, token, allowed)
     studies = Studies(results_dir)
     pages = _Pages(studies)
 
@@ -90,7 +107,7 @@ def make_app(results_dir: Path, *, host: str = "127.0.0.1", token: str | None = 
             *(Route(f"/api/studies/{{study}}{path}", page) for path, page in of_a_study.items()),
         ],
         middleware=[
-            Middleware(Guard, host=host, token=token),
+            Middleware(Guard, host=host, token=token, allowed=allowed),
             Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
         ],
         exception_handlers={EvnasError: _sentence},
