@@ -106,10 +106,15 @@ def test_no_two_traces_differ_by_colour_alone(full: Page, panel: str, figures: l
     full.evaluate("EV.choose({ view: 'front' })")
 
 
-def test_twelve_curves_of_two_seeds_are_distinct_without_colour(page: Page) -> None:
+def test_curves_of_many_trials_have_axes_of_their_own(page: Page) -> None:
     page.evaluate("EV.choose({ view: 'curves', pins: null })")
     expect(page.locator("#figure-curves .main-svg").first).to_be_visible()
-    found = looks(page, "curves")
-    assert len(found) > 12
-    assert len(set(found)) == len(found)
+    traces = page.evaluate(
+        """document.querySelector('#figure-curves .plot').data.map(
+            (t) => [t.name, t.xaxis, t.line.dash])"""
+    )
+    own = [(name, axis, dash) for name, axis, dash in traces if name != "others"]
+    trials = {axis: {n.split(",")[0] for n, a, _ in own if a == axis} for _, axis, _ in own}
+    assert len(trials) == 12 and all(len(names) == 1 for names in trials.values())
+    assert len({(axis, dash) for _, axis, dash in own}) == len(own) > 12  # seeds differ in dash
     page.evaluate("EV.choose({ view: 'front' })")

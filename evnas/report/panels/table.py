@@ -15,6 +15,8 @@ PANELS: Registry[Panel] = Registry(
         "audit": "evnas.report.panels.audit:PANEL",
         "resolution": "evnas.report.panels.resolution:PANEL",
         "breakdown": "evnas.report.panels.breakdown:PANEL",
+        "axes": "evnas.report.panels.axes:PANEL",
+        "effects": "evnas.report.panels.effects:PANEL",
     },
     of="evnas.report.panels.base:Panel",
 )
