@@ -4,8 +4,8 @@
         --pin A --pin B --pin C --only reproduction compare front phone-front
 
 Needs the test extra (playwright), Pillow and an installed Chromium. One picture a panel at 1280
-pixels, the front also in the dark and, in either scheme, at a phone's width. Pictures have 128
-colours, a third of the bytes.
+pixels, the front also in the dark and, in either scheme, at a phone's width. Pictures have 256
+colours, for a third of the bytes.
 """
 
 import argparse
@@ -25,7 +25,7 @@ PANELS = (
     *("front", "compare", "curves", "search", "axes", "effects", "reproduction", "devices"),
     "conditions",
 )
-COLOURS = 128
+COLOURS = 256
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def _panel(page: Page, address: str, name: str, *, path: Path) -> Path:
     page.wait_for_timeout(600)  # transitions of the charts
     page.screenshot(path=path, full_page=name != "conditions")
     with Image.open(path) as picture:
-        small = picture.convert("RGB").quantize(COLOURS)
+        small = picture.convert("RGB").quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE)
     small.save(path, optimize=True)
     return path
 

@@ -57,7 +57,8 @@ def trial(label: str, arch: ArchSpec, origin: str, top1: list[float]) -> Iterato
 def points() -> list[tuple[Point, ArchSpec]]:
     """Forty distinct points of the space."""
     _, space = searched("searched", "random")
-    rng, found = random.Random(0), {}
+    rng = random.Random(0)
+    found: dict[str, tuple[Point, ArchSpec]] = {}
     while len(found) < 40:
         point, arch = space.sample(rng)
         found[arch.digest] = point, arch

@@ -144,8 +144,8 @@ def check_table(
     headings, cells = shown(page)
     assert len(cells) == len(trials)
     texts = [expected_texts(trial) for trial in trials]
-    for row in texts if changed else ():
-        row["changed"] = (changed or {})[row["label"]]
+    for words in texts if changed else ():
+        words["changed"] = (changed or {})[words["label"]]
     targets = list(dict.fromkeys(r.target for t in trials for r in t if r.target))
     for key, heading in TEXTS.items():
         assert headings[key] == heading

@@ -106,7 +106,7 @@ def _bounds(columns: Snapshot, key: str, row: int) -> tuple[float, float, float]
 
 def _related(
     mine: tuple[float, float, float], base: tuple[float, float, float], *, ratio: bool
-) -> Mapping[str, float | None]:
+) -> dict[str, float | None]:
     """The difference of two estimates, or their ratio, between bounds by both their errors."""
     if ratio and all(
         bound > 0 for bound in (*mine, *base)

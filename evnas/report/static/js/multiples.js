@@ -6,7 +6,7 @@
     across too. */
 EV.multiples = (n, wide, { shared = true } = {}) => {
   const across = Math.max(1, Math.min(n, Math.floor(wide / EV.LEAST_WIDE))), down = Math.max(1, Math.ceil(n / across));
-  const height = 64 + 168 * down, grid = { n, across, down, shared, gap: EV.gapsOf(height, shared) };
+  const height = 40 + EV.TITLED + 150 * down, grid = { n, across, down, shared, gap: EV.gapsOf(height, shared) };
   const id = (i) => i ? String(i + 1) : "";
   return {
     height,
@@ -20,13 +20,14 @@ EV.multiples = (n, wide, { shared = true } = {}) => {
         ];
       })),
       annotations: EV.wordsOfMultiples(grid, heads, titles),
-      margin: { l: 68, r: 12, t: 26, b: 66 },
+      margin: { l: 68, r: 12, t: 26, b: 36 + (titles.x ? EV.TITLED : 0) },
       height,
       showlegend: false,
     }),
   };
 };
 EV.LEAST_WIDE = 210; // pixels of a small chart
+EV.TITLED = 30; // pixels of a title below
 
 /** Room between small charts, as shares of the figure: a heading fits above each, and ticks below where they differ. */
 EV.gapsOf = (height, shared) => ({ x: shared ? 0.03 : 0.06, y: Math.min(0.3, (shared ? 32 : 56) / height) });

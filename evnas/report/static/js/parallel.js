@@ -46,6 +46,7 @@ EV.parallelFigure = (columns, rest, front) => {
       xaxis: {
         tickvals: [...columns.keys()],
         ticktext: columns.map(({ title }) => EV.wrapped(title).replace(/(\w[.:])(?=\w)/g, "$1<br>")),
+        tickangle: 0,
         showgrid: true,
         zeroline: false,
         range: [-0.4, columns.length - 0.6],

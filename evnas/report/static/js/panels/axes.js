@@ -2,7 +2,7 @@
 /* Results against the axes of the space: a slice an axis, two axes at once, and lines over all of them. */
 
 EV.SLICED = 120; // trials of an axis that are drawn one by one
-EV.PARALLEL = 9; // axes that the parallel coordinates show
+EV.PARALLEL = 8; // axes that the parallel coordinates show
 EV.FEWEST = 3; // trials with a value, below which its median says nothing of an axis
 
 EV.dataPanel({
@@ -43,8 +43,9 @@ EV.dataPanel({
     ]);
     view.node.append(...slices.map(([, figure]) => figure.node));
     const two = pair && EV.figure("contour", "Two axes at once: the median, and how many trials", pairWords(pair));
-    const lines = EV.figure("axes-parallel", "Parallel coordinates over axes and results", "Axes and results as lines");
-    view.node.append(EV.h("div", { class: "grid" }, two && two.node || "", lines.node));
+    const words = `Parallel coordinates of the ${Math.min(EV.PARALLEL, varied.length)} axes that move it most`;
+    const lines = EV.figure("axes-parallel", `${words}, and the results`, words, { tall: true });
+    view.node.append(...(two ? [two.node] : []), lines.node);
     for (const [members, { plot }] of slices) await slice(plot, members);
     if (two) await contour(two.plot, pair);
     await parallel(lines.plot);
