@@ -12,12 +12,28 @@ from reader_of_pages import saved, serious
 
 from evnas.papers.published import published_table
 from evnas.record import Measurement, Record
+from evnas.report.frame.breakdowns import keep_breakdown
 from evnas.store import Store
 from evnas.sweep.sweep import load_sweep
 
 SWEEP = load_sweep(Path(__file__).parents[2] / "sweeps" / "table_c.yaml")
 PRINTED = published_table("EfficientViM", "C")
 TARGET = "cpu-torch-224-b16-float32"
+PARTS = [
+    {"stage": "stages[0]", "kind": "convolution", "ms": 2.0, "gflop": 0.1, "mib": 10.0},
+    {"stage": "stages[1]", "kind": "matmul", "ms": 1.0, "gflop": 0.02, "mib": 20.0},
+    {"stage": "rest", "kind": "gaps", "ms": 1.0, "gflop": None, "mib": None},
+]
+TAKEN_APART: dict[str, Any] = {
+    "target": TARGET,
+    "runtime": "torch",
+    "latency_ms": 4.0,
+    "copy_bytes_s": 1e10,
+    "flop_s": 1e11,
+    "disturbed": "",
+    "parts": [{"bound": "", "of_ceiling": None} | part for part in PARTS],
+}
+"""Where a forward of row A goes, made up."""
 RIGHT = {label: 1500 + 7 * i for i, label in enumerate("ABCDEFGHIJ")}
 """Correct answers of each row over 2,000 held-out images, made up."""
 
@@ -76,6 +92,7 @@ def ablation(
     with Store.create(folder / "table_c" / "study.db", sweep=sweep, environment={}) as store:
         for record in records():
             store.append(record)
+        keep_breakdown(store, "A", SWEEP.candidates[0].digest, TAKEN_APART)
     server, pages = serve(folder), watch(chromium)
     page = pages.open(f"{server.url}/#study=table_c&view=reproduction")
     yield page
@@ -204,6 +221,21 @@ def test_effects_are_those_of_the_table_with_their_intervals(ablation: Page) -> 
     assert all(half > 0 for half in trace["half"]) and "circle" in trace["symbol"]
     line = ablation.get_by_role("region", name="Effects, top-1 less A").locator("tbody tr").first
     expect(line.locator("td").nth(1)).to_have_text("+0.4")  # 7 of 2,000 images
+
+
+def test_a_roofline_places_each_part_below_the_ceilings(ablation: Page) -> None:
+    ablation.evaluate("EV.choose({ view: 'breakdown' })")
+    expect(ablation.locator("#figure-roofline-0 .main-svg").first).to_be_visible()
+    drawn = ablation.evaluate(
+        """Object.fromEntries(document.querySelector('#figure-roofline-0 .plot').data
+            .map(({ name, x, y }) => [name, [x, y]]))"""
+    )
+    assert drawn.keys() == {"ceiling", "convolution", "matmul"}  # of gaps nothing is counted
+    mib = 2**20
+    assert drawn["convolution"] == [[pytest.approx(1e8 / (10 * mib))], [pytest.approx(50)]]
+    assert drawn["matmul"] == [[pytest.approx(2e7 / (20 * mib))], [pytest.approx(20)]]
+    (_, ridge, _), ceiling = drawn["ceiling"]
+    assert ridge == pytest.approx(10) and ceiling[1:] == pytest.approx([100, 100])
 
 
 def test_the_audit_says_what_orders_rows_as_print_does(ablation: Page) -> None:

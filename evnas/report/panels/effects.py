@@ -11,6 +11,7 @@ from evnas.report.frame.snapshot import Snapshot
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.panels.reproduction import ablation_of, ablation_table
 from evnas.report.table.ablation import AblationTable
+from evnas.sweep.strategy_spec import as_written_now
 
 _RATIOS = ("throughput_ratio", "train_throughput_ratio", "peak_ratio")
 _DIFFERENCES = ("top1_difference", "predicted_top1_difference")
@@ -34,9 +35,17 @@ class EffectsPanel:
         sweep = ablation_of(reader)
         if sweep is not None:
             return list(_of_table(ablation_table(reader, sweep))) or None
+        if _strategy(reader.sweep) != "one_at_a_time":
+            return None
         columns, aims = reader.columns(), reader.objectives()
         with reader.lock:
             return list(_of_origins(columns, aims, reader.frame.seeds_of)) or None
+
+
+def _strategy(sweep: Mapping[str, Any]) -> str:
+    """What a search is run by, under its present name."""
+    raw = sweep.get("strategy")
+    return str(as_written_now(raw if isinstance(raw, Mapping) else {"kind": raw})["kind"])
 
 
 def _of_table(table: AblationTable) -> Iterator[dict[str, Any]]:

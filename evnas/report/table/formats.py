@@ -64,7 +64,7 @@ def as_markdown(table: AblationTable) -> str:
     lines = [_pipe(head), _pipe(["---", "---", *(["---:"] * len(table.columns))])]
     for line in table.lines:
         cells = [
-            "<br>".join(_cell_lines(column, line.cells[column.key], notes))
+            "<br>".join(filter(None, _cell_lines(column, line.cells[column.key], notes)))
             for column in table.columns
         ]
         about = (_row_name(line, notes), line.changed)
