@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
+from reader_of_pages import serious
 
 from evnas.arch.spec import ArchSpec
 from evnas.record import Measurement, Record
@@ -63,6 +64,13 @@ def points() -> list[tuple[Point, ArchSpec]]:
         point, arch = space.sample(rng)
         found[arch.digest] = point, arch
     return list(found.values())
+
+
+def test_what_an_architecture_holds_is_the_point_that_means_it(
+    points: list[tuple[Point, ArchSpec]],
+) -> None:
+    _, space = searched("searched", "random")
+    assert [space.values_in(arch.to_dict()) for _, arch in points] == [p for p, _ in points]
 
 
 def top1_of(arch: ArchSpec) -> float:
@@ -173,3 +181,18 @@ def test_effects_of_axes_moved_alone_are_paired_by_seed(opened: Page) -> None:
     assert all(" = " in text for text in trace["text"])
     assert trace["x"] == pytest.approx([1.5 * i for i in range(1, len(trace["x"]) + 1)])
     assert trace["half"] == pytest.approx(12.706 * 0.5, rel=1e-3)  # of differences 1 and 2
+
+
+@pytest.mark.parametrize(
+    ("view", "width", "scheme"), [("axes", 390, "dark"), ("effects", 1280, "light")]
+)
+def test_axe_finds_nothing_serious_in_them(
+    opened: Page, axe: str, view: str, width: int, scheme: Any
+) -> None:
+    opened.emulate_media(color_scheme=scheme)
+    opened.set_viewport_size({"width": width, "height": 900})
+    opened.evaluate("(view) => { location.hash = `#study=around&view=${view}`; }", view)
+    figure = {"axes": "axes-parallel", "effects": "effects-1"}[view]
+    expect(opened.locator(f"#figure-{figure} .main-svg").first).to_be_visible()
+    opened.wait_for_function(f"() => document.documentElement.scrollWidth <= {width}")
+    assert serious(opened, axe) == []

@@ -195,8 +195,12 @@ def test_the_legend_holds_every_mixer_drawn_and_tied_marks_have_its_colour(ablat
             return [mixers(tied), mixers(front), [drawn.marker.color, want]]; }"""
     )
     assert set(tied) - set(front), "a mixer that no front member has"
+    picture = ablation.evaluate(
+        "EV.frontForExport(EV.panels.get('front').view).data.map((t) => t.name)"
+    )
     for mixer in {*tied, *front}:
         expect(ablation.get_by_role("list", name="Marks")).to_contain_text(mixer)
+        assert mixer in picture
     assert colours[0] == colours[1]
 
 

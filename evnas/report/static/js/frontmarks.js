@@ -268,10 +268,10 @@ EV.legend = (cloud, frontData, marks) => {
     );
   const path = (d, colour, filled) =>
     EV.svg("path", { d, fill: filled ? colour : "none", stroke: filled ? "none" : colour, "stroke-width": 1.6 });
-  const coloured = EV.colourKey(), ringed = cloud.layers.flatMap((l) => l.looks ? l.rows : []);
+  const coloured = EV.colourKey();
   const groups = coloured
     ? []
-    : EV.frontGroups([...frontData.front, ...ringed]).map(([g]) =>
+    : EV.frontGroups([...frontData.front, ...EV.ringed(cloud)]).map(([g]) =>
       item(EV.groupName(g), path(EV.SHAPES[EV.SYMBOLS[g]], EV.PALETTE[EV.theme()][g], true))
     );
   const own = { dot: "circle", ring: "circle", x: "x", cross: "cross", triangle: "triangle-down" };
@@ -316,10 +316,29 @@ EV.frontForExport = (view) => {
     ...layers,
     ...EV.peerTraces(frontData),
     ...EV.frontTraces(frontData, room),
+    ...EV.mixersOfTiedAlone(frontData, cloud),
     ...EV.publishedTraces(marks, frontData.axes),
   ];
   return { data, layout: { ...EV.frontLayout(frontData, range), margin: { ...EV.frontMargin(), t: 64 } } };
 };
+
+/** Names for plotly's legend of mixers that tied marks have and no member of the front. */
+EV.mixersOfTiedAlone = ({ front }, cloud) => {
+  if (EV.colourKey()) return [];
+  const known = new Set(EV.frontGroups(front).map(([group]) => group));
+  const others = EV.frontGroups(EV.ringed(cloud)).filter(([group]) => !known.has(group));
+  return others.map(([group]) => ({
+    type: "scatter",
+    mode: "markers",
+    name: EV.escaped(EV.groupName(group)),
+    x: [null],
+    y: [null],
+    marker: { color: EV.PALETTE[EV.theme()][group], symbol: EV.SYMBOLS[group], size: 10 },
+  }));
+};
+
+/** Rows of marks that have a colour of their own beside the front's. */
+EV.ringed = ({ layers }) => layers.flatMap((layer) => layer.looks ? layer.rows : []);
 
 EV.countsTrace = (counts, [x0, x1, y0, y1]) => {
   const { wide, high } = EV.CELLS, log = EV.isLog();

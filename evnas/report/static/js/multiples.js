@@ -5,7 +5,8 @@
     titles, own)` is plotly's, where `own(i)` may say more of a chart's axes. `shared`: whether all have the same scale
     across too. */
 EV.multiples = (n, wide, { shared = true } = {}) => {
-  const across = Math.max(1, Math.min(n, Math.floor(wide / EV.LEAST_WIDE))), down = Math.max(1, Math.ceil(n / across));
+  const across = Math.max(1, Math.min(n, Math.floor(wide / (wide < 600 ? 160 : 210)))); // two on a phone
+  const down = Math.max(1, Math.ceil(n / across));
   const height = 40 + EV.TITLED + 150 * down, grid = { n, across, down, shared, gap: EV.gapsOf(height, shared) };
   const id = (i) => i ? String(i + 1) : "";
   return {
@@ -26,7 +27,6 @@ EV.multiples = (n, wide, { shared = true } = {}) => {
     }),
   };
 };
-EV.LEAST_WIDE = 210; // pixels of a small chart
 EV.TITLED = 30; // pixels of a title below
 
 /** Room between small charts, as shares of the figure: a heading fits above each, and ticks below where they differ. */
@@ -64,7 +64,7 @@ EV.wordsOfMultiples = (grid, heads, titles) => {
     return { ...word, text: EV.escaped(text), x: x[0], y: y[1], xanchor: "left", yanchor: "bottom" };
   });
   const outer = [
-    { ...word, text: EV.escaped(titles.x), x: 0.5, y: 0, yshift: -44, yanchor: "top" },
+    { ...word, text: EV.escaped(titles.x), x: 0.5, y: 0, yshift: -30, yanchor: "top" },
     { ...word, text: EV.escaped(titles.y), x: 0, y: 0.5, xshift: -44, textangle: -90, xanchor: "right" },
   ];
   return [...named, ...outer.filter(({ text }) => text)];

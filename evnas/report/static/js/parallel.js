@@ -14,6 +14,7 @@ EV.parallelColumn = (key, rows) => {
 /** Parallel coordinates, {title, share(row), ends} each: the front in its mixers' colours over other trials. Below
     the columns is where a line goes that has no value there. */
 EV.parallelFigure = (columns, rest, front) => {
+  const narrow = innerWidth < 90 * columns.length; // then words beside one another would lie on each other
   const below = -0.14, at = (share) => Number.isFinite(share) ? share : below;
   const lines = (rows, name, color, { width, dash }) => ({
     type: "scatter",
@@ -29,7 +30,7 @@ EV.parallelFigure = (columns, rest, front) => {
     { ...word, x, y: -0.02, yanchor: "top", text: EV.escaped(ends[0]) },
     { ...word, x, y: 1.02, yanchor: "bottom", text: EV.escaped(ends[1]) },
     ...([...rest, ...front].some((row) => !Number.isFinite(share(row)))
-      ? [{ ...word, x, y: below - 0.01, yanchor: "top", text: "not there" }]
+      ? [{ ...word, x, y: below - 0.01, yanchor: "top", text: narrow ? "–" : "not there" }]
       : []),
   ]);
   return {
@@ -46,7 +47,7 @@ EV.parallelFigure = (columns, rest, front) => {
       xaxis: {
         tickvals: [...columns.keys()],
         ticktext: columns.map(({ title }) => EV.wrapped(title).replace(/(\w[.:])(?=\w)/g, "$1<br>")),
-        tickangle: 0,
+        tickangle: narrow ? 90 : 0,
         showgrid: true,
         zeroline: false,
         range: [-0.4, columns.length - 0.6],
