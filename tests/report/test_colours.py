@@ -61,6 +61,7 @@ def test_marks_and_words_stand_out_from_the_page(page: Page, theme: str) -> None
     palette = page.evaluate("EV.PALETTE[EV.theme()]")
     grounds = [page.evaluate("name => EV.css(name)", name) for name in ("--surface", "--paper")]
     marks = palette + [page.evaluate("name => EV.css(name)", n) for n in ("--accent", "--warn")]
+    marks += [colour for _, colour in page.evaluate("EV.colourScale()")]
     for ground in grounds:
         assert {m: contrast(m, ground) for m in marks if contrast(m, ground) < VISIBLE} == {}
         for words in ("--ink", "--muted", "--accent", "--warn", "--bad", "--good"):

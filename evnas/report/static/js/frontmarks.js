@@ -89,14 +89,20 @@ EV.looksOf = ({ front, tied }) => {
 };
 
 /** Cividis (Nuñez, Anderton and Renslow 2018), which dichromats see as others do, at five places. */
-EV.SCALE = [[0, 0, 34, 78], [0.25, 67, 78, 108], [0.5, 124, 123, 120], [0.75, 187, 174, 109], [1, 254, 232, 56]];
-EV.rgb = (parts) => `rgb(${parts.map(Math.round).join(",")})`;
+EV.CIVIDIS = [[0, 0, 34, 78], [0.25, 67, 78, 108], [0.5, 124, 123, 120], [0.75, 187, 174, 109], [1, 254, 232, 56]];
+/** The part of it that stands out from the page. */
+EV.SEEN = { light: [0, 0.6], dark: [0.42, 1] };
+/** The colour at a share of the scale, 0 to 1. */
 EV.onScale = (share) => {
   if (!Number.isFinite(share)) return EV.css("--muted");
-  const above = Math.max(1, EV.SCALE.findIndex(([at]) => at >= Math.min(1, share)));
-  const [[from, ...dark], [to, ...light]] = [EV.SCALE[above - 1], EV.SCALE[above]];
-  return EV.rgb(dark.map((v, i) => v + (light[i] - v) * Math.max(0, (share - from) / (to - from))));
+  const [start, end] = EV.SEEN[EV.theme()], place = start + (end - start) * Math.max(0, Math.min(1, share));
+  const above = Math.max(1, EV.CIVIDIS.findIndex(([at]) => at >= place));
+  const [[from, ...dark], [to, ...light]] = [EV.CIVIDIS[above - 1], EV.CIVIDIS[above]];
+  const parts = dark.map((v, i) => v + (light[i] - v) * (place - from) / (to - from));
+  return `#${parts.map((v) => Math.round(v).toString(16).padStart(2, "0")).join("")}`;
 };
+/** The same as plotly takes it. */
+EV.colourScale = () => [0, 0.2, 0.4, 0.6, 0.8, 1].map((share) => [share, EV.onScale(share)]);
 EV.scaleEnds = (rows, values) => {
   const found = EV.extent(values, rows);
   return found.length ? found : [0, 1];
@@ -149,7 +155,7 @@ EV.frontTraces = (frontData, room) => {
       x: 1.02,
       xanchor: "left",
     };
-    const colorscale = EV.SCALE.map(([at, ...parts]) => [at, EV.rgb(parts)]);
+    const colorscale = EV.colourScale();
     return [...line, { ...trace, marker: { ...trace.marker, colorscale, cmin, cmax, showscale: true, colorbar } }];
   }
   return [

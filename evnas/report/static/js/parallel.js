@@ -46,7 +46,9 @@ EV.parallelFigure = (columns, rest, front) => {
     layout: {
       xaxis: {
         tickvals: [...columns.keys()],
-        ticktext: columns.map(({ title }) => EV.wrapped(title).replace(/(\w[.:])(?=\w)/g, "$1<br>")),
+        ticktext: columns.map(({ title }) =>
+          narrow ? EV.escaped(title) : EV.wrapped(title).replace(/(\w[.:])(?=\w)/g, "$1<br>")
+        ),
         tickangle: narrow ? 90 : 0,
         showgrid: true,
         zeroline: false,

@@ -197,7 +197,6 @@ EV.dataPanel({
       const cells = axes[b].values.map((_, y) =>
         axes[a].values.map((_, x) => quartiles(rows.filter((_, r) => held[a][r] === x && held[b][r] === y)))
       );
-      const scale = EV.SCALE.map(([at, ...parts]) => [at, EV.rgb(parts)]);
       await EV.draw(plot, [{
         type: "heatmap",
         x: [...axes[a].values.keys()],
@@ -206,7 +205,7 @@ EV.dataPanel({
         text: cells.map((line) => line.map(({ n }) => n ? String(n) : "")),
         texttemplate: "%{text}",
         hovertemplate: "median %{z:.4g} of %{text}<extra></extra>",
-        colorscale: scale,
+        colorscale: EV.colourScale(),
         colorbar: { title: { text: EV.wrapped(EV.heading(key)), side: "top", font: { size: 11 } }, thickness: 12 },
         xgap: 2,
         ygap: 2,
