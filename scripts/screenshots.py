@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from PIL import Image
@@ -101,8 +102,8 @@ def shrink(path: Path) -> None:
     others far apart, so that no rare mark loses its own."""
     with Image.open(path) as opened:
         picture = opened.convert("RGB")
-    counted = sorted(picture.getcolors(picture.width * picture.height) or [], reverse=True)
-    common = [part for _, colour in counted[:128] for part in colour]
+    counted: list[tuple[int, Any]] = [*(picture.getcolors(picture.width * picture.height) or ())]
+    common = [part for _, colour in sorted(counted, reverse=True)[:128] for part in colour]
     rare = picture.quantize(128, method=Image.Quantize.MAXCOVERAGE).getpalette() or []
     palette = Image.new("P", (1, 1))
     palette.putpalette((common + rare)[: 3 * 256])
