@@ -22,6 +22,8 @@ from evnas.store import Store
 
 ROOT = Path(__file__).parents[2]
 TRIALS = 400
+PATIENCE_MS = 15_000
+"""How long a page may take for anything: the machine may have other work."""
 
 
 @pytest.fixture(scope="session")
@@ -186,6 +188,7 @@ def chromium() -> Iterator[Browser]:
     if program is None:
         pytest.skip("no Chromium is installed")
     flags = [flag for flag in QUIET_FLAGS if flag != "--headless"]
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=flags)
         yield opened
@@ -218,7 +221,7 @@ class Watched:
         )
         self._contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on(

@@ -16,6 +16,8 @@ PANELS: Registry[Panel] = Registry(
         "resolution": "evnas.report.panels.resolution:PANEL",
         "breakdown": "evnas.report.panels.breakdown:PANEL",
         "trainings": "evnas.report.panels.trainings:PANEL",
+        "axes": "evnas.report.panels.axes:PANEL",
+        "effects": "evnas.report.panels.effects:PANEL",
     },
     of="evnas.report.panels.base:Panel",
 )

@@ -3,8 +3,8 @@
 
 /** The tabs from left to right. A panel that is not named here comes after these, as it was registered. */
 EV.TABS = [
-  ...["front", "compare", "curves", "trainings", "search", "reproduction", "resolution", "breakdown", "devices"],
-  "conditions",
+  ...["front", "compare", "curves", "trainings", "search", "axes", "effects", "reproduction", "audit", "resolution"],
+  ...["breakdown", "devices", "conditions"],
 ];
 
 EV.panels = new Map();
