@@ -17,6 +17,10 @@ def dashboard(
     ),
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8765,
     token: Annotated[str | None, typer.Option("--token", envvar="EVNAS_TOKEN")] = None,
+    control: Annotated[
+        bool,
+        typer.Option("--control", help="Let the page pause, stop, extend and annotate studies."),
+    ] = False,
 ) -> None:
     """Serve the studies as live pages until interrupted.
 
@@ -24,9 +28,14 @@ def dashboard(
     Examples:
       evnas dashboard
       evnas dashboard results/table_c --port 9000
+      evnas dashboard --control
     """
+    import secrets
+
     from evnas.report.server.app import make_app, server_of
 
-    app = make_app(results, host=host, token=token)
-    talk(f"http://{host}:{port}")
+    made = control and token is None
+    token = secrets.token_hex(16) if made else token
+    app = make_app(results, host=host, token=token, control=control)
+    talk(f"http://{host}:{port}" + (f"/?token={token}" if made else ""))
     server_of(app, host=host, port=port).run()

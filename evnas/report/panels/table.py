@@ -15,6 +15,7 @@ PANELS: Registry[Panel] = Registry(
         "audit": "evnas.report.panels.audit:PANEL",
         "resolution": "evnas.report.panels.resolution:PANEL",
         "breakdown": "evnas.report.panels.breakdown:PANEL",
+        "run": "evnas.report.panels.run:PANEL",
     },
     of="evnas.report.panels.base:Panel",
 )

@@ -36,8 +36,15 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def check_binding(host: str, token: str | None) -> None:
-    """Refuse to serve others without a token that is long enough."""
+def check_binding(host: str, token: str | None, *, control: bool = False) -> None:
+    """Refuse to serve others without a token that is long enough, or to let them change any."""
+    if control and not is_loopback(host):
+        raise EvnasError(
+            f"--control is for this machine alone and does not go with --host {host}; an SSH "
+            "tunnel to 127.0.0.1 brings the page to another"
+        )
+    if control and token is None:
+        raise EvnasError("--control needs a token; `openssl rand -hex 16` makes one")
     if token is not None and len(token) < LEAST_TOKEN:
         raise EvnasError(
             f"the token must have at least {LEAST_TOKEN} characters, got {len(token)}; "
@@ -53,10 +60,14 @@ def check_binding(host: str, token: str | None) -> None:
 class Guard:
     """ASGI middleware: refuses foreign hosts, asks for the token, adds the headers."""
 
-    def __init__(self, app: ASGIApp, host: str, token: str | None) -> None:
+    def __init__(
+        self, app: ASGIApp, host: str, token: str | None, *, control: bool = False
+    ) -> None:
         self.app = app
         self.host = host
         self.token = token
+        self.control = control
+        """Whether a study may be changed, by POST."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -73,7 +84,7 @@ class Guard:
         if not self._knows(headers.get("host", "")):
             return PlainTextResponse("evnas answers only under its own address\n", 400)
         if scope["method"] not in ("GET", "HEAD"):
-            return PlainTextResponse("evnas only shows: GET and HEAD\n", 405)
+            return self._refusal_of_change(scope["method"], headers)
         if self.token is None or self._shows_token(headers):
             return None
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
@@ -82,6 +93,24 @@ class Guard:
         return PlainTextResponse(
             "a token is needed: open the address that `evnas dashboard` printed\n", 401
         )
+
+    def _refusal_of_change(self, method: str, headers: dict[str, str]) -> Response | None:
+        """Only from a page of this very address, or by a script that shows the token itself: a
+        cookie alone goes with requests that another site makes."""
+        if not self.control or method != "POST":
+            return PlainTextResponse("evnas only shows: GET and HEAD\n", 405)
+        if not is_loopback(_host_of(headers["host"])):
+            return PlainTextResponse("evnas is controlled from this machine alone\n", 403)
+        if self.token is None or not self._shows_token(headers):
+            return PlainTextResponse("a token is needed to change a study\n", 401)
+        origin = headers.get("origin")
+        own = origin in (f"http://{headers['host']}", f"https://{headers['host']}")
+        by_cookie = not self._shows_token(headers | {"cookie": ""})
+        if not own and (origin is not None or by_cookie):
+            return PlainTextResponse("evnas is controlled from its own page\n", 403)
+        if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            return PlainTextResponse("a request is JSON\n", 415)
+        return None
 
     def _welcome(self, query: dict[str, list[str]]) -> Response:
         """Keep the token in a cookie, and out of the address from here on."""
