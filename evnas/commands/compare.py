@@ -7,20 +7,24 @@ from typing import Annotated, Any
 
 import typer
 
-from evnas.commands.output import AsJson, columns, emit
+from evnas.commands.output import AsJson, columns, emit, talk
 
 
 def compare(
     studies: Annotated[
         list[Path], typer.Argument(metavar="STUDY STUDY...", help="Folders under results/.")
     ],
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write it as a page too, one file.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
-    """Set studies side by side: rows of one architecture, and how far they lie apart.
+    """Set studies side by side: how far equal rows lie apart, and which change their order.
 
     \b
     Examples:
       evnas compare results/table_c results/table_c_again
+      evnas compare results/table_c results/table_c_gpu --html both.html
     """
     from evnas.store import Store
 
@@ -29,6 +33,12 @@ def compare(
     from evnas.report.query.compare import compare as compared
 
     found = compared(studies)
+    if html is not None:
+        from evnas.files import write_whole
+        from evnas.report.page.comparison import comparison_page
+
+        write_whole(html, comparison_page(found))
+        talk(str(html))
     emit(found, _text(found), json)
 
 
@@ -45,12 +55,26 @@ def _text(found: Mapping[str, Any]) -> str:
             cells = [cell for row in rows for cell in _cells(row, first, name)]
             head = ("row", "architecture", "quantity", first, name, "difference [95 %]")
             lines.append(columns(head, cells))
+        lines += [_order(order) for order in found["orders"][name] if order["pairs"]]
     for study in found["studies"]:
         name = study["name"]
         alone = [row["label"][name] for row in found["rows"] if list(row["label"]) == [name]]
         if alone:
             lines += ["", f"only in {name}: {len(alone)} ({_shortened(alone)})"]
     return "\n".join(lines)
+
+
+def _order(order: Mapping[str, Any]) -> str:
+    """How a quantity orders the common rows, and the pairs that are turned round for sure."""
+    tau = order["tau"]
+    agree = "" if tau is None else f", tau {tau['tau']:.2f} [{tau['low']:.2f}, {tau['high']:.2f}]"
+    keys = " and ".join(dict.fromkeys((order["quantity"], order["other_quantity"])))
+    sure = [f"{f['better']}/{f['worse']}" for f in order["listed"] if f["sure"]]
+    beyond = f" ({_shortened(sure)})" if sure else ""
+    return (
+        f"order by {keys}: {order['flips']} of {order['pairs']} pairs turned round, "
+        f"{order['sure']} beyond both intervals{beyond}{agree}"
+    )
 
 
 def _cells(row: Mapping[str, Any], first: str, name: str) -> list[tuple[str, ...]]:

@@ -1,9 +1,14 @@
 """`evnas plan`: what a sweep would run, and for how long."""
 
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from evnas.commands.options import Name, Overrides, Quick, Results, SweepFile
-from evnas.commands.output import AsJson, emit
+from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import SpecError
 
 
@@ -13,6 +18,9 @@ def plan(
     quick: Quick = False,
     name: Name = None,
     results: Results = Path("results"),
+    html: Annotated[
+        Path | None, typer.Option("--html", help="Write it as a page too, one file.")
+    ] = None,
     json: AsJson = False,
 ) -> None:
     """Say what a sweep would run and how long it would take, from a quick calibration.
@@ -20,7 +28,7 @@ def plan(
     \b
     Examples:
       evnas plan table_c
-      evnas plan search_cpu --set budget.minutes=60
+      evnas plan search_cpu --set budget.minutes=60 --html plan.html
     """
     from evnas.sweep.sweep import load_sweep
 
@@ -44,4 +52,31 @@ def plan(
             records = [record for _, record in store.records()]
     power = detectable_differences(loaded, records)
     data = {**expected.to_dict(), "power": power and power.to_dict()}
+    if html is not None:
+        command = _command(file, overrides, quick, name, results)
+        _write_page(html, data, loaded.spec.to_dict(), command)
     emit(data, "\n".join([expected.text(), *([power.text()] if power else [])]), json)
+
+
+def _command(
+    file: Path, overrides: Sequence[str] | None, quick: bool, name: str | None, results: Path
+) -> str:
+    """What starts the sweep that was planned."""
+    more = [part for change in overrides or () for part in ("--set", change)]
+    more += ["--quick"] if quick else []
+    more += ["--name", name] if name else []
+    more += ["--results", str(results)] if results != Path("results") else []
+    return shlex.join(["evnas", "sweep", str(file), *more])
+
+
+def _write_page(
+    path: Path, plan: Mapping[str, Any], sweep: Mapping[str, Any], command: str
+) -> None:
+    import yaml
+
+    from evnas.files import write_whole
+    from evnas.report.page.plan import plan_page
+
+    text = yaml.safe_dump(dict(sweep), sort_keys=False, allow_unicode=True)
+    write_whole(path, plan_page(plan, command=command, sweep=text))
+    talk(str(path))

@@ -122,8 +122,26 @@ def repair(study: Study, json: AsJson = False) -> None:
     emit(data, "\n".join(_repair_lines(data)), json)
 
 
-HELP = "Check, copy, write out, merge and mend what keeps studies."
-ACTIONS = (check, backup, export, merge, repair)
+def resume(study: Study) -> None:
+    """Let a paused study go on; where no sweep runs it, the next `evnas sweep` does.
+
+    \b
+    Examples:
+      evnas store resume results/mine
+    """
+    import time
+
+    from evnas.store.asked import Request, leave, settle_free
+    from evnas.store.store import Store
+
+    Store.read(_database(study)).close()
+    folder = _database(study).parent
+    leave(folder, Request(action="resume", at=time.time()))
+    talk(f"{folder}: {'; '.join(settle_free(folder)) or 'its driver is told to go on'}")
+
+
+HELP = "Check, copy, write out, merge and mend what keeps studies; let paused ones go on."
+ACTIONS = (check, backup, export, merge, repair, resume)
 """Of `evnas store`, in the order of its help."""
 
 

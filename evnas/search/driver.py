@@ -153,6 +153,10 @@ class Schedule:
                 self.over = self.over or full or "the strategy has nothing more to propose"
         return found
 
+    def extend(self, budget: BudgetSpec) -> None:
+        """Go on under another budget."""
+        self.budget, self._meter, self.over = budget, Meter(budget), ""
+
     def outlook(self) -> dict[str, tuple[int, int]]:
         """Phase -> (pieces of work in all, done), of the rows of an ablation."""
         found: dict[str, tuple[int, int]] = {}
@@ -299,6 +303,7 @@ def drive(
     make_work: MakeWork,
     on_event: Callable[[Event], None] = lambda event: None,
     on_tick: Callable[[float], None] = lambda wall_s: None,
+    is_held: Callable[[], bool] = lambda: False,
     wall_s: float = 0.0,
     clock: Callable[[], float] = time.monotonic,
 ) -> str:
@@ -307,6 +312,8 @@ def drive(
     Args:
         on_tick: is called again and again with how long all runs have driven by now, in seconds;
             what it raises ends the drive.
+        is_held: whether nothing new may begin. What is under way comes to its end; from then on
+            no time counts as driven until it may.
         wall_s: how long earlier runs of the study did.
 
     Returns:
@@ -315,7 +322,10 @@ def drive(
     Raises:
         SpecError: nothing feasible turns up.
     """
-    began = clock()
+    began, held_s = clock(), 0.0
+
+    def driven_s() -> float:
+        return wall_s + clock() - began - held_s
 
     def heard(event: Event) -> None:
         if isinstance(event, Finished):
@@ -325,9 +335,15 @@ def drive(
         on_event(event)
 
     while True:
-        on_tick(wall_s + clock() - began)
+        on_tick(driven_s())
+        if is_held():
+            since, idle = clock(), not agenda.under_way
+            for event in _nothing(TICK_S) if idle else engine.wait(TICK_S):
+                heard(event)
+            held_s += clock() - since if idle else 0.0
+            continue
         free = engine.slots - agenda.under_way
-        asks = agenda.next(free, wall_s + clock() - began) if free > 0 else []
+        asks = agenda.next(free, driven_s()) if free > 0 else []
         for ask in asks:
             work = make_work(ask)
             if ask.screened_out is None:
@@ -337,10 +353,16 @@ def drive(
         if any(ask.screened_out is not None for ask in asks):
             continue  # their places are free
         if not agenda.under_way:
-            on_tick(wall_s + clock() - began)
+            on_tick(driven_s())
             return agenda.over
         for event in engine.wait(TICK_S):
             heard(event)
+
+
+def _nothing(seconds: float) -> list[Event]:
+    """Nothing happens for a while; an engine without work might not wait."""
+    time.sleep(seconds)
+    return []
 
 
 def unmeasured(work: Work, verdict: Verdict) -> Finished:

@@ -4,10 +4,12 @@ Broken off at any moment, it goes on where it was: what the store holds is not d
 """
 
 import math
+import os
 import shutil
+import socket
 import time
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -15,10 +17,12 @@ from pathlib import Path
 
 import torch
 
+from evnas.errors import SpecError
 from evnas.measure.best import versions
 from evnas.measure.timing.conditions import environment
 from evnas.phases.work import Event, Finished, Work
 from evnas.record import Status, mixed_machines
+from evnas.search.asked import Asked
 from evnas.search.confirm import Confirm
 from evnas.search.driver import Agenda, Ask, Schedule, drive, expected
 from evnas.search.engines.base import Engine
@@ -32,15 +36,19 @@ from evnas.search.state.begun import as_begun, choices
 from evnas.search.state.history import History
 from evnas.search.state.images import images_of, note
 from evnas.search.state.machines import first_timed
-from evnas.search.state.study import StudyClock, open_study
+from evnas.search.state.study import BEAT_S, StudyClock, extend_budget, open_study
 from evnas.search.stopping import stopped_by_signals
-from evnas.search.terminal.progress_state import ProgressRow, ProgressState
+from evnas.search.terminal.progress_state import ProgressRow, ProgressState, sentence_of
 from evnas.search.terminal.view import View, view_for
 from evnas.store import Store
+from evnas.store.asked import Request
 from evnas.sweep.parts import EngineSpec, FailuresSpec
+from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.sweep import Sweep
 from evnas.tables import PHASES
 
+SAID_LINES = 20
+"""Last lines that are kept for a page."""
 SHOWN_ROWS = 12
 """Of a search: those on the front, and the newest."""
 EngineFor = Callable[[EngineSpec], Engine]
@@ -144,7 +152,7 @@ def _to_its_end(run: "Run", engine: Engine) -> None:
     except KeyboardInterrupt as stop:
         by = f" by {stop}" if str(stop) else ""
         with suppress(OSError):  # the terminal may be what hung up
-            run.view.say(f"stopped{by}; the same command goes on from here")
+            run.say(f"stopped{by}; the same command goes on from here")
         raise
     finally:
         engine.close()
@@ -196,15 +204,22 @@ class Run(ABC):
     schedule: Schedule = field(init=False)
     progress: ProgressState = field(init=False)
     view: View = field(init=False)
+    asked: Asked = field(init=False)
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=SAID_LINES))
+    """The last lines that were said, which a page shows."""
+    _told_at: float = -math.inf
 
     def __post_init__(self) -> None:
         self.progress = ProgressState({label: ProgressRow() for label in self.labels()})
         self.view = self.view_of(self.progress)
+        self.asked = Asked(store=self.store, say=self.say, extend=self.extend)
 
     def to_its_end(self) -> None:
         """Drive what is left, and do what comes at its end."""
         self.schedule = self.ready.schedule(self.ready.history(self.store))
         self._open()
+        self.asked.take()
+        self.asked.must_go_on()
         self.end(self.ended() or self.drive(self.schedule, self.clock.searched_s))
 
     def drive(self, agenda: Agenda, searched_s: float | None = None) -> str:
@@ -218,7 +233,12 @@ class Run(ABC):
         def note(wall_s: float) -> None:
             nonlocal searched_so_far_s
             searched_so_far_s = None if searched_s is None else wall_s
+            if searched_s is not None:
+                self._set_end(wall_s)  # a pause moves it
             self.clock.beat(busy_s=self.busy_s, searched_s=searched_so_far_s)
+            self.asked.take()
+            if time.monotonic() - self._told_at >= BEAT_S:
+                self._tell()
 
         try:
             return drive(
@@ -228,11 +248,30 @@ class Run(ABC):
                 make_work=self.make_work,
                 on_event=self.take,
                 on_tick=note,
+                is_held=lambda: self.asked.paused,
                 wall_s=searched_s or 0.0,
                 clock=self.clock.clock,
             )
         finally:
             self.clock.note(busy_s=self.busy_s, searched_s=searched_so_far_s)
+            self._tell()
+
+    def _set_end(self, searched_s: float) -> None:
+        """When the minutes of a search's budget end, after so much of them."""
+        spec = self.ready.sweep.spec
+        if isinstance(spec, SearchSpec) and spec.budget.minutes is not None:
+            self.progress.over_at = time.monotonic() + 60 * spec.budget.minutes - searched_s
+
+    def _tell(self) -> None:
+        """Note how far it is, for pages: they read the store, and nothing else."""
+        self._told_at = time.monotonic()
+        about = {"at": time.time(), "host": socket.gethostname(), "pid": os.getpid()}
+        found = self.progress.to_dict(self._told_at)
+        self.store.note("progress", {**about, **found, "said": list(self.said)})
+
+    @abstractmethod
+    def extend(self, asked: Request, name: str) -> str:
+        """Go on for longer, and return what to say. Raises SpecError where that cannot be."""
 
     def ended(self) -> str:
         """Why it was over already when it was opened, or ""."""
@@ -268,13 +307,19 @@ class Run(ABC):
         """Something happened."""
         if isinstance(event, Finished):
             self.busy_s += event.busy_s
+            self.said.append(sentence_of(event))
         self.view.take(event)
         self.view.tick()
+
+    def say(self, text: str) -> None:
+        """Say a line, and keep it among the last."""
+        self.said.append(text)
+        self.view.say(text)
 
     def say_all(self, sentences: Iterable[str]) -> None:
         """Say each on a line of its own."""
         for sentence in sentences:
-            self.view.say(sentence)
+            self.say(sentence)
 
     def expect(self) -> None:
         """Show how much of each phase there is, and is done."""
@@ -285,7 +330,7 @@ class Run(ABC):
         self.say_all(self.ready.notes())
         there = self.store.count()
         if there:
-            self.view.say(f"going on: {there} results are there already")
+            self.say(f"going on: {there} results are there already")
         self.say_all(self.ready.about_machines(first_timed(self.store)))
         self.opened()
 
@@ -304,6 +349,10 @@ class AblationRun(Run):
         """Show what stands."""
         self.progress.show(record for _, record in self.store.records())
         self.expect()
+
+    def extend(self, asked: Request, name: str) -> str:
+        """Refused."""
+        raise SpecError("a list of rows ends with its last; add rows to its file")
 
     def begun(self, work: Work) -> None:
         """Its row is shown already."""
@@ -326,10 +375,23 @@ class SearchRun(Run):
 
     def opened(self) -> None:
         """Nothing is shown before the first candidate; the minutes of the budget run."""
-        budget = self.ready.spec.budget
-        if budget is not None and budget.minutes is not None:
-            left_s = 60 * budget.minutes - self.clock.searched_s
-            self.progress.over_at = time.monotonic() + left_s
+        self._set_end(self.clock.searched_s)
+
+    def extend(self, asked: Request, name: str) -> str:
+        """Go on under a larger budget."""
+        budget = self.ready.spec.budget.extended(trials=asked.trials, minutes=asked.minutes)
+        spec = self.ready.spec.model_copy(update={"budget": budget})
+        sweep = replace(self.ready.sweep, spec=spec)
+        more = extend_budget(self.store, sweep, asked=name)
+        if not more:
+            return "extended already"
+        self.ready = replace(self.ready, sweep=sweep, spec=spec)
+        said = f"the study grows: {'; '.join(more)}"
+        if self.confirm is not None:
+            return f"{said}; the same command searches on after the confirmation"
+        self.schedule.extend(budget)
+        self.expect()
+        return said
 
     def ended(self) -> str:
         """A search that came to its end stays there, whatever its confirmation found since."""
@@ -356,7 +418,7 @@ class SearchRun(Run):
 
     def end(self, reason: str) -> None:
         """Confirm the front, and write what a search leaves."""
-        say, history = self.view.say, self.schedule.history
+        say, history = self.say, self.schedule.history
         say(f"search over: {reason}")
         self.progress.over_at = math.inf  # a confirmation takes as long as it takes
         self.store.note("search", {"ended": reason, "trials": len(history.trials)})

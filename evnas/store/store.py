@@ -304,9 +304,14 @@ class Store:
 
     def note(self, key: str, value: object) -> None:
         """Keep JSON data about the study as a whole: progress, the end, device time."""
+        self.note_all({key: value})
+
+    def note_all(self, values: Mapping[str, object]) -> None:
+        """The same of several, all of them or none."""
         with as_sentences(self.path, needed=1), self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            self._write(key, value)
+            for key, value in values.items():
+                self._write(key, value)
 
     def _write(self, key: str, value: object) -> None:
         noted = self._noted()

@@ -73,6 +73,32 @@ class BudgetSpec(_Spec):
             raise ValueError("budget needs one of trials, minutes, device_minutes, patience")
         return self
 
+    def extended(self, *, trials: int, minutes: float) -> Self:
+        """The same with more.
+
+        Args:
+            trials: so many more candidates.
+            minutes: so much longer, of those minutes that the budget counts.
+
+        Raises:
+            SpecError: the budget does not count what it is to have more of.
+        """
+        more: dict[str, float] = {}
+        if trials:
+            more["trials"] = self._counted("trials") + trials
+        if minutes:
+            key = "device_minutes" if self.minutes is None else "minutes"
+            more[key] = self._counted(key) + minutes
+        return self.model_validate(self.model_dump() | more)
+
+    def _counted(self, key: str) -> float:
+        value: float | None = getattr(self, key)
+        if value is None:
+            has = ", ".join(name for name, kept in self.model_dump().items() if kept is not None)
+            wish = "minutes" if key.endswith("minutes") else key
+            raise SpecError(f"budget must count {wish} to have more of them, it has {has}")
+        return value
+
 
 class ConfirmSpec(_Spec):
     """The final front, measured and trained again before it is printed."""

@@ -13,7 +13,7 @@ from evnas.errors import SpecError
 from evnas.phases.inherited import TOP1
 from evnas.phases.work import Event, Work
 from evnas.record import Record
-from evnas.report.query.compare import differences_of, read_study
+from evnas.report.query.row_figures import differences_of, read_study
 from evnas.search.evaluate import Evaluator, silent
 from evnas.search.forecast import forecast
 from evnas.search.preflight import checked

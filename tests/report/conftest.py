@@ -54,9 +54,9 @@ def results(tmp_path_factory: pytest.TempPathFactory, synthetic: ModuleType) -> 
 class Served:
     """A running dashboard."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: Any) -> None:
         self.folder = folder
-        self._server = server_of(make_app(folder), log_level="error")
+        self._server = server_of(make_app(folder, **options), log_level="error")
         self._thread = threading.Thread(target=self._server.run, daemon=True)
         self._thread.start()
         while not self._server.started:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
+from reader_of_pages import serious
 from typer.testing import CliRunner
 
 from evnas.arch.catalog import entry
@@ -180,3 +182,80 @@ def test_one_study_is_not_compared(tmp_path: Path) -> None:
     for folders in ([a], [a, a]):
         with pytest.raises(SpecError, match="two studies or more"):
             compare(folders)
+
+
+ARCHS = {name: entry(f"efficientvim_{name.lower()}").arch for name in ("M1", "M2", "M3")}
+
+
+def timed(folder: Path, processor: str, **latencies: float) -> Path:
+    """A study of one machine; each row's latency with a spread of 2 %."""
+    records = []
+    for label, ms in latencies.items():
+        rounds = tuple(ms * r / 10 for r in ROUNDS)
+        about: dict[str, Any] = {"arch": ARCHS[label], "latency_ms": rounds}
+        records.append(record("speed", label=label, processor=processor, **about))
+    return study(folder, *records)
+
+
+def test_rank_flips_compare_where_figures_do_not(tmp_path: Path) -> None:
+    a = timed(tmp_path / "a", "a CPU", M1=10.0, M2=20.0, M3=30.0)
+    b = timed(tmp_path / "b", "another CPU", M1=50.0, M2=40.0, M3=90.0)
+    found = compare([a, b])
+    assert all(d["difference"] is None for r in found["rows"] for d in r["differences"]["b"])
+    (order,) = found["orders"]["b"]
+    assert (order["pairs"], order["flips"], order["sure"]) == (3, 1, 1)
+    assert order["places"] == {"M1": (1, 2), "M2": (2, 1), "M3": (3, 3)}
+    (flip,) = order["listed"]
+    assert (flip["better"], flip["worse"]) == ("M1", "M2")
+    assert flip["lead"]["mid"] == pytest.approx(10.0) and flip["lead"]["low"] > 0
+    assert flip["lag"]["mid"] == pytest.approx(10.0)
+
+
+def test_a_flip_within_the_spread_is_not_sure(tmp_path: Path) -> None:
+    a = timed(tmp_path / "a", "a CPU", M1=10.0, M2=10.02, M3=30.0)
+    b = timed(tmp_path / "b", "a CPU", M1=50.0, M2=40.0, M3=90.0)
+    (order,) = compare([a, b])["orders"]["b"]
+    assert (order["flips"], order["sure"]) == (1, 0)
+
+
+def test_rows_of_another_machine_are_not_ranked_with_the_others(tmp_path: Path) -> None:
+    a = timed(tmp_path / "a", "a CPU", M1=10.0, M2=20.0)
+    with Store.append_to(a / "study.db") as store:
+        about: dict[str, Any] = {"arch": ARCHS["M3"], "latency_ms": ROUNDS}
+        store.append(record("speed", label="M3", processor="another CPU", **about))
+    b = timed(tmp_path / "b", "a CPU", M1=10.0, M2=20.0, M3=30.0)
+    (order,) = compare([a, b])["orders"]["b"]
+    assert set(order["places"]) == {"M1", "M2"} and order["left_out"] == 1
+
+
+def test_the_page_shows_what_turned_round(tmp_path: Path, watched: Any, axe: str) -> None:
+    a = timed(tmp_path / "a <i>", "a CPU", M1=10.0, M2=20.0, M3=30.0)
+    b = timed(tmp_path / "b", "another CPU", M1=50.0, M2=40.0, M3=90.0)
+    file = tmp_path / "both.html"
+    done = CliRunner().invoke(app, ["compare", str(a), str(b), "--html", str(file)])
+    assert done.exit_code == 0 and "1 of 3 pairs turned round, 1 beyond both" in done.output
+    page = watched.open(file.as_uri())
+    expect(page.get_by_role("heading", level=1)).to_have_text("a <i> beside b")
+    turned = page.locator(".places .sure text")
+    assert sorted(turned.all_text_contents()) == ["M1", "M1", "M2", "M2"]
+    expect(page.locator(".places .kept text").first).to_have_text("M3")
+    flips = page.get_by_role("table", name="Pairs turned round")
+    expect(flips.get_by_role("row").nth(1)).to_contain_text("M1, M2")
+    assert serious(page, axe) == []
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 27)"
+    assert serious(page, axe) == []
+
+
+def test_studies_are_ticked_and_compared_in_the_dashboard(watched: Any, workshop: Any) -> None:
+    timed(workshop.folder / "a", "a CPU", M1=10.0, M2=20.0, M3=30.0)
+    timed(workshop.folder / "b", "another CPU", M1=50.0, M2=40.0, M3=90.0)
+    page = watched.open(workshop.url)
+    page.get_by_label("Compare b").check()
+    page.get_by_label("Compare a").check()
+    page.get_by_role("link", name="Compare b with a").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("b beside a")
+    answer = page.request.get(f"{workshop.url}/compare?study=a&study=..")
+    assert answer.status == 404 and "no study '..'" in answer.text()

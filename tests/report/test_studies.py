@@ -131,8 +131,10 @@ def test_a_row_s_panel_is_the_one_marked(served: Any, watched: Any) -> None:
     expect(page.locator("#tabs [aria-current]")).to_have_count(1)
 
 
-def test_on_a_phone_the_trial_s_name_stays_beside_its_figures(served: Any, watched: Any) -> None:
-    page = watched.open(f"{served.url}/#study=made", width=390, height=844)
+def test_in_a_narrow_window_the_trial_s_name_stays_beside_its_figures(
+    served: Any, watched: Any
+) -> None:
+    page = watched.open(f"{served.url}/#study=made", width=700, height=844)
     name = page.locator("#trials tbody th").first
     expect(name).to_be_visible()
     scrolled = page.locator(".table .scroll")

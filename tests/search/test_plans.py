@@ -104,6 +104,21 @@ def test_speeds_are_expected_to_take_what_those_before_took(tmp_path: Path) -> N
     assert not any("ends earlier" in note for note in then.notes)
 
 
+def test_a_plan_is_written_as_a_page_with_the_command_that_starts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    file, page = write(tmp_path / "rows.yaml", ROWS | {"targets": [CPU]}), tmp_path / "plan.html"
+    said = ["--set", "targets[0].batch_size=2", "--results", str(tmp_path), "--html", str(page)]
+    monkeypatch.setattr(sys, "argv", ["evnas", "plan", str(file), *said])
+    with pytest.raises(SystemExit) as done:
+        cli.main()
+    assert not done.value.code and str(page) in capsys.readouterr().err
+    text = page.read_text()
+    assert "Plan of rows" in text and "batch_size: 2" in text
+    again = "--set &#x27;targets[0].batch_size=2&#x27; --results"
+    assert f"<pre>evnas sweep {file} {again} {tmp_path}</pre>" in text
+
+
 class Deaf:
     """An engine that is stopped at its first work."""
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -17,6 +16,7 @@ from evnas.report.frame.columns import describe_column
 from evnas.report.frame.objectives import find_constraints, find_objectives
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.query.front import collect_points
+from evnas.store.asked import CONTROL, annotations, is_written, waiting
 from evnas.store.trainings import files_of_trainings
 from evnas.sweep.parts import ProxySpec
 from evnas.sweep.strategy_spec import as_written_now, strategy_spec
@@ -32,11 +32,15 @@ def describe_study(reader: StudyReader) -> dict[str, Any]:
         bounds = find_constraints(sweep, frame)
         states = frame.text["status"].count()
         breakdowns = len(breakdowns_of(reader.store))
+        notes = annotations(reader.store)
     return {
         "name": reader.folder.name,
         "title": str(sweep.get("title") or sweep.get("name") or reader.folder.name),
         "kind": kind_of(sweep),
-        "running": is_running(reader.store.path),
+        "running": is_written(reader.store.path),
+        "control": reader.meta(CONTROL) or {},
+        "progress": reader.meta("progress"),
+        "asked": [request.action for _, request in waiting(reader.folder) if request],
         "reading": {"done": done, "of": of},
         "trials": len(frame),
         "expected": expected_trials(sweep),
@@ -52,6 +56,7 @@ def describe_study(reader: StudyReader) -> dict[str, Any]:
         "breakdowns": breakdowns,
         "trainings": len(files_of_trainings(reader.folder)),
         "axes": len((sweep.get("space") or {}).get("axes") or {}),
+        "annotations": notes,
         "rungs": halving_rungs(sweep),
         "best": best(reader),
         "started": started(reader),
@@ -185,24 +190,6 @@ def describe_machine(environment: Mapping[str, Any]) -> str:
     model = cpu.get("model", "") if isinstance(cpu, Mapping) else ""
     found = ", ".join(filter(None, [*names, str(model)]))
     return found or str(environment.get("platform", ""))
-
-
-def is_running(store: Path, *, locks: Path = Path("/proc/locks")) -> bool:
-    """Whether some process holds the study's writer lock.
-
-    Taking the lock to try it would refuse a sweep that starts at that moment, so the kernel's list
-    is read instead; where there is none (not Linux), no study counts as running.
-    """
-    try:
-        inode = store.with_suffix(".lock").stat().st_ino
-        lines = locks.read_text().splitlines()
-    except OSError:
-        return False
-    return any(
-        fields[1:3] != ["->", "FLOCK"] and "FLOCK" in fields and fields[-3].endswith(f":{inode}")
-        for fields in (line.split() for line in lines)
-        if len(fields) >= 8
-    )
 
 
 def halving_rungs(sweep: Mapping[str, Any]) -> list[float]:

@@ -18,6 +18,7 @@ PANELS: Registry[Panel] = Registry(
         "trainings": "evnas.report.panels.trainings:PANEL",
         "axes": "evnas.report.panels.axes:PANEL",
         "effects": "evnas.report.panels.effects:PANEL",
+        "run": "evnas.report.panels.run:PANEL",
     },
     of="evnas.report.panels.base:Panel",
 )

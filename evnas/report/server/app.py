@@ -1,7 +1,11 @@
-"""The live dashboard: a read-only page and a small JSON interface over a results folder."""
+"""The live dashboard: a page and a small JSON interface over a results folder.
+
+It only reads, unless it was started so that studies may be controlled.
+"""
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Any
@@ -19,15 +23,18 @@ from starlette.routing import Route
 from evnas.errors import EvnasError, SpecError, StoreError
 from evnas.report.page import assets
 from evnas.report.page.about import describe_study
+from evnas.report.page.comparison import comparison_page
 from evnas.report.page.html import live_page
 from evnas.report.page.pack import pack, touched_after
 from evnas.report.page.strict_json import dumps
 from evnas.report.page.trial_card import describe_trial
 from evnas.report.panels.table import added_scripts, compute_panel
+from evnas.report.query.compare import compare
 from evnas.report.query.dominance import find_dominators
 from evnas.report.query.filters import apply_filter
 from evnas.report.query.sorting import sort_rows
 from evnas.report.query.view import GroupCache, build_view
+from evnas.report.server.control import ask
 from evnas.report.server.parameters import (
     parse_axes,
     parse_filter,
@@ -37,10 +44,13 @@ from evnas.report.server.parameters import (
 from evnas.report.server.patience import PatientProtocol
 from evnas.report.server.security import Guard, check_binding, is_loopback
 from evnas.report.server.studies import Studies
+from evnas.store.asked import CONTROL
 from evnas.store.trainings import trainings_changed
 
 POLL_S = 0.5
 LARGEST_PAGE = 1000
+LARGEST_REQUEST = 16_000
+"""Bytes."""
 MOST_CONNECTIONS = 200
 """At once; each open page holds one or two. The next one is told 503."""
 
@@ -70,6 +80,7 @@ def make_app(
     host: str = "127.0.0.1",
     token: str | None = None,
     allowed: Collection[str] = (),
+    control: bool = False,
 ) -> Starlette:
     """The application of a dashboard.
 
@@ -78,13 +89,15 @@ def make_app(
         host: another than loopback lets other machines in, and needs a token.
         token: at least 16 characters; whoever opens the page must show it.
         allowed: further names of hosts that it answers under, those of a proxy; they need a token.
+        control: let the page pause, resume, stop, extend and annotate studies; on loopback, with
+            a token.
 
     Raises:
         EvnasError: no folder there, or no token where one is needed.
     """
-    check_binding(host, token, allowed)
+    check_binding(host, token, allowed, control=control)
     studies = Studies(results_dir)
-    pages = _Pages(studies)
+    pages = _Pages(studies, control=control)
 
     of_a_study = {
         **{"": pages.about, "/pack": pages.pack, "/trials": pages.trials, "/view": pages.view},
@@ -103,11 +116,13 @@ def make_app(
             Route("/", pages.index),
             Route("/static/{name}", pages.static),
             Route("/static/panels/{name}.js", pages.panel_script),
+            Route("/compare", pages.comparison),
             Route("/api/studies", pages.studies),
             *(Route(f"/api/studies/{{study}}{path}", page) for path, page in of_a_study.items()),
+            *([Route("/api/studies/{study}/control", pages.control, methods=["POST"])] * control),
         ],
         middleware=[
-            Middleware(Guard, host=host, token=token, allowed=allowed),
+            Middleware(Guard, host=host, token=token, allowed=allowed, control=control),
             Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
         ],
         exception_handlers={EvnasError: _sentence},
@@ -129,8 +144,9 @@ def _json(data: object, *, status: int = 200) -> Response:
 class _Pages:
     """The routes. Each is plain and blocking, so Starlette runs it in a thread."""
 
-    def __init__(self, studies: Studies) -> None:
+    def __init__(self, studies: Studies, *, control: bool) -> None:
         self._studies = studies
+        self._control = control
         self._panel_data: dict[tuple[str, str], tuple[object, Any]] = {}
         self._standings = GroupCache()
 
@@ -161,10 +177,20 @@ class _Pages:
     def studies(self, request: Request) -> Response:
         return _json({"studies": self._studies.overview()})
 
+    def comparison(self, request: Request) -> Response:
+        """Several studies side by side, each named by `study`."""
+        folders = self._studies.folders()
+        asked = request.query_params.getlist("study")
+        for name in asked:
+            if name not in folders:
+                raise StoreError(f"there is no study {name!r} here")
+        page = comparison_page(compare([folders[name] for name in asked]))
+        return HTMLResponse(page, headers={"cache-control": "no-store"})
+
     def about(self, request: Request) -> Response:
         reader = self._studies.reader(request.path_params["study"])
         reader.follow()
-        return _json(describe_study(reader))
+        return _json(describe_study(reader) | {"may_control": self._control})
 
     def pack(self, request: Request) -> Response:
         reader = self._studies.reader(request.path_params["study"])
@@ -222,6 +248,26 @@ class _Pages:
             kept = self._panel_data[study, name] = (state, compute_panel(name, reader))
         return _json(kept[1])
 
+    async def control(self, request: Request) -> Response:
+        """Ask something of a study, a `Request` of `evnas.store.asked`; `said` is for people."""
+        given = b""
+        async for part in request.stream():
+            given += part
+            if len(given) > LARGEST_REQUEST:
+                return _json(
+                    {"error": f"a request has at most {LARGEST_REQUEST} bytes"}, status=413
+                )
+        name = request.path_params["study"]
+        return _json({"said": await run_in_threadpool(self._ask, name, given)})
+
+    def _ask(self, name: str, given: bytes) -> str:
+        reader = self._studies.reader(name)
+        try:
+            raw = json.loads(given)
+        except ValueError as e:  # half a text, or no UTF-8
+            raise SpecError(f"a request must be JSON ({e})") from None
+        return ask(reader, raw)
+
     async def events(self, request: Request) -> Response:
         """Server-sent events: how far the study is read, whenever that changes."""
         name = request.path_params["study"]
@@ -237,7 +283,9 @@ class _Pages:
             done, of = reader.progress()
         except (StoreError, OSError) as e:
             return dumps({"error": str(e)})
-        return dumps({"study": id(reader), "last_id": done, "of": of})
+        beat = [reader.meta("progress"), reader.meta(CONTROL)]
+        at = [None if note is None else note["at"] for note in beat]
+        return dumps({"study": id(reader), "last_id": done, "of": of, "beat": str(at)})
 
 
 async def _changes(

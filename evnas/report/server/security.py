@@ -46,8 +46,10 @@ def address_of(host: str, port: int, token: str | None) -> str:
     return f"http://{place}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")
 
 
-def check_binding(host: str, token: str | None, allowed: Collection[str] = ()) -> None:
-    """Refuse to serve others without a token that is long enough.
+def check_binding(
+    host: str, token: str | None, allowed: Collection[str] = (), *, control: bool = False
+) -> None:
+    """Refuse to serve others without a token that is long enough, or to let them change any.
 
     Args:
         allowed: names under which a proxy serves it.
@@ -63,6 +65,13 @@ def check_binding(host: str, token: str | None, allowed: Collection[str] = ()) -
             f"--allow-host {next(iter(allowed))} lets others in and needs --token; "
             "`openssl rand -hex 16` makes one"
         )
+    if control and not is_loopback(host):
+        raise EvnasError(
+            f"--control is for this machine alone and does not go with --host {host}; an SSH "
+            "tunnel to 127.0.0.1 brings the page to another"
+        )
+    if control and token is None:
+        raise EvnasError("--control needs a token; `openssl rand -hex 16` makes one")
     if token is not None and len(token) < LEAST_TOKEN:
         raise EvnasError(
             f"the token must have at least {LEAST_TOKEN} characters, got {len(token)}; "
@@ -84,6 +93,8 @@ class Guard:
         host: str,
         token: str | None,
         allowed: Collection[str] = (),
+        *,
+        control: bool = False,
         wrong: WrongTokens | None = None,
     ) -> None:
         self.app = app
@@ -91,6 +102,8 @@ class Guard:
         self.token = token
         self.allowed = frozenset(allowed)
         self.wrong = WrongTokens() if wrong is None else wrong
+        self.control = control
+        """Whether a study may be changed, by POST."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it."""
@@ -112,7 +125,7 @@ class Guard:
             after = {"retry-after": f"{WITHIN_S:.0f}"}
             return PlainTextResponse("too many wrong tokens: wait a minute\n", 429, after)
         if scope["method"] not in ("GET", "HEAD"):
-            return PlainTextResponse("evnas only shows: GET and HEAD\n", 405)
+            return self._refusal_of_change(scope["method"], headers)
         if self.token is None:
             return None
         if self._is_token(in_address):
@@ -135,6 +148,24 @@ class Guard:
             if not self._is_token(token):
                 self.wrong.add(address, token)
         return False
+
+    def _refusal_of_change(self, method: str, headers: dict[str, str]) -> Response | None:
+        """Only from a page of this very address, or by a script that shows the token itself: a
+        cookie alone goes with requests that another site makes."""
+        if not self.control or method != "POST":
+            return PlainTextResponse("evnas only shows: GET and HEAD\n", 405)
+        if not is_loopback(_host_of(headers["host"])):
+            return PlainTextResponse("evnas is controlled from this machine alone\n", 403)
+        if self.token is None or not self._shows_token(headers):
+            return PlainTextResponse("a token is needed to change a study\n", 401)
+        origin = headers.get("origin")
+        own = origin in (f"http://{headers['host']}", f"https://{headers['host']}")
+        by_cookie = not self._shows_token(headers | {"cookie": ""})
+        if not own and (origin is not None or by_cookie):
+            return PlainTextResponse("evnas is controlled from its own page\n", 403)
+        if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            return PlainTextResponse("a request is JSON\n", 415)
+        return None
 
     def _welcome(self, query: dict[str, list[str]], scope: Scope) -> Response:
         """Keep the token in a cookie, and out of the address from here on.

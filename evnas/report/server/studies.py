@@ -73,7 +73,7 @@ class Studies:
             return {"name": name, "error": str(e)}
         keys = (
             "name", "title", "kind", "running", "reading", "trials", "expected", "states",
-            "best", "started", "where",
+            "best", "started", "where", "progress", "control",
         )  # fmt: skip
         row = {key: about[key] for key in keys}
         return row | {"hypervolume": history["hypervolume"][-1] if history else None}

@@ -17,7 +17,7 @@ from evnas.store import Store
 from evnas.sweep.file_paths import paths_as_now
 from evnas.sweep.spec import SweepSpec
 from evnas.sweep.strategy_spec import as_written_now
-from evnas.sweep.sweep import Sweep, write_resolved
+from evnas.sweep.sweep import Sweep, differences, write_resolved
 
 SHOWN_DIFFERENCES = 6
 
@@ -212,6 +212,35 @@ def _must_be_of(
     if found.more or sweep.spec.title != (store.meta("sweep") or {}).get("title"):
         store.note("sweep", sweep.spec.to_dict())
         write_resolved(sweep.spec, store.path.parent / "sweep.resolved.yaml")
+
+
+def extend_budget(store: Store, sweep: Sweep, *, asked: str) -> list[str]:
+    """Note that a search goes on under another budget, all of it or nothing.
+
+    Args:
+        sweep: with the new budget.
+        asked: the name of the request, which counts once.
+
+    Returns:
+        What changed, `path: old -> new`; nothing where that request was taken already.
+    """
+    grown = store.meta("grown") or []
+    if any(entry.get("asked") == asked for entry in grown):
+        return []
+    before = store.meta("identity")
+    now = {**before, "budget": json.loads(json.dumps(sweep.identity()["budget"]))}
+    more = differences({"budget": before.get("budget")}, {"budget": now["budget"]})
+    entry = {"at": time.time(), "after_record": store.last_id(), "more": more, "asked": asked}
+    store.note_all(
+        {
+            "grown": [*grown, entry],
+            "identity": now,
+            "sweep": sweep.spec.to_dict(),
+            "search": None,  # what was over goes on
+        }
+    )
+    write_resolved(sweep.spec, store.path.parent / "sweep.resolved.yaml")
+    return more
 
 
 def _grow(store: Store, more: list[str], identity: Mapping[str, Any]) -> None:

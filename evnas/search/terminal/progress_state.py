@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
+from typing import Any
 
 from evnas.phases.work import Event, Finished, Progress, Work
 from evnas.record import Record
@@ -78,6 +79,29 @@ class ProgressState:
         spent += sum(now - self.began[label] for label in self.now)
         left = self.left_s(now)
         return spent / (spent + left) if spent + left > 0 else 1.0
+
+    def to_dict(self, now: float) -> dict[str, Any]:
+        """What a page shows of it: `phases` (of each what there is and what is done), `now` (what
+        is under way), `left_s` and `done_fraction`."""
+        return {
+            "phases": {
+                phase: {"total": total, "done": max(0, total - self.waiting.get(phase, 0))}
+                for phase, total in self.total.items()
+            },
+            "now": [
+                {
+                    "label": label,
+                    "phase": progress.work.phase,
+                    "target": progress.work.target,
+                    "fraction": progress.fraction,
+                    "text": progress.text,
+                    "seconds": now - self.began[label],
+                }
+                for label, progress in self.now.items()
+            ],
+            "left_s": self.left_s(now),
+            "done_fraction": self.done_fraction(now),
+        }
 
     def _typical_s(self, phase: str, now: float) -> float:
         seen = self.seconds.get(phase)

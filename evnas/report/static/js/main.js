@@ -4,6 +4,7 @@
 EV.data = EV.emptyData();
 EV.about = {
   name: "",
+  annotations: [],
   title: "",
   objectives: [],
   constraints: [],
@@ -119,9 +120,22 @@ EV.open = async () => {
   EV.follow(study);
 };
 
+/** Take what comes without records: what the driver notes of itself, and what was asked of it. */
+EV.takeAbout = async (study) => {
+  try {
+    const about = await EV.source.about(study);
+    if (EV.state.study !== study) return;
+    EV.about = { ...about, large: EV.about.large };
+    EV.refresh();
+  } catch (e) {
+    EV.problem = e.message;
+    EV.drawHeader();
+  }
+};
+
 /** Take what is new, at once and then at most twice a second; less often while much is read. */
 EV.follow = (study) => {
-  let source = null;
+  let source = null, beat = null;
   const take = EV.throttled(() => EV.about.reading.done < EV.about.reading.of ? 2000 : 500, async () => {
     if (EV.state.study !== study) return;
     try {
@@ -154,7 +168,9 @@ EV.follow = (study) => {
     else if (
       news.last_id !== EV.data.lastId || news.of !== EV.about.reading.of || EV.about.reading.done < EV.about.reading.of
     ) take();
+    else if (beat !== null && news.beat !== beat) EV.takeAbout(study);
     else EV.drawHeader();
+    beat = news.beat ?? beat;
   });
 };
 
@@ -195,6 +211,8 @@ EV.drawHeader = () => {
     ? EV.h("span", { class: "status lost" }, "server away, trying again")
     : behind
     ? EV.h("span", { class: "status" }, `reading ${Math.round(100 * about.reading.done / about.reading.of)} %`)
+    : about.control?.paused
+    ? EV.h("span", { class: "status" }, "paused")
     : about.running
     ? EV.h("span", { class: "status running" }, "running")
     : null;

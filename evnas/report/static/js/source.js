@@ -2,8 +2,8 @@
 /* Where the data comes from: the server beside the page, or the blocks inside the file. */
 
 EV.liveSource = () => {
-  const ask = async (path) => {
-    const answer = await fetch(path, { credentials: "same-origin" });
+  const ask = async (path, how = {}) => {
+    const answer = await fetch(path, { credentials: "same-origin", ...how });
     if (!answer.ok) {
       let said = `the server answered ${answer.status}`;
       try {
@@ -28,6 +28,13 @@ EV.liveSource = () => {
       (await ask(at(study, `/why?${new URLSearchParams({ row, x, y, ...(z ? { z } : {}) })}`))).json(),
     card: async (study, row) => (await ask(at(study, `/card?row=${row}`))).json(),
     panel: async (study, name) => (await ask(at(study, `/panels/${encodeURIComponent(name)}`))).json(),
+    /** Ask something of a study, where the server was started so that one may. */
+    control: async (study, request) =>
+      (await ask(at(study, "/control"), {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(request),
+      })).json(),
     watch: (study, notify) => {
       const stream = new EventSource(at(study, "/events"));
       stream.onmessage = (event) => notify(JSON.parse(event.data));

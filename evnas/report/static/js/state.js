@@ -48,7 +48,8 @@ EV.axisKey = (name, at) => {
   return aims[at] || [...EV.data.numbers.keys()].filter((k) => !aims.includes(k))[at] || "number";
 };
 
-EV.theme = () => EV.state.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+EV.theme = () =>
+  EV.printing ? "light" : EV.state.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 
 /** Columns that an axis may show, objectives first. */
 EV.axisChoices = () => {

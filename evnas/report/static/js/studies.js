@@ -4,6 +4,9 @@
 /** The best figure by an objective; `place` tells targets apart where there are several. */
 EV.bestText = (b) => `${b.name}${b.place ? ` on ${b.place}` : ""} ${EV.number(b.value)} ${b.unit}`.trim();
 
+/** Studies ticked to be set side by side, in the order of ticking. */
+EV.beside = new Set();
+
 EV.studiesPage = async () => {
   const main = EV.$("main");
   const draw = async () => {
@@ -16,12 +19,14 @@ EV.studiesPage = async () => {
       return;
     }
     if (EV.state.study) return;
+    const had = document.activeElement?.id;
     EV.put(
       main,
       EV.h(
         "section",
         { "aria-label": "All studies" },
         EV.h("h1", {}, "Studies"),
+        compared(studies),
         studies.length ? table(studies) : EV.h(
           "p",
           { class: "note" },
@@ -29,12 +34,41 @@ EV.studiesPage = async () => {
         ),
       ),
     );
+    if (had) EV.$(had)?.focus(); // drawn again, and the focus stays
   };
   await draw();
   clearInterval(EV.studiesTimer);
   EV.studiesTimer = setInterval(() => {
     if (!EV.state.study && !document.hidden) draw();
   }, 1500);
+
+  function compared(studies) {
+    const there = studies.filter((s) => !s.error).map((s) => s.name);
+    for (const name of EV.beside) if (!there.includes(name)) EV.beside.delete(name);
+    if (there.length < 2) return null;
+    const query = new URLSearchParams([...EV.beside].map((name) => ["study", name]));
+    return EV.h(
+      "p",
+      { class: "note", id: "compared" },
+      EV.beside.size < 2
+        ? "Tick two studies or more, the first of them first, to see how they differ."
+        : EV.h("a", { href: `compare?${query}`, id: "compare" }, `Compare ${[...EV.beside].join(" with ")}`),
+    );
+  }
+
+  function tick(name) {
+    const toggle = (e) => {
+      EV.beside[e.target.checked ? "add" : "delete"](name);
+      draw();
+    };
+    return EV.h("input", {
+      type: "checkbox",
+      id: `beside-${name}`,
+      checked: EV.beside.has(name),
+      "aria-label": `Compare ${name}`,
+      onchange: toggle,
+    });
+  }
 
   function table(studies) {
     const heads = ["Study", "Kind", "Progress", "Best", "Hypervolume", "Begun", "Where"];
@@ -47,6 +81,12 @@ EV.studiesPage = async () => {
         EV.h("tbody", {}, studies.map(row)),
       ),
     );
+  }
+
+  function underWay({ phases, now, left_s }) {
+    const names = [...new Set(now.map((work) => work.phase))].filter((name) => phases[name]);
+    const done = names.map((name) => `${name} ${phases[name].done} of ${phases[name].total}`);
+    return [...done, `about ${EV.duration(left_s)} left`].join(", ");
   }
 
   function row(s) {
@@ -62,6 +102,7 @@ EV.studiesPage = async () => {
       EV.h(
         "th",
         { scope: "row" },
+        tick(s.name),
         EV.h("a", { href: `#study=${encodeURIComponent(s.name)}` }, s.name),
         s.title !== s.name ? EV.h("small", { class: "title" }, s.title) : null,
       ),
@@ -69,8 +110,13 @@ EV.studiesPage = async () => {
       EV.h(
         "td",
         {},
-        s.running ? EV.h("span", { class: "status running" }, "running") : null,
+        s.control.paused
+          ? EV.h("span", { class: "status" }, "paused")
+          : s.running
+          ? EV.h("span", { class: "status running" }, "running")
+          : null,
         ` ${EV.plural(s.trials, "trial")}${s.expected ? ` of ${s.expected.toLocaleString("en-GB")}` : ""}`,
+        s.running && s.progress ? EV.h("small", { class: "title under-way" }, underWay(s.progress)) : null,
         others ? EV.h("small", { class: "title" }, others) : null,
         s.reading.done < s.reading.of ? EV.h("small", { class: "title" }, "still reading") : null,
       ),

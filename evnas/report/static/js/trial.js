@@ -69,7 +69,16 @@ EV.trialPanel = async (aside) => {
     );
     return;
   }
-  const shows = JSON.stringify([label, EV.data.lastId, EV.xKey(), EV.yKey(), EV.zKey(), EV.theme(), EV.state.pins]);
+  const shows = JSON.stringify([
+    label,
+    EV.data.lastId,
+    EV.xKey(),
+    EV.yKey(),
+    EV.zKey(),
+    EV.theme(),
+    EV.state.pins,
+    EV.about.annotations,
+  ]);
   if (aside.dataset.shows === shows) return;
   aside.dataset.shows = shows;
   let card, why;
@@ -109,6 +118,7 @@ EV.trialPanel = async (aside) => {
     ),
     EV.h("p", { class: "note" }, `${card.digest} · ${card.origin || "no origin noted"}`),
     EV.data.text.changed[row] ? EV.h("p", { class: "changed" }, `Changed: ${EV.data.text.changed[row]}`) : null,
+    EV.noteOn(label, card.digest),
     EV.picture(card),
     EV.figuresOf(row),
     why,

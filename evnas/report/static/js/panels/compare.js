@@ -108,7 +108,7 @@ EV.panel({
     function pictures(cards, labels) {
       return EV.h(
         "div",
-        { class: "columns" },
+        { class: "columns", tabindex: "0", role: "region", "aria-label": "Architectures" },
         cards.map((c, i) => EV.h("div", {}, EV.h("h3", {}, `Trial ${labels[i]}`), EV.picture(c))),
       );
     }
@@ -182,7 +182,7 @@ EV.panel({
         EV.h("h3", {}, "Effective receptive fields"),
         EV.h(
           "div",
-          { class: "columns" },
+          { class: "columns", tabindex: "0", role: "region", "aria-label": "Effective receptive fields" },
           cards.flatMap((card, i) =>
             card.fields.length
               ? card.fields.map((field) => drawn(field, labels[i]))

@@ -1,0 +1,119 @@
+"""What `evnas plan` says, as a page to be looked at before a sweep is started."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from evnas.report.page.colours import PALETTE
+from evnas.report.page.plain_page import listing, note, plain_page, section
+
+Data = Mapping[str, Any]
+MOST_ROWS = 200
+"""Rows that are listed one by one; a search's trials are all alike."""
+BAR = 640
+"""Width of the bar of phases, in pixels."""
+
+
+def plan_page(plan: Data, *, command: str, sweep: str) -> str:
+    """The page, one file.
+
+    Args:
+        plan: what `evnas plan --json` prints.
+        command: that starts the sweep.
+        sweep: the resolved sweep as YAML.
+    """
+    phases = _phases(plan["steps"])
+    parts = [
+        section("What would run", *_whole(plan), _bar(phases), _phase_table(phases)),
+        section("Row by row", _rows(plan["steps"])),
+        *([section("What it can tell", *_power(plan["power"]))] if plan.get("power") else []),
+        section("To start it", f"<pre>{escape(command)}</pre>"),
+        section("The sweep", f"<pre>{escape(sweep)}</pre>"),
+    ]
+    return plain_page(f"Plan of {plan['study']}", parts)
+
+
+def spelt_time(seconds: float) -> str:
+    """`40 s`, `12 min`, `3 h 05 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _whole(plan: Data) -> list[str]:
+    said = f"{plan['trials']} trials, about {spelt_time(plan['seconds'])} for all that is left."
+    rate = plan["calibrated_train_throughput_img_s"]
+    trained = f"The reference trains {rate:.4g} images a second here." if rate else ""
+    return [note(text) for text in (said, trained, *plan["notes"]) if text]
+
+
+def _phases(steps: Sequence[Data]) -> dict[str, tuple[int, int, float]]:
+    """Phase -> pieces of work, those done, seconds ahead; in the order in which they run."""
+    found: dict[str, tuple[int, int, float]] = {}
+    for step in steps:
+        pieces, done, seconds = found.get(step["phase"], (0, 0, 0.0))
+        found[step["phase"]] = pieces + 1, done + step["done"], seconds + step["seconds"]
+    return found
+
+
+def _phase_table(phases: Mapping[str, tuple[int, int, float]]) -> str:
+    rows = [
+        (phase, str(pieces), str(done), spelt_time(seconds))
+        for phase, (pieces, done, seconds) in phases.items()
+    ]
+    return listing("Work by phase", ("Phase", "Pieces of work", "Done", "Time ahead"), rows)
+
+
+def _bar(phases: Mapping[str, tuple[int, int, float]]) -> str:
+    """The time ahead, a segment a phase; the table below it carries the same."""
+    whole = sum(seconds for *_, seconds in phases.values())
+    if not whole:
+        return ""
+    drawn, x = [], 0.0
+    for i, (phase, (_, _, seconds)) in enumerate(phases.items()):
+        wide = BAR * seconds / whole
+        said = f"{phase}, {spelt_time(seconds)}"
+        word = f'<text x="{x:.1f}" y="40">{escape(phase)}</text>' if wide > 60 else ""
+        drawn.append(
+            f'<g><title>{escape(said)}</title><rect x="{x:.1f}" width="{max(0.0, wide - 1):.1f}" '
+            f'height="24" fill="{PALETTE[i % len(PALETTE)]}"/>{word}</g>'
+        )
+        x += wide
+    return (
+        f'<svg class="phases" viewBox="0 0 {BAR} 46" width="{BAR}" role="img" '
+        f'aria-label="Time ahead by phase">{"".join(drawn)}</svg>'
+    )
+
+
+def _rows(steps: Sequence[Data]) -> str:
+    by_row: dict[str, dict[str, float]] = {}
+    for step in steps:
+        row = by_row.setdefault(str(step["row"]), {})
+        row[step["phase"]] = row.get(step["phase"], 0.0) + step["seconds"]
+    names = list(dict.fromkeys(step["phase"] for step in steps))
+    lines = [
+        (label, *(spelt_time(row.get(name, 0.0)) for name in names), spelt_time(sum(row.values())))
+        for label, row in list(by_row.items())[:MOST_ROWS]
+    ]
+    more = len(by_row) - len(lines)
+    table = listing("Time ahead", ("Row or trial", *names, "In all"), lines)
+    return table + (note(f"And {more} more.") if more else "")
+
+
+def _power(power: Data) -> list[str]:
+    said = (
+        f"Differences of top-1 from {power['smallest_difference_percent']:.1f} points on can be "
+        f"detected (noise between seeds {power['seed_noise_percent']:.2f}, {power['noise_of']})."
+    )
+    rows = [
+        (
+            label,
+            f"{row['printed_difference']:+.1f}",
+            "can be detected" if row["tells"] else "cannot",
+            "" if row["tells"] or row["seeds_needed"] is None else f"{row['seeds_needed']} seeds",
+        )
+        for label, row in power["rows"].items()
+    ]
+    heads = ("Row", "Printed difference, points", "Here", "It would take")
+    return [note(said), *([listing("Printed differences", heads, rows)] if rows else [])]

@@ -1,0 +1,234 @@
+"""What a figure of a front shows of a study: two axes, who stands where, and which printed points
+may stand beside them."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evnas.errors import EvnasError, SpecError, nearest
+from evnas.papers.published import PublishedRow, published_table
+from evnas.report.frame.objectives import Constraint, Objective, find_constraints, resolve_column
+from evnas.report.frame.snapshot import Snapshot
+from evnas.report.frame.study_reader import StudyReader
+from evnas.report.page.about import describe_machine
+from evnas.report.query.dominance import DominanceGroups, axis_sign, group_by_dominance
+from evnas.sweep.sweep import sweep_of
+
+RATIO = "throughput_ratio"
+_PRINTED = {
+    "params_m": "params_m",
+    "macs_exact_g": "flops_g",
+    "macs_paper_g": "flops_g",
+    "predicted_top1_percent": "top1",
+}
+"""Column -> what is printed of the same kind on whatever machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontPoints:
+    """A study on two axes."""
+
+    columns: Snapshot
+    """With the reference's own ratio, which is 1 and was not measured, where a ratio is shown."""
+    keys: tuple[str, str]
+    groups: DominanceGroups
+    printed: tuple[tuple[str, float, float], ...]
+    """Label and place of each printed row, where it is of the kind of both axes."""
+    step: str
+    """How the front goes on between two members, as matplotlib calls it: by what is had with at
+    least, or for at most, so much across."""
+    bounds: tuple[Constraint, ...]
+    """What the study demands of either axis."""
+    notes: tuple[str, ...]
+    """What the figure does not show."""
+
+    def bars(self, axis: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """How far 95 % intervals reach below and above, (2, rows); 0 where there is none."""
+        key, numbers = self.keys[axis], self.columns.numbers
+        if f"{key}:low" not in numbers:
+            return np.zeros((2, len(rows)))
+        mid, low, high = (numbers[k][rows] for k in (key, f"{key}:low", f"{key}:high"))
+        return np.nan_to_num(np.maximum(0.0, np.stack([mid - low, high - mid])))
+
+    def place(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Both coordinates of some rows."""
+        x, y = (self.columns.numbers[key][rows] for key in self.keys)
+        return x, y
+
+    def texts(self, name: str, rows: NDArray[np.int64]) -> list[str]:
+        """A text column of some rows."""
+        column = self.columns.text[name]
+        return [column.distinct[column.codes[row]] for row in rows]
+
+
+def front_points(reader: StudyReader, *, x: str | None, y: str | None) -> FrontPoints:
+    """A study's trials on two axes.
+
+    Args:
+        x, y: columns, or names on their first target; None takes the study's own objectives, of
+            an ablation the ratio to its reference in place of a speed.
+
+    Raises:
+        SpecError: there is no such column.
+        EvnasError: no trial has both.
+    """
+    aims = reader.objectives()
+    keys = _keys(reader, aims, x, y)
+    columns = _with_reference(reader, keys)
+    every = np.arange(len(columns))
+    signs = [axis_sign(key, aims) for key in keys]
+    groups = group_by_dominance(columns, keys, signs, every)
+    if not len(groups.front):
+        raise EvnasError(f"{reader.folder}: no trial has both {keys[0]} and {keys[1]} yet")
+    printed, left_out = _printed(reader, columns, keys)
+    return FrontPoints(
+        columns=columns,
+        keys=keys,
+        groups=groups,
+        printed=printed,
+        step="steps-pre" if signs[0] < 0 else "steps-post",
+        bounds=tuple(b for b in find_constraints(reader.sweep, reader.frame) if b.key in keys),
+        notes=tuple(filter(None, [left_out, _unplaced(columns, groups, keys)])),
+    )
+
+
+def _unplaced(columns: Snapshot, groups: DominanceGroups, keys: tuple[str, str]) -> str:
+    n, of = len(groups.unplaced), len(columns)
+    return f"{n} of {of} trials lack {keys[0]} or {keys[1]} and are not drawn" if n else ""
+
+
+def _keys(
+    reader: StudyReader, aims: list[Objective], x: str | None, y: str | None
+) -> tuple[str, str]:
+    own = [_ratio_of(reader, aim.key) for aim in aims]
+    found = []
+    for place, (option, name) in enumerate((("--x", x), ("--y", y))):
+        if name is not None:
+            found.append(_column(reader, name, option))
+        elif len(own) >= 2:
+            found.append(own[place])
+        else:
+            raise EvnasError(f"{reader.folder}: no trial has two objectives yet")
+    return found[0], found[1]
+
+
+def _ratio_of(reader: StudyReader, key: str) -> str:
+    """Of an ablation's speed the ratio to its reference, taken in alternation: speeds of two
+    moments differ by what else the machine did."""
+    name, _, target = key.partition("@")
+    ratio = f"{RATIO}@{target}"
+    beside = bool(reader.frame.reference) and name in ("throughput_img_s", "latency_ms")
+    return ratio if beside and ratio in reader.frame.numbers else key
+
+
+def _column(reader: StudyReader, name: str, option: str) -> str:
+    found = resolve_column(name, reader.frame)
+    if found is None:
+        known = [key for key in reader.frame.number_keys() if ":" not in key]
+        raise SpecError(
+            f"{option} must name a column of {reader.folder}, got {name!r}{nearest(name, known)}"
+        )
+    return found
+
+
+def _with_reference(reader: StudyReader, keys: tuple[str, str]) -> Snapshot:
+    """The columns, with 1 as the reference's ratio to itself."""
+    columns = reader.columns()
+    row = reader.frame.row(reader.frame.reference) if reader.frame.reference else None
+    numbers = dict(columns.numbers)
+    for key in keys if row is not None else ():
+        if key.partition("@")[0].endswith("_ratio") and np.isnan(numbers[key][row]):
+            for end in ("", ":low", ":high"):
+                if key + end in numbers:
+                    numbers[key + end] = numbers[key + end].copy()
+                    numbers[key + end][row] = 1.0
+    return replace(columns, numbers=numbers)
+
+
+def _printed(
+    reader: StudyReader, columns: Snapshot, keys: tuple[str, str]
+) -> tuple[tuple[tuple[str, float, float], ...], str]:
+    rows = _printed_rows(reader)
+    if not rows:
+        return (), ""
+    found = [_printed_values(reader, columns, key, rows) for key in keys]
+    for key, values in zip(keys, found, strict=True):
+        if not values:
+            return (), f"printed points are left out: {_why(key)}"
+    first, second = found
+    labels = [label for label in first if label in second]
+    return tuple((label, first[label], second[label]) for label in labels), ""
+
+
+def _printed_rows(reader: StudyReader) -> Mapping[str, PublishedRow]:
+    named = reader.sweep.get("published")
+    if not isinstance(named, Mapping) or "paper" not in named:
+        return {}
+    try:
+        return published_table(str(named["paper"]), str(named.get("table", "main")))
+    except SpecError:
+        return {}
+
+
+def _why(key: str) -> str:
+    name = key.partition("@")[0]
+    if name in ("throughput_img_s", "latency_ms"):
+        return f"{key} was measured on another machine than print; --x {RATIO} compares with it"
+    return f"{key} is not what tables print"
+
+
+def _printed_values(
+    reader: StudyReader, columns: Snapshot, key: str, rows: Mapping[str, PublishedRow]
+) -> dict[str, float]:
+    """Label -> what is printed of the kind of a column, as far as it compares: a speed as the
+    ratio to the printed reference, top-1 as far from the reference's own as in print."""
+    name, _, target = key.partition("@")
+    if name in _PRINTED:
+        return _known(rows, _PRINTED[name])
+    if name == "throughput_img_s" and _is_printed_machine(reader, target, rows):
+        return _known(rows, name)
+    base = rows.get(_reference_in_print(reader))
+    if base is None or name not in (RATIO, "top1_percent"):
+        return {}
+    alike = {label: row for label, row in rows.items() if row.device == base.device}
+    printed = _known(alike, "throughput_img_s" if name == RATIO else "top1")
+    theirs = printed.get(base.row)
+    if theirs is None:
+        return {}
+    if name == RATIO:
+        return {label: speed / theirs for label, speed in printed.items()}
+    row = reader.frame.row(reader.frame.reference)
+    own = math.nan if row is None else float(columns.numbers[key][row])
+    return {label: own + top1 - theirs for label, top1 in printed.items() if math.isfinite(own)}
+
+
+def _known(rows: Mapping[str, PublishedRow], name: str) -> dict[str, float]:
+    found = {label: row.number(name) for label, row in rows.items()}
+    return {label: value for label, value in found.items() if value is not None}
+
+
+def _reference_in_print(reader: StudyReader) -> str:
+    """The printed row that the reference reproduces; "" where there is none."""
+    try:
+        return sweep_of(reader.sweep).reference.published
+    except EvnasError:  # an older or newer sweep
+        return ""
+
+
+def _is_printed_machine(
+    reader: StudyReader, target: str, rows: Mapping[str, PublishedRow]
+) -> bool:
+    devices = {row.device for row in rows.values() if row.device}
+    on = reader.frame.targets.get(target)
+    environment: Mapping[str, Any] = reader.meta("environment") or {}
+    here = describe_machine(environment).casefold()
+    return (
+        len(devices) == 1
+        and on is not None
+        and on.device_type == "cuda"
+        and all(device.casefold() in here for device in devices)
+    )

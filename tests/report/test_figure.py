@@ -1,0 +1,130 @@
+"""Figures for papers: what a file holds, what is drawn of a study, and what is refused."""
+
+import importlib.util
+import io
+import json
+import re
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from evnas.cli import app
+from evnas.errors import EvnasError, SpecError
+from evnas.report.frame.study_reader import StudyReader
+from evnas.report.page import assets, colours
+from evnas.report.paper.labels import placed_labels
+from evnas.report.paper.points import front_points
+from evnas.report.paper.style import inches, must_have_matplotlib
+
+ROOT = Path(__file__).parents[2]
+TABLE_C = sorted(ROOT.glob("results/reference/table_c_cpu_*"))[-1]
+
+
+def drawn(*arguments: str) -> dict[str, object]:
+    """What `evnas figure ... --json` says."""
+    pytest.importorskip("matplotlib")
+    done = CliRunner().invoke(app, ["figure", *arguments, "--json"])
+    assert done.exit_code == 0, (done.output, done.exception)
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_one_command_writes_three_files_with_their_letters_inside(tmp_path: Path) -> None:
+    files = [tmp_path / f"front{end}" for end in (".pdf", ".svg", ".png")]
+    options = [part for file in files for part in ("-o", str(file))]
+    drawn(str(TABLE_C), "front", "--style", "paper", "--width", "3.3in", *options)
+    pdf, svg, png = (file.read_bytes() for file in files)
+    assert b"/FontFile2" in pdf and b"/Type3" not in pdf  # TrueType, embedded
+    assert b'width="237.6pt"' in svg and b"<text" not in svg  # letters are outlines
+    assert not re.search(rb'href="(?!#)', svg)  # nothing is asked of elsewhere
+    from PIL import Image
+
+    assert Image.open(io.BytesIO(png)).width == 1980  # 3.3 inches of 600 dots
+    again = tmp_path / "again.pdf"
+    drawn(str(TABLE_C), "front", "-o", str(again))
+    assert again.read_bytes() == pdf
+
+
+def test_an_ablation_stands_on_ratios_with_its_reference_at_one() -> None:
+    reader = StudyReader(TABLE_C)
+    try:
+        reader.read_all()
+        found = front_points(reader, x=None, y=None)
+        assert found.keys[0].startswith("throughput_ratio@")
+        row = reader.frame.row(reader.frame.reference)
+        assert row is not None and found.columns.numbers[found.keys[0]][row] == 1.0
+        (at,) = (mark[1:] for mark in found.printed if mark[0] == reader.frame.reference)
+        assert at == (1.0, found.columns.numbers["top1_percent"][row])  # beside it, not over it
+        assert len(found.printed) > 2
+        speeds = front_points(reader, x="throughput_img_s", y="macs_paper_g")
+        assert not speeds.printed and "another machine" in speeds.notes[0]
+        with pytest.raises(SpecError, match=r"--y must name a column .* got 'flops'"):
+            front_points(reader, x=None, y="flops")
+    finally:
+        reader.close()
+
+
+@pytest.mark.parametrize("name", ["curves", "ratios"])
+def test_other_figures_of_a_study(name: str, tmp_path: Path) -> None:
+    file = tmp_path / f"{name}.svg"
+    drawn(str(TABLE_C), name, "-o", str(file))
+    assert colours.PALETTE[0].encode() in file.read_bytes()
+
+
+def test_hypervolume_of_a_search_and_trials_by_name(results: Path, tmp_path: Path) -> None:
+    for name, more in (("hypervolume", ()), ("curves", ("--trial", "3")), ("front", ())):
+        file = tmp_path / f"{name}.pdf"
+        drawn(str(results / "made"), name, "-o", str(file), "--style", "slides", *more)
+        assert file.read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["fronts"], "FIGURE must be one of front, curves, hypervolume, ratios, got 'fronts'"),
+        (["front", "--style", "poster"], "--style must be paper or slides, got 'poster'"),
+        (["front", "--width", "3.3"], "--width must be a length such as 3.3in"),
+        (["front", "--height", "0.1mm"], "--height must be 1in to 40in, got '0.1mm'"),
+        (["front", "-o", "front.bmp"], "--output must end with .pdf, .svg, .png, got front.bmp"),
+        (["curves", "--x", "params_m"], "--x and --y are of the front"),
+    ],
+)
+def test_a_mistake_is_a_sentence(more: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, ["figure", str(TABLE_C), *more])
+    assert isinstance(done.exception, SpecError) and said in str(done.exception)
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(EvnasError, match=r"pip install 'evnas\[figures\]'"):
+        must_have_matplotlib()
+
+
+def test_lengths() -> None:
+    found = [inches(text, option="--width") for text in ("3.3in", "84mm", "8.4 cm", "252pt")]
+    assert found == pytest.approx([3.3, 3.30709, 3.30709, 3.5], rel=1e-5)
+
+
+def test_colours_are_those_of_the_page() -> None:
+    script, css = assets.page_js(), assets.text("style.css")
+    light = re.search(r'light: (\["#.*?"\])', script)
+    marks = re.search(r"EV\.SYMBOLS = (\[.*?\])", script)
+    fixed = re.search(r"const fixed = (\[.*?\])", script)
+    assert light and tuple(json.loads(light[1])) == colours.PALETTE
+    assert marks and tuple(json.loads(marks[1])) == colours.MARKS
+    assert fixed and tuple(json.loads(fixed[1])) == colours.KNOWN_FIRST
+    first = dict(re.findall(r"--([\w-]+): (#\w+);", css.split("}")[0]))
+    own = (colours.INK, colours.MUTED, colours.FAINT, colours.LINE, colours.WARN)
+    assert tuple(first[name] for name in ("ink", "muted", "faint", "line", "warn")) == own
+
+
+def test_no_label_lies_on_another() -> None:
+    marks = [(10.0 + 3 * i, 50.0, f"trial {i}") for i in range(8)] + [(500.0, 50.0, "outside")]
+    found = placed_labels(marks, (0, 0, 100, 100), size=7, away=4)
+    boxes = [(at[0], at[1], at[0] + 4.34 * len(at[2]), at[1] + 7) for at in found if at]
+    assert 2 <= len(boxes) < 8 and found[-1] is None
+    for i, one in enumerate(boxes):
+        for two in boxes[i + 1 :]:
+            apart = one[0] >= two[2] or two[0] >= one[2] or one[1] >= two[3] or two[1] >= one[3]
+            assert apart
