@@ -218,7 +218,7 @@ def _is_another_kind(raw: Mapping[str, Any], path: str, given: Any) -> bool:
     stands = raw.get("strategy")
     if path != "strategy" or stands is None or not isinstance(given, Mapping):
         return False
-    return given.get("kind", stands["kind"]) != stands["kind"]
+    return bool(given.get("kind", stands["kind"]) != stands["kind"])
 
 
 def _must_change_something(raw: Mapping[str, Any], path: str, given: Any) -> None:
