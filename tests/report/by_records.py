@@ -16,6 +16,8 @@ COUNTS = {
     "macs_exact": ("macs_exact_g", 1e9),
 }
 
+ENDS = ("low_", "", "high_")
+"""Of a prediction's interval, and the prediction between them."""
 GRAVEST_FIRST = [
     *("failed", "diverged", "oom", "timeout", "lost", "infeasible", "pruned", "complete"),
 ]
@@ -78,6 +80,9 @@ def expected_numbers(number: int, trial: Trial) -> dict[str, Value]:
             for name, value in record.values.items():
                 key, unit = COUNTS.get(name, (name, 1.0))
                 found[key + at] = alone(value / unit)
+        if record.phase == "predict":
+            low, mid, high = (record.values[f"predicted_top1_{end}percent"] for end in ENDS)
+            found["predicted_top1_percent"] = (low, mid, high)
         for name, measured in record.measurements.items():
             found[name + at] = interval_of(measured)
     proxies = [r for r in trial if r.phase == "proxy"]
