@@ -11,7 +11,7 @@ from evnas.report.frame.snapshot import Snapshot
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.panels.reproduction import ablation_of, ablation_table
 from evnas.report.table.ablation import AblationTable
-from evnas.sweep.strategy_spec import as_written_now
+from evnas.sweep.strategy_spec import RENAMED
 
 _RATIOS = ("throughput_ratio", "train_throughput_ratio", "peak_ratio")
 _DIFFERENCES = ("top1_difference", "predicted_top1_difference")
@@ -43,9 +43,10 @@ class EffectsPanel:
 
 
 def _strategy(sweep: Mapping[str, Any]) -> str:
-    """What a search is run by, under its present name."""
+    """What a search is run by, under its present name; whether or not it is installed."""
     raw = sweep.get("strategy")
-    return str(as_written_now(raw if isinstance(raw, Mapping) else {"kind": raw})["kind"])
+    name = raw.get("kind") if isinstance(raw, Mapping) else raw
+    return str(RENAMED.get(name, name))
 
 
 def _of_table(table: AblationTable) -> Iterator[dict[str, Any]]:
