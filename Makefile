@@ -39,12 +39,13 @@ docs: .venv/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site: $(CURDIR)/site/index.html"
 
-# Every damaged file, override and store: half an hour on two cores; `make test` tries a few of each.
+# Every damaged file, override, store and checkpoint, and every kill: at most 40 minutes on two cores, each test as
+# many as its share of that allows (it says how many); `make test` tries a few of each.
 test-faults: .venv/installed-test
-	EVNAS_FAULTS=whole OMP_NUM_THREADS=1 timeout 2400 $(BIN)/pytest -n 2 --timeout 2400 tests/faults
+	EVNAS_FAULTS=whole OMP_NUM_THREADS=1 timeout 2400 $(BIN)/pytest -n 2 --dist worksteal --timeout 1500 tests/faults
 
 bench-gpu: .venv/installed-test
-	$(BIN)/python benchmarks/gpu.py --seconds 14400
+	$(BIN)/python benchmarks/gpu.py --seconds 14400 --results results
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

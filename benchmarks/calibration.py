@@ -2,7 +2,7 @@
 measure, beside FLOPs alone and the parts' sum alone, and what it costs.
 
 Everything goes into one table of its own, so a run that was broken off, or ended by `--minutes`,
-goes on where it was; `--fresh` begins again. About 25 minutes a target on two cores.
+goes on where it was; `--fresh` begins again. About 6 minutes a target on two quiet cores.
 
     python benchmarks/calibration.py --threads 2
     python benchmarks/calibration.py --threads 1 --clock cpu --only torch    # on a busy machine

@@ -1,6 +1,7 @@
 """What the Triton kernels compile to, for any NVIDIA GPU, on a machine without one.
 
     python benchmarks/compiled.py [--capability 90] [--only ss2d_scan] [--precisions float16]
+    python benchmarks/compiled.py --fill-cache DIR --torch 2.11 --triton 3.6
 
 For each operator of `kernel_cases.py`, forward and backward: registers a thread, bytes that a
 thread spills, warps, shared memory, the instructions of a warp, of which special functions,
@@ -8,21 +9,31 @@ shuffles and accesses of shared memory, and how long compiling took. Where none 
 loop, what the launch issues follows, and is estimated, not measured: instructions in all, for 32
 steps of a scan, and the time that all schedulers of an H200 would take to issue them. Exits 1
 where one spills.
+
+With --fill-cache nothing is counted: Triton's cache in DIR gets the kernels of the targets' models
+in all forms, of Table C's rows, and of the targets' operators in both passes, so that a GPU
+machine with the same Python, torch and Triton compiles none of them (`TRITON_CACHE_DIR=DIR`, or
+`gpu.py --triton-cache DIR`). Run it with the Python that is there; --torch and --triton say what
+is, and a difference is refused.
 """
 
 import argparse
+import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from kernel_cases import Case, cases, launchers
+import triton
+from kernel_cases import Case, cases, launchers, targets
 from triton import knobs
 from triton.backends.compiler import GPUTarget
 from triton.runtime.driver import driver
@@ -30,6 +41,7 @@ from triton.runtime.jit import JITFunction
 
 SCHEDULERS, CLOCK_HZ = 132 * 4, 1.7e9  # of an H200; one warp instruction a cycle each
 REGISTERS = 65536  # of a multiprocessor
+POINTED_TO = (torch.float16, torch.bfloat16, torch.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +119,8 @@ class NoDevice:
 def compiled(launch: Callable[[], object]) -> list[Compiled]:
     """The kernels that `launch` starts, compiled and not run; its tensors are on meta."""
     found: list[Compiled] = []
-    run = JITFunction.run
 
-    def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
-        start = time.perf_counter()
-        kernel = run(self, *args, grid=grid, warmup=True, **kwargs)
-        seconds = time.perf_counter() - start
+    def note(kernel: Any, grid: Any, seconds: float) -> None:
         registers, spilled = _resources(kernel.asm["ptx"])
         programs = 1
         for side in grid:
@@ -120,7 +128,7 @@ def compiled(launch: Callable[[], object]) -> list[Compiled]:
         meta = kernel.metadata
         found.append(
             Compiled(
-                self.fn.__name__,
+                meta.name,
                 meta.num_warps,
                 registers,
                 spilled,
@@ -130,14 +138,35 @@ def compiled(launch: Callable[[], object]) -> list[Compiled]:
                 _issued(kernel.asm["cubin"]),
             )
         )
+
+    with compiling(note):
+        launch()
+    return found
+
+
+@contextmanager
+def compiling(note: Callable[[Any, Any, float], None]) -> Iterator[None]:
+    """Within, what starts a kernel compiles it and runs nothing.
+
+    Args:
+        note: takes each kernel, its grid and the seconds that it took.
+    """
+    run = JITFunction.run
+    # tensors that pretend to be on a GPU have no address to look at; these have address 0
+    stand_ins = {dtype: torch.empty(0, dtype=dtype, device="meta") for dtype in POINTED_TO}
+
+    def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
+        plain = [stand_ins[a.dtype] if isinstance(a, torch.Tensor) else a for a in args]
+        start = time.perf_counter()
+        kernel = run(self, *plain, grid=grid, warmup=True, **kwargs)
+        note(kernel, grid, time.perf_counter() - start)
         return kernel
 
     JITFunction.run = compile_only
     try:
-        launch()
+        yield
     finally:
         JITFunction.run = run
-    return found
 
 
 def _resources(ptx: str) -> tuple[int, int]:
@@ -187,14 +216,70 @@ def _all(args: argparse.Namespace) -> Iterator[tuple[Case, str, Compiled]]:
                 yield case, pass_, kernel
 
 
+def fill_cache(folder: Path, sweep: Path, only: str) -> None:
+    """Put what the first minutes on a GPU need into Triton's cache, and say what was new."""
+    from model_launches import runs  # whole models, which the counts do without
+
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ["TRITON_CACHE_DIR"] = str(folder.resolve())
+    asked = [(run.name, run.call) for run in runs(sweep)]
+    of_targets = list(targets("meta"))
+    models = {case.model for case in of_targets}
+    others = [c for c in cases("meta", quick=False) if c.model in models and c.resolution == 224]
+    for case in (*of_targets, *(c for c in others if c.precision == "float16")):
+        asked += [(f"{case.id} {pass_}", call) for pass_, call in launchers(case).items()]
+    all_kernels = set[str]()
+    before = len(list(folder.iterdir()))
+    for name, call in asked:
+        if only not in name:
+            continue
+        kernels: Counter[str] = Counter()
+        spent_s = 0.0
+
+        def note(kernel: Any, grid: Any, seconds: float, found: Counter[str] = kernels) -> None:
+            nonlocal spent_s
+            found[kernel.hash] += 1
+            spent_s += seconds
+
+        with compiling(note):
+            call()
+        all_kernels |= set(kernels)
+        print(
+            f"{name:60} {sum(kernels.values()):4} launches of {len(kernels):3} kernels, "
+            f"{spent_s:6.1f} s",
+            flush=True,
+        )
+    new = len(list(folder.iterdir())) - before
+    print(f"{len(all_kernels)} kernels, {new} of them compiled now, the others were there")
+
+
+def _must_be(name: str, asked: str, found: str, parser: argparse.ArgumentParser) -> None:
+    if asked and asked != found and not found.startswith(f"{asked}."):
+        parser.error(
+            f"--{name} {asked}: this Python must have that version of {name}, it has {found}; "
+            "Triton looks kernels up by its own files, so run this with the same versions"
+        )
+
+
 def main() -> int:
     """Compile, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--capability", type=int, default=90, help="90 is Hopper")
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--precisions", default="float16,float32")
+    parser.add_argument("--fill-cache", type=Path, metavar="DIR", help="see above")
+    parser.add_argument("--torch", default="", help="version that --fill-cache is for: 2.11")
+    parser.add_argument("--triton", default="", help="likewise: 3.6")
+    parser.add_argument(
+        "--sweep", type=Path, default=Path(__file__).parents[1] / "sweeps/table_c.yaml"
+    )
     args = parser.parse_args()
+    _must_be("torch", args.torch, torch.__version__, parser)
+    _must_be("triton", args.triton, triton.__version__, parser)
     driver.set_active(NoDevice(args.capability))
+    if args.fill_cache is not None:
+        fill_cache(args.fill_cache, args.sweep, args.only)
+        return 0
     spilling = 0
     for case, pass_, kernel in _all(args):
         print(f"{case.id:68} {pass_:8} {kernel} {kernel.estimated(case)}", flush=True)

@@ -2,8 +2,9 @@
 and activation as cuDNN (or oneDNN) and torch run them, against the time of reading the map once
 and writing it once at the device's copy bandwidth.
 
-A fused kernel of our own is worth writing where `share` is well below 1: its time could not be
-under `least_ms`. The ratio is plain (norm apart) over folded, in alternation.
+A fused kernel of our own is worth taking where `share` is well below 1: its time could not be
+under `least_ms`. `triton` is that kernel, channels last, where it can run. The ratio is plain
+(norm apart) over folded, in alternation.
 """
 
 import argparse
@@ -15,12 +16,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from sheet import FAILURES, OUT_OF_TIME, alternated, arguments, parsed, sheet, why
+from sheet import FAILURES, alternated, arguments, parsed, sheet, why
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from evnas.kernels import depthwise_conv
+from evnas.kernels.depthwise_conv import Act
+
 ACTIVATIONS = {"none": nn.Identity, "relu": nn.ReLU, "silu": nn.SiLU}
-FORMS = ("contiguous", "channels_last", "compile")
+FORMS = ("contiguous", "channels_last", "compile", "triton")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Case:
     batch: int
     channels: int
     side: int
-    activation: str
+    activation: Act
     precision: str
 
     @property
@@ -71,8 +75,14 @@ def calls(case: Case, device: str) -> dict[str, Callable[[], Tensor]]:
         "contiguous": (folded, x),
         "channels_last": (folded, last),
         "compile": (compiled, x),
+        "triton": (_kernel(folded, case), last),
     }
     return {name: _call(model, images) for name, (model, images) in found.items()}
+
+
+def _kernel(folded: nn.Sequential, case: Case) -> Callable[[Tensor], Tensor]:
+    weight, bias = folded.get_parameter("0.weight"), folded.get_parameter("0.bias")
+    return lambda x: depthwise_conv(x, weight, bias, act=case.activation, impl="triton")
 
 
 def _call(model: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], Tensor]:
@@ -99,7 +109,7 @@ def main() -> int:
                 book.add(line)
                 print(case.id, json.dumps({k: line[k] for k in line if k != "case"}), flush=True)
     print(book.path)
-    return OUT_OF_TIME if book.cut else 0
+    return book.exit_code()
 
 
 def _line(

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 import torch
-from sheet import FAILURES, OUT_OF_TIME, alternated, arguments, parsed, sheet, why
+from sheet import FAILURES, alternated, arguments, parsed, sheet, why
 
 from evnas.arch.catalog import catalog
 from evnas.blocks.backbone import build
@@ -42,14 +42,15 @@ def main() -> int:
         model = deploy(build(catalog()[name].arch, seed=0).eval())
         for batch in args.batches:
             case = {"model": name, "batch": batch}
-            wanted = [p for p in PEERS if book.wants(case=case, **{"pass": "forward"}, peer=p)]
-            for peer in wanted:
+            for peer in PEERS:
                 line = {"case": case, "pass": "forward", "form": "deployed", "peer": peer}
+                if not book.wants(**line):
+                    continue
                 line |= _line(model, batch, peer, args)
                 book.add(line)
                 print(json.dumps(line), flush=True)
     print(book.path)
-    return OUT_OF_TIME if book.cut else 0
+    return book.exit_code()
 
 
 def _line(model: torch.nn.Module, batch: int, peer: str, args: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from unittest import mock
 
 import timm
 import torch
+from cuda_scan import selective_scan
 from kernel_cases import cross_scan_around
 from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
@@ -95,10 +96,9 @@ def _plain_mamba(case: Case, images: Tensor) -> Form | None:
     """SS2D by mamba_ssm's CUDA scan, with cross-scan and cross-merge, in the plain model."""
     if not case.model.startswith("vmamba"):
         return None
-    try:
-        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
-    except ImportError as error:
-        raise MeasurementError("mamba_ssm is not installed") from error
+    selective_scan_fn = selective_scan()
+    if isinstance(selective_scan_fn, str):
+        raise MeasurementError(selective_scan_fn)
     around, plain = cross_scan_around(selective_scan_fn), _plain(case, images)
 
     def ss2d_scan(*tensors: Tensor, scan: str, step: int = 1, impl: str = "auto") -> Tensor:
@@ -141,9 +141,15 @@ def _deployed_compiled(case: Case, images: Tensor) -> Form:
 
 
 def _deployed_graph(case: Case, images: Tensor) -> Form | None:
-    if case.device == "cpu":
-        return None
-    model = _deployed_model(case)
+    return None if case.device == "cpu" else _graph(_deployed_model(case), case, images)
+
+
+def _deployed_channels_last_graph(case: Case, images: Tensor) -> Form | None:
+    plain = _deployed_channels_last(case, images)
+    return None if plain is None else _graph(plain.model, case, images)
+
+
+def _graph(model: nn.Module, case: Case, images: Tensor) -> Form:
     target = Target(
         device=case.device,
         runtime="cuda_graph",
@@ -256,6 +262,7 @@ FORMS: Mapping[str, Maker] = {
     "deployed+nhwc": _deployed_channels_last,
     "deployed+compile": _deployed_compiled,
     "deployed+graph": _deployed_graph,
+    "deployed+nhwc+graph": _deployed_channels_last_graph,
     "deployed+package": _deployed_package,
 }
 PEERS: Mapping[str, Maker] = {

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from cuda_scan import selective_scan
 from torch import Tensor
 
 from evnas import kernels
 from evnas.kernels import Impl
+from evnas.kernels.dispatch import BY_MEASUREMENT
 from evnas.kernels.flops import MACS
 
 Run = Callable[..., Any]
@@ -66,10 +68,11 @@ def cases(device: str, *, quick: bool) -> Iterator[Case]:
             yield from _shapes(resolution, precision, device, batches=GPU_BATCHES)
 
 
-def targets(device: str) -> Iterator[Case]:
-    """The shapes of `TARGETS`, in half precision and in float32."""
+def targets(device: str, *, small: bool = False) -> Iterator[Case]:
+    """The shapes of `TARGETS`, in half precision and in float32; or tiny ones of the same."""
+    batches, resolution = ((2, 2, 2, 2), 32) if small else (GPU_BATCHES, 224)
     for precision in ("float16", "float32"):
-        for case in _shapes(224, precision, device, batches=GPU_BATCHES):
+        for case in _shapes(resolution, precision, device, batches=batches):
             if (case.op, case.model, case.stage) in TARGETS:
                 yield case
 
@@ -87,6 +90,12 @@ def _shapes(
         side = -(-resolution // (16 << stage))
         yield case("hsm_ssd", "EfficientViM-M2", stage + 1, vim, C, N, side * side)
     yield case("channel_layer_norm", "EfficientViM-M2", 1, vim, 128, resolution // 16)
+    for stage, C in enumerate((128, 256, 512)):
+        side = -(-resolution // (16 << stage))
+        options = {"stride": 1, "act": "none"}
+        yield case("depthwise_conv", "EfficientViM-M2", stage + 1, vim, C, side, **options)
+    options = {"stride": 1, "act": "silu"}
+    yield case("depthwise_conv", "VMamba-T", 1, vmamba, 96, resolution // 4, **options)
     for stage in range(4):
         C, side = 96 << stage, resolution // (4 << stage)
         yield case("ss2d_scan", "VMamba-T", stage + 1, vmamba, C, 1, side, scan="cross")
@@ -117,11 +126,15 @@ def ours(case: Case, impl: Impl = "auto") -> Run:
 def launchers(case: Case) -> dict[str, Callable[[], object]]:
     """Forward and backward as Triton launches them, on meta tensors that hold nothing."""
     from evnas.kernels.channel_layer_norm import kernel as norm
+    from evnas.kernels.depthwise_conv import kernel as conv
     from evnas.kernels.hsm_ssd import kernel as hsm
+    from evnas.kernels.hsm_ssd.fused import kernel as fused
     from evnas.kernels.nc_ssd import kernel as nc
     from evnas.kernels.selective_scan import kernel as scan
     from evnas.kernels.ss2d_scan import kernel as ss2d
     from evnas.kernels.ss2d_scan.backward import kernel as ss2d_backward
+    from evnas.kernels.ss2d_scan.launch import adjoint_patches
+    from evnas.kernels.ss2d_scan.patches.backward import kernel as gradient
 
     given = case.inputs()
     t: Any = tuple(given.values())  # in the order of each operator's arguments
@@ -133,10 +146,16 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
         }
     if case.op == "ss2d_scan":
         routes = {"scan": case.options["scan"], "step": case.options.get("step", 1)}
-        return {
+        found: dict[str, Callable[[], object]] = {
             "forward": lambda: ss2d.ss2d_scan_triton(t, **routes),
             "backward": lambda: ss2d_backward.ss2d_scan_triton_backward(x, t, **routes),
         }
+        C, N, side = case.shape
+        if adjoint_patches(case.batch, C, N, side, side, scan=case.options["scan"]):
+            found["patches"] = lambda: gradient.ss2d_scan_patches_backward(x, t, **routes)
+        return found
+    if case.op == "depthwise_conv":
+        return {"forward": lambda: conv.depthwise_conv_triton(*t, **case.options)}
     if case.op == "nc_ssd":
         state = x.new_empty((*x.shape[:2], given["B"].shape[1])).float()
         return {
@@ -159,6 +178,7 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
             hsm.compress_triton_backward(h0, h0, u, dt, B, log_sum, heads=1),
             hsm.expand_triton_backward(u, h0, C),
         ),
+        "fused": lambda: fused.hsm_ssd_fused(u, dt, B, C, *t[5:], heads=1, as_u_lies=True),
     }
 
 
@@ -172,15 +192,15 @@ def peers(case: Case) -> dict[str, Run | str]:
         found["compiled reference"] = torch.compile(ours(case, "reference"), dynamic=False)
     if case.device != "cpu":
         found["plain torch"] = ours(case, "cpu")
+        found |= {name: ours(case, name) for name in BY_MEASUREMENT.get(case.op, ())}
     return found
 
 
 def _mamba(case: Case) -> Run | str:
     """The CUDA selective scan, with cross-scan and cross-merge around it for a map."""
-    try:
-        from mamba_ssm.ops.selective_scan_interface import selective_scan_fn
-    except ImportError:
-        return "mamba_ssm is not installed"
+    selective_scan_fn = selective_scan()
+    if isinstance(selective_scan_fn, str):
+        return selective_scan_fn
     if case.op == "selective_scan":
         return lambda x, delta, A, B, C, D, delta_bias: selective_scan_fn(
             x, delta, A, B, C, D, None, delta_bias, True
@@ -291,10 +311,21 @@ def _channel_layer_norm(case: Case, generator: torch.Generator | None) -> dict[s
     }
 
 
+def _depthwise_conv(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
+    draw, (C, side) = _Draw(case, generator), case.shape
+    x = draw.tokens(case.batch, C, side, side)
+    return {
+        "x": x.contiguous(memory_format=torch.channels_last),
+        "weight": draw.tokens(C, 1, 3, 3),
+        "bias": draw.tokens(C),
+    }
+
+
 _INPUTS = {
     "selective_scan": _selective_scan,
     "ss2d_scan": _ss2d_scan,
     "hsm_ssd": _hsm_ssd,
     "nc_ssd": _nc_ssd,
     "channel_layer_norm": _channel_layer_norm,
+    "depthwise_conv": _depthwise_conv,
 }

@@ -11,6 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from kernel_cases import LOOPS, Case, cases, ours
 from torch import Tensor
 
 from evnas.kernels.autotune_table import CHOICES_FILE, device_name
-from evnas.kernels.dispatch import implementation_in_use
+from evnas.kernels.dispatch import BY_MEASUREMENT, implementation_in_use
 
 PASSES = ("forward", "forward+backward")
 BATCHES = (1, 4, 16)
@@ -35,7 +36,8 @@ EVICTED_ELEMENTS = 4_000_000
 
 def cpu_cases() -> Iterator[Case]:
     """The shapes at 224 pixels whose reference does not loop over L, at several batches."""
-    found = [case for case in cases("cpu", quick=True) if case.op not in LOOPS]
+    left_out = (*LOOPS, "depthwise_conv")  # which is torch's own on a CPU
+    found = [case for case in cases("cpu", quick=True) if case.op not in left_out]
     products = [case for case in found if case.op != "channel_layer_norm"]
     norm = next(case for case in found if case.op == "channel_layer_norm")
     norms = [replace(norm, model="any", stage=0, shape=shape) for shape in NORM_SHAPES]
@@ -64,31 +66,36 @@ def _decided(row: dict[str, Any], ratio: float) -> dict[str, Any]:
 def rows_of_lines(
     lines: Sequence[dict[str, Any]], device: torch.device
 ) -> Iterator[dict[str, Any]]:
-    """A row for each shape and pass whose lines set Triton against plain torch."""
+    """A row for each shape and pass whose lines set Triton against plain torch, or another
+    kernel in Triton."""
     found: dict[str, tuple[Case, str, dict[str, float]]] = {}
     for line in lines:
+        ours = line.get("implementation", "")  # a line that broke names none
         peers = {"plain torch": "cpu", "reference": "reference"}
-        if line["implementation"] == "triton" and line["peer"] in peers and "ratio" in line:
+        peers |= {name: name for name in BY_MEASUREMENT.get(line["case"]["op"], ())}
+        if ours and line["peer"] in peers and "ratio" in line:
             case = Case(**{**line["case"], "shape": tuple(line["case"]["shape"])})
             case = replace(case, device=str(device))
             key = json.dumps([line["case"], line["pass"]])
-            _, _, ratios = found.setdefault(key, (case, line["pass"], {"triton": 1.0}))
+            _, _, ratios = found.setdefault(key, (case, line["pass"], {ours: 1.0}))
             ratios[peers[line["peer"]]] = line["ratio"][1]
     for case, pass_, ratios in found.values():
         yield _row(case, pass_) | {"fastest": min(ratios, key=lambda name: ratios[name])}
 
 
-def write_choices(rows: Sequence[dict[str, Any]]) -> None:
-    """Put the rows into the file, in place of those of the same device and shape."""
+def write_choices(rows: Sequence[dict[str, Any]], file: Path) -> None:
+    """Put the rows into a file, in place of those of the same device and shape; a new one begins
+    with the choices that hold now."""
 
     def key(row: dict[str, Any]) -> list[Any]:
         names = ("operator", "device", "dtype", "pass", "elements", "states")
         return [row[name] for name in names]
 
-    kept = {json.dumps(key(row)): row for row in json.loads(CHOICES_FILE.read_text())}
+    begun = file if file.exists() else CHOICES_FILE
+    kept = {json.dumps(key(row)): row for row in json.loads(begun.read_text())}
     kept |= {json.dumps(key(row)): row for row in rows}
     lines = ",\n".join(json.dumps(row) for row in sorted(kept.values(), key=key))
-    CHOICES_FILE.write_text(f"[\n{lines}\n]\n")
+    file.write_text(f"[\n{lines}\n]\n")
 
 
 def _row(case: Case, pass_: str) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from exit_codes import OUT_OF_TIME
 from forms import FORMS, PEERS, TRAINING, Case, Form, Maker, made
 from processes import in_processes, summary_text
-from sheet import FAILURES, OUT_OF_TIME, Sheet, alternated, arguments, parsed, sheet, why
+from sheet import FAILURES, Sheet, alternated, arguments, parsed, sheet, why
 from traffic import traffic_bytes
 
 from evnas.arch.catalog import entry
@@ -47,14 +48,14 @@ def main() -> int:
     args = _arguments()
     if args.processes:
         return _in_processes(args)
-    chosen = [case for case in _cases(args) if args.only in case.id]
+    chosen = [case for case in cases(args) if args.only in case.id]
     book = sheet("models", args, sorted({case.precision for case in chosen}))
     for case in chosen:
         torch.compiler.reset()  # else later models might run uncompiled, in silence
         _inference(case, book, args)
         _training(case, book, args)
     print(book.path)
-    return OUT_OF_TIME if book.cut else 0
+    return book.exit_code()
 
 
 def _in_processes(args: argparse.Namespace) -> int:
@@ -106,8 +107,10 @@ def _inference(case: Case, book: Sheet, args: argparse.Namespace) -> None:
         line = {"case": dataclasses.asdict(case), "pass": "forward", "form": name, "peer": peer}
         if not book.wants(**line):
             continue
-        mine, base = forms.get(name), forms.get(peer)
+        mine = forms.get(name)
+        base = None if mine is None else forms.get(peer)  # which may compile for minutes
         if mine is None or base is None:
+            book.pass_over()
             continue
         if isinstance(mine, str) or isinstance(base, str):
             line["absent"] = str(mine if isinstance(mine, str) else base)
@@ -182,8 +185,11 @@ def _row(case: Case, line: Mapping[str, Any]) -> str:
     return text
 
 
-def _cases(args: argparse.Namespace) -> Iterator[Case]:
-    if args.targets:
+def cases(args: argparse.Namespace) -> Iterator[Case]:
+    if args.targets and args.rehearsal:
+        for model in TARGETS:
+            yield Case(model, 2, 64, "float32", args.device)
+    elif args.targets:
         for model in TARGETS:
             yield Case(model, GPU_BATCHES[model], 224, "float16", args.device)
     elif args.device != "cpu":

@@ -1,4 +1,4 @@
-"""What keeping a large study costs: appending to it, reading it, going on with it.
+"""What keeping a large study costs: appending to it, reading it, going on with it, its page.
 
     python benchmarks/store.py --trials 100000 --folder DIR
 
@@ -10,6 +10,7 @@ import argparse
 import itertools
 import json
 import os
+import random
 import resource
 import statistics
 import subprocess
@@ -24,7 +25,13 @@ from typing import Any
 from dashboard import records, sweep
 
 from evnas.record import Record
+from evnas.search.state.history import History
+from evnas.search.state.objectives import resolved_objectives
+from evnas.space.space import SearchSpace
 from evnas.store import Store
+from evnas.sweep.search_spec import ObjectiveSpec, SearchSpec
+from evnas.sweep.strategy_spec import strategy_spec
+from evnas.sweep.sweep import load_sweep
 
 APPENDS = 2000
 """That are timed."""
@@ -121,6 +128,45 @@ def appended_beside_a_reader(path: Path, first: int) -> list[float]:
         reader.communicate()
 
 
+def first_proposal(kind: str, trials: int) -> dict[str, float]:
+    """Seconds until a strategy that goes on with a search of so many trials proposes."""
+    sweep = load_sweep(Path(__file__).parents[1] / "sweeps" / "search_cpu.yaml")
+    assert isinstance(sweep.spec, SearchSpec)
+    space = SearchSpace.from_spec(sweep.spec.space, sweep.base)
+    rng = random.Random(0)
+    archs = [space.sample(rng)[1] for _ in range(KINDS)]
+    aims = [ObjectiveSpec(metric=metric, goal="min") for metric in ("params_m", "macs_g")]
+    history = History(objectives=resolved_objectives(aims, ()))
+    history.take_all(
+        (
+            number,
+            Record(
+                label=str(number),
+                digest=f"{number:012x}",
+                arch=archs[number % KINDS].to_dict(),
+                phase="count",
+                status="complete",
+                values={"params": rng.uniform(1e6, 9e6), "macs_exact": rng.uniform(1e8, 9e8)},
+            ),
+        )
+        for number in range(trials)
+    )
+    strategy = strategy_spec(kind).strategy(space, warm=(), full_budget=0.0)
+    began, cpu = time.perf_counter(), time.process_time()
+    assert strategy.propose(history, 1)
+    wall_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu
+    return {"wall_s": round(wall_s, 2), "cpu_s": round(cpu_s, 2)}
+
+
+def report(path: Path) -> dict[str, float]:
+    """What the page of a study costs, and its size."""
+    code = "from evnas.report.page.one_file import write_report\n"
+    code += "made = write_report(Path(sys.argv[1]).parent)"
+    found = in_a_process(code, str(path))
+    page = path.parent / "report.html"
+    return {**found, "page_mib": page.stat().st_size / 2**20}
+
+
 def summary_of(found_ms: list[float]) -> dict[str, float]:
     """Median and 99th percentile."""
     return {
@@ -143,6 +189,9 @@ def main() -> None:
         sheet["append_beside_a_dashboard"] = summary_of(appended_beside_a_reader(path, 2 * 10**7))
         for name, code in (("rows", ROWS), ("resume", RESUME), ("dashboard", FRAME)):
             sheet[name] = {k: round(v, 2) for k, v in in_a_process(code, str(path)).items()}
+        sheet["report"] = {k: round(v, 2) for k, v in report(path).items()}
+        for kind in ("nsga2", "nsga3"):
+            sheet[f"first_proposal_{kind}"] = first_proposal(kind, asked.trials)
         sheet["machine"] = f"{os.cpu_count()} cores"
         sheet["peak_mib_here"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     print(json.dumps(sheet))

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from evnas.measure.anatomy.torch_operators import is_shared
+
 
 def traffic_bytes(call: Callable[[], object]) -> int:
     """Bytes that the operators of a call read and write, each tensor counted at each use.
@@ -31,7 +33,8 @@ class _Traffic(TorchDispatchMode):
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if not func.is_view and "empty" not in func._opname:
+        # in inference mode `contiguous` or `to` come whole, as views that may have copied
+        if not (func.is_view and is_shared(result, args)) and "empty" not in func._opname:
             self.total += sum(map(_bytes, (*args, *(kwargs or {}).values(), result)))
         return result
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from evnas.errors import SpecError, StoreError
 
+_DRAFT = re.compile(r"\.\d+\..+")
+"""What `whole` calls a file until it is written."""
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?%?")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -92,6 +94,11 @@ def whole(path: Path, *, needed: int | None = None) -> Iterator[Path]:
     finally:
         if plain:
             draft.unlink(missing_ok=True)
+
+
+def drafts_in(folder: Path) -> list[Path]:
+    """Drafts that killed writers left behind, or that somebody else is writing just now."""
+    return [path for path in folder.glob(".*") if _DRAFT.fullmatch(path.name)]
 
 
 def _put_in_place(draft: Path, place: Path) -> None:

@@ -33,6 +33,8 @@ PARTS = {
     "PredictSpec": ("`predict`", ""),
     "PublishedSpec": ("`published`", ""),
     "EngineSpec": ("`engine`", ""),
+    "FailuresSpec": ("`failures`", ""),
+    "RetriesSpec": ("`failures.retries`", ""),
     "SpaceSpec": ("`space`", ""),
     "IntBounds": ("`{int: ...}`", ""),
     "FloatBounds": ("`{float: ...}`", ""),

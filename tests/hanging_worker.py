@@ -1,7 +1,7 @@
 """A worker without torch that halts in a given state, for the faults of workers.
 
 `EVNAS_TEST_FAULTS` is a folder: `state` names where to halt, `left` how many workers still do, and
-who halts writes its number to `pid`.
+who halts writes its number to `pid`. Where `fault` is OOM it has no memory, and waits for nobody.
 """
 
 import os
@@ -13,6 +13,9 @@ from pathlib import Path
 from evnas.phases.work import Finished, Progress, Work
 from evnas.search.engines.worker import FromWorker, Sign, _Mouth
 
+STATE_OF = {"count": "counting", "speed": "measuring", "proxy": "training"}
+"""What a worker is at, by the phase of its work."""
+
 
 def serve_hanging(
     pipe: "Connection[FromWorker, Work | None]", *, threads: int, added: bytes
@@ -23,7 +26,7 @@ def serve_hanging(
     mouth.send(Sign.READY)
     _halt_in("idle")
     while (work := pipe.recv()) is not None:
-        _halt_in("working")
+        _halt_in(STATE_OF[work.phase])
         mouth.send(Progress(work, 0.5))
         if _is_to_halt_in("sending"):
             with mouth._lock:
@@ -45,4 +48,6 @@ def _halt_in(state: str) -> None:
     (folder / "left").write_text(str(int((folder / "left").read_text()) - 1))
     (folder / "new").write_text(str(os.getpid()))
     (folder / "new").rename(folder / "pid")
+    if (folder / "fault").read_text() == "OOM":
+        raise MemoryError
     time.sleep(600)

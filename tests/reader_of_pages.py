@@ -1,8 +1,20 @@
 """What a reader of the dashboard does with it in a browser, and what the page shows then."""
 
+import gzip
+import json
+import re
+from base64 import b64decode
 from pathlib import Path
+from typing import Any
 
 from playwright.sync_api import Page, expect
+
+
+def block(page: str, name: str) -> Any:
+    """What lies in the one-file page under a name."""
+    found = re.search(f'data-name="{name}">([^<]*)', page)
+    assert found is not None, name
+    return json.loads(gzip.decompress(b64decode(found[1])))
 
 
 def rows(page: Page) -> list[str]:

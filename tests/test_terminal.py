@@ -12,9 +12,9 @@ from known_commands import COMMANDS
 from PIL import Image
 
 from evnas.arch.catalog import entry
+from evnas.arch.changes import read_changes, shortened
 from evnas.arch.paths import diff
 from evnas.arch.spec import ArchSpec
-from evnas.commands.changes import read_changes, shortened
 from evnas.commands.fronts import members_table
 from evnas.commands.output import columns
 from evnas.commands.stages import stage_lines

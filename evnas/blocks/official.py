@@ -15,6 +15,7 @@ from evnas.arch.catalog import entry
 from evnas.blocks.backbone import Backbone, build
 from evnas.blocks.fill import fill
 from evnas.blocks.naming import official_keys
+from evnas.blocks.tensor_file import first_line, must_be_intact
 from evnas.blocks.unwrap import unwrapped
 from evnas.errors import DataError, SpecError
 
@@ -99,8 +100,9 @@ def read_checkpoint(path: str | Path) -> Mapping[str, Any]:
     """A checkpoint file as a mapping, read without running code from it.
 
     Raises:
-        DataError: it is missing, is no checkpoint, or holds more than tensors and plain data.
+        DataError: it is missing, damaged, or holds other than tensors and plain data.
     """
+    must_be_intact(path)
     try:
         with torch.serialization.safe_globals(list(PLAIN)):
             held = torch.load(path, map_location="cpu", weights_only=True)
@@ -120,4 +122,4 @@ def _reason(error: Exception) -> str:
     found = re.search(r"GLOBAL (\S+)", str(error))
     if found:
         return f"an object of {found[1]}; save the state dict alone where that is installed"
-    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+    return first_line(error).rstrip(".")

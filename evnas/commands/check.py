@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from evnas.arch.changes import shortened
 from evnas.arch.paths import diff
-from evnas.commands.changes import shortened
 from evnas.commands.options import Overrides, Quick, SweepFile
 from evnas.commands.output import AsJson, columns, emit
 from evnas.commands.stages import stage_lines

@@ -17,6 +17,10 @@ def dashboard(
     ),
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8765,
     token: Annotated[str | None, typer.Option("--token", envvar="EVNAS_TOKEN")] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option("--allow-host", help="A proxy's name, under which it answers too."),
+    ] = None,
     control: Annotated[
         bool,
         typer.Option("--control", help="Let the page pause, stop, extend and annotate studies."),
@@ -28,14 +32,16 @@ def dashboard(
     Examples:
       evnas dashboard
       evnas dashboard results/table_c --port 9000
+      EVNAS_TOKEN=$(openssl rand -hex 16) evnas dashboard --allow-host lab.example.org
       evnas dashboard --control
     """
     import secrets
 
     from evnas.report.server.app import make_app, server_of
+    from evnas.report.server.security import address_of
 
     made = control and token is None
     token = secrets.token_hex(16) if made else token
-    app = make_app(results, host=host, token=token, control=control)
-    talk(f"http://{host}:{port}" + (f"/?token={token}" if made else ""))
+    app = make_app(results, host=host, token=token, allowed=allow_host or (), control=control)
+    talk(address_of(host, port, token))
     server_of(app, host=host, port=port).run()

@@ -7,9 +7,10 @@ import typer
 
 from evnas.arch.catalog import entry
 from evnas.commands.named import From, Pick, chosen
-from evnas.commands.options import Device
+from evnas.commands.options import Device, Workers
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import DataError, SpecError
+from evnas.evaluate.formats import must_not_run_code
 from evnas.files import expanded
 from evnas.sweep.named import arch_of
 from evnas.tables import RUNTIMES
@@ -67,7 +68,7 @@ def eval(
         bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")
     ] = False,
     per_class: Annotated[bool, typer.Option("--per-class", help="Top-1 of each class.")] = False,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Image loaders.")] = 4,
+    workers: Workers = None,
     json: AsJson = False,
 ) -> None:
     """Evaluate weights on held-out images: accuracy with intervals, each beside the first.
@@ -90,6 +91,7 @@ def eval(
     from evnas.evaluate.evaluation import Way, evaluate
     from evnas.evaluate.subject import official_subject, subject_of
     from evnas.measure.target import Target
+    from evnas.train.workers import image_workers
 
     usual_arch = None if given is None else given.arch
     subjects = [subject_of(file, arch or usual_arch) for arch, file in files]
@@ -111,7 +113,7 @@ def eval(
                 found,
                 way,
                 resolution=side,
-                workers=workers,
+                workers=image_workers(workers),
                 skip_broken=skip_broken,
                 first=rows[0] if rows else None,
             )
@@ -162,6 +164,7 @@ def _must_be_there(files: list[Path], official: tuple[str, Path] | None) -> None
     for file in files:
         if not file.exists():
             raise DataError(f"there is no file {file}")
+        must_not_run_code(file)
 
 
 def _of_file(subject: "Subject") -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from evnas.commands.named import Pick, chosen
-from evnas.commands.options import Device, Resolution
+from evnas.commands.options import Device, Resolution, Workers
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import SpecError
 
@@ -55,7 +55,7 @@ def finish(
         bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")
     ] = False,
     seed: Annotated[int, typer.Option("--seed")] = 0,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Image loaders.")] = 8,
+    workers: Workers = None,
     device: Device = "auto",
     json: AsJson = False,
 ) -> None:
@@ -100,6 +100,7 @@ def finish(
         device=Target(device=device).resolved().device,
         workers=workers,
         skip_broken=skip_broken,
+        study=study,
         origin=picked.to_dict() if picked else {},
     )
     plan = Finish(name=found.name, training=training, output=output, bench_budget_s=bench_budget_s)

@@ -22,6 +22,7 @@ from evnas.errors import DataError, MeasurementError
 from evnas.evaluate.evaluation import Evaluated, Way, evaluate
 from evnas.evaluate.held_out import held_out_images
 from evnas.evaluate.subject import Subject, subject_of
+from evnas.files import drafts_in, write_whole
 from evnas.measure.target import Form
 from evnas.search.bench import bench, bench_target
 from evnas.stats.proportions import paired_shares
@@ -29,6 +30,7 @@ from evnas.train.checkpoint import load_checkpoint
 from evnas.train.config import TrainConfig, TrainResult
 from evnas.train.data import ImageData
 from evnas.train.training import must_be_a_folder, train
+from evnas.train.workers import image_workers
 
 SETTINGS = "finish.json"
 MODEL = "model.onnx"
@@ -154,16 +156,9 @@ def finish(plan: Finish, *, tell: Tell = lambda text: None) -> Found:
     return report
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write all or nothing: a kill leaves the file before or the file after."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
-
-
 def _must_go_on(plan: Finish) -> None:
     must_be_a_folder(plan.output)
-    for left in (*plan.output.glob("*.partial"), *plan.output.glob("partial.*.onnx")):
+    for left in (*drafts_in(plan.output), *plan.output.glob("partial.*.onnx")):
         left.unlink()  # of a step that was killed
     path, now = plan.output / SETTINGS, plan.identity()
     before = _read(path)
@@ -209,7 +204,7 @@ def _evaluated(plan: Finish, subject: Subject, images: ImageData, form: Form) ->
         images,
         way,
         resolution=plan.resolution,
-        workers=plan.training.workers,
+        workers=image_workers(plan.training.workers),
         skip_broken=plan.training.skip_broken,
     )
     return _outcome(found)
@@ -234,7 +229,7 @@ def _exported(plan: Finish, subject: Subject, images: ImageData) -> Found:
             subject_of(partial, name=MODEL),
             images,
             Way(batch_size=plan.batch_size),
-            workers=plan.training.workers,
+            workers=image_workers(plan.training.workers),
             skip_broken=plan.training.skip_broken,
         )
         os.replace(partial, plan.output / MODEL)

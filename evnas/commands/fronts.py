@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from evnas.commands.changes import read_changes, shortened
+from evnas.arch.changes import read_changes, shortened
 from evnas.commands.output import columns
 from evnas.record import mixed_machines
 from evnas.report.frame.columns import describe_column

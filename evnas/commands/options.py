@@ -18,6 +18,15 @@ Name = Annotated[str | None, typer.Option("--name", help="Another name for the s
 Results = Annotated[Path, typer.Option("--results", help="Where studies are kept.")]
 Study = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder under results/.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        min=0,
+        help="Processes that load images, 0 for none; else the cores at hand, 8 at most.",
+        show_default=False,
+    ),
+]
 Resolution = Annotated[
     int | None, typer.Option("--resolution", min=8, help="Side of the images in pixels.")
 ]

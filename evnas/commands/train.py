@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from evnas.commands.named import ArchNameOrFrom, Chosen, From, Pick, chosen
-from evnas.commands.options import Device
+from evnas.commands.options import Device, Workers
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import EvnasError, SpecError
 
@@ -77,7 +77,7 @@ def train(
         bool, typer.Option("--linear-probe", help="Train the classifiers alone.")
     ] = False,
     seed: Annotated[int, typer.Option("--seed")] = 0,
-    workers: Annotated[int, typer.Option("--workers", min=0, help="Image loaders.")] = 8,
+    workers: Workers = None,
     memory_format: Annotated[
         Literal["auto", "contiguous", "channels_last"], typer.Option("--memory-format")
     ] = "auto",
@@ -150,6 +150,7 @@ def train(
         tensorboard=tensorboard,
         wandb=wandb,
         device=device,
+        study=study,
         origin=found.picked.to_dict() if found.picked else {},
     )
     try:

@@ -13,10 +13,10 @@ from evnas.blocks.official import load_official, read_checkpoint
 from evnas.blocks.unwrap import unwrapped
 from evnas.errors import DataError, SpecError
 from evnas.evaluate.exported import said_by
+from evnas.evaluate.formats import ONNX, must_not_run_code
 from evnas.train.checkpoint import TrainedWeights, load_checkpoint
 from evnas.train.loaders import View
 
-ONNX = ".onnx"
 USUAL_RESOLUTION = 224
 """Of weights that say none, of architectures that the catalogue has not."""
 
@@ -57,10 +57,11 @@ def subject_of(file: Path, arch: ArchSpec | None = None, *, name: str = "") -> S
         name: as results call it; "" for the path.
 
     Raises:
-        DataError: the file cannot be read, or is of another architecture.
+        DataError: the file cannot be read, would run code, or is of another architecture.
         SpecError: nobody says the architecture.
     """
     name = name or str(file)
+    must_not_run_code(file)
     if file.suffix == ONNX:
         return _of_onnx(file, name)
     if file.is_dir() or says_its_architecture(file):

@@ -5,6 +5,7 @@ Every operator takes `impl`: "auto" (the best that runs on the tensor's device),
 """
 
 from .channel_layer_norm import channel_layer_norm as channel_layer_norm
+from .depthwise_conv import depthwise_conv as depthwise_conv
 from .dispatch import Impl as Impl
 from .dispatch import implementation_in_use as implementation_in_use
 from .flops import MACS as MACS

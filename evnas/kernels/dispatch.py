@@ -3,15 +3,15 @@
 `reference` is the definition in plain torch, seen by autograd and compilers as its many parts.
 `cpu` is plain torch too, vectorised, with a backward of its own; it runs on any device. `numba`
 is for scans on a CPU, compiled when first called. `triton` is for NVIDIA GPUs, or for CPU tensors
-in Triton's interpreter. A named implementation never gives way to another one. `auto` takes what
-was measured to be fastest on such a device and shape; where nothing was, Triton, numba or `cpu`,
-the first that can run.
+in Triton's interpreter; where an operator has a second one, that has a name too. A named
+implementation never gives way to another one. `auto` takes what was measured to be fastest on such
+a device and shape; where nothing was, Triton, numba or `cpu`, the first that can run.
 """
 
 import functools
 import importlib.util
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Literal, NamedTuple, get_args
@@ -30,8 +30,8 @@ from evnas.kernels.autotune_table import (
 from evnas.kernels.onnx_form.exporting import exporting
 from evnas.kernels.precision import widest
 
-Impl = Literal["auto", "reference", "cpu", "numba", "triton"]
-Chosen = Literal["reference", "cpu", "numba", "triton"]
+Impl = Literal["auto", "reference", "cpu", "numba", "triton", "triton_patches", "triton_fused"]
+Chosen = Literal["reference", "cpu", "numba", "triton", "triton_patches", "triton_fused"]
 IMPLEMENTATIONS: tuple[str, ...] = get_args(Impl)
 COMPILED_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 MEASURED_DEVICES = ("cpu", "cuda")
@@ -40,6 +40,14 @@ MOST_TRITON_STATES = 128
 thread) or takes minutes (260 in float32). `impl="triton"` still runs them."""
 NUMBA_OPERATORS: tuple[str, ...] = ("selective_scan", "ss2d_scan")
 """Those with an implementation compiled by numba."""
+COMPILED: tuple[Chosen, ...] = ("numba", "triton", "triton_patches", "triton_fused")
+BY_MEASUREMENT: Mapping[str, tuple[Chosen, ...]] = {
+    "ss2d_scan": ("triton_patches",),
+    "hsm_ssd": ("triton_fused",),
+    "depthwise_conv": ("triton",),
+}
+"""Implementations that nobody has timed, by operator: they run under their name, and `auto` takes
+one only where a measurement has it as the fastest."""
 OPERATORS = (
     "selective_scan",
     "ss2d_scan",
@@ -48,6 +56,7 @@ OPERATORS = (
     "hsm_ssd",
     "nc_ssd",
     "channel_layer_norm",
+    "depthwise_conv",
 )
 
 
@@ -103,14 +112,21 @@ def require(op_name: str, impl: str, x: torch.Tensor) -> None:
     if impl not in IMPLEMENTATIONS:
         raise ValueError(f"impl must be one of {IMPLEMENTATIONS}, got {impl!r}")
     reason = None
-    if impl == "triton":
-        reason = why_not_triton(x.device, x.dtype)
-    elif impl == "numba" and op_name not in NUMBA_OPERATORS:
+    if impl not in implementations(op_name):
         reason = f"{op_name} has no such implementation"
+    elif impl.startswith("triton"):
+        reason = why_not_triton(x.device, x.dtype)
     elif impl == "numba":
         reason = why_not_numba(x.device, x.dtype)
     if reason is not None:
         raise KernelUnavailable(f"impl={impl!r} was asked for, but {reason}")
+
+
+def implementations(op_name: str) -> tuple[str, ...]:
+    """The names that `impl` may have for an operator."""
+    numba = ("numba",) if op_name in NUMBA_OPERATORS else ()
+    further = (name for name in BY_MEASUREMENT.get(op_name, ()) if name != "triton")
+    return ("auto", "reference", "cpu", *numba, "triton", *further)
 
 
 def choose(
@@ -158,7 +174,7 @@ def resolve(op_name: str, impl: str, x: torch.Tensor) -> Chosen:
     """What `impl` means within the operator on `x`, in its forward and its backward alike."""
     if impl != "auto":
         require(op_name, impl, x)
-        return "triton" if impl == "triton" else "numba" if impl == "numba" else "cpu"
+        return next((name for name in COMPILED if name == impl), "cpu")
     found = implementation_in_use(
         op_name, x.device, x.dtype, work=CallShape(x.numel(), states=None, training=True)
     )
@@ -190,6 +206,9 @@ def implementation_in_use(
     measured = fastest(CHOICES_FILE, op_name, device=device, dtype=dtype, work=work)
     if measured == "cpu":
         return "cpu"
+    for name in BY_MEASUREMENT.get(op_name, ()):
+        if measured == name and why_not_triton(device, dtype) is None:
+            return name
     return "reference" if measured == "reference" and not work.whole else first
 
 
@@ -201,7 +220,8 @@ def implementations_by_shape(op_name: str, device: torch.device | str) -> str:
 
 
 def _first_that_runs(op_name: str, device: torch.device, dtype: torch.dtype) -> Chosen:
-    if device.type == "cuda" and why_not_triton(device, dtype) is None:
+    timed = "triton" not in BY_MEASUREMENT.get(op_name, ())
+    if timed and device.type == "cuda" and why_not_triton(device, dtype) is None:
         return "triton"
     if op_name in NUMBA_OPERATORS and why_not_numba(device, dtype) is None:
         return "numba"

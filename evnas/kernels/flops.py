@@ -18,7 +18,14 @@ import torch
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 # they register the operators that are counted here
-from . import channel_layer_norm, hsm_ssd, nc_ssd, selective_scan, ss2d_scan  # noqa: F401
+from . import (  # noqa: F401
+    channel_layer_norm,
+    depthwise_conv,
+    hsm_ssd,
+    nc_ssd,
+    selective_scan,
+    ss2d_scan,
+)
 
 Arguments = Mapping[str, Any]
 """By the names of the operator's schema; a tensor is its shape, a missing one None or left out."""
@@ -70,6 +77,14 @@ def _nc_ssd(a: Arguments) -> int:
     return int(2 * math.prod(a["v"]) * a["B"][1])
 
 
+def _depthwise_conv(a: Arguments) -> int:
+    """Nine taps a pixel of the result."""
+    images, channels, height, width = a["x"]
+    stride = int(a["stride"])
+    pixels = math.ceil(height / stride) * math.ceil(width / stride)
+    return int(images * channels * pixels * 9)
+
+
 def _free(a: Arguments) -> int:
     return 0
 
@@ -93,6 +108,7 @@ MACS: Mapping[str, Formula] = {
     "nc_ssd_backward": _twice(_nc_ssd),
     "channel_layer_norm": _free,
     "channel_layer_norm_backward": _free,
+    "depthwise_conv": _depthwise_conv,
 }
 """Operator of the namespace `evnas` -> its MACs."""
 

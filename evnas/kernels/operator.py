@@ -18,6 +18,8 @@ from torch.library import Library, infer_schema
 NAMESPACE = "evnas"
 _LIBRARY: Any = Library(NAMESPACE, "FRAGMENT")  # type: ignore[no-untyped-call] # torch's own
 
+BODIES: dict[str, Callable[..., Any]] = {}
+"""What an operator runs, by its name, for tools that run it without torch's dispatcher."""
 _FAKES: dict[str, Callable[..., Any]] = {}
 """What an operator returns, without its values."""
 
@@ -45,6 +47,7 @@ def operator(name: str, *, schema: str = "") -> Callable[[Body], OpOverload]:
                 return on_its_device(body, *args, **kwargs)
             return body(*args, **kwargs)
 
+        BODIES[name] = body
         _LIBRARY.define(name + (schema or infer_schema(body, mutates_args=())))
         _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
         found: OpOverload = getattr(getattr(torch.ops, NAMESPACE), name).default

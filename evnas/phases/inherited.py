@@ -27,6 +27,7 @@ from evnas.phases.base import (
     Workshop,
 )
 from evnas.phases.proxy import (
+    batch_in_parts,
     data_for,
     details_of,
     fresh_model,
@@ -153,7 +154,7 @@ class Inherited(Phase):
     def words(self, record: Record) -> str:
         """Top-1, and from whom."""
         parent = record.details.get("inherited_from", "its parent")
-        return f"top-1 {record.values[TOP1]:.1f} % on weights of {parent}"
+        return f"top-1 {record.values[TOP1]:.1f} % on weights of {parent}{batch_in_parts(record)}"
 
     def lacking(self, metric: str) -> str:
         """A proxy, which is `{}` at its shortest."""

@@ -25,6 +25,8 @@ from evnas.record import Record
 from evnas.sweep.candidate import Candidate
 from evnas.tables import PHASES, found_by
 
+LEAST_PART = 2
+"""Images at once of a training: a batch norm needs two."""
 AROUND_S = 0.5
 """Of a training, beside its images."""
 FORWARD_SHARE = 1 / 3
@@ -127,8 +129,8 @@ class Proxy(Phase):
         return {"top1": f"{record.values['top1_percent']:.1f}"}
 
     def words(self, record: Record) -> str:
-        """Top-1 alone."""
-        return f"top-1 {record.values['top1_percent']:.1f} %"
+        """Top-1, and in how many parts a step's images went where they did not fit."""
+        return f"top-1 {record.values['top1_percent']:.1f} %{batch_in_parts(record)}"
 
     def again(self, timed: Sequence[str], seed: int, budget: float) -> Iterator[Need]:
         """A whole training."""
@@ -207,7 +209,8 @@ def trained(
     checkpoint: Path | None = None,
 ) -> Any:
     """The `ProxyResult` of a training by the proxy's budget, in place; other arguments as in
-    `evnas.proxy.training.train`."""
+    `evnas.proxy.training.train`. Where memory ends and the proxy halves its batch, it begins again
+    with the images of a step in twice as many parts."""
     from evnas.measure.timing.device_lock import device_lock_for
     from evnas.proxy import budget as budgets
     from evnas.proxy.hooks import Hooks
@@ -223,17 +226,50 @@ def trained(
     def waits(sentence: str) -> None:
         on_progress(done, sentence)
 
-    return train(
-        model,
-        data,
-        budgets.ProxyBudget(**{n: proxy[n] for n in BUDGET_FIELDS if n in proxy}),
-        seed=seed,
-        until_epoch=until_epoch,
-        checkpoint=checkpoint,
-        hooks=Hooks(
-            device_lock=device_lock_for(device_of(proxy), waits).working, on_progress=tell
-        ),
-    )
+    budget = budgets.ProxyBudget(**{n: proxy[n] for n in BUDGET_FIELDS if n in proxy})
+
+    def in_parts(parts: int) -> Any:
+        return train(
+            model,
+            data,
+            replace(budget, parts=parts),
+            seed=seed,
+            until_epoch=until_epoch,
+            checkpoint=checkpoint_of(checkpoint, parts),
+            hooks=Hooks(
+                device_lock=device_lock_for(device_of(proxy), waits).working, on_progress=tell
+            ),
+        )
+
+    if not proxy.get("halve_batch"):
+        return in_parts(1)
+    choices = [2**k for k in range(20) if k == 0 or budget.batch_size // 2**k >= LEAST_PART]
+    begun = [n for n in choices if n > 1 and _is_there(checkpoint_of(checkpoint, n))]
+    first = _kept_weights(model)
+    for parts in choices[choices.index(max(begun, default=1)) :]:
+        result = in_parts(parts)
+        if result.status != "oom":
+            break
+        on_progress(0.0, f"out of memory with the batch in {parts} parts")
+        model.zero_grad(set_to_none=True)
+        model.load_state_dict(first)
+    return result
+
+
+def _kept_weights(model: Any) -> dict[str, Any]:
+    """A copy of a model's first weights, on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def checkpoint_of(checkpoint: Path | None, parts: int) -> Path | None:
+    """The checkpoint of a training whose steps go in so many parts: it has its own curve."""
+    if checkpoint is None or parts == 1:
+        return checkpoint
+    return checkpoint.with_name(f"{checkpoint.stem}-parts{parts}{checkpoint.suffix}")
+
+
+def _is_there(checkpoint: Path | None) -> bool:
+    return checkpoint is not None and checkpoint.exists()
 
 
 def details_of(result: Any, model: Any, data: Any) -> dict[str, Any]:
@@ -244,6 +280,12 @@ def details_of(result: Any, model: Any, data: Any) -> dict[str, Any]:
         "proxy_params": sum(p.numel() for p in model.parameters()),
         "classes": len(data.classes),
     }
+
+
+def batch_in_parts(record: Record) -> str:
+    """What is said of a training whose batch did not fit into memory; "" where it did."""
+    parts = record.details.get("batch_parts", 1)
+    return "" if parts == 1 else f" (out of memory: the batch in {parts} parts)"
 
 
 def rehearsal_of(work: Work, proxy: Mapping[str, Any]) -> Work:

@@ -300,7 +300,7 @@ def ready_model(
 
     def on(arch: Mapping[str, Any]) -> Any:
         return lambda target: prepare(
-            model_on(arch, target), target, lambda: _pictures(task, target, workshop)
+            model_on(arch, target), target, lambda: _pictures(task, target, workshop), device_lock
         )
 
     if not chooses(target.runtime):
@@ -407,12 +407,14 @@ def model_on(arch: Mapping[str, Any], target: Any) -> Any:
     import torch
 
     from evnas.blocks.deploy import deploy  # only this form needs it
+    from evnas.measure.timing.device_lock import kept_from_measurements
 
     if plain or target.by_command or RUNTIMES.get(target.runtime).onnx_form:
         return deploy(model)  # what is exported: in float32, on the CPU
     # which form a device runs is decided where the weights lie
     precision = None if target.precision == "float32" else getattr(torch, target.precision)
-    return deploy(model.to(target.host_device), dtype=precision)
+    with kept_from_measurements(target.host_device):
+        return deploy(model.to(target.host_device), dtype=precision)
 
 
 SPEED = SpeedPhase()

@@ -48,12 +48,21 @@ class ProxyBudget:
     """Held-out images behind every point but the last of the schedule."""
     held_out_images: int = 10_000
     """Held-out images behind that last point, at most: no data set here holds out more."""
+    parts: int = 1
+    """In how many parts the images of a step go through the model, for want of memory; their
+    gradients add up, and batch norms see the images of a part."""
     limit_s: float = math.inf
     """Seconds of training and evaluation after which it ends as `timeout`."""
 
     def __post_init__(self) -> None:
         at_least_one = ("epochs", "images_per_epoch", "resolution", "batch_size")
-        for name in (*at_least_one, "points_per_epoch", "curve_images", "held_out_images"):
+        for name in (
+            *at_least_one,
+            "points_per_epoch",
+            "curve_images",
+            "held_out_images",
+            "parts",
+        ):
             _require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("lr", "clip_norm", "limit_s"):
             _require(getattr(self, name) > 0, name, "over 0", getattr(self, name))

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import os
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from evnas.blocks.tensor_file import load_tensors
 from evnas.errors import DataError
 from evnas.proxy.budget import ProxyBudget
 from evnas.proxy.data import ProxyData
@@ -27,7 +27,7 @@ def identity(
     found = {
         f"budget.{name}": value
         for name, value in dataclasses.asdict(budget).items()
-        if name not in FREE_TO_CHANGE
+        if name not in FREE_TO_CHANGE and (name, value) != ("parts", 1)  # older ones lack it
     }
     model_digest = hashlib.sha256(repr(shapes).encode()).hexdigest()[:12]
     return {**found, "data": data.fingerprint, "model": model_digest, "seed": seed}
@@ -47,13 +47,18 @@ def load(path: Path, expected: Mapping[str, Any], *, device: torch.device) -> di
     Raises:
         DataError: it is no checkpoint, or one of another training.
     """
-    try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        found = state["identity"]
-    except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as e:
+    state: dict[str, Any] = load_tensors(
+        path,
+        device=device,
+        fault=lambda why: (
+            f"{path} must be a checkpoint of a training, it cannot be read ({why}); delete it"
+        ),
+    )
+    found = state.get("identity")
+    if not isinstance(found, Mapping):
         raise DataError(
-            f"{path} must be a checkpoint of a training, it cannot be read; delete it"
-        ) from e
+            f"{path} must be a checkpoint of a training, it says not of which; delete it"
+        )
     for name, value in expected.items():
         if found.get(name) != value:
             raise DataError(

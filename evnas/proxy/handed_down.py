@@ -8,8 +8,7 @@ parameters say so by a method `sections`, from a parameter's name to (axis, name
 
 import itertools
 import os
-import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from evnas.blocks.tensor_file import first_line, load_tensors
 from evnas.errors import DataError
 
 Sections = Mapping[str, tuple[int, Mapping[str, int]]]
@@ -133,25 +133,24 @@ class Weights:
         Raises:
             DataError: it is not there, or is no such file.
         """
+
+        def fault(why: str) -> str:
+            return (
+                f"{path} must hold the weights of {whose}, which are handed down, and cannot be "
+                f"read ({why}); start the study again with --fresh"
+            )
+
+        raw = load_tensors(path, device="cpu", fault=fault)
         try:
-            raw = torch.load(path, map_location="cpu", weights_only=True)
             lineage = Lineage(
                 digests=tuple(raw["lineage"]["digests"]),
                 presentations=raw["lineage"]["presentations"],
             )
             return cls(arch=raw["arch"], state=raw["state"], lineage=lineage)
-        except (OSError, RuntimeError, pickle.UnpicklingError, EOFError, KeyError, TypeError) as e:
-            raise DataError(
-                f"{path} must hold the weights of {whose}, which are handed down, and cannot be "
-                f"read ({_first_line(e)}); start the study again with --fresh"
-            ) from e
+        except (KeyError, TypeError) as e:
+            raise DataError(fault(first_line(e))) from e
 
 
 def weights_file(folder: Path, digest: str, seed: int) -> Path:
     """Where a candidate's weights lie."""
     return folder / f"{digest}-seed{seed}.pt"
-
-
-def _first_line(error: BaseException) -> str:
-    lines: Sequence[str] = str(error).splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -1,7 +1,7 @@
 """Short-schedule training of one candidate: a learning curve and a held-out top-1.
 
-Data, budget, seed and the model's first weights fix the curve to the last bit on one machine
-with one thread count, broken off and resumed at any epoch or not.
+Data, budget, seed and the model's first weights fix the curve to the last bit on one machine's
+CPU with one thread count, broken off and resumed at any epoch or not.
 """
 
 import math
@@ -208,20 +208,31 @@ class _Run:
         images, labels = training_batch(
             self.data, indices, resolution=self.budget.resolution, generator=views
         )
+        loss = torch.zeros((), device=self.device)
+        parts = self.budget.parts
+        for part, labels_of_part in zip(
+            images.tensor_split(parts), labels.tensor_split(parts), strict=True
+        ):
+            share = len(part) / len(images)
+            mean = self._loss(part, labels_of_part)
+            (mean if share == 1 else share * mean).backward()  # type: ignore[no-untyped-call]
+            loss += share * mean.detach()
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.budget.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.steps += 1
+        return loss
+
+    def _loss(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The mean loss of some images, () float32."""
         with autocast(self.device, self.budget.precision):
             outputs = self.model(images)
         # without a teacher, both heads of a model for distillation learn the labels
         heads = outputs if isinstance(outputs, tuple) else (outputs,)
         smoothing = self.budget.label_smoothing
-        loss = torch.stack(
+        return torch.stack(
             [F.cross_entropy(z.float(), labels, label_smoothing=smoothing) for z in heads]
         ).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.budget.clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self.steps += 1
-        return loss.detach()
 
     def _add_point(self) -> None:
         ends = self.steps == self.total
@@ -251,6 +262,7 @@ class _Run:
         self.hooks.on_point(point)
 
     def result(self, status: Ending, error: str = "") -> ProxyResult:
+        parts = self.budget.parts
         return ProxyResult(
             status=status,
             curve=tuple(self.curve),
@@ -261,5 +273,9 @@ class _Run:
             train_seconds=self.training_time.seconds,
             error=error,
             correct_hex=self.correct_hex,
-            details={"threads": torch.get_num_threads(), "device": str(self.device)},
+            details={
+                "threads": torch.get_num_threads(),
+                "device": str(self.device),
+                **({} if parts == 1 else {"batch_parts": parts}),
+            },
         )

@@ -9,8 +9,6 @@ from evnas.search.state.history import History
 from evnas.stats.pareto import Front, hypervolume
 from evnas.sweep.search_spec import BudgetSpec
 
-FAILED_ALIKE = 12
-"""A sweep whose first trials all fail, for one reason, stops after so many."""
 HOPELESS = 200
 """So many candidates in a row that break a constraint."""
 SCREENED_A_TRIAL = 50

@@ -13,7 +13,7 @@ from evnas.errors import SpecError
 from evnas.phases.base import Goal, Need, Setting
 from evnas.phases.work import Event, Finished, Work
 from evnas.record import Record
-from evnas.search.budget import FAILED_ALIKE, HOPELESS, Meter
+from evnas.search.budget import HOPELESS, Meter
 from evnas.search.engines.base import Engine
 from evnas.search.limits import limits_of
 from evnas.search.propose import Proposal, Strategy
@@ -22,6 +22,7 @@ from evnas.search.setting import needs_of
 from evnas.search.state.history import History
 from evnas.store import Store
 from evnas.sweep.candidate import Candidate
+from evnas.sweep.parts import FAILED_ALIKE
 from evnas.sweep.search_spec import BudgetSpec
 from evnas.tables import PHASES, phase_order
 
@@ -96,6 +97,8 @@ class Schedule:
     seeds: tuple[int, ...] = (0,)
     screen: Screen | None = None
     """Whose predictions may stand in the place of a measurement."""
+    stop_after: int | None = FAILED_ALIKE
+    """So many first trials that all fail for one reason are enough; None goes on."""
     over: str = ""
     """Why it has ended; "" while it goes on."""
     goals: dict[str, _UnderWay] = field(default_factory=dict)
@@ -123,9 +126,9 @@ class Schedule:
         Raises:
             SpecError: all candidates break constraints, or fail for one reason.
         """
-        if reason := self.history.failed_alike(FAILED_ALIKE):
+        if self.stop_after and (reason := self.history.failed_alike(self.stop_after)):
             raise SpecError(
-                f"the first {FAILED_ALIKE} trials must not all fail; each did, for one reason: "
+                f"the first {self.stop_after} trials must not all fail; each did, for one reason: "
                 f"{reason}; mend it, and go on with --retry failed,lost"
             )
         if self.strategy.by_phase:

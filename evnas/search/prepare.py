@@ -134,7 +134,10 @@ class PreparedAblation(Prepared):
     def schedule(self, history: History) -> Schedule:
         """All rows through one phase before the next."""
         schedule = Schedule(
-            history=history, strategy=Rows(self.rows, self.spec.seeds), setting=self.setting
+            history=history,
+            strategy=Rows(self.rows, self.spec.seeds),
+            setting=self.setting,
+            stop_after=self.spec.failures.stop_after,
         )
         schedule.aim_at_all()
         return schedule
@@ -203,6 +206,7 @@ class PreparedSearch(Prepared):
             budget=self.spec.budget,
             first_budget=0.0 if self.setting.rungs else self.full_budget,
             seeds=asked.seeds,
+            stop_after=self.spec.failures.stop_after,
         )
         schedule.resume()
         return schedule

@@ -27,6 +27,7 @@ from evnas.search.confirm import Confirm
 from evnas.search.driver import Agenda, Ask, Schedule, drive, expected
 from evnas.search.engines.base import Engine
 from evnas.search.engines.local import LocalEngine
+from evnas.search.engines.retrying import RetryingEngine
 from evnas.search.installed import must_be_installed
 from evnas.search.prepare import Prepared, PreparedAblation, PreparedSearch, prepared
 from evnas.search.results.ending import write_end
@@ -41,7 +42,7 @@ from evnas.search.terminal.progress_state import ProgressRow, ProgressState, sen
 from evnas.search.terminal.view import View, view_for
 from evnas.store import Store
 from evnas.store.asked import Request
-from evnas.sweep.parts import EngineSpec
+from evnas.sweep.parts import EngineSpec, FailuresSpec
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.sweep import Sweep
 from evnas.tables import PHASES
@@ -121,6 +122,7 @@ def run_sweep(
         except BaseException:  # a cluster that does not answer: nothing has begun
             _take_away(new)
             raise
+        engine = _retrying(engine, sweep.spec.failures)
         if ready.chooses_runtimes and sweep.spec.engine.kind != "ray":  # nodes have their own
             among, more = choices(store, ready.runtimes_here, versions(ready.runtimes_here))
             ready, said = ready.with_runtimes(among), [*said, *more]
@@ -131,6 +133,17 @@ def run_sweep(
         with stopped_by_signals():  # after the engine is made: Ray takes SIGTERM for itself
             _to_its_end(run, engine)
     return folder
+
+
+def _retrying(engine: Engine, failures: FailuresSpec) -> Engine:
+    asked = failures.retries
+    retries: dict[Status, int] = {
+        "lost": asked.lost,
+        "timeout": asked.timeout,
+        "oom": asked.oom,
+        "failed": asked.failed,
+    }
+    return RetryingEngine(engine, retries) if any(retries.values()) else engine
 
 
 def _to_its_end(run: "Run", engine: Engine) -> None:

@@ -300,6 +300,24 @@ class SearchSpace:
                 reason = reason or first_difference(self.axes, found, arch)
         return reason or wrong_count(self.axes, raw)
 
+    def values_in(self, raw: Plain) -> Point:
+        """What the axes hold in the plain form of an architecture of this space: quicker than
+        `encode`, without axes whose field that form has dropped; empty of what lies outside."""
+        point: Point = {}
+        for axis in self.active(point):
+            if axis.fixed is not None:
+                labels = self._labels(axis, raw)
+                if len(labels) > 1:  # only a whole point tells which
+                    found = self.encode(ArchSpec.from_dict(raw))
+                    return {} if isinstance(found, str) else found
+                values: list[Value] = labels
+            else:
+                held = self._likely(axis, raw)
+                values = held if len(held) == 1 else []
+            if values:
+                point[axis.key] = values[0]
+        return point
+
     def _spellings(self, raw: Plain, point: Point, at: int) -> Iterator[Point]:
         """Points that could mean `raw`, the likeliest first.
 
@@ -314,16 +332,21 @@ class SearchSpace:
             at += 1
         yield point
 
+    def _labels(self, axis: Axis, raw: Plain) -> list[Value]:
+        """Branches of a choice whose own values all stand there."""
+        fixed = axis.fixed or {}
+        return [
+            label
+            for label in axis.domain.values
+            if all(look(raw, place) == value for place, value in fixed[label])
+        ]
+
     def _likely(self, axis: Axis, raw: Plain) -> list[Value]:
         if axis.key == COUNT:
             count = len(raw["stages"])
             return [count] if count in axis.domain else []
         if axis.fixed is not None:
-            labels = [
-                label
-                for label in axis.domain.values
-                if all(look(raw, place) == value for place, value in axis.fixed[label])
-            ]
+            labels = self._labels(axis, raw)
             return [*labels, *(v for v in axis.domain.values if v not in labels)]
         there = [look(raw, place) for place in axis.places]
         first = next((value for value in there if value is not None), None)

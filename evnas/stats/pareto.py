@@ -127,6 +127,20 @@ def crowding(points: Points) -> NDArray[np.float64]:
     return distance
 
 
+def best(points: Points, most: int) -> list[int]:
+    """Up to `most` rows: by front, within one by crowding, the emptier first, then by place. Rows
+    with NaN are none of them."""
+    found: list[int] = []
+    left = np.arange(len(points))
+    while len(found) < most and len(left):
+        mask = front_mask(points[left])
+        front, left = left[mask], left[~mask]
+        if not len(front):
+            break
+        found += front[np.argsort(-crowding(points[front]), kind="stable")].tolist()
+    return found[:most]
+
+
 def front_probability(trials: Sequence[Sequence[Estimate]]) -> NDArray[np.float64]:
     """P(on the front) of each trial: the share of joint draws in which nothing dominates it."""
     if not trials:

@@ -12,7 +12,7 @@ from evnas.record import Record
 from evnas.store.store import Store
 
 SUFFIXES = (".jsonl", ".parquet")
-GROUP = 20_000
+GROUP = 5_000
 """Rows of a Parquet file that are in memory at once."""
 _PLAIN = ("label", "digest", "phase", "status", "seed", "budget", "target", "error", "origin")
 _TIMES = ("started", "seconds")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from evnas.arch.catalog import entry
+from evnas.arch.changes import what_changed
 from evnas.arch.paths import assign, parse, resolve, spell
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
@@ -45,6 +46,16 @@ class Candidate:
     def to_dict(self) -> dict[str, Any]:
         """The architecture as a Record keeps it."""
         return {"timm": self.timm} if self.arch is None else self.arch.to_dict()
+
+    def changes(self, base: ArchSpec) -> str:
+        """What the row is beside a base, in a few words: `mixer sa, head.fusion none`; `base` of
+        the base itself, a peer's name, nothing of an absent row."""
+        if self.absent:
+            return ""
+        images = {"resolution": self.resolution, "batch": self.batch_size}
+        timed = [f"{name} {value}" for name, value in images.items() if value is not None]
+        own = [f"timm {self.timm}"] if self.arch is None else what_changed(base, self.arch)
+        return ", ".join([*own, *timed]) or "base"
 
     def same_work(self, other: "Candidate") -> bool:
         """Whether evaluating one evaluates the other."""

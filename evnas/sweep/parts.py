@@ -390,6 +390,9 @@ class ProxySpec(SweepPart):
     """Held-out images behind the last point, at most: no data set here holds out more."""
     device: str = Field(default="auto", pattern=_DEVICE)
     """What it is trained on: `auto`, `cpu`, `cuda` or `cuda:N`."""
+    halve_batch: bool = False
+    """Where memory ends, a training begins again with the images of a step in two parts whose
+    gradients add up, then four, down to two images a part; its record and the page say so."""
 
     @model_validator(mode="after")
     def _has_steps(self) -> Self:
@@ -401,9 +404,11 @@ class ProxySpec(SweepPart):
         return self
 
     def identity(self) -> dict[str, Any]:
-        """Plain data, less the usual held-out images: older studies, without a limit, go on."""
-        whole = type(self).model_fields["held_out_images"].default == self.held_out_images
-        return self.model_dump(mode="json", exclude={"held_out_images"} if whole else None)
+        """Plain data, less what is usual and older studies do not say: they go on."""
+        fields = type(self).model_fields
+        newer = ("held_out_images", "halve_batch")
+        usual = {name for name in newer if getattr(self, name) == fields[name].default}
+        return self.model_dump(mode="json", exclude=usual)
 
     @property
     def presentations(self) -> int:
@@ -424,3 +429,33 @@ class EngineSpec(SweepPart):
     """Of `ray`: the cluster's; `auto` finds the one that this machine belongs to."""
     resources: dict[str, Annotated[float, Field(ge=0, le=1e9)]] = Field(default_factory=dict)
     """Of `ray`: what each piece of work takes, such as {cpu: 4}."""
+
+
+FAILED_ALIKE = 12
+"""A sweep whose first trials all fail, for one reason, stops after so many."""
+Retries = Annotated[int, Field(ge=0, le=100)]
+
+
+class RetriesSpec(SweepPart):
+    """How often work is done again within the run, by how it ended; `--retry` does it later."""
+
+    lost: Retries = 0
+    """Its worker went away more often than the engine tries by itself: twice of `local`, four
+    times of `ray`."""
+    timeout: Retries = 0
+    """It took longer than `engine.timeout_s`."""
+    oom: Retries = 0
+    """Memory ended; `halve_batch` of `proxy` and of a target mends what it asks for itself."""
+    failed: Retries = 0
+    """It raised an error."""
+
+
+class FailuresSpec(SweepPart):
+    """What is done about work that ends badly. The record of its last try counts; it lists the
+    earlier ones."""
+
+    retries: RetriesSpec = RetriesSpec()
+    """Tries more, by how the last one ended."""
+    stop_after: Annotated[int, Field(ge=1, le=1_000_000)] | None = FAILED_ALIKE
+    """A sweep whose first trials all end `failed` or `lost`, for one reason, stops after so many;
+    null never stops it."""

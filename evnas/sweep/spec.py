@@ -10,6 +10,7 @@ from evnas.sweep.parts import (
     CONVENTIONS,
     NAME,
     EngineSpec,
+    FailuresSpec,
     PredictSpec,
     ProxySpec,
     PublishedSpec,
@@ -44,6 +45,8 @@ class SweepSpec(SweepPart):
     """A short training of every candidate; `none` trains nothing."""
     engine: EngineSpec = EngineSpec()
     """Who runs it: processes here, or a Ray cluster."""
+    failures: FailuresSpec = FailuresSpec()
+    """What is done about work that ends badly."""
     quick: dict[str, Any] = Field(default_factory=dict)
     """Path -> value: what `--quick` sets in this file beyond what it makes of any."""
 

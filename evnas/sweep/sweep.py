@@ -55,9 +55,10 @@ class Sweep:
         return reference_of(self.candidates)
 
     def identity(self) -> dict[str, Any]:
-        """What must not change when a study is continued: the sweep less names and engine."""
+        """What must not change when a study is continued: the sweep less names, engine and what
+        is done about failures."""
         resolved = self.spec.to_dict()
-        for free in ("title", "engine", "name", "quick"):
+        for free in ("title", "engine", "failures", "name", "quick"):
             del resolved[free]
         resolved["targets"] = [target.identity() for target in self.spec.targets]
         resolved["proxy"] = self.spec.proxy.identity() if self.spec.proxy else None
@@ -203,11 +204,21 @@ def _overridden(spec: SweepSpec, text: str) -> AblationSpec | SearchSpec:
     given = parse_yaml(f"value: {value}", source=where).data["value"]
     try:
         _must_change_something(raw, path.strip(), given)
+        if _is_another_kind(raw, path.strip(), given):
+            assign(raw, path.strip(), None)  # else it would be laid over keys of the old kind
         assign(raw, path.strip(), given)
         raw = beside(raw, Path())  # those of the file are absolute already
     except SpecError as e:
         raise e if isinstance(e, YamlSpecError) else YamlSpecError(e, where) from None
     return _revalidated(raw, where)
+
+
+def _is_another_kind(raw: Mapping[str, Any], path: str, given: Any) -> bool:
+    """Whether this is `{kind: random}` for a strategy of another kind, which shares no keys."""
+    stands = raw.get("strategy")
+    if path != "strategy" or stands is None or not isinstance(given, Mapping):
+        return False
+    return bool(given.get("kind", stands["kind"]) != stands["kind"])
 
 
 def _must_change_something(raw: Mapping[str, Any], path: str, given: Any) -> None:

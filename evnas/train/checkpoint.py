@@ -5,9 +5,7 @@ A **weights file** (`best.pt`, `best_ema.pt`) holds a model and all that is need
 are tensors and plain data: they are read with `weights_only=True`, and no code of theirs runs.
 """
 
-import os
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +17,9 @@ from torch import Tensor, nn
 from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.blocks.official import read_checkpoint
+from evnas.blocks.tensor_file import first_line
 from evnas.errors import DataError, SpecError
+from evnas.files import drafts_in, whole
 
 FORMAT = 1
 FOLDER = "checkpoints"
@@ -76,7 +76,7 @@ class TrainedWeights:
             model.load_state_dict(self.state_dict(ema=ema))
         except RuntimeError as e:
             raise DataError(
-                f"{self.path} must hold weights of its architecture: {_first_line(e)}"
+                f"{self.path} must hold weights of its architecture: {first_line(e)}"
             ) from e
         return model.eval()
 
@@ -138,17 +138,20 @@ def _trained(path: Path, held: Mapping[str, Any]) -> TrainedWeights:
 
 
 def save(path: Path, content: Mapping[str, Any]) -> None:
-    """Write all or nothing, and onto the disk: a kill or a power cut leaves the file before."""
+    """Write all or nothing, and onto the disk: a kill or a power cut leaves the file before.
+
+    Raises:
+        StoreError: there is no room for it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        with open(partial, "wb") as file:
+    with whole(path) as draft, draft.open("wb") as file:
+        try:
             torch.save(dict(content), file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+        except RuntimeError as e:
+            reason = e.__context__
+            if isinstance(reason, OSError):  # torch's writer speaks of positions in place of it
+                raise reason from None
+            raise
 
 
 def checkpoint_name(epoch: int, step: int) -> str:
@@ -170,7 +173,7 @@ def keep_newest(output: Path, keep: int) -> None:
     """Delete all but the newest checkpoints, and what killed writers left behind."""
     for path in checkpoints_in(output)[keep:]:
         path.unlink(missing_ok=True)
-    for path in (output / FOLDER).glob("*.partial"):
+    for path in drafts_in(output / FOLDER):
         path.unlink(missing_ok=True)
 
 
@@ -201,19 +204,7 @@ def newest_whole(output: Path, tell: Callable[[str], None]) -> tuple[Path, dict[
 
 
 def _whole(path: Path) -> dict[str, Any]:
-    """Raises DataError where a byte is wrong, which torch alone would not see."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            broken = archive.testzip()
-    except (OSError, zipfile.BadZipFile, ValueError, EOFError) as e:
-        raise DataError(f"{path} must be a checkpoint, it is damaged ({_first_line(e)})") from e
-    if broken is not None:
-        raise DataError(f"{path} must be a checkpoint, it is damaged (in {broken})")
     held = dict(read_checkpoint(path))
     if held.get("format") != FORMAT or "progress" not in held:
         raise DataError(f"{path} must be a checkpoint of a training, it lacks what one goes on by")
     return held
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

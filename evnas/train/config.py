@@ -45,8 +45,9 @@ class TrainConfig:
     """Modules (`stem`, `stages.0`) whose weights, and batch norms' statistics, stay as they are;
     `*` for all but the classifiers."""
     memory_format: MemoryFormat = "auto"
-    workers: int = 8
-    """Processes that load images, for each device; 0 loads within the training's own."""
+    workers: int | None = None
+    """Processes that load images, for each device; 0 loads within the training's own, None takes
+    the cores that it may use (`evnas.train.workers`)."""
     skip_broken: bool = False
     """Count images that cannot be read and leave them out, in place of ending there."""
     keep: int = 3
@@ -58,6 +59,8 @@ class TrainConfig:
     tensorboard: bool = False
     wandb: bool = False
     """Offline: nothing leaves the machine."""
+    study: Path | None = None
+    """Folder of the study that keeps a copy of the curve for its page."""
     origin: Mapping[str, Any] = field(default_factory=dict)
     """Where the architecture comes from, kept with the weights: study, trial, label."""
 

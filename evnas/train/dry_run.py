@@ -119,7 +119,7 @@ def dry_run(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None
         held_out,
         session.view,
         batch_size=session.plan.device_batch,
-        workers=config.workers,
+        workers=session.workers,
         skip_broken=config.skip_broken,
     )
     networks = session.networks()
@@ -146,7 +146,7 @@ def dry_run(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None
         evaluation_s=each_s * batches_of_held_out,
         peak_mib=memory_mib(device),
         device=device.type,
-        workers=config.workers,
+        workers=session.workers,
     )
 
 

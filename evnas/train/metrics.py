@@ -4,39 +4,28 @@ import csv
 import importlib.util
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from evnas.errors import SpecError
+from evnas.files import write_whole
 
 Row = Mapping[str, float]
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file all or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_curve(output: Path, curve: Sequence[Row], costs: Sequence[Row]) -> None:
     """`curve.json`, what repeats to the last bit; `metrics.csv` and `metrics.jsonl` with what each
     epoch cost beside it."""
     rows = [{**point, **cost} for point, cost in zip(curve, costs, strict=True)]
-    write_text(output / "curve.json", json.dumps(list(curve), indent=1) + "\n")
-    write_text(output / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    write_whole(output / "curve.json", json.dumps(list(curve), indent=1) + "\n")
+    write_whole(output / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     columns = list(dict.fromkeys(key for row in rows for key in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(output / "metrics.csv", text.getvalue())
+    write_whole(output / "metrics.csv", text.getvalue())
 
 
 class Sink(Protocol):

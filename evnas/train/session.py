@@ -42,6 +42,7 @@ from evnas.train.optimizer import clip, optimizer_of, scheduler
 from evnas.train.recipe import Precision, Recipe
 from evnas.train.seeding import globally_seeded, seed_globally
 from evnas.train.teacher import Teacher, load_teacher
+from evnas.train.workers import image_workers
 from evnas.train.world import World
 
 ALL = "*"
@@ -57,6 +58,7 @@ class Session:
     ) -> None:
         self.config, self.recipe, self.world = config, config.recipe, world
         self.device = world.device
+        self.workers = image_workers(config.workers)
         self._take_data(tell)
         self._make_network()
         self._make_optimizer()
@@ -89,7 +91,7 @@ class Session:
             self.plan,
             seed=config.seed,
             rank=world.rank,
-            workers=config.workers,
+            workers=self.workers,
             skip_broken=config.skip_broken,
             pin=self.device.type == "cuda",
         )
@@ -253,7 +255,7 @@ class Session:
             self.data.held_out,
             self.view,
             batch_size=self.plan.device_batch,
-            workers=self.config.workers,
+            workers=self.workers,
             skip_broken=self.config.skip_broken,
             rank=self.world.rank if shares else 0,
             devices=self.world.size if shares else 1,

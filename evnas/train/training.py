@@ -12,11 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evnas.errors import DataError
+from evnas.errors import DataError, StoreError
+from evnas.files import drafts_in, write_whole
 from evnas.proxy.fingerprint import KnownImages
+from evnas.store.trainings import KeptTraining, keep_training
 from evnas.train import checkpoint as checkpoints
 from evnas.train.config import Status, TrainConfig, TrainResult
-from evnas.train.metrics import Sink, must_be_installed, sinks, write_curve, write_text
+from evnas.train.data import is_stream
+from evnas.train.metrics import Sink, must_be_installed, sinks, write_curve
 from evnas.train.progress import Progress, memory_mib
 from evnas.train.seeding import globally_seeded
 from evnas.train.session import Session, identity_of
@@ -111,6 +114,7 @@ class _Run:
         self.sinks: list[Sink] = []
         self.saved_at = time.monotonic()
         self.agreed = 0
+        self.study_refused = False
 
     @property
     def epochs(self) -> int:
@@ -126,7 +130,7 @@ class _Run:
                 f"--output, and begin from it by --weights {output / OLD_CHECKPOINT}"
             )
         if self.world.is_first:
-            for left_behind in output.glob("*.partial"):  # of a killed writer
+            for left_behind in drafts_in(output):
                 left_behind.unlink(missing_ok=True)
             self._must_be_the_images()
         found = checkpoints.newest_whole(output, self.tell)
@@ -256,6 +260,7 @@ class _Run:
             self._save_best(point, before)
             self._save(0.0)
             write_curve(self.config.output, self.curve, self.costs)
+            self._keep_in_study("running")
             for sink in self.sinks:
                 sink.write(epoch + 1, {**point, **cost})
             self.tell(_line(point, self.recipe.all_epochs))
@@ -323,6 +328,7 @@ class _Run:
             "epoch_seconds": seconds,
             "devices": self.plan.devices,
             "device_batch": self.plan.device_batch,
+            "workers": session.workers,
         }
         name = checkpoints.checkpoint_name(self.epochs, self.first_step)
         checkpoints.save(output / checkpoints.FOLDER / name, content)
@@ -355,6 +361,7 @@ class _Run:
         if self.first_step:
             where += f" and {self.first_step} steps of the next"
         self.tell(f"going on from {path}, {where}")
+        self._tell_of_workers(progress.get("workers"))
         devices, batch = progress["devices"], progress["device_batch"]
         if (devices, batch) == (self.plan.devices, self.plan.device_batch):
             return
@@ -367,6 +374,16 @@ class _Run:
         if batch != plan.device_batch:
             said += "; batches are mixed and normalised otherwise from here on"
         self.tell(said)
+
+    def _tell_of_workers(self, before: int | None) -> None:
+        """Shards are shared out over the loaders, so another number is another order."""
+        now = self.session.workers
+        if before is None or before == now or not is_stream(self.session.data.train):
+            return
+        self.tell(
+            f"{before} workers read the shards and {now} do from here on, so images come in "
+            f"another order than in an unbroken training; --workers {before} keeps it"
+        )
 
     def _must_be_the_images(self) -> None:
         """Note the images of a training beside it; of one that goes on, they are the same."""
@@ -386,7 +403,7 @@ class _Run:
                 f"{output} holds a training on other images ({changes}); put them back, or name "
                 "another --output"
             )
-        write_text(path, json.dumps(now.to_dict(), indent=1) + "\n")
+        write_whole(path, json.dumps(now.to_dict(), indent=1) + "\n")
 
     def _summary(self, status: str, reason: str = "") -> dict[str, Any]:
         plan, config = self.plan, self.config
@@ -410,7 +427,34 @@ class _Run:
 
     def _write_summary(self, status: str, reason: str = "") -> None:
         text = json.dumps(self._summary(status, reason), indent=1)
-        write_text(self.config.output / SUMMARY, text + "\n")
+        write_whole(self.config.output / SUMMARY, text + "\n")
+        self._keep_in_study(status, reason)
+
+    def _keep_in_study(self, status: str, reason: str = "") -> None:
+        """A copy for the page of the study. It is no reason to end a training of days."""
+        config = self.config
+        if config.study is None:
+            return
+        found = KeptTraining(
+            trial=str(config.origin.get("trial", "")),
+            digest=str(config.origin.get("digest", "")),
+            data=self.session.data.name,
+            recipe_name=config.recipe_name,
+            status=status,
+            output=str(config.output),
+            seed=config.seed,
+            resolution=config.side,
+            epochs=self.epochs,
+            of_epochs=self.recipe.all_epochs,
+            written=time.time(),
+            curve=tuple(self.curve),
+        )
+        try:
+            keep_training(config.study, found, self._summary(status, reason))
+        except (OSError, StoreError) as e:
+            if not self.study_refused:
+                self.tell(f"{config.study} keeps no copy of the curve for its page ({e})")
+            self.study_refused = True
 
 
 def _line(point: Mapping[str, float], epochs: int) -> str:

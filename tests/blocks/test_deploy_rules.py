@@ -10,7 +10,10 @@ from labels import headed
 from torch import Tensor, nn
 from torch.testing import assert_close
 
+from evnas.arch.catalog import catalog
 from evnas.arch.spec import Norm
+from evnas.blocks.backbone import build
+from evnas.blocks.deploy import deploy
 from evnas.blocks.deployment import fold
 from evnas.blocks.deployment.blocks import BlendedBlock, SummedBlock
 from evnas.blocks.deployment.fused import (
@@ -160,6 +163,22 @@ def test_gates_are_folded_where_their_inverse_is_tame(
     rows = x.float().contiguous(memory_format=torch.channels_last)
     assert_close(single(rows)[0], want.float(), **FLOAT32)
     assert_close(rows.double(), x, **FLOAT32)  # the block's own input is not written to
+
+
+@pytest.mark.parametrize(("largest", "kind"), [(1.0, SummedBlock), (2.0, BlendedBlock)])
+def test_gates_leave_float16_its_range(largest: float, kind: type[nn.Module]) -> None:
+    """Where x is kept as x / (1-a), sigmoid(2) would make it 8.4 times as large."""
+    model = build(catalog()["efficientvim_m1"].arch.scaled(0.125), seed=0)
+    for module in model.modules():
+        if isinstance(module, EfficientVimBlock):
+            nn.init.constant_(module.alpha, largest)
+
+    def kinds(dtype: torch.dtype) -> set[type[nn.Module]]:
+        found = deploy(model, layout="channels_last", dtype=dtype).modules()
+        return {type(m) for m in found if isinstance(m, SummedBlock | BlendedBlock)}
+
+    assert kinds(torch.float16) == {kind}
+    assert kinds(torch.bfloat16) == {SummedBlock}
 
 
 @pytest.mark.parametrize("kind", [torch.float32, torch.float64], ids=str)

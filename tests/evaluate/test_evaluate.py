@@ -275,6 +275,7 @@ def test_the_command_goes_through_resolutions_beside_the_first(
     [
         ([], "weights must be named"),
         (["nope.pt"], "there is no file nope.pt"),
+        (["PACKAGE"], r"net\.pt2 must be weights or an \.onnx file: loading a \.pt2 package runs"),
         (["--official", "m11", "nope.pt"], "no architecture is named 'm11'"),
         (["WEIGHTS", "--resolution", "224,big"], "--resolution must be N,N,"),
         (["WEIGHTS", "--runtime", "onix"], "did you mean 'onnx'"),
@@ -285,6 +286,9 @@ def test_the_command_goes_through_resolutions_beside_the_first(
 def test_mistakes_get_one_sentence(
     folder: Path, weights: Path, arguments: list[str], want: str
 ) -> None:
-    asked = [str(weights) if a == "WEIGHTS" else a for a in arguments]
+    package = weights.with_name("net.pt2")
+    package.touch()
+    stands_for = {"WEIGHTS": str(weights), "PACKAGE": str(package)}
+    asked = [stands_for.get(a, a) for a in arguments]
     with pytest.raises(EvnasError, match=want):
         CliRunner().invoke(app, ["eval", *asked, "--data", str(folder)], catch_exceptions=False)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fault_counts import how_many
+from damage import cut, flipped, swapped, wiped
+from fault_counts import Cases
 
 from evnas.errors import StoreError
 from evnas.record import Measurement, Record
@@ -83,43 +84,16 @@ def truth(path: Path) -> dict[str, Any]:
     return found
 
 
-def flipped(raw: bytes, rng: random.Random) -> bytes:
-    """One byte changed."""
-    at = rng.randrange(len(raw))
-    return raw[:at] + bytes([raw[at] ^ rng.randrange(1, 256)]) + raw[at + 1 :]
-
-
-def wiped(raw: bytes, rng: random.Random) -> bytes:
-    """A block of a disk that reads as zeros."""
-    at = rng.randrange(len(raw) // 512) * 512
-    return raw[:at] + bytes(512) + raw[at + 512 :]
-
-
-def swapped(raw: bytes, rng: random.Random) -> bytes:
-    """Two pages in each other's place."""
-    one, other = sorted(4096 * n for n in rng.sample(range(len(raw) // 4096), 2))
-    return (
-        raw[:one]
-        + raw[other : other + 4096]
-        + raw[one + 4096 : other]
-        + raw[one : one + 4096]
-        + raw[other + 4096 :]
-    )
-
-
-def cut(raw: bytes, rng: random.Random) -> bytes:
-    """The end missing."""
-    return raw[: rng.randrange(len(raw))]
-
-
 def damage(raw: bytes, seed: int) -> bytes:
     rng = random.Random(seed)
     return rng.choice((flipped, flipped, flipped, wiped, swapped))(raw, rng)
 
 
-def test_what_is_read_of_a_damaged_study_is_the_truth_or_a_sentence(path, whole, truth):
+def test_what_is_read_of_a_damaged_study_is_the_truth_or_a_sentence(
+    path, whole, truth, cases: Cases
+):
     ends: Counter[str] = Counter()
-    for seed in range(how_many(300, 2000)):
+    for seed in cases(300, 2000, minutes=5):
         path.write_bytes(damage(whole, seed))
         try:
             assert all_of(path) == truth, seed
@@ -131,8 +105,8 @@ def test_what_is_read_of_a_damaged_study_is_the_truth_or_a_sentence(path, whole,
     assert ends["a sentence"] > ends["the truth"] / 4, ends  # else nothing was damaged
 
 
-def test_a_damaged_study_goes_on_right_or_says_why_not(path, whole, truth):
-    for seed in range(how_many(150, 1000)):
+def test_a_damaged_study_goes_on_right_or_says_why_not(path, whole, truth, cases: Cases):
+    for seed in cases(150, 1000, minutes=4):
         path.write_bytes(damage(whole, seed))
         try:
             with Store.append_to(path) as store:
@@ -156,8 +130,8 @@ def test_a_study_cut_short_is_a_sentence(path, whole, twentieth):
         path.write_bytes(whole[: len(whole) * twentieth // 20])
 
 
-def test_studies_cut_anywhere_are_sentences(path, whole):
-    for seed in range(how_many(50, 500)):
+def test_studies_cut_anywhere_are_sentences(path, whole, cases: Cases):
+    for seed in cases(50, 500, minutes=2):
         path.write_bytes(cut(whole, random.Random(seed)))
         with pytest.raises(StoreError):
             all_of(path)
@@ -202,10 +176,11 @@ def test_missing_records_are_damage_with_their_numbers(path, lost):
                 store.last_id()
 
 
-def test_what_a_repair_keeps_is_the_truth(path, whole, truth):
+def test_what_a_repair_keeps_is_the_truth(path, whole, truth, cases: Cases):
     known = {str(r) for _, r in (*truth["records"], *truth["aside"])}
-    kept_most = 0
-    for seed in range(how_many(60, 500)):
+    kept_most = tried = 0
+    for seed in cases(60, 500, minutes=4):
+        tried += 1
         path.write_bytes(damage(whole, seed))
         try:
             done = repair(path)
@@ -222,4 +197,4 @@ def test_what_a_repair_keeps_is_the_truth(path, whole, truth):
             assert salvage(path).findings() == [], seed
         kept_most += done.kept >= len(known) - 12
         clean(path)
-    assert kept_most > how_many(60, 500) * 0.8
+    assert kept_most > 0.8 * tried

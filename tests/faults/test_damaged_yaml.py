@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fault_counts import how_many
+from fault_counts import Cases
 
 from evnas.arch.paths import leaves, spell
 from evnas.commands.check import check
@@ -124,10 +124,10 @@ WAYS: tuple[Callable[[bytes, random.Random], bytes], ...] = (
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_damaged_files_are_valid_or_a_sentence(tmp_path, part):
+def test_damaged_files_are_valid_or_a_sentence(tmp_path, part, cases: Cases):
     files = sorted(SWEEPS.glob("*.yaml"))
     path = tmp_path / "damaged.yaml"
-    for seed in range(part, how_many(240, 20_000), 4):
+    for seed in cases(240, 20_000, minutes=7, part=part, parts=4):
         rng = random.Random(f"file {seed}")
         raw = rng.choice(files).read_bytes()
         for _ in range(rng.choice((1, 1, 1, 2, 5))):
@@ -141,13 +141,13 @@ def test_damaged_files_are_valid_or_a_sentence(tmp_path, part):
 
 
 @pytest.mark.parametrize("part", range(2))
-def test_damaged_overrides_are_valid_or_a_sentence(part):
+def test_damaged_overrides_are_valid_or_a_sentence(part, cases: Cases):
     files = [SWEEPS / name for name in ("table_c.yaml", "search_cpu.yaml")]
     places = {
         file: [spell(place) for place, _ in leaves(load_sweep(file).spec.to_dict())]
         for file in files
     }
-    for seed in range(part, how_many(120, 5000), 2):
+    for seed in cases(120, 5000, minutes=4, part=part, parts=2):
         rng = random.Random(f"set {seed}")
         file = rng.choice(files)
         path, value = rng.choice(places[file]), rng.choice((*VALUES, *CONDITIONS))

@@ -9,6 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from evnas import kernels
 from evnas.errors import EvnasError, KernelUnavailable
 from evnas.kernels import dispatch
+from evnas.kernels.autotune_table import CallShape
 from evnas.kernels.operator import on_its_device
 
 
@@ -98,6 +99,25 @@ def test_kernels_are_launched_on_their_tensors_gpu(monkeypatch, current, switche
 def test_unknown_implementation_lists_the_known():
     with pytest.raises(ValueError, match=r"impl must be one of .*'reference'.* got 'cuda'"):
         norm(torch.float32, "cuda")
+
+
+def test_auto_takes_an_untimed_kernel_only_where_it_was_measured_the_fastest(monkeypatch):
+    monkeypatch.setattr(dispatch, "why_not_triton", lambda device, dtype: None)
+    work = CallShape(1, states=1, training=True)
+
+    def taken(op_name, measured):
+        monkeypatch.setattr(dispatch, "fastest", lambda *_, **__: measured)
+        return dispatch.implementation_in_use(op_name, "cuda", work=work)
+
+    assert taken("ss2d_scan", None) == taken("ss2d_scan", "triton_fused") == "triton"
+    assert taken("ss2d_scan", "triton_patches") == "triton_patches"
+    assert taken("depthwise_conv", None) == "cpu"
+    assert taken("depthwise_conv", "triton") == "triton"
+
+
+def test_a_second_kernel_is_refused_for_operators_that_lack_it():
+    with pytest.raises(KernelUnavailable, match="channel_layer_norm has no such implementation"):
+        norm(torch.float32, "triton_patches")
 
 
 def test_implementation_in_use():

@@ -9,13 +9,15 @@ import torch
 
 from evnas import kernels
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 RECORDED = Path(__file__).parent.parent / "data" / "kernels" / "selective_scan.npz"
 
 
+@pytest.mark.gpu
 @pytest.mark.parametrize("impl", ["reference", "cpu", "triton"])
 def test_selective_scan_matches_the_released_code(impl):
     with np.load(RECORDED) as data:
-        t = {name.removeprefix("scan_"): torch.from_numpy(data[name]) for name in data}
+        t = {n.removeprefix("scan_"): torch.from_numpy(data[n]).to(DEVICE) for n in data}
     y = kernels.selective_scan(
         *(t[n] for n in ("u", "delta", "A", "B", "C", "D")),
         delta_bias=t["delta_bias"],

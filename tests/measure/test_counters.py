@@ -141,6 +141,17 @@ def test_what_loops_are_noted_to_take_is_what_the_others_leave() -> None:
 
 
 @pytest.mark.parametrize(
+    ("flops", "size", "bound"),
+    [(3e8, 1e6, "arithmetic"), (1e6, 3e7, "memory"), (2e8, 2e7, "neither"), (None, 3e7, "")],
+)
+def test_far_below_both_ceilings_neither_bounds(flops: Any, size: float, bound: str) -> None:
+    noted = [OperatorTime("/stem/Conv", "Conv", 10.0, flops, size)]
+    part, _ = counters._parts(10.0, noted, 1e10, 1e11)
+    assert part.bound == bound  # 1 ms at a ceiling is 1e8 FLOP or 1e7 bytes
+    assert part.of_ceiling is None or (part.of_ceiling < 0.25) == (bound == "neither")
+
+
+@pytest.mark.parametrize(
     ("name", "operator", "stage", "kind"),
     [
         ("/body/stages.2/blocks.0/mlp/mlp.0/Conv", "Conv", "stages.2", "ffn"),

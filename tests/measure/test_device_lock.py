@@ -1,5 +1,6 @@
 """The lock of a device between real processes, one of them killed."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,11 @@ import pytest
 
 import evnas.measure.timing.device_lock as device_lock_module
 from evnas.errors import MeasurementError
-from evnas.measure.timing.device_lock import DeviceLock, runtime_folder
+from evnas.measure.timing.device_lock import (
+    DeviceLock,
+    kept_from_measurements,
+    runtime_folder,
+)
 
 HOLD = """
 import sys
@@ -24,12 +29,15 @@ print("left", flush=True)
 """
 
 
+USE = HOLD.replace('"cpu"', '"gpu-1"')
+
+
 class Holder:
     """Another process that holds the lock until it is asked to leave, or killed."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
+    def __init__(self, kind: str, folder: Path, code: str = HOLD) -> None:
         self.process: Any = subprocess.Popen(
-            [sys.executable, "-c", HOLD, kind, str(folder)],
+            [sys.executable, "-c", code, kind, str(folder)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -169,3 +177,28 @@ def test_a_stopped_process_holds_nobody_up_and_goes_on_beside_the_others(
         stopped.leave()
         assert not free(DeviceLock("cpu", tmp_path), "measuring"), "what it left was the old one"
     assert free(DeviceLock("cpu", tmp_path), "measuring")
+
+
+def test_who_measures_may_make_ready_what_it_measures(tmp_path):
+    device_lock = DeviceLock("gpu-1", tmp_path)
+    with device_lock.measuring(), kept_from_measurements("cuda:0", device_lock):
+        assert not free(device_lock, "working")  # of anyone else
+    with kept_from_measurements("cuda:0", device_lock):
+        assert free(device_lock, "working") and not free(device_lock, "measuring")
+    with kept_from_measurements("cpu", DeviceLock("cpu", tmp_path)):
+        assert free(DeviceLock("cpu", tmp_path), "measuring")
+
+
+def test_a_process_that_has_used_a_gpu_is_known_as_ours_until_it_ends(
+    tmp_path, holders, monkeypatch
+):
+    monkeypatch.setattr(device_lock_module, "runtime_folder", lambda: tmp_path)
+    mine = {os.getpid()}
+    assert device_lock_module.our_processes("gpu-1") == mine
+    other = Holder("working", tmp_path, USE)
+    holders.append(other)
+    other.wait_until("held")
+    assert device_lock_module.our_processes("gpu-1") == mine | {other.process.pid}
+    assert device_lock_module.our_processes("gpu-2") == mine
+    other.leave()
+    assert device_lock_module.our_processes("gpu-1") == mine

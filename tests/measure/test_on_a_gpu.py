@@ -9,16 +9,23 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch._C._autograd import DeviceType
 
+from evnas.errors import MeasurementError
 from evnas.kernels import dispatch, nc_ssd
 from evnas.kernels.autotune_table import CallShape
 from evnas.measure import stopwatch
 from evnas.measure.runtimes.cuda_graph import cuda_graph
 from evnas.measure.target import Target
-from evnas.measure.timing import device_lock, memory, speed
+from evnas.measure.timing import breakdown, device_lock, memory, speed
 from evnas.measure.timing.conditions import gpu_state
 from evnas.measure.timing.implementations import implementations
-from evnas.measure.timing.noise_monitor import GpuNoiseMonitor, noise_monitor_for
+from evnas.measure.timing.noise_monitor import (
+    GpuNoiseMonitor,
+    foreign_processes,
+    noise_monitor_for,
+)
+from evnas.runtime import Ready
 
 UUID = "GPU-01234567-89ab-cdef-0123-456789abcdef"
 
@@ -88,19 +95,26 @@ def test_the_stopwatch_reads_device_time_between_events_in_seconds(driver):
 
 
 def test_a_graph_is_captured_after_calls_on_a_side_stream_and_replayed(driver):
+    read: list[torch.Tensor] = []
+
     class Noting(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             driver.log.append("forward")
+            read.append(x)
             return x + 1
 
     target = Target(device="cuda:0", runtime="cuda_graph", batch_size=1)
-    call = cuda_graph(Noting(), torch.zeros(2), target)
+    images = torch.zeros(2)
+    call = cuda_graph(Noting(), images, target)
     warm = ["wait", "side stream on", *["forward"] * 3, "side stream off", "wait"]
     assert driver.log == [*warm, "capture on", "forward", "capture off"]
     driver.log.clear()
     result: Any = call()
     assert result.tolist() == [1.0, 1.0]
     assert driver.log == ["replay"]
+    images.fill_(3.0)
+    call()
+    assert read[0].tolist() == [3.0, 3.0]  # what a replay reads is what the images hold now
 
 
 def test_peak_memory_is_what_the_forward_adds(driver, monkeypatch):
@@ -141,7 +155,11 @@ def test_a_card_has_one_lane_and_its_own_watch(monkeypatch, tmp_path):
     assert noise_monitor_for("cuda:0") == GpuNoiseMonitor(UUID)
 
 
-def nvml(monkeypatch: pytest.MonkeyPatch, *, processes: int, throttle: int) -> None:
+OTHERS = [2**22 + n for n in range(3)]
+"""Ids that no process has here."""
+
+
+def nvml(monkeypatch: pytest.MonkeyPatch, *, processes: list[int], throttle: int) -> None:
     class Nvml(types.ModuleType):
         NVMLError = OSError
 
@@ -151,8 +169,8 @@ def nvml(monkeypatch: pytest.MonkeyPatch, *, processes: int, throttle: int) -> N
             assert uuid == UUID
             return "handle"
 
-        def nvmlDeviceGetComputeRunningProcesses(self, gpu: str) -> list[int]:
-            return [0] * processes
+        def nvmlDeviceGetComputeRunningProcesses(self, gpu: str) -> list[Any]:
+            return [types.SimpleNamespace(pid=pid) for pid in processes]
 
         def nvmlDeviceGetCurrentClocksThrottleReasons(self, gpu: str) -> int:
             return throttle
@@ -163,18 +181,85 @@ def nvml(monkeypatch: pytest.MonkeyPatch, *, processes: int, throttle: int) -> N
 @pytest.mark.parametrize(
     ("processes", "throttle", "why"),
     [
-        (0, 0x0, ""),  # some containers show no process, not even this one
-        (1, 0x1 | 0x4, ""),  # at rest, or at the card's own power cap
-        (3, 0x0, "2 foreign processes on the GPU"),
-        (1, 0x20 | 0x4, "the GPU throttled (reasons 0x20)"),
+        ([], 0x0, ""),  # some containers show no process, not even this one
+        (OTHERS[:1], 0x1 | 0x4, ""),  # at rest, or at the card's own power cap
+        (OTHERS, 0x0, "2 foreign processes on the GPU"),  # one of them is this one
+        ([os.getpid(), *OTHERS[:1]], 0x0, "1 foreign processes on the GPU"),
+        (OTHERS[:1], 0x20 | 0x4, "the GPU throttled (reasons 0x20)"),
     ],
 )
-def test_a_round_on_a_gpu_is_spoiled_by_others_and_by_heat(monkeypatch, processes, throttle, why):
-    nvml(monkeypatch, processes=1, throttle=0)
+def test_a_round_on_a_gpu_is_spoiled_by_others_and_by_heat(
+    monkeypatch, tmp_path, processes, throttle, why
+):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    nvml(monkeypatch, processes=[os.getpid()], throttle=0)
     watch = GpuNoiseMonitor(UUID)
     before = watch.read()
     nvml(monkeypatch, processes=processes, throttle=throttle)
     assert watch.spoiled(before, watch.read()) == why
+
+
+def test_another_worker_of_ours_is_not_foreign():
+    me, worker, stranger = os.getpid(), *OTHERS[:2]
+    assert foreign_processes([me, worker], {me, worker}) == 0
+    assert foreign_processes([me, worker, stranger], {me, worker}) == 1
+    assert foreign_processes([me, stranger], {me, worker}) == 1  # the worker has left the GPU
+    host_ids = [OTHERS[2], OTHERS[2] + 1, OTHERS[2] + 2]  # of a container
+    assert foreign_processes(host_ids, {me, worker}) == 1
+    assert foreign_processes(host_ids[:1], {me, worker}) == 0
+
+
+def test_a_model_is_made_ready_beside_no_measurement(driver, monkeypatch, tmp_path):
+    """The first forward, which compiles, is within the lane, and its kernels have ended there."""
+    lock = device_lock.DeviceLock("gpu-made-up", tmp_path)
+
+    def measured_meanwhile() -> bool:
+        with pytest.raises(MeasurementError), lock.measuring(timeout_s=0.0):
+            pass
+        return True
+
+    def ready_call(model: object, images: object, target: object, pictures: object) -> Any:
+        driver.log.append(f"kept out: {measured_meanwhile()}")
+        return Ready(run=lambda: driver.log.append("forward"))
+
+    monkeypatch.setattr(speed, "ready_call", ready_call)
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device: tensor)
+    target = Target(device="cuda:0", batch_size=1, resolution=4)
+    speed.prepare(nn.Identity(), target, device_lock=lock)
+    assert driver.log == ["kept out: True", "forward", "synchronize"]
+    with lock.measuring(timeout_s=0.0):
+        pass
+
+
+def event(name: str, own_id: int = 0, by: int = 0, ns: int = 0, *, on_gpu: bool = True) -> Any:
+    """Stands for an event of torch's profiler."""
+    return types.SimpleNamespace(
+        name=lambda: name,
+        correlation_id=lambda: own_id,
+        linked_correlation_id=lambda: by,
+        duration_ns=lambda: ns,
+        device_type=lambda: DeviceType.CUDA if on_gpu else DeviceType.CPU,
+        is_user_annotation=lambda: name == "ProfilerStep",
+    )
+
+
+EVENTS = [
+    event("aten::mm", 1, on_gpu=False),
+    event("evnas::ss2d_scan", 2, on_gpu=False),
+    event("cudaLaunchKernel", 7, by=1, on_gpu=False),
+    event("sm90_gemm", 7, by=1, ns=300),
+    event("_scan_fwd", 8, by=2, ns=500),
+    event("_scan_fwd", 9, by=2, ns=100),
+    event("Memcpy DtoD", 10, ns=100),
+    event("ProfilerStep", 11, ns=1000),
+]
+
+
+def test_what_a_gpu_ran_is_counted_once_and_to_its_operator(monkeypatch):
+    monkeypatch.setattr(breakdown, "profiled", lambda *_, **__: None)
+    monkeypatch.setattr(breakdown, "raw_events", lambda _: EVENTS)
+    shares = breakdown._operator_shares(lambda: None, torch.device("cuda"))
+    assert shares == pytest.approx({"scan": 0.6, "matmul": 0.3, "rest": 0.1})
 
 
 SMI = """#!/bin/sh
@@ -193,7 +278,7 @@ def test_without_nvml_nvidia_smi_tells(monkeypatch, tmp_path, field):
     smi.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert gpu_state(UUID) == (2, 0x40)
+    assert gpu_state(UUID) == ([11, 12], 0x40)
 
 
 def test_the_record_says_which_implementations_ran_at_which_sizes(monkeypatch):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from evnas.errors import DataError
+from evnas.phases.proxy import trained
 from evnas.proxy.data import ImageSet
 from evnas.proxy.hooks import Hooks
 from evnas.proxy.seeding import derived_seed, seeded
@@ -32,6 +33,59 @@ def test_it_learns(data, budget, make_net):
     assert result.status == "complete"
     assert result.top1_percent is not None and result.top1_percent >= 90
     assert result.curve[-1].loss < result.curve[0].loss
+
+
+def test_a_step_in_parts_is_the_step_at_once(data, budget):
+    """Where nothing looks at several images together, as batch norms do."""
+
+    def net():
+        return nn.Sequential(nn.Flatten(), nn.Linear(3 * 12 * 12, 2))
+
+    whole = train(fresh(net), data, budget)
+    parts = train(fresh(net), data, dataclasses.replace(budget, parts=3))  # 3, 3 and 2 images
+    assert [p.loss for p in parts.curve] == pytest.approx([p.loss for p in whole.curve], rel=1e-5)
+    assert parts.details["batch_parts"] == 3 and "batch_parts" not in whole.details
+
+
+class Narrow(nn.Module):
+    """Memory for `most` images of a training step, and no more."""
+
+    def __init__(self, inner: nn.Module, most: int) -> None:
+        super().__init__()
+        self.inner, self.most, self.tries = inner, most, 0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if self.training and len(images) > self.most:
+            self.tries += 1
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        found: torch.Tensor = self.inner(images)
+        return found
+
+
+def test_a_batch_that_does_not_fit_goes_in_parts_where_the_sweep_says_so(
+    data, budget, make_net, tmp_path
+):
+    plain = dataclasses.asdict(budget) | {"device": "cpu"}
+    said: list[str] = []
+
+    def run(most=2, halve=True, **more):
+        net = Narrow(fresh(make_net), most)
+        proxy = plain | {"halve_batch": halve}
+        tell = lambda fraction, text: said.append(text)  # noqa: E731
+        return net, trained(net, data, proxy, seed=0, on_progress=tell, **more)
+
+    assert run(halve=False)[1].status == "oom"
+    net, found = run()
+    assert net.tries == 2 and found.status == "complete" and found.details["batch_parts"] == 4
+    assert "out of memory with the batch in 2 parts" in said
+    whole = dataclasses.replace(budget, parts=4)
+    assert outcome(found) == outcome(train(Narrow(fresh(make_net), 2), data, whole))
+    assert run(most=1)[1].status == "oom"  # a part of one image is none for a batch norm
+
+    file = tmp_path / "rung.pt"
+    assert run(checkpoint=file, until_epoch=1)[1].epochs == 1
+    net, again = run(checkpoint=file)
+    assert net.tries == 0 and outcome(again) == outcome(found)  # it goes on in its parts
 
 
 def test_the_curve_has_its_points(data, budget, make_net):
@@ -99,7 +153,7 @@ def test_a_checkpoint_of_another_training_is_refused(data, budget, make_net, tmp
     with pytest.raises(DataError, match="data is"):
         train(fresh(make_net), flipped, budget, checkpoint=path)
     path.write_bytes(b"no checkpoint")
-    with pytest.raises(DataError, match="cannot be read; delete it"):
+    with pytest.raises(DataError, match=r"cannot be read \(UnpicklingError\); delete it"):
         train(fresh(make_net), data, budget, checkpoint=path)
 
 

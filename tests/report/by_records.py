@@ -50,6 +50,7 @@ def expected_texts(trial: Trial, *, searched: bool = False) -> dict[str, str]:
         "blocks": blocks.pop(),
         "dims": "-".join(str(s["dim"]) for s in stages),
         "depths": "-".join(str(s["depth"]) for s in stages),
+        "changed": "",  # of no search
         "phases": " ".join(dict.fromkeys(r.phase for r in trial)),
         "error": (worst.error.splitlines() or [""])[-1],
     }
@@ -96,7 +97,8 @@ def interval_of(measured: Measurement) -> Value:
 
 
 def with_reference(trials: Sequence[Trial], found: list[dict[str, Value]], label: str) -> None:
-    """An ablation: its reference's speed is that of all alternations, top-1 is of one seed."""
+    """An ablation: its reference's speed is that of all alternations, its ratio 1, and top-1 is of
+    one seed."""
     for trial, numbers in zip(trials, found, strict=True):
         bounds = mean_top1(trial)
         assert bounds is not None
@@ -109,6 +111,7 @@ def with_reference(trials: Sequence[Trial], found: list[dict[str, Value]], label
     for name, samples in (("latency_ms", rounds), ("throughput_img_s", rates)):
         key = f"{name}@{speeds[0].target}"
         found[at][key] = interval_of(Measurement(name, tuple(samples)))
+    found[at][f"throughput_ratio@{speeds[0].target}"] = alone(1.0)
 
 
 def with_pooled(trials: Sequence[Trial], found: list[dict[str, Value]]) -> None:

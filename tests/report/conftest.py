@@ -1,7 +1,9 @@
 """One synthetic study, one server and one browser for all tests of the report."""
 
+import gc
 import gzip
 import importlib.util
+import multiprocessing
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,6 +22,8 @@ from evnas.store import Store
 
 ROOT = Path(__file__).parents[2]
 TRIALS = 400
+PATIENCE_MS = 15_000
+"""How long a page may take for anything: the machine may have other work."""
 
 
 @pytest.fixture(scope="session")
@@ -168,11 +172,12 @@ def full(
 
 
 @pytest.fixture
-def workshop(tmp_path: Path) -> Iterator[Served]:
+def workshop(tmp_path: Path, watched: "Watched") -> Iterator[Served]:
     """A dashboard over a folder of its own, for a test that writes studies."""
     (tmp_path / "workshop").mkdir()
     server = Served(tmp_path / "workshop")
     yield server
+    watched.close()  # first, or a page that still asks would complain of a server that is gone
     server.stop()
 
 
@@ -183,10 +188,21 @@ def chromium() -> Iterator[Browser]:
     if program is None:
         pytest.skip("no Chromium is installed")
     flags = [flag for flag in QUIET_FLAGS if flag != "--headless"]
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=program, args=flags)
         yield opened
         opened.close()
+        _end_forked_children()
+
+
+def _end_forked_children() -> None:
+    """A loader's workers, forked by a test while the browser's driver ran, hold the pipe whose end
+    it waits for."""
+    gc.collect()
+    for child in multiprocessing.active_children():
+        child.terminate()
+        child.join()
 
 
 class Watched:
@@ -205,7 +221,7 @@ class Watched:
         )
         self._contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on(
@@ -217,8 +233,8 @@ class Watched:
 
     def close(self) -> None:
         """Close every page."""
-        for context in self._contexts:
-            context.close()
+        while self._contexts:
+            self._contexts.pop().close()
 
     def check(self) -> None:
         """No complaint, and no request that leaves the machine."""

@@ -146,7 +146,7 @@ def test_the_token_opens_and_nothing_else_does(results: Path) -> None:
         right = {"authorization": f"Bearer {TOKEN}"}
         assert client.get("/api/studies", headers=right).status_code == 200
         welcome = client.get(f"/?token={TOKEN}", follow_redirects=False)
-        assert welcome.status_code == 303 and welcome.headers["location"] == "/"
+        assert welcome.status_code == 303 and welcome.headers["location"] == "./"
         assert "HttpOnly" in welcome.headers["set-cookie"]
         assert client.get("/api/studies").status_code == 200  # by the cookie
         assert client.get("/api/studies", headers={"host": "evil.example"}).status_code == 400

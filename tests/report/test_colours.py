@@ -61,6 +61,7 @@ def test_marks_and_words_stand_out_from_the_page(page: Page, theme: str) -> None
     palette = page.evaluate("EV.PALETTE[EV.theme()]")
     grounds = [page.evaluate("name => EV.css(name)", name) for name in ("--surface", "--paper")]
     marks = palette + [page.evaluate("name => EV.css(name)", n) for n in ("--accent", "--warn")]
+    marks += [colour for _, colour in page.evaluate("EV.colourScale()")]
     for ground in grounds:
         assert {m: contrast(m, ground) for m in marks if contrast(m, ground) < VISIBLE} == {}
         for words in ("--ink", "--muted", "--accent", "--warn", "--bad", "--good"):
@@ -106,10 +107,15 @@ def test_no_two_traces_differ_by_colour_alone(full: Page, panel: str, figures: l
     full.evaluate("EV.choose({ view: 'front' })")
 
 
-def test_twelve_curves_of_two_seeds_are_distinct_without_colour(page: Page) -> None:
+def test_curves_of_many_trials_have_axes_of_their_own(page: Page) -> None:
     page.evaluate("EV.choose({ view: 'curves', pins: null })")
     expect(page.locator("#figure-curves .main-svg").first).to_be_visible()
-    found = looks(page, "curves")
-    assert len(found) > 12
-    assert len(set(found)) == len(found)
+    traces = page.evaluate(
+        """document.querySelector('#figure-curves .plot').data.map(
+            (t) => [t.name, t.xaxis, t.line.dash])"""
+    )
+    own = [(name, axis, dash) for name, axis, dash in traces if name != "others"]
+    trials = {axis: {n.split(",")[0] for n, a, _ in own if a == axis} for _, axis, _ in own}
+    assert len(trials) == 12 and all(len(names) == 1 for names in trials.values())
+    assert len({(axis, dash) for _, axis, dash in own}) == len(own) > 12  # seeds differ in dash
     page.evaluate("EV.choose({ view: 'front' })")

@@ -127,6 +127,22 @@ def test_objectives_are_found_under_a_target_and_their_way_is_kept() -> None:
     assert find_objectives({"objectives": unmet}, frame) == want[1:]
 
 
+def test_an_ablation_is_judged_by_ratios_and_by_the_accuracy_that_there_is() -> None:
+    rates = {k: Measurement(k, (3.0,)) for k in ("throughput_img_s", "throughput_ratio")}
+    speed = record(phase="speed", target="cpu", measurements=rates)
+    predicted = record(phase="predict", values={"predicted_top1_percent": 75.0})
+    trained = record(budget=1.0, values={"top1_percent": 60.0})
+    ratio = Objective("throughput_ratio@cpu", "more")
+    assert find_objectives({}, framed(speed, predicted)) == [
+        ratio,
+        Objective("predicted_top1_percent", "more"),
+    ]
+    assert find_objectives({}, framed(speed, predicted, trained)) == [
+        ratio,
+        Objective("top1_percent", "more"),
+    ]
+
+
 def test_a_search_writes_what_its_page_reads() -> None:
     sweep = sweep_of(
         {

@@ -85,6 +85,7 @@ def test_bounds_and_published_points_are_drawn_where_both_axes_have_them(full: P
     expect(full.locator("#figure-front")).to_contain_text("at least 60")
     (line,) = full.evaluate("document.querySelector('#figure-front .plot').layout.shapes")
     assert line["y0"] == line["y1"] == 60 and (line["x0"], line["x1"]) == (0, 1)
+    full.evaluate("EV.choose({ y: 'macs_exact_g' })")
     full.locator("#axis-marks").check()
     expect(full.get_by_role("list", name="Marks")).to_contain_text("published (")
     full.evaluate("EV.choose({ x: 'seconds', marks: '1' })")
@@ -172,6 +173,43 @@ def test_a_third_objective_is_colour_and_counts_for_the_front(page: Page, result
     assert colours == [len(want), len(want)]
 
 
+def test_a_colour_changes_no_front_and_colours_the_tied_too(page: Page) -> None:
+    shown = "[EV.frontData().front, EV.frontData().tied]"
+    before = page.evaluate(shown)
+    page.select_option("#axis-colour", "params_m")
+    page.wait_for_function(
+        "document.querySelector('#figure-front .plot').data.some((t) => t.marker?.showscale)"
+    )
+    assert page.evaluate(shown) == before
+    looks = {layer["name"]: layer.get("looks") for layer in page.evaluate(LAYERS)}
+    colours = {look["colour"] for look in looks["tied within error"]}
+    assert len(colours) > 3 and {look["shape"] for look in looks["tied within error"]} == {
+        "circle"
+    }
+    page.select_option("#axis-colour", "mixers")
+    page.wait_for_function(
+        "!document.querySelector('#figure-front .plot').data.some((t) => t.marker?.showscale)"
+    )
+    layers = {layer["name"]: layer for layer in page.evaluate(LAYERS)}
+    tied = layers["tied within error"]
+    own = page.evaluate(
+        "(rows) => rows.map((r) => EV.mixerColour(EV.data.text.mixers[r]))", tied["rows"]
+    )
+    assert [look["colour"] for look in tied["looks"]] == own
+    names = set(page.evaluate("(rows) => rows.map((r) => EV.data.text.mixers[r])", tied["rows"]))
+    for name in names:
+        expect(page.get_by_role("list", name="Marks")).to_contain_text(name)
+
+
+def test_the_front_goes_in_steps_that_no_member_passes(page: Page) -> None:
+    line = (
+        "document.querySelector('#figure-front .plot').data.find((t) => t.mode === 'lines').line"
+    )
+    assert page.evaluate(line)["shape"] == "vh"  # with at least so many images/s
+    page.evaluate("EV.choose({ x: 'params_m' })")
+    page.wait_for_function(f"{line}.shape === 'hv'")  # for at most so many parameters
+
+
 def test_front_members_have_their_intervals_as_bars(page: Page) -> None:
     off = page.evaluate(
         """() => { const { front, axes: [{ values, column: { low, high } }] } = EV.frontData();
@@ -187,6 +225,32 @@ def test_front_members_have_their_intervals_as_bars(page: Page) -> None:
 def test_a_picture_of_the_front_holds_what_the_canvas_shows(page: Page) -> None:
     names = page.evaluate("EV.frontForExport(EV.panels.get('front').view).data.map((t) => t.name)")
     assert {"dominated", "ended early", "tied within error", "front"} <= set(names)
+
+
+def test_nothing_is_blank_before_the_charting_library_is_there(watched: Any, served: Any) -> None:
+    page = watched.open("about:blank")
+    held: list[Any] = []
+    page.route("**/plotly.js*", lambda route: held.append(route))  # until let go
+    page.goto(f"{served.url}/#study=made")
+    expect(page.locator("#filter-says")).to_have_text("400 of 400 trials")
+    expect(page.locator("#figure-front .plot")).to_contain_text("(across)")
+    view = "EV.panels.get('front').view"
+    page.wait_for_function(f"{view}.hits.length > 0")
+    row = page.evaluate("EV.frontData().front[2]")
+    found = page.evaluate(f"(row) => {view}.hits.find((hit) => hit[2] === row)", row)
+    ink = page.evaluate(
+        """([x, y]) => { const { canvas } = EV.panels.get('front').view;
+            const s = canvas.width / canvas.clientWidth;
+            return [...canvas.getContext('2d').getImageData(s * x, s * y, 1, 1).data]; }""",
+        found[:2],
+    )
+    assert ink[3] == 255 and len(set(ink[:3])) > 1, "the member's own colour"
+    page.evaluate("EV.choose({ view: 'search' })")
+    expect(page.locator("#figure-hypervolume .plot")).to_contain_text("Drawing")
+    for route in held:
+        route.continue_()
+    expect(page.locator("#figure-hypervolume .main-svg").first).to_be_visible()
+    expect(page.locator("#figure-hypervolume .plot")).not_to_contain_text("Drawing")
 
 
 def test_what_weakens_a_search_s_figures_stands_above_its_front(

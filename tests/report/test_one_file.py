@@ -6,10 +6,14 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import expect
+from pyarrow import parquet
+from reader_of_pages import block
 
 from evnas.errors import EvnasError
+from evnas.report.frame import study_reader
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.notebook.study import load_study
+from evnas.report.page import one_file
 from evnas.report.page.one_file import render_page, write_report
 from evnas.report.page.pictures import browser, write_pictures
 from evnas.store import Store
@@ -38,6 +42,27 @@ def test_it_is_small(written: Any) -> None:
     size = written["report.html"].stat().st_size
     plotly = 2.1e6  # what every report holds; the rest is this study's 400 trials
     assert size < plotly + 400 * (8e6 - plotly) / 1000
+
+
+def test_of_a_large_study_it_has_the_cards_that_are_looked_for(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, watched: Any
+) -> None:
+    monkeypatch.setattr(study_reader, "LARGE", 100)
+    monkeypatch.setattr(one_file, "MOST_CARDS", 60)
+    monkeypatch.setattr(one_file, "write_pictures", lambda page, out: [])
+    found = {path.name: path for path in write_report(results / "made", tmp_path)}
+    cards = block(found["report.html"].read_text(), "cards")
+    held = {card["label"] for card in cards if card}
+    front = {member["label"] for member in json.loads(found["front.json"].read_text())["front"]}
+    assert len(cards) == 400 and front < held and len(held) <= 60 and "399" in held
+    with Store.read(results / "made" / "study.db") as store:
+        assert parquet.read_metadata(found["records.parquet"]).num_rows == store.count()
+    page = watched.open(found["report.html"].as_uri(), offline=True)
+    assert cards[0] is None
+    page.evaluate("EV.choose({ trial: '0' })")
+    expect(page.locator(".side")).to_contain_text("of a study this large the file holds the cards")
+    page.evaluate("EV.choose({ trial: '399' })")
+    expect(page.locator(".side")).to_contain_text("How it was measured")
 
 
 def test_the_front_is_written_as_data(written: Any) -> None:

@@ -1,16 +1,14 @@
 """Studies and panels of other packages: studies open without them, panels need no line of ours."""
 
-import gzip
-import json
 import re
 import time
-from base64 import b64decode
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
 import pytest
+from reader_of_pages import block
 from starlette.testclient import TestClient
 
 from evnas.record import Record
@@ -41,13 +39,6 @@ def made(folder: Path, sweep: Mapping[str, Any], *, arch: Mapping[str, Any] = AR
             )
             store.append(trial)
     return folder
-
-
-def block(page: str, name: str) -> Any:
-    """What lies in the one-file page under a name."""
-    found = re.search(f'data-name="{name}">([^<]*)', page)
-    assert found is not None, name
-    return json.loads(gzip.decompress(b64decode(found[1])))
 
 
 def wait_until_read(client: TestClient, study: str) -> None:
@@ -125,7 +116,7 @@ def test_the_page_about_panels_runs_to_its_end(
     with TestClient(make_app(results), base_url="http://localhost") as client:
         wait_until_read(client, "made")
         assert client.get("/api/studies/made/panels/mixer_sizes").json() == shown
-        assert '"/static/panels/mixer_sizes.js"' in client.get("/").text
+        assert '"static/panels/mixer_sizes.js"' in client.get("/").text
         assert client.get("/static/panels/mixer_sizes.js").text == dict(files)["mixer_sizes.js"]
         assert client.get("/static/panels/other.js").status_code == 404
         assert client.get("/api/studies/made/panels/other").status_code == 400
@@ -187,7 +178,7 @@ def test_a_broken_package_leaves_the_dashboard_and_the_report(
             in (folder / "report.html").read_text()
         )
     with TestClient(make_app(tmp_path), base_url="http://localhost") as client:
-        assert '"/static/panels/broken.js"' in client.get("/").text
+        assert '"static/panels/broken.js"' in client.get("/").text
         assert client.get("/static/panels/broken.js").text.startswith("console.error(")
         for name in ("search", "rows"):
             wait_until_read(client, name)

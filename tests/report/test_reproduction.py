@@ -12,12 +12,28 @@ from reader_of_pages import saved, serious
 
 from evnas.papers.published import published_table
 from evnas.record import Measurement, Record
+from evnas.report.frame.breakdowns import keep_breakdown
 from evnas.store import Store
 from evnas.sweep.sweep import load_sweep
 
 SWEEP = load_sweep(Path(__file__).parents[2] / "sweeps" / "table_c.yaml")
 PRINTED = published_table("EfficientViM", "C")
 TARGET = "cpu-torch-224-b16-float32"
+PARTS = [
+    {"stage": "stages[0]", "kind": "convolution", "ms": 2.0, "gflop": 0.1, "mib": 10.0},
+    {"stage": "stages[1]", "kind": "matmul", "ms": 1.0, "gflop": 0.02, "mib": 20.0},
+    {"stage": "rest", "kind": "gaps", "ms": 1.0, "gflop": None, "mib": None},
+]
+TAKEN_APART: dict[str, Any] = {
+    "target": TARGET,
+    "runtime": "torch",
+    "latency_ms": 4.0,
+    "copy_bytes_s": 1e10,
+    "flop_s": 1e11,
+    "disturbed": "",
+    "parts": [{"bound": "", "of_ceiling": None} | part for part in PARTS],
+}
+"""Where a forward of row A goes, made up."""
 RIGHT = {label: 1500 + 7 * i for i, label in enumerate("ABCDEFGHIJ")}
 """Correct answers of each row over 2,000 held-out images, made up."""
 
@@ -76,6 +92,7 @@ def ablation(
     with Store.create(folder / "table_c" / "study.db", sweep=sweep, environment={}) as store:
         for record in records():
             store.append(record)
+        keep_breakdown(store, "A", SWEEP.candidates[0].digest, TAKEN_APART)
     server, pages = serve(folder), watch(chromium)
     page = pages.open(f"{server.url}/#study=table_c&view=reproduction")
     yield page
@@ -107,6 +124,13 @@ def test_each_row_stands_beside_print_with_its_verdict(panel: Page) -> None:
     expect(panel.locator("main")).to_contain_text("EfficientViM, Table C, beside this machine")
 
 
+def test_a_reason_that_many_cells_share_is_said_once(panel: Page) -> None:
+    notes = panel.get_by_role("list", name="Notes").get_by_role("listitem").all_inner_texts()
+    assert any("RTX 3090" in note for note in notes) and len(set(notes)) == len(notes) < 11
+    cells = panel.get_by_role("region", name="Published beside measured").inner_text()
+    assert "not comparable [1]" in cells and "RTX 3090" not in cells
+
+
 def test_ranks_stand_with_interval_beside_those_of_flops(panel: Page) -> None:
     rows = panel.get_by_role("region", name="Rank correlations").locator("tbody tr")
     full = [line.locator("td").all_inner_texts() for line in rows.all()]
@@ -127,6 +151,95 @@ def test_figures_pair_print_with_measurement(panel: Page) -> None:
     for label, (x, y) in found.items():
         assert y == pytest.approx(2 * x if label == "C" else x, abs=0.002), label
     assert {"B", "C", "L"} <= found.keys()
+
+
+def test_its_front_is_of_ratios_with_the_reference_at_1(ablation: Page) -> None:
+    ablation.evaluate("EV.choose({ view: 'front', filter: null })")
+    key = f"throughput_ratio@{TARGET}"
+    expect(ablation.locator("#axis-x")).to_have_value(key)
+    placed = ablation.evaluate(
+        """() => { const { front, tied, cloud, axes: [x] } = EV.frontData();
+            const rows = [...front, ...tied, ...cloud];
+            return Object.fromEntries(rows.map((r) => [EV.data.text.label[r], x.values[r]])); }"""
+    )
+    assert placed.keys() == RIGHT.keys() and placed["A"] == 1  # L has no accuracy
+    assert placed["B"] == pytest.approx(11952 / 17005, abs=1e-4)
+
+
+def test_printed_rows_stand_beside_the_reference_or_nowhere(ablation: Page) -> None:
+    ablation.evaluate("EV.choose({ view: 'front', marks: '1' })")
+    marks = ablation.get_by_role("list", name="Marks")
+    expect(marks).to_contain_text("ImageNet-1k), beside row A")
+    found = ablation.evaluate("EV.publishedMarks(EV.frontData().axes)")
+    points = {mark["label"]: (mark["x"], mark["y"]) for mark in found}
+    top1 = {label: row.number("top1") for label, row in PRINTED.items()}
+    assert points["A"] == (1, pytest.approx(RIGHT["A"] / 20))
+    assert points["B"] == (
+        pytest.approx(11952 / 17005),
+        pytest.approx(RIGHT["A"] / 20 + (top1["B"] or 0) - (top1["A"] or 0)),
+    )
+    ablation.evaluate(f"EV.choose({{ x: 'throughput_img_s@{TARGET}' }})")
+    expect(ablation.locator("#axis-marks")).to_have_count(0)  # another machine's images/s
+    expect(marks).not_to_contain_text("ImageNet-1k")
+    ablation.evaluate("EV.choose({ x: null, marks: null })")
+
+
+def test_the_legend_holds_every_mixer_drawn_and_tied_marks_have_its_colour(ablation: Page) -> None:
+    ablation.evaluate("EV.choose({ view: 'front' })")
+    tied, front, colours = ablation.evaluate(
+        """() => { const { tied, front } = EV.frontData();
+            const mixers = (rows) => rows.map((r) => EV.data.text.mixers[r]);
+            const { data } = document.querySelector('#figure-front .plot');
+            const drawn = data.find((t) => t.name.startsWith('tied'));
+            const want = tied.map((r) => EV.mixerColour(EV.data.text.mixers[r]));
+            return [mixers(tied), mixers(front), [drawn.marker.color, want]]; }"""
+    )
+    assert set(tied) - set(front), "a mixer that no front member has"
+    picture = ablation.evaluate(
+        "EV.frontForExport(EV.panels.get('front').view).data.map((t) => t.name)"
+    )
+    for mixer in {*tied, *front}:
+        expect(ablation.get_by_role("list", name="Marks")).to_contain_text(mixer)
+        assert mixer in picture
+    assert colours[0] == colours[1]
+
+
+def test_a_row_says_what_it_changes(ablation: Page) -> None:
+    ablation.evaluate("EV.choose({ view: 'front' })")
+    expect(ablation.locator("#sort-changed")).to_have_text("Changed")
+    cells = ablation.locator("#trials tbody td.wrapped").all_inner_texts()
+    assert cells[0] == "base" and cells[3] == "mixer sa, mixer.heads 4, head.fusion none"
+    assert cells[8] == "stages[0,2].mixer.states 9/49" and cells[10] == "norm full_bn"
+
+
+def test_effects_are_those_of_the_table_with_their_intervals(ablation: Page) -> None:
+    ablation.evaluate("EV.choose({ view: 'effects' })")
+    expect(ablation.locator("#figure-effects-0 .main-svg").first).to_be_visible()
+    trace = ablation.evaluate(
+        """() => { const [{ x, text, error_x, marker }] =
+                document.querySelector('#figure-effects-0 .plot').data;
+            return { x, text, half: error_x.array, symbol: marker.symbol }; }"""
+    )
+    found = dict(zip((text[0] for text in trace["text"]), trace["x"], strict=True))
+    assert "A" not in found and found["B"] == pytest.approx(11952 / 17005, abs=1e-4)
+    assert all(half > 0 for half in trace["half"]) and "circle" in trace["symbol"]
+    line = ablation.get_by_role("region", name="Effects, top-1 less A").locator("tbody tr").first
+    expect(line.locator("td").nth(1)).to_have_text("+0.4")  # 7 of 2,000 images
+
+
+def test_a_roofline_places_each_part_below_the_ceilings(ablation: Page) -> None:
+    ablation.evaluate("EV.choose({ view: 'breakdown' })")
+    expect(ablation.locator("#figure-roofline-0 .main-svg").first).to_be_visible()
+    drawn = ablation.evaluate(
+        """Object.fromEntries(document.querySelector('#figure-roofline-0 .plot').data
+            .map(({ name, x, y }) => [name, [x, y]]))"""
+    )
+    assert drawn.keys() == {"ceiling", "convolution", "matmul"}  # of gaps nothing is counted
+    mib = 2**20
+    assert drawn["convolution"] == [[pytest.approx(1e8 / (10 * mib))], [pytest.approx(50)]]
+    assert drawn["matmul"] == [[pytest.approx(2e7 / (20 * mib))], [pytest.approx(20)]]
+    (_, ridge, _), ceiling = drawn["ceiling"]
+    assert ridge == pytest.approx(10) and ceiling[1:] == pytest.approx([100, 100])
 
 
 def test_the_audit_says_what_orders_rows_as_print_does(ablation: Page) -> None:

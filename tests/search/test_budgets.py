@@ -18,12 +18,13 @@ from tiny_search import start, write
 from evnas.errors import SpecError
 from evnas.phases.work import Work
 from evnas.record import Record, Status
-from evnas.search.budget import FAILED_ALIKE, HOPELESS, SETTLING, Meter
+from evnas.search.budget import HOPELESS, SETTLING, Meter
 from evnas.search.preflight import checked
 from evnas.search.prepare import prepared
 from evnas.search.state.history import History
 from evnas.search.state.study import BEAT_S, StudyClock, open_study
 from evnas.search.stopping import Stopped, stopped_by_signals
+from evnas.sweep.parts import FAILED_ALIKE
 from evnas.sweep.search_spec import BudgetSpec, ObjectiveSpec
 from evnas.sweep.sweep import sweep_of
 
@@ -95,6 +96,20 @@ def test_a_search_whose_first_candidates_all_fail_alike_stops_and_says_why(tmp_p
         with pytest.raises(SpecError, match="each did, for one reason: a fault; mend it"):
             run(sweep, folder, engine)
         assert len(engine.done) == done
+
+
+@pytest.mark.parametrize(("stop_after", "tried"), [(3, 3), (None, 15)])
+def test_a_file_says_after_how_many_alike_failures_a_search_stops(
+    stop_after: int | None, tried: int, tmp_path: Path
+) -> None:
+    sweep = search({"trials": 15}, failures={"stop_after": stop_after})
+    engine = PaperEngine(tmp_path / "s", fails=True)
+    if stop_after is None:
+        run(sweep, tmp_path / "s", engine)
+    else:
+        with pytest.raises(SpecError, match="the first 3 trials must not all fail"):
+            run(sweep, tmp_path / "s", engine)
+    assert len(engine.done) == tried
 
 
 def test_a_search_without_hope_stays_without_it(tmp_path: Path) -> None:

@@ -105,6 +105,12 @@ def ended(engine: Engine, number: int) -> list[Record]:
     return found
 
 
+def until_slots_are(engine: Engine, number: int) -> None:
+    """Nodes come and go while a search runs, and it uses what is there."""
+    while engine.slots != number:
+        time.sleep(0.05)
+
+
 def empty(label: str) -> Work:
     return Work(label=label, digest=label, arch={}, phase="count")
 
@@ -198,8 +204,10 @@ def test_what_waits_for_a_lost_node_is_started_again(cluster, start, tmp_path):
             clock.sleep(0.05)
         return Finished(work, work.record("complete", started=0, seconds=0.01))
 
-    second = cluster.add_node(num_cpus=1, resources={TARGET: 1})
     engine = start(evaluate)
+    assert engine.slots == 1
+    second = cluster.add_node(num_cpus=1, resources={TARGET: 1})
+    until_slots_are(engine, 2)
     for label in ("under way", "waiting"):
         engine.submit(Work(label=label, digest=label, arch={}, phase="speed", target=TARGET))
     while not begun.exists():  # the target is held by the first: the second has to wait
@@ -208,6 +216,7 @@ def test_what_waits_for_a_lost_node_is_started_again(cluster, start, tmp_path):
     gone.touch()
     found = ended(engine, 2)
     assert {r.label: r.status for r in found} == {"under way": "complete", "waiting": "complete"}
+    until_slots_are(engine, 1)
 
 
 def test_a_killed_worker_is_replaced_and_its_work_done_once(start, tmp_path):
@@ -247,6 +256,72 @@ def test_work_that_kills_every_worker_ends_as_lost(start, tmp_path):
     assert (tmp_path / "deaths").read_text() == "x" * (RETRIES + 1)
     engine.submit(empty("next"))
     assert [r.status for r in ended(engine, 1)] == ["complete"]
+
+
+class Unpacked:
+    """What is run, with a fault at the moment in which a new actor unpacks it."""
+
+    def __init__(self, evaluate: Callable[[Work], Finished], fault: Callable[[], None]) -> None:
+        self.evaluate, self.fault = evaluate, fault
+
+    def __reduce__(self) -> Any:
+        def unpack(evaluate: Any, fault: Any) -> Any:
+            fault()
+            return evaluate
+
+        return unpack, (self.evaluate, self.fault)
+
+    def __call__(self, work: Work) -> Finished:
+        return self.evaluate(work)
+
+
+@pytest.mark.parametrize(
+    ("state", "sent"),
+    [
+        ("starting", signal.SIGKILL),
+        ("idle", signal.SIGKILL),
+        ("counting", signal.SIGSTOP),
+        ("training", signal.SIGKILL),
+        ("sending", signal.SIGKILL),
+    ],
+)
+def test_a_fault_in_a_state_costs_no_result(start, tmp_path, state, sent):
+    """A stopped actor says nothing to Ray: its work ends by `engine.timeout_s`."""
+    driver, done = os.getpid(), tmp_path / "done"
+
+    def fault() -> None:
+        if os.getpid() != driver and not done.exists():
+            done.touch()
+            os.kill(os.getpid(), sent)
+
+    def evaluate(work: Work) -> Finished:
+        class Fatal:
+            def __reduce__(self):  # its annotations would not be found in an actor
+                fault()
+                return str, ("packed",)
+
+        if state in ("counting", "training") and work.label == "first":
+            fault()
+        details: dict[str, Any] = {"pid": os.getpid()}
+        if state == "sending" and work.label == "first":
+            details["fatal"] = Fatal()
+        record = work.record("complete", started=0, seconds=0.0, found={"details": details})
+        return Finished(work, record)
+
+    engine = start(
+        Unpacked(evaluate, fault) if state == "starting" else evaluate,
+        timeout_s=3.0 if sent is signal.SIGSTOP else 120,
+    )
+    engine.submit(empty("first"))
+    (first,) = ended(engine, 1)
+    wanted = "timeout" if sent is signal.SIGSTOP else "complete"
+    assert first.status == wanted, first.error
+    if state == "idle":
+        os.kill(first.details["pid"], sent)
+    engine.submit(empty("next"))
+    (following,) = ended(engine, 1)
+    assert following.status == "complete", following.error
+    assert state == "idle" or done.exists()
 
 
 def test_what_takes_too_long_is_stopped_and_what_raises_is_recorded(start):

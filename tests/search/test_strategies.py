@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 import torch
@@ -19,6 +20,7 @@ from evnas.search.propose import Strategy
 from evnas.search.results.importances import importances
 from evnas.search.state.history import History
 from evnas.search.state.objectives import resolved_constraints, resolved_objectives
+from evnas.search.strategies import optuna_ask
 from evnas.search.strategies.optuna_ask import OptunaAsk
 from evnas.space.space import Point, SearchSpace
 from evnas.space.spec import SpaceSpec
@@ -163,6 +165,29 @@ def test_killed_and_resumed_is_as_unbroken(kind: str, new_store: Callable[[str],
     assert len(set(digests)) == len(digests)  # nothing twice
     for trial in search.history.trials.values():
         assert isinstance(SPACE.encode(ArchSpec.from_dict(trial.arch)), dict)
+
+
+@pytest.mark.parametrize("kind", ["nsga2", "nsga3"])
+def test_of_a_long_search_genetic_samplers_are_given_the_best_and_the_newest(
+    kind: str, new_store: Callable[[str], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(optuna_ask, "MOST_BRED", 10)
+    monkeypatch.setattr(optuna_ask, "GENERATIONS", 1)
+    with new_store("whole") as whole, new_store("broken") as broken:
+        search, _ = searched(whole, kind, Inline())
+        for phases in (30, 30):
+            with pytest.raises(KeyboardInterrupt):
+                searched(broken, kind, Inline(dies_after=phases))
+        searched(broken, kind, Inline())
+        assert lines(broken) == lines(whole)
+    ask = search.strategy
+    assert isinstance(ask, OptunaAsk)
+    told, points = ask._places(search.history), search.history.points()
+    assert 8 <= len(told) < 16 < len(points)  # a first generation and what came since
+    elite = points[told[:8]]
+    rest = np.delete(points[: len(points) // 8 * 8], told[:8], axis=0)
+    for one in rest:
+        assert not ((one <= elite).all(axis=1) & (one < elite).any(axis=1)).any()
 
 
 def test_gp_keeps_to_one_thread(

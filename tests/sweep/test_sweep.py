@@ -153,6 +153,15 @@ def test_overrides(tmp_path):
     assert load_sweep(path, overrides=["proxy="]).spec.proxy is None
 
 
+def test_a_strategy_of_another_kind_takes_the_place_of_the_file_s():
+    def strategy(override):
+        spec = load_sweep(SWEEPS / "search_cpu.yaml", overrides=[override]).spec
+        return spec.to_dict()["strategy"]
+
+    assert strategy("strategy={kind: random, seed: 3}") == {"kind": "random", "seed": 3}
+    assert strategy("strategy={population: 8}")["startup"] == 10
+
+
 @pytest.mark.parametrize(
     ("override", "want"),
     [

@@ -13,7 +13,7 @@ import pytest
 from evnas.record import Measurement, Record
 from evnas.report.table.ablation import AblationTable, build_ablation_table
 from evnas.report.table.formats import as_csv, as_data, as_latex, as_markdown, as_text
-from evnas.sweep.sweep import load_sweep
+from evnas.sweep.sweep import load_sweep, sweep_of
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 SWEEP = load_sweep(SWEEPS / "table_c.yaml")
@@ -170,9 +170,37 @@ def test_written_forms_agree(table):
     latex = as_latex(table)
     assert latex.count(r"\\") == 2 + 11
     assert latex.startswith("%") and "\\toprule" in latex
-    assert {line.count("&") for line in latex.splitlines() if line.startswith("A ")} == {16}
+    head = latex.splitlines()[1].removeprefix("\\begin{tabular}{").removesuffix("}")
+    assert {line.count("&") + 1 for line in latex.splitlines() if line.startswith("A ")} == {
+        len(head)
+    }
     json.dumps(as_data(table))
     assert asdict(table)["lines"][0]["label"] == "A"
+
+
+def test_every_form_says_what_a_row_changes(table):
+    changed = "mixer sa, mixer.heads 4, head.fusion none"
+    rows = {row["row"]: row for row in csv.DictReader(io.StringIO(as_csv(table)))}
+    assert (rows["A"]["changed"], rows["D"]["changed"]) == ("base", changed)
+    assert f"] | {changed} |" in as_markdown(table)
+    assert f"D & {changed} &" in as_latex(table)
+    lines = as_text(table, width=80).splitlines()
+    at = next(i for i, line in enumerate(lines) if line.startswith("D "))
+    assert lines[at].split()[2:6] == ["mixer", "sa,", "mixer.heads", "4,"]
+    assert lines[at + 1].startswith("   ") and "head.fusion none" in lines[at + 1]
+
+
+def test_without_a_published_table_nothing_is_empty():
+    spec = SWEEP.spec.to_dict() | {"published": None}
+    table = build_ablation_table(sweep_of(spec), some_records(), {})
+    heads = next(csv.reader(io.StringIO(as_csv(table))))
+    assert not [head for head in heads if "published" in head or "verdict" in head]
+    latex = as_latex(table)
+    assert "ours" not in latex and not latex.startswith("%")
+    widths = {line.count("&") for line in latex.splitlines() if line.endswith(r"\\")}
+    assert widths == {1 + len([c for c in table.columns if c.key != "flops_exact_g"])}
+    for text in (as_text(table), as_markdown(table)):
+        assert "published" not in text and "verdict" not in text
 
 
 @pytest.mark.parametrize("width", [80, 200])

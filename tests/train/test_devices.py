@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,10 +20,8 @@ from evnas.train.training import train
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def together(images, tmp_path_factory):
-    """The first epochs by `torchrun` with two processes, as anybody would start it."""
-    folder = tmp_path_factory.mktemp("together")
+def by_two_processes(folder, images):
+    """A training to its second epoch by `torchrun`, as anybody would start it."""
     (folder / "arch.yaml").write_text(yaml.safe_dump(tiny_arch().to_dict()))
     recipe = {k: list(v) if isinstance(v, tuple) else v for k, v in RECIPE.model_dump().items()}
     (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
@@ -40,6 +39,13 @@ def together(images, tmp_path_factory):
         cwd=folder,
     )
     assert done.returncode == 0, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def together(images, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("together")
+    done = by_two_processes(folder, images)
     return folder / "run", done
 
 
@@ -94,6 +100,22 @@ def test_one_process_goes_on_with_what_two_began(together, alone, images):
         torch.testing.assert_close(mine, whole, rtol=1e-2, atol=1e-3)
     losses = [point["loss"] for point in load_curve(alone.output)]
     assert [point["loss"] for point in result.curve] == pytest.approx(losses, rel=1e-3)
+
+
+def test_two_processes_go_on_with_what_one_began(alone, images, tmp_path):
+    begun = tmp_path / "run" / "checkpoints"
+    begun.mkdir(parents=True)
+    shutil.copy(alone.output / "checkpoints" / "epoch_0001.pt", begun)
+    done = by_two_processes(tmp_path, images)
+    assert "it ran on 1 device with 4 images at a time, and goes on with 2 and 4" in done.stderr
+    mine, whole = (
+        load_checkpoint(folder / "checkpoints" / "epoch_0002.pt")
+        for folder in (tmp_path / "run", alone.output)
+    )
+    assert mine.metrics["loss"] == pytest.approx(whole.metrics["loss"], rel=1e-3)
+    assert mine.metrics["top1_percent"] == whole.metrics["top1_percent"]
+    losses = [point["loss"] for point in load_curve(alone.output)][:2]
+    assert [p["loss"] for p in load_curve(tmp_path / "run")] == pytest.approx(losses, rel=1e-3)
 
 
 def test_parameters_without_use_are_found_and_the_network_left_as_it_was():

@@ -7,6 +7,7 @@ from torch import nn
 
 from evnas.blocks.timm_backbone import TimmBackbone
 from evnas.errors import SpecError
+from evnas.train import workers
 from evnas.train.batch_norm import StepStatistics, momentum_of_turn
 from evnas.train.config import BatchPlan, TrainConfig, batch_plan
 from evnas.train.loaders import part_of_step
@@ -132,6 +133,16 @@ def test_the_recipes_batch_is_reached_by_accumulation():
     ):  # fmt: skip
         with pytest.raises(SpecError, match=reason):
             plan_of(**wrong)
+
+
+def test_images_are_loaded_by_the_cores_at_hand(monkeypatch):
+    cores = iter([2, 64, 1, 6])
+    monkeypatch.setattr(workers, "usable_cores", lambda: next(cores))
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    assert [workers.image_workers(None) for _ in range(3)] == [2, 8, 1]
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # two processes of torchrun share them
+    assert workers.image_workers(None) == 3
+    assert workers.image_workers(0) == 0 and workers.image_workers(5) == 5
 
 
 def test_two_devices_take_the_batches_of_one_that_accumulates():

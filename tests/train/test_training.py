@@ -1,6 +1,7 @@
 """Whole trainings on a handful of images: what they leave, and what they refuse."""
 
 import json
+import math
 import random
 import shutil
 import sys
@@ -12,7 +13,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from tiny_training import make_images, tiny_arch, tiny_config
+from tiny_training import SIDE, make_images, tiny_arch, tiny_config
 from torch import nn
 
 from evnas.arch.spec import ArchSpec
@@ -29,6 +30,11 @@ from evnas.train.world import World
 
 ONE_EPOCH = {"epochs": 1, "warmup_epochs": 0, "cooldown_epochs": 0}
 PLAIN = {"mesa": 0, "mixup": 0, "cutmix": 0, "drop_path": 0}
+
+
+def alone(config):
+    """A session of one process on the CPU."""
+    return Session(config, World(0, 1, torch.device("cpu")))
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +181,66 @@ def test_a_teacher_teaches(images, tmp_path, kind):
     assert train(taught).status == "complete"
 
 
+class Says(nn.Module):
+    """Answers with the same logits whatever it sees."""
+
+    def __init__(self, *logits):
+        super().__init__()
+        self.logits = torch.tensor(logits)
+
+    def forward(self, images):
+        return self.logits
+
+
+def loss_in(session, epoch):
+    """Of two images of class 0, to which the network gives 3/4 each."""
+    session.parallel = Says([math.log(3), 0.0], [math.log(3), 0.0])
+    with torch.no_grad():
+        return session._loss(torch.zeros(2, 3, SIDE, SIDE), torch.tensor([0, 0]), epoch).item()
+
+
+def test_a_session_adds_mesa_from_its_epoch_on(images, tmp_path):
+    session = alone(tiny_config(images, tmp_path, recipe={"mesa": 0.5, "label_smoothing": 0}))
+    assert session.average is not None
+    session.average.module = Says([0.0, 100.0], [100.0, 0.0])  # sure of class 1, then of 0
+    labels = math.log(4 / 3)
+    assert loss_in(session, 0) == pytest.approx(labels)
+    assert loss_in(session, 1) == pytest.approx(labels + 0.5 * (math.log(4) + labels) / 2)
+
+
+# hard: -log(1/4) for the teacher's class; soft: the divergence of (3/4, 1/4) from (1/4, 3/4)
+@pytest.mark.parametrize(("kind", "want"), [("hard", math.log(4)), ("soft", 0.5 * math.log(3))])
+def test_a_session_asks_its_teacher(images, tmp_path, kind, want):
+    recipe = {"distillation": kind, "teacher": "resnet10t", "distillation_share": 1.0, "mesa": 0}
+    file = teacher_file(tmp_path / "teacher.pt")
+    session = alone(tiny_config(images, tmp_path, recipe=recipe, teacher_weights=file))
+    session.teacher = Says([0.0, math.log(3)], [0.0, math.log(3)])
+    assert loss_in(session, 0) == pytest.approx(want)
+
+
+def test_a_step_learns_mixed_images_and_smoothed_shares(images, tmp_path, monkeypatch):
+    session = alone(tiny_config(images, tmp_path, recipe={"cutmix": 0, "label_smoothing": 0.2}))
+    session.begin_training()
+    seen = []
+    loss = session._loss
+
+    def noted(pixels, targets, epoch):
+        seen.append((pixels, targets))
+        return loss(pixels, targets, epoch)
+
+    monkeypatch.setattr(session, "_loss", noted)
+    batches = list(session.batches.epoch(0))[2:]  # the first ones have a class each
+    kept = [batch.images.clone() for batch in batches]
+    session.step(0, 1, iter(batches))
+    for batch, before, (pixels, targets) in zip(batches, kept, seen, strict=True):
+        assert ((targets > 0.11) & (targets < 0.89)).any()  # two classes met
+        own = torch.full((4, 2), 0.1) + 0.8 * torch.eye(2)[batch.labels]
+        far = (before - before.flip(0)).abs().flatten(1).sum(1)
+        moved = (pixels - before).abs().flatten(1).sum(1) / far  # the other image's share
+        share = moved[:, None]
+        torch.testing.assert_close(targets, (1 - share) * own + share * own.flip(0))
+
+
 def test_a_teacher_sees_images_as_it_was_trained_on_them(tmp_path):
     from evnas.train.loaders import MEAN, STD
     from evnas.train.teacher import Teacher
@@ -263,7 +329,7 @@ def test_images_are_read_as_a_proxy_reads_them_and_stay_the_same(images, tmp_pat
     train(config, tell=said.append)
     assert "18 training and 6 held-out images (Training/ and VALIDATION/) of 2 classes" in said[0]
     assert said[0].endswith("left out: 1 hidden file or folder")
-    pixels, label = Session(config, World(0, 1, torch.device("cpu"))).data.train[0]  # type: ignore[index]
+    pixels, label = alone(config).data.train[0]
     assert label == 0
     assert np.asarray(pixels).mean() == pytest.approx(127.5, abs=0.5)
     train(config)
@@ -348,7 +414,7 @@ def test_frozen_parts_stay_as_they_are(images, tmp_path, frozen, moves):
 def one_step(images, tmp_path, **changes):
     """The gradients' sum of squares and the loss of a first step."""
     config = tiny_config(images, tmp_path, **changes)
-    session = Session(config, World(0, 1, torch.device("cpu")))
+    session = alone(config)
     session.begin_training()
     found = []
     zero = session.optimizer.zero_grad
@@ -358,7 +424,7 @@ def one_step(images, tmp_path, **changes):
         found.append(torch.cat([g.flatten() for g in grads]))
         zero()
 
-    session.optimizer.zero_grad = note  # type: ignore[assignment]
+    session.optimizer.zero_grad = note
     loss = session.step(0, 0, session.batches.epoch(0))
     return loss.item(), found[0]
 
@@ -400,7 +466,7 @@ def test_half_precision_trains_near_whole(images, tmp_path, precision):
 
 def test_a_gradient_that_overflows_float16_skips_the_step_and_halves_the_scale(images, tmp_path):
     config = tiny_config(images, tmp_path, recipe={"precision": "float16"})
-    session = Session(config, World(0, 1, torch.device("cpu")))
+    session = alone(config)
     session.begin_training()
     before = {n: p.clone() for n, p in session.model.named_parameters()}
     scale = session.scaler.get_scale()

@@ -199,6 +199,9 @@ def test_webdataset_shards(tmp_path):
         broken_off = tmp_path / f"run{workers}"
         train(tiny_config(source, broken_off, until_epoch=2, workers=workers))
         assert train(tiny_config(source, broken_off, workers=workers)).curve == whole.curve
+    said: list[str] = []
+    train(tiny_config(source, tmp_path / "whole0", workers=1), tell=said.append)
+    assert any(line.startswith("0 workers read the shards and 1 do from here on") for line in said)
 
 
 def test_a_folder_that_hugging_face_datasets_load(images, tmp_path, monkeypatch):

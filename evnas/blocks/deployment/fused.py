@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from evnas.kernels import depthwise_conv
+
 Act = Literal["none", "relu", "gelu"]
 ACTIVATIONS: Mapping[Act, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
@@ -104,6 +106,10 @@ class FusedConv(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H', W')."""
         if not runs_on_onednn(x, self.weight):
+            if x.is_cuda and x.ndim == 4 and not followed() and self._takes_kernel(x.dtype):
+                return depthwise_conv(
+                    x, self.weight, self.bias, stride=self.stride[0], act=self.act
+                )
             y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, 1, self.groups)
             return ACTIVATIONS[self.act](y)
         if self._by_pixel and (rows := pixels(x)).is_contiguous():
@@ -122,6 +128,12 @@ class FusedConv(nn.Module):
             EXACT[self._fused],
         )
         return torch.relu_(packed) if self.act == "relu" else packed
+
+    def _takes_kernel(self, dtype: torch.dtype) -> bool:
+        """Whether each channel has a 3x3 of its own, as the kernel for GPUs takes it."""
+        shape = (*self.weight.shape, *self.padding, self.stride[1])
+        depthwise = shape == (self.groups, 1, 3, 3, 1, 1, self.stride[0]) and self.stride[0] < 3
+        return depthwise and self.weight.dtype == dtype  # others only autocast takes
 
     def _reordered(self, weight: Tensor, shape: torch.Size) -> Tensor:
         # the stub of torch.C knows an older signature

@@ -36,6 +36,9 @@ from evnas.blocks.vss import MlpBranch, VssBlock
 from evnas.blocks.vssd import VssdBlock
 
 LEAST_SHARE = 1e-2  # of x beside a gated branch, that a weight may be divided by
+LEAST_SHARE_FLOAT16 = 1 / 8
+"""The same where maps are float16, which ends at 65,504: the map between holds x over that share,
+so that what a plain model may hold is at most eight times more."""
 
 
 def _absorb_mixer_norm(block: VssBlock | VssdBlock | EfficientVimBlock) -> None:
@@ -93,15 +96,17 @@ def _blended_block(module: EfficientVimBlock, mixer: nn.Module, convert: Convert
     )
 
 
-def summed_efficientvim_block(module: nn.Module, convert: Convert) -> nn.Module:
+def summed_efficientvim_block(
+    module: nn.Module, convert: Convert, *, least_share: float = LEAST_SHARE
+) -> nn.Module:
     """Every gate in the weights around it, where no share of x is so small that its inverse would
-    blow up rounding; else the block with blends."""
+    blow up rounding, or the map itself; else the block with blends."""
     assert isinstance(module, EfficientVimBlock)
     a = torch.sigmoid(module.alpha.detach().double())  # (4, C)
     local2, ffn = bare_conv(module.dwconv2), _ffn(module.ffn)
     _absorb_mixer_norm(module)
     mixer = convert(module.mixer)
-    foldable = isinstance(mixer, RowMixer) and float(a[[1, 3]].max()) <= 1 - LEAST_SHARE
+    foldable = isinstance(mixer, RowMixer) and float(a[[1, 3]].max()) <= 1 - least_share
     if not foldable or local2 is None or not takes_identity(local2) or ffn is None:
         return _blended_block(module, mixer, convert)
     assert isinstance(mixer, RowMixer)

@@ -1,6 +1,7 @@
 """A rule a module type: what stands for it in inference."""
 
 from collections.abc import Mapping
+from functools import partial
 
 from torch import nn
 
@@ -151,9 +152,19 @@ LEAVES = frozenset(
 """Types that the rules read besides those which have one."""
 
 
-def converter_for(model: nn.Module, *, channels_last: bool) -> Convert:
+FLOAT16_RULES: Mapping[type[nn.Module], Rule] = {
+    EfficientVimBlock: partial(
+        parts.summed_efficientvim_block, least_share=parts.LEAST_SHARE_FLOAT16
+    ),
+}
+"""In place of those for channels last, where maps are float16."""
+
+
+def converter_for(model: nn.Module, *, channels_last: bool, float16: bool = False) -> Convert:
     """Convert by the rules above and those of the model's own mixers."""
     rules = dict(CHANNELS_LAST_RULES if channels_last else RULES)
+    if channels_last and float16:
+        rules |= FLOAT16_RULES
     for deployment in deployments_in(model):
         rules |= deployment.rules
         if channels_last:

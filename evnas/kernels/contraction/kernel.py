@@ -17,6 +17,7 @@ WARPS = 8  # with tiles of 64 channels and 32 tokens nothing spills when compile
 @triton.jit
 def _contract(
     x_ptr, m_ptr, weight_ptr, out_ptr, C, N, L, p,
+    x_image, x_channel, x_token, m_image, m_state, m_token,
     WEIGHTED: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr, BL: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -31,9 +32,9 @@ def _contract(
     for start in range(0, L, BL):
         t = start + tl.arange(0, BL)
         in_t = t < L
-        x_at = x_ptr + image * C * L + c[:, None] * L + t[None, :]
+        x_at = x_ptr + image * x_image + c[:, None] * x_channel + t[None, :] * x_token
         x = tl.load(x_at, in_c[:, None] & in_t[None, :], 0.0).to(tl.float32)
-        m_at = m_ptr + image * N * L + n[None, :] * L + t[:, None]
+        m_at = m_ptr + image * m_image + n[None, :] * m_state + t[:, None] * m_token
         m = tl.load(m_at, in_n[None, :] & in_t[:, None], 0.0).to(tl.float32)  # (BL, BN)
         if WEIGHTED:
             weight_at = weight_ptr + (image * (C // p) + head) * L + t
@@ -46,6 +47,7 @@ def _contract(
 @triton.jit
 def _expand(
     h_ptr, m_ptr, skip_ptr, x_ptr, out_ptr, C, N, L, p,
+    x_image, x_channel, x_token, m_image, m_state, m_token, out_image, out_channel, out_token,
     SKIP: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr, BL: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -57,15 +59,16 @@ def _expand(
     in_c, in_t, in_n = c < C, t < L, n < N
     h_at = h_ptr + image * C * N + c[:, None] * N + n[None, :]
     h = tl.load(h_at, in_c[:, None] & in_n[None, :], 0.0).to(tl.float32)
-    m_at = m_ptr + image * N * L + n[:, None] * L + t[None, :]
+    m_at = m_ptr + image * m_image + n[:, None] * m_state + t[None, :] * m_token
     m = tl.load(m_at, in_n[:, None] & in_t[None, :], 0.0).to(tl.float32)
     y = tl.dot(h, m, input_precision=PRECISION)
-    at = image * C * L + c[:, None] * L + t[None, :]
     inside = in_c[:, None] & in_t[None, :]
     if SKIP:
         skip = tl.load(skip_ptr + c // p, in_c, 0.0).to(tl.float32)[:, None]
-        y += skip * tl.load(x_ptr + at, inside, 0.0).to(tl.float32)
-    tl.store(out_ptr + at, y.to(out_ptr.dtype.element_ty), inside)
+        x_at = x_ptr + image * x_image + c[:, None] * x_channel + t[None, :] * x_token
+        y += skip * tl.load(x_at, inside, 0.0).to(tl.float32)
+    out_at = out_ptr + image * out_image + c[:, None] * out_channel + t[None, :] * out_token
+    tl.store(out_at, y.to(out_ptr.dtype.element_ty), inside)
 
 
 @triton.jit
@@ -106,15 +109,25 @@ def precision(*tokens: Tensor) -> str:
     return "tf32x3" if any(t.dtype == torch.float32 for t in tokens) else "tf32"
 
 
+def strided(tokens: Tensor, *, copied: bool = True) -> tuple[Tensor, tuple[int, ...]]:
+    """(Bt, rows, L) and its strides: copied where it is not contiguous, or as it lies, a slice of
+    a larger map, unless an offset within an image would then overflow int32."""
+    rows, L = tokens.shape[1:]
+    if copied or (rows - 1) * tokens.stride(1) + (L - 1) * tokens.stride(2) >= 2**31:
+        tokens = tokens.contiguous()
+    return tokens, tokens.stride()
+
+
 def contract(x: Tensor, m: Tensor, weight: Tensor | None = None) -> Tensor:
     """(Bt, C, L) by (Bt, N, L), tokens weighted by (Bt, heads, L) -> (Bt, C, N) float32."""
     (Bt, C, L), N = x.shape, m.shape[1]
     p = C if weight is None else C // weight.shape[1]
     BC = block(p, 64)
     out = torch.empty((Bt, C, N), dtype=torch.float32, device=x.device)
-    x, m = x.contiguous(), m.contiguous()
+    (x, x_strides), (m, m_strides) = strided(x), strided(m)
     _contract[(Bt, C // p * triton.cdiv(p, BC))](
         x, m, x if weight is None else weight.contiguous(), out, C, N, L, p,
+        *x_strides, *m_strides,
         WEIGHTED=weight is not None, BC=BC, BN=whole(N), BL=block(L, 32),
         PRECISION=precision(x, m), num_warps=WARPS,
     )  # fmt: skip
@@ -128,16 +141,23 @@ def expand(
     x: Tensor | None = None,
     *,
     dtype: torch.dtype,
+    copied: bool = True,
+    like: Tensor | None = None,
 ) -> Tensor:
-    """(Bt, C, N) by (Bt, N, L), plus skip (heads,) times x (Bt, C, L) -> (Bt, C, L)."""
+    """(Bt, C, N) by (Bt, N, L), plus skip (heads,) times x (Bt, C, L) -> (Bt, C, L), contiguous or
+    as `like` lies; `copied` is about m, see `strided`."""
     (Bt, C, N), L = h.shape, m.shape[2]
     p = C if skip is None else C // skip.shape[0]
     BC, BL = block(C, 64), block(L, 32)
-    out = torch.empty((Bt, C, L), dtype=dtype, device=h.device)
-    h, m = h.contiguous(), m.contiguous()
+    if like is None:
+        out = torch.empty((Bt, C, L), dtype=dtype, device=h.device)
+    else:
+        out = torch.empty_like(like, dtype=dtype)
+    h, (m, m_strides) = h.contiguous(), strided(m, copied=copied)
+    x, x_strides = strided(h if x is None else x)
     _expand[(Bt, triton.cdiv(C, BC), triton.cdiv(L, BL))](
-        h, m, h if skip is None else skip.contiguous(), h if x is None else x.contiguous(), out,
-        C, N, L, p,
+        h, m, h if skip is None else skip.contiguous(), x, out,
+        C, N, L, p, *x_strides, *m_strides, *out.stride(),
         SKIP=skip is not None, BC=BC, BN=whole(N), BL=BL, PRECISION=precision(m),
         num_warps=WARPS,
     )  # fmt: skip

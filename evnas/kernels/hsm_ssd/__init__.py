@@ -108,7 +108,8 @@ def hsm_ssd(
         O: (Ch, Ci).
         D: (1,).
         heads: a divisor of Ch.
-        impl: "auto", or an implementation by name, which runs or raises.
+        impl: "auto", or an implementation by name, which runs or raises; "triton_fused" is
+            "triton" with a forward of four launches, the products with Q and O on tensor cores.
 
     Returns:
         y: (Bt, Ch, L), dtype of u, and h: (Bt, Ch, N), the hidden states after O, float32 (float64

@@ -16,6 +16,7 @@ from evnas.kernels.contraction.kernel import (
     correlate,
     expand,
     precision,
+    strided,
     whole,
 )
 
@@ -23,6 +24,8 @@ from evnas.kernels.contraction.kernel import (
 @triton.jit
 def _compress_fwd(
     u_ptr, dt_ptr, B_ptr, h0_ptr, log_sum_ptr, C, N, L, p, heads,
+    u_image, u_channel, u_token, dt_image, dt_score, dt_token, B_image, B_state, B_token,
+    h_channel, h_state,
     SHARED: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr, BL: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -42,21 +45,21 @@ def _compress_fwd(
         t = start + tl.arange(0, BL)
         in_t = t < L
         both = in_n[None, :] & in_t[:, None]
-        dt_at = dt_ptr + image * scores * L + score[None, :] * L + t[:, None]
+        dt_at = dt_ptr + image * dt_image + score[None, :] * dt_score + t[:, None] * dt_token
         dt = tl.load(dt_at, both, 0.0).to(tl.float32)  # (BL, BN)
         dt = tl.where(in_t[:, None], dt, float("-inf"))
         higher = tl.maximum(top, tl.max(dt, 0))
         shrink = tl.exp(top - higher)
         weight = tl.exp(dt - higher[None, :])
         total = total * shrink + tl.sum(weight, 0)
-        B_at = B_ptr + image * N * L + n[None, :] * L + t[:, None]
+        B_at = B_ptr + image * B_image + n[None, :] * B_state + t[:, None] * B_token
         weight *= tl.load(B_at, both, 0.0).to(tl.float32)
-        u_at = u_ptr + image * C * L + c[:, None] * L + t[None, :]
+        u_at = u_ptr + image * u_image + c[:, None] * u_channel + t[None, :] * u_token
         u = tl.load(u_at, in_c[:, None] & in_t[None, :], 0.0).to(tl.float32)
         h0 = h0 * shrink[None, :] + tl.dot(u, weight, input_precision=PRECISION)
         top = higher
     h0 = h0 / total[None, :]
-    h0_at = h0_ptr + image * C * N + c[:, None] * N + n[None, :]
+    h0_at = h0_ptr + image * C * N + c[:, None] * h_channel + n[None, :] * h_state
     tl.store(h0_at, h0, in_c[:, None] & in_n[None, :])
     owns = (n == 0) if SHARED else in_n
     tl.store(log_sum_ptr + image * scores + score, top + tl.log(total), owns & first)
@@ -111,16 +114,22 @@ def _compress_bwd(
     tl.store(gB_ptr + B_at, gB.to(gB_ptr.dtype.element_ty), both)
 
 
-def compress_triton(u: Tensor, dt: Tensor, B: Tensor, *, heads: int) -> tuple[Tensor, Tensor]:
-    """h0 (Bt, C, N) and the log of the softmax's sums (Bt, S, 1), both float32."""
+def compress_triton(
+    u: Tensor, dt: Tensor, B: Tensor, *, heads: int, fused: bool = False
+) -> tuple[Tensor, Tensor]:
+    """h0 (Bt, C, N) and the log of the softmax's sums (Bt, S, 1), both float32; `fused`: h0 as
+    (Bt, N, C), and slices are read as they lie."""
     (Bt, C, L), N, S = u.shape, B.shape[1], dt.shape[1]
     p = C // heads
     BC = block(p, 64)
-    h0 = torch.empty((Bt, C, N), dtype=torch.float32, device=u.device)
+    h0 = torch.empty((Bt, N, C) if fused else (Bt, C, N), dtype=torch.float32, device=u.device)
     log_sum = torch.empty((Bt, S, 1), dtype=torch.float32, device=u.device)
-    u, dt, B = u.contiguous(), dt.contiguous(), B.contiguous()
+    (u, u_strides), (dt, dt_strides), (B, B_strides) = (
+        strided(t, copied=not fused) for t in (u, dt, B)
+    )
     _compress_fwd[(Bt, heads * triton.cdiv(p, BC))](
-        u, dt, B, h0, log_sum, C, N, L, p, heads,
+        u, dt, B, h0, log_sum, C, N, L, p, heads, *u_strides, *dt_strides, *B_strides,
+        *((1, C) if fused else (N, 1)),
         SHARED=heads == S, BC=BC, BN=whole(N), BL=block(L, 32), PRECISION=precision(u),
         num_warps=WARPS,
     )  # fmt: skip

@@ -166,8 +166,12 @@ def hsm_ssd_op(
     heads: int,
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """y in the dtype of u, h in accumulation dtype; for the backward h0 and [h1; z], a row a
-    state, and log-sums."""
+    """y in the dtype of u, contiguous but for "triton_fused", which follows u; h in accumulation
+    dtype; for the backward h0 and [h1; z], a row a state, and log-sums."""
+    if resolve("hsm_ssd", impl, u) == "triton_fused":
+        from .fused.kernel import hsm_ssd_fused  # triton is optional
+
+        return hsm_ssd_fused(u, dt, B, C, Q, O, D, heads=heads, as_u_lies=impl != "auto")
     h0, log_sum = _compress(u, dt, B, heads, impl)
     states = h0.mT.contiguous()  # (Bt, N, Ch)
     h, hz = middle(states, Q, O, D)
@@ -177,12 +181,13 @@ def hsm_ssd_op(
 
 @fake(hsm_ssd_op)
 def _(
-    u: Tensor, dt: Tensor, B: Tensor, C: Tensor, A: Tensor | None, Q: Tensor, *_: Any
+    u: Tensor, dt: Tensor, B: Tensor, C: Tensor, A: Tensor | None, Q: Tensor, *others: Any
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     shape = (u.shape[0], B.shape[1], u.shape[1])
     states = u.new_empty(shape, dtype=accumulation_dtype(u, dt, B))
     hz = states.new_empty((shape[0] * shape[1], Q.shape[0]))
-    return u.new_empty(u.shape), _hidden_like(u, dt, B), states, hz, _log_sum_like(u, dt, B)
+    y = torch.empty_like(u) if others[-1] == "triton_fused" else u.new_empty(u.shape)
+    return y, _hidden_like(u, dt, B), states, hz, _log_sum_like(u, dt, B)
 
 
 @operator("hsm_ssd_backward")
@@ -205,6 +210,7 @@ def hsm_ssd_backward_op(
     impl: str,
 ) -> list[Tensor]:
     """Gradients of u, dt, B, C, Q, O and D."""
+    impl = "triton" if impl == "triton_fused" else impl
     g_expand, gC = _expand_backward(gy, h, C, impl)
     gh = g_expand.to(states.dtype) + gh.to(states.dtype)
     gh0, gQ, gO, gD = middle_backward(gh, states, hz, Q, O, D)

@@ -17,6 +17,7 @@ from evnas.kernels.route_cpu import Routes, routes_backward, routes_forward
 from evnas.kernels.softplus import LOG2_E, softplus
 
 CHUNK_ELEMENTS = 400_000  # of one array (T, Bt, Dm, M); a handful of them live at once
+GPU_CHUNK_ELEMENTS = 2**25  # the same on a GPU, where a chunk costs launches
 
 
 def line_length(L: int) -> int:
@@ -119,8 +120,9 @@ def _chunks(x: Tensor, groups: int) -> Iterator[tuple[slice, slice, int]]:
     """Slices of the batch and of the channels within group k, about CHUNK_ELEMENTS each."""
     Bt, KD, L = x.shape
     Dm = KD // groups
-    channels = min(Dm, max(1, CHUNK_ELEMENTS // L))
-    images = max(1, CHUNK_ELEMENTS // (channels * L))
+    elements = GPU_CHUNK_ELEMENTS if x.is_cuda else CHUNK_ELEMENTS
+    channels = min(Dm, max(1, elements // L))
+    images = max(1, elements // (channels * L))
     for b in range(0, Bt, images):
         for k in range(groups):
             for d in range(k * Dm, (k + 1) * Dm, channels):

@@ -2,10 +2,12 @@
 
 from torch import Tensor
 
+from evnas.errors import KernelUnavailable
 from evnas.kernels.dispatch import Impl, choose
 from evnas.kernels.onnx_form.exporting import as_one_node
 from evnas.kernels.operator_inputs import MapInputs
 
+from .launch import adjoint_patches
 from .onnx_form import ss2d_scan_onnx_form
 from .op import ss2d_scan_op
 from .reference import ss2d_scan_reference
@@ -52,7 +54,8 @@ def ss2d_scan(
         delta_bias: (K, Dm).
         scan: one of `routes.SCANS`.
         step: p of ES2D; 1 for every other scan.
-        impl: "auto", or an implementation by name, which runs or raises.
+        impl: "auto", or an implementation by name, which runs or raises; "triton_patches" is
+            "triton" with a backward that holds whole maps in registers.
 
     Returns:
         y: (Bt, Dm, H, W), float32 (float64 where an input is float64): a sum over states and
@@ -69,11 +72,23 @@ def ss2d_scan(
     _check(given, scan, step)
     if as_one_node():
         return ss2d_scan_onnx_form(given, scan=scan, step=step)
+    if impl == "triton_patches":
+        _check_patches(given, scan)
     impl = choose("ss2d_scan", impl, given, states=A.shape[2])
     if impl == "reference":
         return ss2d_scan_reference(given, scan=scan, step=step)
     y: Tensor = ss2d_scan_op(*given, scan, step, impl)
     return y
+
+
+def _check_patches(given: MapInputs, scan: str) -> None:
+    (Bt, Dm, H, W), N = given[0].shape, given[2].shape[2]
+    if adjoint_patches(Bt, Dm, N, H, W, scan=scan) is None:
+        raise KernelUnavailable(
+            "impl='triton_patches' was asked for, but it is for whole maps of up to about 64 x 64 "
+            f"pixels with one state, walked along K = 4 routes, not for {N} states of scan "
+            f"{scan!r} over maps {(H, W)}"
+        )
 
 
 def _check(given: MapInputs, scan: str, step: int) -> None:

@@ -21,6 +21,8 @@ from evnas.kernels.softplus import LOG2_E
 
 CHUNK_ELEMENTS = 1_600_000  # of one array (R, X, T, Bt, Dm, M); three of them live at once
 CACHED_ELEMENTS = 800_000  # where each of several states comes back to the same arrays
+GPU_CHUNK_ELEMENTS = 2**25
+"""The same on a GPU, where a chunk costs launches: small ones took half a million a forward."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +229,8 @@ def _chunks(u: Tensor, routes: int, states: int) -> Iterator[Part]:
     Bt, Dm, H, W = u.shape
     pixels = routes * H * W
     elements = CHUNK_ELEMENTS if states == 1 else CACHED_ELEMENTS
+    if u.is_cuda:
+        elements = GPU_CHUNK_ELEMENTS
     parts = -(-Dm * pixels // elements)
     channels = -(-Dm // min(Dm, parts))
     images = max(1, elements // (channels * pixels))

@@ -67,6 +67,15 @@ def patches(
     )
 
 
+def adjoint_patches(images: int, Dm: int, N: int, H: int, W: int, *, scan: str) -> Patches | None:
+    """Patches for the backward, where there are some; `grid` is of the forward.
+
+    They have 4 columns at most in any dtype, as those of a forward in float32: what two passes
+    keep of a patch has to fit registers.
+    """
+    return patches(images, Dm, N, H, W, scan=scan, itemsize=4)
+
+
 def plan(
     images: int, Dm: int, N: int, H: int, W: int, *, scan: str, step: int, L: int, tile: int
 ) -> Launch:

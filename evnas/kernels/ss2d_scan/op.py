@@ -26,7 +26,7 @@ def ss2d_scan_op(
 ) -> Tensor:
     """The merged map (Bt, Dm, H, W), contiguous, in accumulation dtype."""
     match resolve("ss2d_scan", impl, widest(u, delta, A, B, C)):
-        case "triton":
+        case "triton" | "triton_patches":
             from .kernel import ss2d_scan_triton as run  # triton is optional
         case "numba":
             from .compiled import ss2d_scan_compiled as run  # and so is numba
@@ -47,6 +47,8 @@ def ss2d_scan_backward_op(gy: Tensor, *inputs: Any) -> list[Tensor]:
     match resolve("ss2d_scan", impl, widest(*tensors[:5])):
         case "triton":
             from .backward.kernel import ss2d_scan_triton_backward as run
+        case "triton_patches":
+            from .patches.backward.kernel import ss2d_scan_patches_backward as run
         case "numba":
             from .compiled import ss2d_scan_compiled_backward as run
         case _:

@@ -30,6 +30,8 @@ from evnas.measure.timing.noise_monitor import noise_monitor_for
 FORWARDS = 8
 LEAST_S, MOST_FORWARDS = 1.0, 50
 """Forwards that nobody watches go on for so long, or until there were so many."""
+LEAST_OF_CEILING = 0.25
+"""What reaches less of both ceilings is bound by neither, but by calls or by how it is written."""
 REST = "rest"
 GAPS = "gaps"
 LOOPS = ("Scan", "Loop", "TensorIterator")
@@ -60,7 +62,8 @@ class Part:
     gflop: float | None
     mib: float | None
     bound: str
-    """`memory` or `arithmetic`, whichever takes longer at the ceilings; "" where nobody knows."""
+    """`memory` or `arithmetic`, whichever takes longer at the ceilings; `neither` below
+    `LEAST_OF_CEILING` of it; "" where nobody knows."""
     of_ceiling: float | None
     """The least time at that ceiling over the time that it took."""
 
@@ -167,11 +170,12 @@ def _parts(
         ms = sum(each.ms * (loops if each.operator in LOOPS else others) for each in members)
         left -= ms
         flops, size = (_total(members, what) for what in ("flops", "bytes"))
-        bound, least_s = "", None
-        if flops is not None and size is not None:
+        bound, of_ceiling = "", None
+        if flops is not None and size is not None and ms > 0:
             times = {"memory": size / copied, "arithmetic": flops / multiplied}
             bound = max(times, key=lambda name: times[name])
-            least_s = times[bound]
+            of_ceiling = 1e3 * times[bound] / ms
+            bound = bound if of_ceiling >= LEAST_OF_CEILING else "neither"
         yield Part(
             stage=stage,
             kind=kind,
@@ -179,7 +183,7 @@ def _parts(
             gflop=None if flops is None else flops / 1e9,
             mib=None if size is None else size / 2**20,
             bound=bound,
-            of_ceiling=None if least_s is None or ms <= 0 else 1e3 * least_s / ms,
+            of_ceiling=of_ceiling,
         )
     yield Part(REST, GAPS, max(0.0, left), None, None, "", None)
 

@@ -66,7 +66,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
         start = time.perf_counter()
         result = func(*args, **kwargs)
         ms = 1e3 * (time.perf_counter() - start)
-        if not (func.is_view and _is_shared(result, args)):
+        if not (func.is_view and is_shared(result, args)):
             self.found.append(self._noted(func, args, kwargs, result, ms))
         return result
 
@@ -97,7 +97,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
         )
 
 
-def _is_shared(result: Any, args: Sequence[Any]) -> bool:
+def is_shared(result: Any, args: Sequence[Any]) -> bool:
     """Whether an operator that may copy gave its input's own memory."""
     made, given = next(_tensors([result]), None), next(_tensors(args), None)
     if made is None or given is None:

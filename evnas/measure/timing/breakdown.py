@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from evnas.measure.stopwatch import Call
-from evnas.measure.timing.profiling import profiled, self_times_ns
+from evnas.measure.timing.profiling import kernels_of, profiled, raw_events, self_times_ns
 
 FORWARDS = 5
 LONGEST_S = 1.0
@@ -93,8 +93,11 @@ def part_modules(model: nn.Module) -> dict[str, nn.Module]:
 
 def _operator_shares(call: Call, device: torch.device) -> dict[str, float]:
     profile = profiled(call, cuda=device.type == "cuda", memory=False)
+    times: dict[str, int] = {}
     if device.type == "cuda":
-        times = {e.key: e.self_device_time_total for e in profile.key_averages()}
+        for kernel in kernels_of(raw_events(profile)):
+            name = kernel.operator or kernel.name
+            times[name] = times.get(name, 0) + kernel.ns
     else:
         times = self_times_ns(profile)
     shares: dict[str, float] = {}

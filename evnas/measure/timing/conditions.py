@@ -138,8 +138,9 @@ def gpu_facts() -> list[dict[str, str]]:
     ]
 
 
-def gpu_state(uuid: str) -> tuple[int, int]:
-    """Compute processes on a GPU, and NVML's mask of active throttle reasons (0: none, 1: idle).
+def gpu_state(uuid: str) -> tuple[list[int], int]:
+    """Ids of the compute processes on a GPU, and NVML's mask of active throttle reasons (0: none,
+    1: idle). Inside a container the ids may be those of the host.
 
     From NVML where its Python package (nvidia-ml-py) is installed: an answer takes microseconds,
     while each start of nvidia-smi leaves the GPU idle for long enough to change its clocks.
@@ -151,19 +152,20 @@ def gpu_state(uuid: str) -> tuple[int, int]:
     try:
         nvml.nvmlInit()
         gpu = nvml.nvmlDeviceGetHandleByUUID(uuid)
-        processes = len(nvml.nvmlDeviceGetComputeRunningProcesses(gpu))
+        processes = [int(p.pid) for p in nvml.nvmlDeviceGetComputeRunningProcesses(gpu)]
         return processes, int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu))
     except nvml.NVMLError:
         return _gpu_state_from_smi(uuid)
 
 
-def _gpu_state_from_smi(uuid: str) -> tuple[int, int]:
-    processes = nvidia_smi("--query-compute-apps", ("pid",), uuid)
+def _gpu_state_from_smi(uuid: str) -> tuple[list[int], int]:
+    rows = nvidia_smi("--query-compute-apps", ("pid",), uuid)
+    processes = [int(pid) if pid.isdecimal() else -1 for (pid,) in rows]
     for field in ("clocks_event_reasons.active", "clocks_throttle_reasons.active"):  # new, old
         rows = nvidia_smi("--query-gpu", (field,), uuid)
         if rows and rows[0][0].startswith("0x"):
-            return len(processes), int(rows[0][0], 16)
-    return len(processes), 0
+            return processes, int(rows[0][0], 16)
+    return processes, 0
 
 
 def nvidia_smi(query: str, fields: tuple[str, ...], uuid: str = "") -> list[list[str]]:

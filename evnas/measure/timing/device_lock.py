@@ -11,17 +11,22 @@ Work takes the lock for one chunk at a time (a few training steps), so a measure
 a chunk, not for a training. The lock lies between processes of one user on one machine;
 other users and other containers are seen by the protocol instead, as foreign load.
 
+On a GPU every process that takes the lock also holds a third file, `users`, until it ends, by
+which others know that it is one of ours.
+
 Who waits hears for whom. A holder that is stopped (SIGSTOP, Ctrl-Z) would hold everyone up and
 uses nothing: after `STOPPED_S` its lock file is replaced by a fresh one, and it keeps a lock that
 nobody asks for. If it goes on in the middle of a measurement, the protocol sees it as load.
 """
 
 import fcntl
+import functools
 import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,6 +37,9 @@ SAID_AFTER_S = 2.0
 """After this long a wait is spoken of, and again as often."""
 STOPPED_S = 5.0
 """How long a stopped holder is waited for."""
+
+_HELD: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
+"""The devices that this thread holds."""
 
 OnWait = Callable[[str], None]
 """Takes a sentence about who is waited for."""
@@ -62,6 +70,7 @@ class DeviceLock:
         with (
             _locked(self._file("turn"), fcntl.LOCK_EX, wait),
             _locked(self._file("lane"), fcntl.LOCK_EX, wait),
+            self._held(),
         ):
             yield
 
@@ -76,7 +85,19 @@ class DeviceLock:
         with ExitStack() as held:
             with _locked(self._file("turn"), fcntl.LOCK_SH, wait):
                 held.enter_context(_locked(self._file("lane"), fcntl.LOCK_SH, wait))
+            held.enter_context(self._held())
             yield
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        """Note that this thread holds the device, and of a GPU that this process uses it."""
+        if self.device_id.startswith("gpu-"):
+            _use(self._file("users"))
+        token = _HELD.set(_HELD.get() | {self.device_id})
+        try:
+            yield
+        finally:
+            _HELD.reset(token)
 
     def _file(self, kind: str) -> Path:
         return self.folder / f"{self.device_id}.{kind}"
@@ -92,6 +113,24 @@ def device_lock_for(device: str, on_wait: OnWait = unsaid) -> DeviceLock:
     return DeviceLock(f"gpu-{uuid}", on_wait=on_wait)
 
 
+def kept_from_measurements(
+    device: str, device_lock: DeviceLock | None = None
+) -> AbstractContextManager[None]:
+    """Within, work of ours on a GPU runs beside no measurement but this thread's own, which makes
+    models ready too. On a CPU nothing is waited for: there the protocol sees the load.
+
+    Args:
+        device: a torch device.
+        device_lock: the device's own, unless given.
+    """
+    import torch  # late, as above
+
+    if torch.device(device).type != "cuda":
+        return nullcontext()
+    lock = device_lock or device_lock_for(device)
+    return nullcontext() if lock.device_id in _HELD.get() else lock.working()
+
+
 def runtime_folder() -> Path:
     """This user's folder for locks: under XDG_RUNTIME_DIR, else the temporary folder."""
     uid = os.getuid()
@@ -104,6 +143,20 @@ def runtime_folder() -> Path:
             f"{folder.stat().st_uid}; set XDG_RUNTIME_DIR to a folder of your own"
         )
     return folder
+
+
+def our_processes(device_id: str) -> set[int]:
+    """Ids of this process and of all others of this user that have used a GPU by its lock, and
+    still run."""
+    return {os.getpid(), *(each.pid for each in holders(runtime_folder() / f"{device_id}.users"))}
+
+
+@functools.cache
+def _use(path: Path) -> int:
+    """Hold a file until this process ends; its descriptor."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
 
 
 @dataclass(slots=True)

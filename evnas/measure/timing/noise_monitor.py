@@ -4,7 +4,7 @@ A watch looks before and after a round, and names what spoiled it.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +13,7 @@ import torch
 
 from evnas.measure.timing.conditions import cpu_mhz, gpu_state
 from evnas.measure.timing.cpu_limits import throttled_periods
+from evnas.measure.timing.device_lock import our_processes
 
 Reading = Mapping[str, float]
 
@@ -74,6 +75,9 @@ class CpuNoiseMonitor:
 class GpuNoiseMonitor:
     """Foreign processes and throttle reasons of one GPU.
 
+    Processes of ours that have used the GPU are not foreign: their lock keeps them off it while
+    one of them measures.
+
     Its clock is no sign: both readings find the GPU at rest, where the clock falls and rises by
     its own. Samples of a round that a clock did move apart show by their spread.
     """
@@ -81,18 +85,31 @@ class GpuNoiseMonitor:
     uuid: str
 
     def read(self) -> Reading:
-        """Processes on the GPU, ours included, and the throttle mask."""
+        """Foreign processes on the GPU, and the throttle mask."""
         processes, throttle = gpu_state(self.uuid)
-        return {"processes": processes, "throttle": throttle}
+        ours = our_processes(f"gpu-{self.uuid.removeprefix('GPU-')}")
+        return {"foreign": foreign_processes(processes, ours), "throttle": throttle}
 
     def spoiled(self, before: Reading, after: Reading) -> str:
         """A foreign process, or thermal or hardware throttling."""
-        # by number, not by process id: inside a container the driver shows other ids than ours
-        foreign = max(before["processes"], after["processes"]) - 1
+        foreign = max(before["foreign"], after["foreign"])
         if foreign > 0:
             return f"{foreign:.0f} foreign processes on the GPU"
         mask = (int(before["throttle"]) | int(after["throttle"])) & ~BENIGN_THROTTLES
         return f"the GPU throttled (reasons {mask:#x})" if mask else ""
+
+
+def foreign_processes(processes: Sequence[int], ours: Set[int]) -> int:
+    """How many of the processes on a GPU are not ours.
+
+    Args:
+        processes: their ids as the driver shows them. Inside a container those may be of the host,
+            and then tell as many as they are.
+        ours: with this process's own.
+    """
+    if os.getpid() in processes:
+        return len(set(processes) - ours)
+    return max(0, len(processes) - len(ours))
 
 
 def noise_monitor_for(device: torch.device | str) -> NoiseMonitor:

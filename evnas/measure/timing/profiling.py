@@ -1,9 +1,12 @@
 """One forward under torch's profiler, without the profiler's talk on stderr."""
 
 import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch._C._autograd import DeviceType
 
 from evnas.measure.stopwatch import Call
 
@@ -21,7 +24,8 @@ def profiled(call: Call, *, cuda: bool, memory: bool) -> torch.profiler.profile:
     if cuda:
         activities.append(torch.profiler.ProfilerActivity.CUDA)
     # torch's summary of the events is made when it is asked for: of 100,000 it takes ten seconds
-    profile = torch.profiler.profile(activities=activities, profile_memory=memory)
+    # the events of its one cycle are kept either way; without acc_events torch 2.11 warns of it
+    profile = torch.profiler.profile(activities=activities, profile_memory=memory, acc_events=True)
     with profile:
         call()
     return profile
@@ -33,6 +37,32 @@ def raw_events(profile: torch.profiler.profile) -> list[Any]:
     if result is None:
         raise RuntimeError("the profiler kept no events")
     return list(result.events())
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """What a GPU ran once: a kernel, or a copy."""
+
+    name: str
+    operator: str
+    """The innermost operator that started it; "" where none did, as in a replayed graph."""
+    ns: int
+
+
+def kernels_of(events: Sequence[Any]) -> list[Kernel]:
+    """What a GPU ran, each thing once, with the operator that it is to be counted to.
+
+    Args:
+        events: of `raw_events`.
+    """
+    on_host = [e for e in events if e.device_type() == DeviceType.CPU]
+    # what torch calls ids of operators; the driver's own calls are linked to one of them
+    operators = {e.correlation_id(): e.name() for e in on_host if e.linked_correlation_id() == 0}
+    return [
+        Kernel(e.name(), operators.get(e.linked_correlation_id(), ""), e.duration_ns())
+        for e in events
+        if e.device_type() == DeviceType.CUDA and not e.is_user_annotation()
+    ]
 
 
 def self_times_ns(profile: torch.profiler.profile) -> dict[str, int]:

@@ -15,7 +15,11 @@ from evnas.measure.target import Target
 from evnas.measure.timing.allocator import keep_freed_memory
 from evnas.measure.timing.breakdown import Breakdown, breakdown
 from evnas.measure.timing.conditions import about_cpu, moment
-from evnas.measure.timing.device_lock import DeviceLock, device_lock_for
+from evnas.measure.timing.device_lock import (
+    DeviceLock,
+    device_lock_for,
+    kept_from_measurements,
+)
 from evnas.measure.timing.energy import Energy, NoMeter, energy_meter_for, measure_energy
 from evnas.measure.timing.implementations import implementations
 from evnas.measure.timing.memory import METHODS, peak_mib
@@ -66,15 +70,20 @@ class Speed:
 
 
 def prepare(
-    model: nn.Module, target: Target, pictures: Callable[[], Pictures] | None = None
+    model: nn.Module,
+    target: Target,
+    pictures: Callable[[], Pictures] | None = None,
+    device_lock: DeviceLock | None = None,
 ) -> TimedModel:
-    """Move a model to the target's device and build the call that runs it there.
+    """Move a model to the target's device and build the call that runs it there; on a GPU beside
+    other work of ours, and never beside a measurement.
 
     Args:
         model: takes (B, 3, S, S); put into the mode of the target here, eval or train. Its form
             (plain or deployed) has to be the target's already.
         target: resolved, with an integer batch size (`Target.resolved`, `Target.with_batch`).
         pictures: gives images of a data set, for a runtime that calibrates.
+        device_lock: the device's own, unless given.
 
     Raises:
         OutOfMemory: the model or its input does not fit.
@@ -97,9 +106,11 @@ def prepare(
         ready = ready_call(placed, images, target, pictures)
         if device.type == "cuda":
             ready()  # compiles kernels for these shapes, minutes that no warm-up has
+            torch.cuda.synchronize(device)  # what it started ends within the lock
         return TimedModel(placed, images, ready.run, target, ready.facts)
 
-    return guarded(build)
+    with kept_from_measurements(target.host_device, device_lock):
+        return guarded(build)
 
 
 def measure_speed(

@@ -12,11 +12,15 @@ from evnas.blocks.deployment.fused import (
     FusedLinear,
     as_map,
     by_pixel,
+    followed,
     pixels,
     runs_on_onednn,
 )
 from evnas.blocks.deployment.rule import Convert, Deployment, RowMixer, convert_children
 from evnas.blocks.deployment.shapes import is_by_pixel
+from evnas.kernels import hsm_ssd
+from evnas.kernels.autotune_table import CallShape
+from evnas.kernels.dispatch import MOST_TRITON_STATES, implementation_in_use
 from evnas.kernels.precision import accumulation_dtype
 from evnas.mixers.hsm_ssd.module import HsmSsd
 
@@ -29,7 +33,7 @@ class RowHsmSsd(RowMixer):
 
     def __init__(self, mixer: HsmSsd) -> None:
         super().__init__()
-        self.split, self.heads = mixer.split, mixer.heads
+        self.split, self.heads, self.impl = mixer.split, mixer.heads, mixer.impl
         self.proj, self.dwconv = by_pixel(mixer.proj), FusedConv(mixer.dwconv)
         self.Q, self.O = _mixing(mixer.Q), _mixing(mixer.O)
         self.D = nn.Parameter(mixer.D.detach(), requires_grad=False)
@@ -37,6 +41,9 @@ class RowHsmSsd(RowMixer):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, C, H, W) -> the same shape, and the hidden states after O, (B, C, N)."""
         rows = pixels(x)
+        if self._fused(rows):
+            y, h = self._by_kernels(rows)
+            return as_map(y), h
         Cm, h = self.read_out(rows)
         with exact(x):
             y = (Cm @ h).to(x.dtype)
@@ -50,6 +57,9 @@ class RowHsmSsd(RowMixer):
             x: (B, H, W, C).
             share: (C,).
         """
+        if self._fused(x):
+            y, h = self._by_kernels(x)
+            return torch.addcmul(total, y, share.to(y.dtype)), h
         Cm, h = self.read_out(x)
         rows, shared = total.flatten(1, 2), h * share.to(h.dtype)
         if runs_on_onednn(total, share):
@@ -58,6 +68,24 @@ class RowHsmSsd(RowMixer):
             with exact(x):
                 rows = torch.baddbmm(rows.to(h.dtype), Cm, shared).to(total.dtype)
         return rows.view(x.shape), h.transpose(1, 2)
+
+    def _fused(self, x: Tensor) -> bool:
+        """Whether the kernels stand for the plain operators: by name, or as measured fastest."""
+        if self.impl == "triton_fused":
+            return not followed()
+        if self.impl != "auto" or not x.is_cuda or followed():
+            return False
+        work = CallShape(x.numel(), self.split[0], training=False)
+        taken = implementation_in_use("hsm_ssd", x.device, x.dtype, work=work)
+        return taken == "triton_fused" and self.split[0] <= MOST_TRITON_STATES
+
+    def _by_kernels(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, H, W, C) -> the same shape, and the hidden states (B, C, N); nothing is copied."""
+        t = pixels(self.dwconv(as_map(self.proj(x)))).flatten(1, 2).mT
+        B, Cm, dt = torch.split(t, self.split, dim=1)
+        u, weights = x.flatten(1, 2).mT, (self.Q.weight, self.O.weight, self.D)
+        y, h = hsm_ssd(u, dt, B, Cm, None, *weights, heads=self.heads, impl="triton_fused")
+        return y.mT.reshape(x.shape), h
 
     def read_out(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H, W, C) -> the output matrix (B, L, N) and the hidden states (B, N, C), float32 at

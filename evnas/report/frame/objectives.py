@@ -8,7 +8,12 @@ from typing import Any, Literal
 from evnas.report.frame.columns import describe_column
 from evnas.report.frame.trial_frame import TrialFrame
 
-_DEFAULTS = ("throughput_img_s", "top1_percent")
+_DEFAULTS = (
+    ("throughput_ratio", "throughput_img_s"),
+    ("top1_percent", "predicted_top1_percent"),
+)
+"""Of an ablation, by what is found first. Rows are timed one after another, so their images/s are
+of different moments; ratios were taken in alternation with the reference."""
 _BOUND = re.compile(r"\s*([\w@.-]+)\s*(<=|<|>=|>)\s*([-+.\deE]+)\s*")
 
 
@@ -39,7 +44,11 @@ def find_objectives(sweep: Mapping[str, Any], frame: TrialFrame) -> list[Objecti
         asked = [(o["metric"], o["goal"]) for o in sweep["objectives"]]
         found = [(resolve_column(metric, frame), goal) for metric, goal in asked]
         return [Objective(key, "more" if goal == "max" else "less") for key, goal in found if key]
-    keys = [key for key in (resolve_column(name, frame) for name in _DEFAULTS) if key]
+    found_first = (
+        next(filter(None, (resolve_column(name, frame) for name in names)), None)
+        for names in _DEFAULTS
+    )
+    keys = [key for key in found_first if key]
     spare = [k for k in ("params_m", "macs_exact_g", "macs_paper_g") if k in frame.numbers]
     return [
         *(Objective(key, _better(key)) for key in keys),

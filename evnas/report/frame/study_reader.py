@@ -4,6 +4,7 @@ A study of 100,000 trials takes seconds to read; whoever asks meanwhile gets wha
 """
 
 import itertools
+import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from evnas.report.frame.slim_records import SlimRecord, read_slim_records
 from evnas.report.frame.snapshot import Snapshot, take_snapshot
 from evnas.report.frame.trial_frame import TrialFrame
 from evnas.store import RETRIES, Store
-from evnas.sweep.sweep import sweep_of
+from evnas.sweep.sweep import Sweep, sweep_of
 
 LARGE = 15_000
 """Trials up to which a page is sent the whole study."""
@@ -37,8 +38,14 @@ class StudyReader:
         self.folder = folder
         self.store = Store.read(folder / "study.db")
         sweep = self.store.meta("sweep") or {}
+        ablation = _ablation(sweep)
         self.frame = TrialFrame(
-            pooled=not sweep.get("rows"), reference=_reference(sweep), earlier=self._records
+            pooled=not sweep.get("rows"),
+            reference=ablation.reference.label if ablation else "",
+            changed={c.label: c.changes(ablation.base) for c in ablation.candidates}
+            if ablation
+            else {},
+            earlier=self._records,
         )
         self.lock = threading.Lock()
         self._columns: Snapshot | None = None
@@ -123,6 +130,20 @@ class StudyReader:
         with self.lock:
             return self._records(self.frame.record_ids(row))
 
+    def archs_of(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+        """The architectures of some trials as plain data, in their order."""
+        with self.lock:
+            labels, digests = self.frame.text["label"], self.frame.text["digest"]
+            wanted = {(labels[row], digests[row]): at for at, row in enumerate(rows)}
+            found: list[dict[str, Any]] = [{} for _ in rows]
+            for line in self.store.rows() if wanted else ():
+                at = wanted.pop((line[1], line[2]), None)
+                if at is not None:
+                    found[at] = json.loads(line[-1])
+                if not wanted:
+                    break
+        return found
+
     def fields_of(self, records: Sequence[Record]) -> list[ReceptiveField]:
         """The receptive fields of the trial that these records are of."""
         with self.lock:
@@ -160,11 +181,12 @@ class StudyReader:
             return self.frame.last_id > before
 
 
-def _reference(sweep: Mapping[str, Any]) -> str:
-    """The row of an ablation that the others are timed beside; "" where there is none."""
+def _ablation(sweep: Mapping[str, Any]) -> Sweep | None:
+    """The sweep of a study of rows; None of a search, and of an older or newer sweep: its records
+    are still worth showing."""
     if not sweep.get("rows"):
-        return ""
+        return None
     try:
-        return sweep_of(sweep).reference.label
-    except EvnasError:  # an older or newer sweep: its records are still worth showing
-        return ""
+        return sweep_of(sweep)
+    except EvnasError:
+        return None

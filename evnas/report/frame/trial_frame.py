@@ -33,6 +33,7 @@ TEXT_COLUMNS = (
     "blocks",
     "dims",
     "depths",
+    "changed",
     "phases",
     "error",
 )
@@ -75,7 +76,12 @@ class TrialFrame:
     """
 
     def __init__(
-        self, *, pooled: bool = False, reference: str = "", earlier: Earlier = _nothing
+        self,
+        *,
+        pooled: bool = False,
+        reference: str = "",
+        changed: Mapping[str, str] | None = None,
+        earlier: Earlier = _nothing,
     ) -> None:
         """Empty.
 
@@ -83,11 +89,13 @@ class TrialFrame:
             pooled: intervals of top-1 from the spread that a search pools over its trials;
                 otherwise from each trial's own seeds, as the table of an ablation has them.
             reference: an ablation's row that is timed in alternation with all others; its speed
-                is that of all alternations, as in the table.
+                is that of all alternations, as in the table, and its ratio is 1.
+            changed: of an ablation's rows by label, what each changes in the base.
             earlier: the records of these ids; asked when a trial is timed again, since then its
                 samples are taken together, and the frame keeps none.
         """
         self.reference = reference
+        self._changed = changed or {}
         self._earlier = earlier
         self._beside: dict[tuple[str, float], tuple[list[float], list[float]]] = {}
         """(target, batch) -> the reference's latencies (ms) and images/s in all alternations."""
@@ -120,6 +128,10 @@ class TrialFrame:
         """Ids of a trial's records, as they were appended."""
         mine = np.array(self._record_rows, dtype=np.int64) == row
         return [int(i) for i in np.array(self._record_ids, dtype=np.int64)[mine]]
+
+    def seeds_of(self, row: int, key: str) -> Mapping[int, float]:
+        """What each seed of a trial found; of trainings those of its largest budget."""
+        return self._seeds.get((row, key), {})
 
     def extend(self, lines: Iterable[SlimRecord]) -> None:
         """Take every record."""
@@ -187,7 +199,7 @@ class TrialFrame:
         self.numbers["seconds"][row] = 0.0
         about = summarize(line.arch)
         firsts = {"label": line.label, "digest": line.digest, "origin": line.origin, **about}
-        firsts["status"] = "complete"
+        firsts |= {"status": "complete", "changed": self._changed.get(line.label, "")}
         for key, texts in self.text.items():
             texts.append(firsts.get(key, ""))
         self._set(row, "depth", float(sum(int(d) for d in about["depths"].split("-") if d)))
@@ -231,6 +243,16 @@ class TrialFrame:
                 interval = _together(name, before, line.timings[name].samples)
             self._set_interval(row, name + place, interval)
         self._set_reference(line)
+        self._set_ratio_of_reference(line.target)
+
+    def _set_ratio_of_reference(self, target: str) -> None:
+        """To itself the reference's ratio is 1, once it and any other row have a speed."""
+        row, ratio = self._by_label.get(self.reference), f"throughput_ratio@{target}"
+        rates = self.numbers.get(f"throughput_img_s@{target}")
+        if row is None or rates is None or ratio not in self.numbers:
+            return
+        if math.isfinite(rates[row]):
+            self._set(row, ratio, 1.0)
 
     def _is_halved(self, line: SlimRecord) -> bool:
         """Whether a speed was taken at fewer images than its target asks for."""

@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 
 from evnas.errors import EvnasError
 from evnas.report.frame.columns import describe_column
+from evnas.report.frame.objectives import Objective
 from evnas.report.query.front import find_front, hypervolume_fraction
 
 if TYPE_CHECKING:
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
 
 FigureKind = Literal["front", "curves", "hypervolume"]
 KINDS: tuple[FigureKind, ...] = get_args(FigureKind)
-PALETTE = ("#0072b2", "#d55e00", "#009e73", "#b0468c", "#8a6d00", "#56b4e9", "#6a4c9c", "#5b6570")
-"""Okabe and Ito's colours, safe for colour-blind people, as on the page."""
+PALETTE = ("#0a5abb", "#ea6511", "#2f8c66", "#b0608c", "#705402", "#088bff", "#482065", "#5c575b")
+"""The page's colours in the light, which differ however they are seen."""
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+"""Beside the colours, so that no line is known by its colour alone."""
 
 
 def draw_figure(study: "Study", kind: FigureKind) -> Any:
@@ -52,13 +55,18 @@ def _front(study: "Study") -> Any:
         "textposition": "top center",
         "error_x": _bars(best, x),
         "error_y": _bars(best, y),
-        "line": {"dash": "dot", "color": PALETTE[0]},
+        "line": {"dash": "dot", "color": PALETTE[0], "shape": _step_of(study.objectives[0])},
         "marker": {"color": PALETTE[0], "size": 10},
     }
     _add_points(drawn, "front", best, (x, y), front)
     drawn.update_xaxes(title=axis_title(x))
     drawn.update_yaxes(title=axis_title(y))
     return drawn
+
+
+def _step_of(x: Objective) -> str:
+    """How a front goes on: by what is had for at most, or with at least, so much across."""
+    return "vh" if x.better == "more" else "hv"
 
 
 def _add_points(
@@ -100,7 +108,7 @@ def _curves(study: "Study") -> Any:
                 y=points[found],
                 mode="lines+markers",
                 name=f"{label}, seed {seed}",
-                line={"color": PALETTE[i % len(PALETTE)]},
+                line={"color": PALETTE[i % len(PALETTE)], "dash": DASHES[i % len(DASHES)]},
             )
         )
     drawn.update_xaxes(title="image presentations" if "images" in study.curves else "epochs")

@@ -1,6 +1,6 @@
 """What the page says of a study as a whole, beside its trials."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -8,7 +8,7 @@ import yaml
 
 import evnas
 from evnas.errors import SpecError
-from evnas.papers.published import published_table
+from evnas.papers.published import PublishedRow, published_table
 from evnas.record import TargetFields
 from evnas.registry import PluginError
 from evnas.report.frame.breakdowns import breakdowns_of
@@ -17,6 +17,7 @@ from evnas.report.frame.objectives import find_constraints, find_objectives
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.query.front import collect_points
 from evnas.store.asked import CONTROL, annotations, is_written, waiting
+from evnas.store.trainings import files_of_trainings
 from evnas.sweep.parts import ProxySpec
 from evnas.sweep.strategy_spec import as_written_now, strategy_spec
 
@@ -48,12 +49,14 @@ def describe_study(reader: StudyReader) -> dict[str, Any]:
         "constraints": [asdict(c) for c in bounds],
         "targets": list(frame.targets),
         "places": telling_parts(frame.targets),
-        "published": published_marks(sweep),
+        "published": published_marks(sweep, frame.reference),
+        "reference": frame.reference,
         "reproduces": bool(sweep.get("rows") and sweep.get("published")),
         "resolutions": len(row_resolutions(sweep)),
         "breakdowns": breakdowns,
+        "trainings": len(files_of_trainings(reader.folder)),
+        "axes": len((sweep.get("space") or {}).get("axes") or {}),
         "annotations": notes,
-        "base": base_label(sweep),
         "rungs": halving_rungs(sweep),
         "best": best(reader),
         "started": started(reader),
@@ -90,14 +93,13 @@ def expected_trials(sweep: Mapping[str, Any]) -> int | None:
     return int(trials) if isinstance(trials, int) else None
 
 
-def base_label(sweep: Mapping[str, Any]) -> str | None:
-    """The row that changes nothing: the base of an ablation."""
-    rows = sweep.get("rows") or {}
-    return next((str(label) for label, changes in rows.items() if not changes), None)
+def published_marks(sweep: Mapping[str, Any], reference: str) -> list[dict[str, Any]]:
+    """Printed rows of the sweep's published table, under the page's column names.
 
-
-def published_marks(sweep: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Printed rows of the sweep's published table, under the page's column names."""
+    Images/s of another machine and top-1 of other images compare with nothing measured here: a
+    row has its speed as the ratio to the printed row of `reference`, an ablation's row, and its
+    top-1 as the difference to it. Its top-1 itself stands under the predicted, of ImageNet too.
+    """
     named = sweep.get("published")
     if not isinstance(named, Mapping) or "paper" not in named:
         return []
@@ -105,6 +107,8 @@ def published_marks(sweep: Mapping[str, Any]) -> list[dict[str, Any]]:
         rows = published_table(str(named["paper"]), str(named.get("table", "main")))
     except SpecError:
         return []
+    given = (sweep.get("rows") or {}).get(reference) or {}
+    base = rows.get(str(given.get("published") or reference))
     return [
         {
             "label": label,
@@ -113,12 +117,25 @@ def published_marks(sweep: Mapping[str, Any]) -> list[dict[str, Any]]:
             "device": row.device,
             "params_m": row.number("params_m"),
             "macs_paper_g": row.number("flops_g"),
-            "throughput_img_s": row.number("throughput_img_s"),
-            "top1_percent": row.number("top1"),
+            "throughput_ratio": _beside(base, row, "throughput_img_s", lambda a, b: a / b),
+            "top1_difference": _beside(base, row, "top1", lambda a, b: a - b),
+            "predicted_top1_percent": row.number("top1"),
             "note": row.note,
         }
         for label, row in rows.items()
     ]
+
+
+def _beside(
+    base: PublishedRow | None,
+    row: PublishedRow,
+    quantity: str,
+    related: Callable[[float, float], float],
+) -> float | None:
+    """What is printed of a row, by what is printed of the reference; None where either is not."""
+    theirs = None if base is None or base.device != row.device else base.number(quantity)
+    mine = row.number(quantity)
+    return None if mine is None or theirs is None else related(mine, theirs)
 
 
 def best(reader: StudyReader) -> list[dict[str, Any]]:

@@ -17,21 +17,22 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 
 
 def live_page(panels: Iterable[str] = ()) -> str:
-    """The page that the server gives: no inline script, everything from itself.
+    """The page that the server gives: no inline script, everything from itself, by addresses
+    relative to its own, since a proxy may serve it below some path.
 
     Args:
-        panels: names of panels from outside; the server gives /static/panels/<name>.js for each.
+        panels: names of panels from outside; the server gives static/panels/<name>.js for each.
     """
     sources = [
-        "/static/page.js",
-        *(f"/static/panels/{quote(name, safe='')}.js" for name in panels),
+        "static/page.js",
+        *(f"static/panels/{quote(name, safe='')}.js" for name in panels),
     ]
     scripts = "\n".join(f'<script src="{source}" defer></script>' for source in sources)
     # read after the table stands; its version stands in its address, so that a browser may keep it
-    plotly = f'<meta name="plotly" content="/static/plotly.js?{plotly_version}">'
+    plotly = f'<meta name="plotly" content="static/plotly.js?{plotly_version}">'
     return _filled(
         policy="",
-        style='<link rel="stylesheet" href="/static/style.css">',
+        style='<link rel="stylesheet" href="static/style.css">',
         scripts=f"{scripts}\n{plotly}",
         title="evnas",
     )

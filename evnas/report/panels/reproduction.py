@@ -1,5 +1,6 @@
 """Published against measured, as the Reproduction panel shows it: cells, verdicts, ranks."""
 
+from collections.abc import Collection
 from typing import Any
 
 from evnas.errors import EvnasError
@@ -8,7 +9,7 @@ from evnas.report.table.ablation import AblationTable, build_ablation_table
 from evnas.report.table.cells import Cell
 from evnas.report.table.rows import TableColumn
 from evnas.sweep.parts import PublishedSpec
-from evnas.sweep.sweep import sweep_of
+from evnas.sweep.sweep import Sweep, sweep_of
 
 _FIGURES = {
     "params_m": "Parameters, M",
@@ -58,40 +59,58 @@ def compute_reproduction(reader: StudyReader) -> dict[str, Any] | None:
 
 def table_of(reader: StudyReader) -> tuple[PublishedSpec, AblationTable] | None:
     """What a study stands beside, and its table; None of a study that reproduces nothing."""
+    sweep = ablation_of(reader)
+    if sweep is None or sweep.spec.published is None:
+        return None
+    return sweep.spec.published, ablation_table(reader, sweep)
+
+
+def ablation_of(reader: StudyReader) -> Sweep | None:
+    """The sweep of a study of rows; None of another kind, or of one that this version no longer
+    reads."""
     try:
         sweep = sweep_of(reader.sweep)
     except EvnasError:
-        return None  # a study of another kind, or of a sweep that this version no longer reads
-    published = sweep.spec.published
-    if published is None:
         return None
+    return sweep if sweep.candidates else None
+
+
+def ablation_table(reader: StudyReader, sweep: Sweep) -> AblationTable:
+    """Its table, of the records that there are."""
     with reader.lock:
         records = [record for _, record in reader.store.records()]
         environment = reader.store.meta("environment") or {}
-    return published, build_ablation_table(sweep, records, environment)
+    return build_ablation_table(sweep, records, environment)
 
 
 def _table(table: AblationTable) -> dict[str, Any]:
+    below = table.footnotes()
     return {
-        "columns": ["Row", *(column.head for column in table.columns)],
+        "columns": ["Row", "Changed", *(column.head for column in table.columns)],
         "rows": [
-            [{"text": line.label}, *(_cell(line.cells[c.key], c) for c in table.columns)]
+            [
+                {"text": line.label},
+                {"text": line.changed},
+                *(_cell(line.cells[c.key], c, below) for c in table.columns),
+            ]
             for line in table.lines
         ],
     }
 
 
-def _cell(cell: Cell, column: TableColumn) -> dict[str, str]:
+def _cell(cell: Cell, column: TableColumn, below: Collection[str]) -> dict[str, str]:
+    """A cell's texts; `note` is a reason that stands below the table."""
     sign = "+" if column.signed else ""
     value = cell.status if cell.value is None else f"{cell.value:{sign}.{column.digits}f}"
     return {
         "measured": value,
         "interval": ""
-        if cell.low is None or cell.high is None
+        if cell.low is None or cell.high is None or cell.low == cell.high
         else f"{cell.low:{sign}.{column.digits}f} to {cell.high:{sign}.{column.digits}f}",
         "published": cell.published,
         "kind": cell.verdict.kind,
-        "verdict": str(cell.verdict),
+        "verdict": cell.verdict.kind if cell.verdict.reason in below else str(cell.verdict),
+        "note": cell.verdict.reason if cell.verdict.reason in below else "",
     }
 
 

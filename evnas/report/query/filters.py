@@ -19,6 +19,7 @@ SEARCHED = (
     "status",
     "dims",
     "depths",
+    "changed",
     "blocks",
     "origin",
     "error",

@@ -6,7 +6,7 @@ It only reads, unless it was started so that studies may be controlled.
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,18 @@ from evnas.report.server.parameters import (
     parse_integer,
     parse_view_request,
 )
+from evnas.report.server.patience import PatientProtocol
 from evnas.report.server.security import Guard, check_binding, is_loopback
 from evnas.report.server.studies import Studies
 from evnas.store.asked import CONTROL
+from evnas.store.trainings import trainings_changed
 
 POLL_S = 0.5
 LARGEST_PAGE = 1000
 LARGEST_REQUEST = 16_000
 """Bytes."""
+MOST_CONNECTIONS = 200
+"""At once; each open page holds one or two. The next one is told 503."""
 
 
 def server_of(
@@ -56,7 +60,14 @@ def server_of(
 ) -> uvicorn.Server:
     """A server of `app` that ends when its `should_exit` is set: open streams end with it."""
     config = uvicorn.Config(
-        app, host=host, port=port, log_level=log_level, ws="none", timeout_graceful_shutdown=5
+        app,
+        host=host,
+        port=port,
+        log_level=log_level,
+        http=PatientProtocol,
+        ws="none",
+        limit_concurrency=MOST_CONNECTIONS,
+        timeout_graceful_shutdown=5,
     )
     server = uvicorn.Server(config)
     app.state.stopping = lambda: server.should_exit
@@ -68,6 +79,7 @@ def make_app(
     *,
     host: str = "127.0.0.1",
     token: str | None = None,
+    allowed: Collection[str] = (),
     control: bool = False,
 ) -> Starlette:
     """The application of a dashboard.
@@ -76,13 +88,14 @@ def make_app(
         results_dir: a folder of studies, or one study's folder.
         host: another than loopback lets other machines in, and needs a token.
         token: at least 16 characters; whoever opens the page must show it.
+        allowed: further names of hosts that it answers under, those of a proxy; they need a token.
         control: let the page pause, resume, stop, extend and annotate studies; on loopback, with
             a token.
 
     Raises:
         EvnasError: no folder there, or no token where one is needed.
     """
-    check_binding(host, token, control=control)
+    check_binding(host, token, allowed, control=control)
     studies = Studies(results_dir)
     pages = _Pages(studies, control=control)
 
@@ -109,7 +122,7 @@ def make_app(
             *([Route("/api/studies/{study}/control", pages.control, methods=["POST"])] * control),
         ],
         middleware=[
-            Middleware(Guard, host=host, token=token, control=control),
+            Middleware(Guard, host=host, token=token, allowed=allowed, control=control),
             Middleware(GZipMiddleware, minimum_size=2000, compresslevel=1),
         ],
         exception_handlers={EvnasError: _sentence},
@@ -226,10 +239,10 @@ class _Pages:
         return _json(describe_trial(records, reader.fields_of(records)))
 
     def panel(self, request: Request) -> Response:
-        """A panel's own data: computed again only when there are new records."""
+        """A panel's own data: computed again when records or points of trainings are new."""
         study, name = request.path_params["study"], request.path_params["panel"]
         reader = self._studies.reader(study)
-        state = (id(reader), reader.frame.last_id)
+        state = (id(reader), reader.frame.last_id, trainings_changed(reader.folder))
         kept = self._panel_data.get((study, name))
         if kept is None or kept[0] != state:
             kept = self._panel_data[study, name] = (state, compute_panel(name, reader))

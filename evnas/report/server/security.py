@@ -2,17 +2,21 @@
 
 import hmac
 import ipaddress
+import re
+from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from evnas.errors import EvnasError
+from evnas.report.server.wrong_tokens import WITHIN_S, WrongTokens
 
 COOKIE = "evnas_token"
 LEAST_TOKEN = 16
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 POLICY = (
     "default-src 'none'; script-src 'self'; connect-src 'self'; img-src 'self' data: blob:; "
     # plotly sets styles on its elements as it draws
@@ -36,8 +40,31 @@ def is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def check_binding(host: str, token: str | None, *, control: bool = False) -> None:
-    """Refuse to serve others without a token that is long enough, or to let them change any."""
+def address_of(host: str, port: int, token: str | None) -> str:
+    """What to open in a browser; the page keeps the token out of sight from then on."""
+    place = f"[{host}]" if ":" in host else host
+    return f"http://{place}:{port}/" + (f"?token={quote(token, safe='')}" if token else "")
+
+
+def check_binding(
+    host: str, token: str | None, allowed: Collection[str] = (), *, control: bool = False
+) -> None:
+    """Refuse to serve others without a token that is long enough, or to let them change any.
+
+    Args:
+        allowed: names under which a proxy serves it.
+    """
+    for name in allowed:
+        if not _NAME.fullmatch(name):
+            raise EvnasError(
+                f"--allow-host must be a host's name in small letters, without scheme and port, "
+                f"such as lab.example.org; got {name!r}"
+            )
+    if token is None and allowed:
+        raise EvnasError(
+            f"--allow-host {next(iter(allowed))} lets others in and needs --token; "
+            "`openssl rand -hex 16` makes one"
+        )
     if control and not is_loopback(host):
         raise EvnasError(
             f"--control is for this machine alone and does not go with --host {host}; an SSH "
@@ -61,11 +88,20 @@ class Guard:
     """ASGI middleware: refuses foreign hosts, asks for the token, adds the headers."""
 
     def __init__(
-        self, app: ASGIApp, host: str, token: str | None, *, control: bool = False
+        self,
+        app: ASGIApp,
+        host: str,
+        token: str | None,
+        allowed: Collection[str] = (),
+        *,
+        control: bool = False,
+        wrong: WrongTokens | None = None,
     ) -> None:
         self.app = app
         self.host = host
         self.token = token
+        self.allowed = frozenset(allowed)
+        self.wrong = WrongTokens() if wrong is None else wrong
         self.control = control
         """Whether a study may be changed, by POST."""
 
@@ -83,16 +119,35 @@ class Guard:
         }
         if not self._knows(headers.get("host", "")):
             return PlainTextResponse("evnas answers only under its own address\n", 400)
+        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        in_address = query.pop("token", [""])[0] if scope["path"] == "/" else ""
+        if self._guesses(scope, [*_tokens_in(headers), in_address]):
+            after = {"retry-after": f"{WITHIN_S:.0f}"}
+            return PlainTextResponse("too many wrong tokens: wait a minute\n", 429, after)
         if scope["method"] not in ("GET", "HEAD"):
             return self._refusal_of_change(scope["method"], headers)
-        if self.token is None or self._shows_token(headers):
+        if self.token is None:
             return None
-        query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        if scope["path"] == "/" and self._is_token(query.pop("token", [""])[0]):
-            return self._welcome(query)
+        if self._is_token(in_address):
+            return self._welcome(query, scope)
+        if self._shows_token(headers):
+            return None
         return PlainTextResponse(
             "a token is needed: open the address that `evnas dashboard` printed\n", 401
         )
+
+    def _guesses(self, scope: Scope, shown: Collection[str]) -> bool:
+        """Whether who shows these tokens has shown too many wrong ones: then the right one too
+        stays without an answer, which would tell it."""
+        if self.token is None or not any(shown):
+            return False
+        address = (scope.get("client") or ("",))[0]
+        if self.wrong.is_barred(address):
+            return True
+        for token in filter(None, shown):
+            if not self._is_token(token):
+                self.wrong.add(address, token)
+        return False
 
     def _refusal_of_change(self, method: str, headers: dict[str, str]) -> Response | None:
         """Only from a page of this very address, or by a script that shows the token itself: a
@@ -112,17 +167,28 @@ class Guard:
             return PlainTextResponse("a request is JSON\n", 415)
         return None
 
-    def _welcome(self, query: dict[str, list[str]]) -> Response:
-        """Keep the token in a cookie, and out of the address from here on."""
+    def _welcome(self, query: dict[str, list[str]], scope: Scope) -> Response:
+        """Keep the token in a cookie, and out of the address from here on.
+
+        Both are relative, for a proxy may serve the page below a path that it keeps to itself: a
+        cookie without one goes to where the page lies, and not to what else that host serves.
+        """
         assert self.token is not None
         rest = urlencode(query, doseq=True)
-        response = RedirectResponse(f"/?{rest}" if rest else "/", 303)
-        response.set_cookie(COOKIE, self.token, httponly=True, samesite="strict")
+        response = RedirectResponse(f"./?{rest}" if rest else "./", 303)
+        response.set_cookie(
+            COOKIE,
+            self.token,
+            path=None,
+            httponly=True,
+            samesite="strict",
+            secure=scope.get("scheme") == "https",
+        )
         return response
 
     def _knows(self, header: str) -> bool:
         host = _host_of(header)
-        if is_loopback(host) or host == self.host:
+        if is_loopback(host) or host == self.host or host in self.allowed:
             return True
         try:
             literal = ipaddress.ip_address(host)
@@ -132,18 +198,22 @@ class Guard:
         return self.host in ("0.0.0.0", "::") and not literal.is_unspecified
 
     def _shows_token(self, headers: dict[str, str]) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._is_token(given.strip()):
-            return True
-        try:
-            cookie = SimpleCookie(headers.get("cookie", ""))
-        except CookieError:
-            return False
-        return COOKIE in cookie and self._is_token(cookie[COOKIE].value)
+        return any(self._is_token(token) for token in _tokens_in(headers))
 
     def _is_token(self, given: str) -> bool:
         assert self.token is not None
         return hmac.compare_digest(given.encode(), self.token.encode())
+
+
+def _tokens_in(headers: dict[str, str]) -> list[str]:
+    """Tokens that a request's headers show: as a bearer, or in the cookie."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    found = [given.strip()] if scheme.lower() == "bearer" else []
+    try:
+        cookie = SimpleCookie(headers.get("cookie", ""))
+    except CookieError:
+        return found
+    return [*found, cookie[COOKIE].value] if COOKIE in cookie else found
 
 
 def _host_of(header: str) -> str:

@@ -1,5 +1,6 @@
 """The ablation table as data: measured and published side by side, with a verdict each."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -30,6 +31,19 @@ class AblationTable:
 
     ranks: Sequence[Ranking] = ()
 
+    def prints(self, key: str) -> bool:
+        """Whether any row has a printed figure in a column, or a verdict on one."""
+        cells = [line.cells[key] for line in self.lines]
+        return any(cell.published or cell.verdict.kind for cell in cells)
+
+    def footnotes(self) -> frozenset[str]:
+        """Reasons of verdicts that are said once, below: of what does not compare, and of several
+        cells."""
+        verdicts = [cell.verdict for line in self.lines for cell in line.cells.values()]
+        times = Counter(v.reason for v in verdicts if v.kind == "cannot tell")
+        below = {v.reason for v in verdicts if v.kind == "not comparable"}
+        return frozenset(below | {reason for reason, n in times.items() if n > 1})
+
 
 def build_ablation_table(
     sweep: Sweep, records: Iterable[Record], environment: Mapping[str, object]
@@ -48,6 +62,7 @@ def build_ablation_table(
     lines = [
         TableRow(
             label=candidate.label,
+            changed=candidate.changes(sweep.base),
             note=_note(results, candidate),
             cells=fill_cells(results, candidate, printed=printed, columns=columns),
         )

@@ -61,10 +61,21 @@ def _without_figures(why: str) -> str:
 
 def about_trainings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
     """Of rows or trials whose top-1 is a guess; `trained` holds the trainings of each label."""
+    found = []
     guessed = [label for label, records in trained.items() if at_chance(records)]
-    if not guessed:
-        return []
-    return [f"at chance, nothing learnt yet: {first_named(guessed)}; train longer"]
+    if guessed:
+        found.append(f"at chance, nothing learnt yet: {first_named(guessed)}; train longer")
+    parted = [
+        label
+        for label, records in trained.items()
+        if any(r.details.get("batch_parts", 1) > 1 for r in records)
+    ]
+    if parted:
+        found.append(
+            f"trained with the batch in parts, for want of memory: {first_named(parted)}; their "
+            "batch norms saw fewer images at once than others', which moves top-1 a little"
+        )
+    return found
 
 
 def about_search(records: Sequence[Record], front: Sequence[str]) -> list[str]:

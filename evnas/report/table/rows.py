@@ -43,6 +43,8 @@ class TableRow:
     """One row of the table."""
 
     label: str
+    changed: str
+    """Its differences to the base, shortened: `mixer sa, head.fusion none`."""
     note: str
     cells: Mapping[str, Cell]
 

@@ -27,6 +27,7 @@ from evnas.search.strategies.optuna_study import (
 )
 from evnas.space.mutation import repair, repair_near
 from evnas.space.space import Point, SearchSpace
+from evnas.stats.pareto import best
 
 GENETIC = {"nsga2": "NSGAIISampler", "nsga3": "NSGAIIISampler"}
 MOST_ASKS = 8
@@ -34,6 +35,12 @@ MOST_TOLD = 320
 """Trials that `tpe` and `gp` are given: both look at each again for every axis they propose."""
 BLOCK = 64
 """Which ones is chosen again after so many."""
+MOST_BRED = 5000
+"""Complete trials of which `nsga2` and `nsga3` are given each; of more, they are given the best of
+all as their first generation, and those that came since. Going on with 100,000 trials would take
+them 9 s before the first proposal."""
+GENERATIONS = 50
+"""Which ones are the best of all is settled again after so many."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,8 +100,9 @@ class OptunaAsk(Strategy):
         places = self._places(history)
         if self._study is None or places[: len(self._told)] != self._told:
             self._study, self._told = new_study(len(history.objectives)), []
-        fresh = places[len(self._told) :]
-        trials = {i: self._frozen.get(i) or self._trial(history, i) for i in fresh}
+            self._common, self._settled = None, 0
+        fresh = enumerate(places[len(self._told) :], start=len(self._told))
+        trials = {i: self._frozen.get(i) or self._trial(history, i, at) for at, i in fresh}
         self._study.add_trials(trials.values())
         self._told = places
         if self.sampler in GENETIC:
@@ -107,20 +115,27 @@ class OptunaAsk(Strategy):
 
     def _places(self, history: History) -> list[int]:
         """Which complete trials the sampler is given: a function of the history alone."""
-        count = len(history.complete)
-        if self.sampler in GENETIC or count <= MOST_TOLD:
+        count, genetic = len(history.complete), self.sampler in GENETIC
+        if count <= (MOST_BRED if genetic else MOST_TOLD):
             return list(range(count))
-        block = count // BLOCK * BLOCK
+        size = GENERATIONS * self.population if genetic else BLOCK
+        block = count // size * size
         if self._chosen[0] != block:
-            chosen = samples_for_sampler(history.points()[:block], MOST_TOLD - BLOCK)
+            before = history.points()[:block]
+            chosen = (
+                best(before, self.population)
+                if genetic
+                else samples_for_sampler(before, MOST_TOLD - BLOCK)
+            )
             self._chosen = (block, chosen)
         return [*self._chosen[1], *range(block, count)]
 
-    def _trial(self, history: History, i: int) -> optuna.trial.FrozenTrial:
+    def _trial(self, history: History, i: int, at: int) -> optuna.trial.FrozenTrial:
+        """Complete trial `i` as the study's trial `at`."""
         attributes: dict[str, Any] = {}
         if self.sampler in GENETIC:
             # a serial NSGA run gives each complete trial just this generation
-            attributes[f"{GENETIC[self.sampler]}:generation"] = i // self.population
+            attributes[f"{GENETIC[self.sampler]}:generation"] = at // self.population
         return frozen_trial(
             self.space, history.complete[i].arch, history.vectors[i], attributes=attributes
         )

@@ -3,7 +3,8 @@
 States are recomputed from the inputs; only where a map takes several strips are the states at
 strip starts kept, in scratch. With lambda[t] = C g[t] + a[t+1] lambda[t+1], walked backwards, and
 h the states: dB = lambda dt x, dC = h g, d(log a) = lambda (h - dt B x). Gradients of B and C sum
-over channels by atomic additions in float32: their last bits may differ from run to run.
+over channels: a program takes its blocks of channels one after the other and adds each to a part
+of its own, and the parts are summed afterwards. Nothing is added by atomics, so bits repeat.
 """
 
 import torch
@@ -17,6 +18,10 @@ from ..kernel import counted, last_of, line_start, linear_scan, pixel, softplus,
 from ..launch import Launch, plan
 
 TILE_ELEMENTS = 2048  # of one (BD, BR, BC) tile; about ten are live, and at 4096 they spill
+PROGRAMS = 1024
+"""As many as keep a large GPU evenly busy, where there are channels for that: each is a part."""
+PART_ELEMENTS = 2**26
+"""Of all parts of gB, or of gC, in float32: 256 MiB each at most, however small the batch."""
 
 
 @triton.jit
@@ -171,8 +176,10 @@ def _backward_route(
             g_drive += lam * B
             gA += tl.where(this, tl.sum(tl.sum(g_log * dt, 2), 1)[:, None], 0.0)
             at = matrix_at + n * plane + read
-            tl.atomic_add(gB_ptr + at, tl.sum(lam * dt * x, 0)[None], real)
-            tl.atomic_add(gC_ptr + at, tl.sum(h * g, 0)[None], real)
+            gB = tl.load(gB_ptr + at, real, 0.0) + tl.sum(lam * dt * x, 0)[None]
+            gC = tl.load(gC_ptr + at, real, 0.0) + tl.sum(h * g, 0)[None]
+            tl.store(gB_ptr + at, gB, real)
+            tl.store(gC_ptr + at, gC, real)
         g_dt += g_drive * x
         if SOFTPLUS:
             g_dt = g_dt / (1.0 + tl.exp(-z))
@@ -196,11 +203,11 @@ def _backward_route(
     return gx_sum
 
 
-@triton.jit(do_not_specialize=["L"])
+@triton.jit(do_not_specialize=["L", "PARTS", "part_elements"])
 def _scan_bwd(
     gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
     gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-    Dm, N, L, ROW_STRIPS, COL_STRIPS,
+    PARTS, part_elements, Dm, N, L, ROW_STRIPS, COL_STRIPS,
     H: tl.constexpr, W: tl.constexpr, Hs: tl.constexpr, Ws: tl.constexpr, SEQUENCE: tl.constexpr,
     GROUPS: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr, REVERSES: tl.constexpr,
     MIRRORS: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
@@ -209,34 +216,38 @@ def _scan_bwd(
     COL_BC: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     plane = L if SEQUENCE else H * W
-    blocks = tl.cdiv(Dm, BD)
-    image = (tl.program_id(0) // blocks).to(tl.int64)  # int64: offsets overflow int32
-    d = (tl.program_id(0) % blocks).to(tl.int64) * BD + tl.arange(0, BD)
-    gx = tl.zeros((BD, ROW_BR, ROW_BC), tl.float32)
-    for k in tl.static_range(K):
-        if (AXES >> k) & 1:
-            gx = _backward_route(
-                gx, gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
-                gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, ROW_STRIPS,
-                k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
-                HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, ROW_BR, ROW_BC, BN,
-            )  # fmt: skip
-        else:
-            gx = _backward_route(
-                gx, gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
-                gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, COL_STRIPS,
-                k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
-                HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, COL_BR, COL_BC, BN,
-            )  # fmt: skip
-        if not MERGE:
-            tl.debug_barrier()  # the next route reads what other threads of this program wrote
-    if MERGE:
-        rows, cols = tile_place(0, 1, ROW_BR, ROW_BC)
-        kept = counted(rows, cols, Hs, Ws, L, SEQUENCE) & (d < Dm)[:, None, None]
-        gx_at = gx_ptr + ((image * Dm + d) * plane)[:, None, None] + rows * W + cols
-        tl.store(gx_at, gx.to(gx_ptr.dtype.element_ty), kept)
+    image = (tl.program_id(0) // PARTS).to(tl.int64)  # int64: offsets overflow int32
+    part = (tl.program_id(0) % PARTS).to(tl.int64)
+    gB_ptr += part * part_elements
+    gC_ptr += part * part_elements
+    for block in range(part, tl.cdiv(Dm, BD), PARTS):
+        d = block * BD + tl.arange(0, BD)
+        gx = tl.zeros((BD, ROW_BR, ROW_BC), tl.float32)
+        for k in tl.static_range(K):
+            if (AXES >> k) & 1:
+                gx = _backward_route(
+                    gx, gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
+                    gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
+                    image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, ROW_STRIPS,
+                    k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
+                    HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, ROW_BR, ROW_BC, BN,
+                )  # fmt: skip
+            else:
+                gx = _backward_route(
+                    gx, gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
+                    gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
+                    image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, COL_STRIPS,
+                    k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
+                    HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, COL_BR, COL_BC, BN,
+                )  # fmt: skip
+            if not MERGE:
+                tl.debug_barrier()  # the next route reads what other threads of this one wrote
+        if MERGE:
+            rows, cols = tile_place(0, 1, ROW_BR, ROW_BC)
+            kept = counted(rows, cols, Hs, Ws, L, SEQUENCE) & (d < Dm)[:, None, None]
+            gx_at = gx_ptr + ((image * Dm + d) * plane)[:, None, None] + rows * W + cols
+            tl.store(gx_at, gx.to(gx_ptr.dtype.element_ty), kept)
+        tl.debug_barrier()  # the next channels add to what other threads may have written
 
 
 def ss2d_scan_triton_backward(
@@ -261,19 +272,30 @@ def scan_backward(
     gdelta = delta.new_zeros(delta.shape) if STEP > 1 else delta.new_empty(delta.shape)
     gA = torch.empty((images // groups, groups * K * Dm, N), **wide)
     gD, gbias = (torch.empty((images // groups, groups * K * Dm), **wide) for _ in range(2))
-    gB, gC = torch.zeros(B.shape, **wide), torch.zeros(C.shape, **wide)
+    parts = _parts(images, launch.grid[0] // images, B.numel())
+    gB, gC = (torch.zeros((parts, *B.shape), **wide) for _ in range(2))
     strips = max(launch.sizes["ROW_STRIPS"], launch.sizes["COL_STRIPS"])
     starts = torch.empty(images * K * Dm * N * (strips if strips > 1 else 0), **wide)
     gy, x, delta, A, B, C = (t.contiguous() for t in (gy, x, delta, A, B, C))
-    _scan_bwd[launch.grid](
+    _scan_bwd[(images * parts,)](
         gy, x, delta, A, B, C,
         x if D is None else D.contiguous(), x if delta_bias is None else delta_bias.contiguous(),
         gx, gdelta, gA, gB, gC, gD, gbias, starts if strips > 1 else gA,
+        parts, B.numel(),
         **launch.sizes,
         **launch.constants,
         GROUPS=groups, SOFTPLUS=softplus_delta, HAS_D=D is not None,
         HAS_BIAS=delta_bias is not None, MERGE=merge, num_warps=min(16, 2 * launch.num_warps),
     )  # fmt: skip
-    grads = (gx, gdelta, gA.sum(0), gB, gC, gD.sum(0), gbias.sum(0))
+    grads = (gx, gdelta, gA.sum(0), _sum(gB), _sum(gC), gD.sum(0), gbias.sum(0))
     pairs = zip(grads, given, strict=True)
     return [g.view(t.shape).to(t.dtype) for g, t in pairs if t is not None]
+
+
+def _parts(images: int, blocks: int, elements: int) -> int:
+    """Programs of an image, each with a part of gB and gC, which have so many elements."""
+    return max(1, min(blocks, -(-PROGRAMS // images), PART_ELEMENTS // max(1, elements)))
+
+
+def _sum(parts: Tensor) -> Tensor:
+    return parts[0] if len(parts) == 1 else parts.sum(0)

@@ -64,7 +64,7 @@ def _read_out(y, C, P, h, Dm):
 
 
 @triton.jit
-def _held(g, c, j, H: tl.constexpr, W: tl.constexpr, R: tl.constexpr, V: tl.constexpr):
+def held_places(g, c, j, H: tl.constexpr, W: tl.constexpr, R: tl.constexpr, V: tl.constexpr):
     """(1, G2, G1, C): whether row j of a patch, V columns of it, is part of the map."""
     g = tl.reshape(g, (1, g.shape[1], g.shape[2], 1))
     c = tl.reshape(c, (1, 1, 1, c.shape[3]))
@@ -72,7 +72,7 @@ def _held(g, c, j, H: tl.constexpr, W: tl.constexpr, R: tl.constexpr, V: tl.cons
 
 
 @triton.jit
-def _in_order(tiles, R: tl.constexpr, REVERSE: tl.constexpr):
+def in_order(tiles, R: tl.constexpr, REVERSE: tl.constexpr):
     """Tiles in the order of the walk, from the first row to the last."""
     turned = ()
     for j in tl.static_range(R):
@@ -103,7 +103,7 @@ def _by_row(
             ahead = _load(u_at, delta_at, B_at, C_at, g * R + (j - 1 if REVERSE else j + 1), H, W)
         a, b, C, u = _step(loaded, A, bias, PRECISE)
         P, h, P_run, h_run = along_line(a, b, REVERSE)
-        held = _held(g, c, j, H, W, R, V)
+        held = held_places(g, c, j, H, W, R, V)
         P_run, h_run = tl.where(held, P_run, 1.0), tl.where(held, h_run, 0.0)
         P_run, h_run = inclusive(P_run, h_run, 3, REVERSE)
         out, weight = _read_out(D * u if FIRST else y[j], C, P, h, Dm)
@@ -127,7 +127,7 @@ def _by_row(
             state = P_rows[n - 1] * start + h_rows[n - 1]
         state = before(P_runs[n] * state + h_runs[n], state, 3, REVERSE)
         merged += (_correct(outs[n], weights[n], tl.expand_dims(state, 4), Dm),)
-    return _in_order(merged, R, REVERSE)
+    return in_order(merged, R, REVERSE)
 
 
 @triton.jit
@@ -160,7 +160,7 @@ def _by_column(
         h_ups += (h_up,)
     P_before, h_before, P, h = across_warps(P, h, REVERSE)  # P, h: of whole columns
     _, _, P_run, h_run = along_line(P, h, REVERSE)
-    held = _held(g, c, -R * g.shape[1] * g.shape[2], H, W, R, V)
+    held = held_places(g, c, -R * g.shape[1] * g.shape[2], H, W, R, V)
     P_run, h_run = tl.where(held, P_run, 1.0), tl.where(held, h_run, 0.0)
     P_run, h_run = inclusive(P_run, h_run, 3, REVERSE)
     state = before(h_run, tl.zeros(h_run.shape, tl.float32), 3, REVERSE)
@@ -171,7 +171,7 @@ def _by_column(
     merged = ()
     for n in tl.static_range(R):
         merged += (_correct(outs[n], weights[n], states, Dm),)
-    return _in_order(merged, R, REVERSE)
+    return in_order(merged, R, REVERSE)
 
 
 @triton.jit

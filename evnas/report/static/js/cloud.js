@@ -41,7 +41,7 @@ EV.countCells = (rows, pixels, box) => {
 };
 
 /** Paint layers of marks; returns where each mark is, for the pointer. */
-EV.paintCloud = (canvas, box, { layers, counts }, pixels) => {
+EV.paintCloud = (canvas, box, { layers, counts, ends }, pixels) => {
   const sharp = Math.min(2, devicePixelRatio || 1);
   Object.assign(canvas, { width: box.width * sharp, height: box.height * sharp });
   Object.assign(canvas.style, {
@@ -54,7 +54,26 @@ EV.paintCloud = (canvas, box, { layers, counts }, pixels) => {
   pen.scale(sharp, sharp);
   if (counts) cells(counts);
   for (const layer of layers) marks(layer);
+  if (ends) frame(ends);
   return hits;
+
+  function frame([x0, x1, y0, y1]) {
+    const { width, height } = box, words = { left: 4, right: width - 4 };
+    pen.strokeStyle = EV.css("--line");
+    pen.strokeRect(0, 0, width, height);
+    pen.fillStyle = EV.css("--muted");
+    pen.font = "12px system-ui, sans-serif";
+    for (
+      const [text, side, y] of [[x0, "left", height - 4], [x1, "right", height - 4], [y0, "left", height - 20], [
+        y1,
+        "left",
+        14,
+      ]]
+    ) {
+      pen.textAlign = side;
+      pen.fillText(text, words[side], y);
+    }
+  }
 
   function cells(counts) {
     const { wide, high } = EV.CELLS, image = new ImageData(wide, high);
@@ -71,8 +90,12 @@ EV.paintCloud = (canvas, box, { layers, counts }, pixels) => {
     pen.drawImage(small, 0, 0, box.width, box.height);
   }
 
-  function marks({ rows, symbol, colour, size, base }) {
-    const r = size / 2;
+  function marks(layer) {
+    const { rows, symbol, colour, size, base } = layer, r = size / 2;
+    if (layer.looks) {
+      shapes(layer);
+      return;
+    }
     pen.beginPath();
     for (const row of rows) {
       let [px, py] = pixels.ofRow(row);
@@ -89,6 +112,21 @@ EV.paintCloud = (canvas, box, { layers, counts }, pixels) => {
       pen.lineWidth = 1.5;
       pen.stroke();
     }
+  }
+
+  function shapes({ rows, looks, size, filled }) { // marks with a colour and a shape each
+    rows.forEach((row, i) => {
+      const [px, py] = pixels.ofRow(row), scale = size / 10; // as large as EV.SHAPES are drawn
+      if (!(px >= -size && px <= box.width + size && py >= -size && py <= box.height + size)) return;
+      pen.save();
+      pen.translate(px, py);
+      pen.scale(scale, scale);
+      pen.lineWidth = 1.5 / scale;
+      pen.fillStyle = pen.strokeStyle = looks[i].colour;
+      pen[filled ? "fill" : "stroke"](new Path2D(EV.SHAPES[looks[i].shape]));
+      pen.restore();
+      hits.push([px, py, row]);
+    });
   }
 };
 

@@ -25,19 +25,19 @@ EV.scrolled = (label, ...children) =>
   EV.h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, ...children);
 
 /** A table in such a region. head: the `thead`, or texts of its columns. rows: the `tr` of its body. */
-EV.listing = (label, caption, head, rows) =>
-  EV.scrolled(
+EV.listing = (label, caption, head, rows) => {
+  const above = (text, i) => EV.h("th", { scope: "col", class: rows[0]?.children[i]?.className || null }, text);
+  return EV.scrolled(
     label,
     EV.h(
       "table",
       {},
       EV.h("caption", {}, caption),
-      Array.isArray(head)
-        ? EV.h("thead", {}, EV.h("tr", {}, head.map((text) => EV.h("th", { scope: "col" }, text))))
-        : head,
+      Array.isArray(head) ? EV.h("thead", {}, EV.h("tr", {}, head.map(above))) : head,
       EV.h("tbody", {}, rows),
     ),
   );
+};
 
 /** An SVG element; children likewise. */
 EV.svg = (tag, attributes = {}, ...children) => {

@@ -13,9 +13,8 @@ EV.parseFilter = (line) => {
     if (field) return within(field);
     const without = token.startsWith("-") && token.length > 1;
     const word = (without ? token.slice(1) : token).replaceAll('"', "").toLowerCase();
-    const columns = ["mixers", "status", "dims", "depths", "blocks", "origin", "error", "label", "digest"].map((n) =>
-      EV.data.text[n] || []
-    );
+    const named = ["mixers", "status", "dims", "depths", "changed", "blocks", "origin", "error", "label", "digest"];
+    const columns = named.map((n) => EV.data.text[n] || []);
     const seen = new Map(),
       holds = (text) => { // most texts stand in many rows: each is searched once
         if (!seen.has(text)) seen.set(text, (text || "").toLowerCase().includes(word));

@@ -48,6 +48,7 @@ EV.heading = (key, { unit = true } = {}) => {
     blocks: "Block",
     dims: "Dims",
     depths: "Depths",
+    changed: "Changed",
     phases: "Phases",
     error: "Reason",
   };
@@ -75,39 +76,55 @@ EV.cell = (key, row) => {
     : "–";
 };
 
-/** Decimals of a whole column, from the middle one of its sizes: what stands one below another can
-    be compared. None where all numbers are whole. */
+/** Decimals of a whole column, so that what stands one below another can be compared: two digits of
+    the middle interval, within three to five of the middle value; of a column without intervals
+    about four digits, and none where all numbers are whole. */
 EV.decimals = (column) => {
   const { lastId } = EV.data, { values } = column;
   if (column.checked === lastId && column.among === values.length) return column.decimals;
-  const step = Math.ceil(values.length / 1000), sizes = [];
+  const step = Math.ceil(values.length / 1000), sizes = [], halves = [];
   let whole = true;
   for (let i = 0; i < values.length; i++) {
     if (!Number.isFinite(values[i])) continue;
     whole &&= Number.isInteger(values[i]);
-    if (i % step === 0 && values[i]) sizes.push(Math.abs(values[i]));
+    if (i % step) continue;
+    if (values[i]) sizes.push(Math.abs(values[i]));
+    const half = column.low ? (column.high[i] - column.low[i]) / 2 : 0;
+    if (half > 0) halves.push(half);
   }
-  sizes.sort((a, b) => a - b);
+  const middle = (found) => found.sort((a, b) => a - b)[found.length >> 1];
+  const size = middle(sizes) ?? 0, before = size ? Math.floor(Math.log10(size)) : 0;
+  const ofHalf = () => Math.max(2 - before, Math.min(4 - before, 1 - Math.floor(Math.log10(middle(halves)))));
   return Object.assign(column, {
     checked: lastId,
     among: values.length,
-    decimals: whole ? 0 : EV.decimalsOf(sizes[sizes.length >> 1] ?? 0),
+    decimals: halves.length ? Math.max(0, ofHalf()) : whole ? 0 : EV.decimalsOf(size),
   }).decimals;
 };
 
-/** The interval around a value: ` ± half`, or both sides where they differ by much; "" without one. */
+/** The interval around a value, to its column's decimals: ` ± half`, or both sides where they differ by much;
+    "" without one. */
 EV.spread = (key, row) => {
   const column = EV.data.numbers.get(key);
   if (!column || !column.low || !Number.isFinite(column.low[row])) return "";
   if (column.low[row] === column.high[row]) return ""; // one sample has no spread to show
   const above = column.high[row] - column.values[row], below = column.values[row] - column.low[row];
-  const brief = (v) => String(Number(v.toPrecision(2)));
-  return Math.abs(above - below) > 0.25 * (above + below)
-    ? ` +${brief(above)} −${brief(below)}`
-    : ` ± ${brief((above + below) / 2)}`;
+  const decimals = EV.decimals(column), format = (v) => EV.digits(decimals, decimals).format(v);
+  const half = (above + below) / 2;
+  return Math.abs(above - below) > 0.5 * half
+    ? ` +${format(above)} −${format(below)}`
+    : half < 0.5 / 10 ** decimals
+    ? ` ± <${format(1 / 10 ** decimals)}`
+    : ` ± ${format(half)}`;
 };
 
 EV.cellWithSpread = (key, row) => EV.cell(key, row) + EV.spread(key, row);
+
+/** Numbers that belong together, such as a value and its bounds, with as many decimals each. */
+EV.alike = (values) => {
+  const decimals = EV.decimalsOf(Math.min(...values.map(Math.abs)));
+  return values.map((v) => EV.digits(decimals, decimals).format(v));
+};
 
 EV.unit = (key) => {
   const column = EV.data.numbers.get(key);

@@ -58,19 +58,54 @@ EV.labelled = (layers, frontData, room) => {
   const placed = EV.labelsOf(rows, room);
   frontData.labels = new Map(rows.map((r, i) => [r, placed[i]]));
   return layers.map((layer) => {
-    const tied = layer.name.startsWith("tied");
-    const group = (r) => EV.mixerGroup(EV.data.text.mixers[r]);
-    const colour = tied ? layer.rows.map((r) => EV.PALETTE[EV.theme()][group(r)]) : layer.colour;
-    const symbol = tied ? layer.rows.map((r) => `${EV.SYMBOLS[group(r)]}-open`) : EV.PLOTLY_SYMBOLS[layer.symbol];
     const labels = layer.base === undefined ? layer.rows.map((r) => frontData.labels.get(r)) : null;
     const bar = (i) =>
-      tied || layer.name === "dominated" ? EV.bars(layer.rows, frontData.axes[i], EV.css("--faint")) : undefined;
+      layer.looks || layer.name === "dominated" ? EV.bars(layer.rows, frontData.axes[i], EV.css("--faint")) : undefined;
     return {
-      ...EV.marksTrace(layer.rows, frontData.axes, { ...layer, colour, symbol, labels }),
+      ...EV.marksTrace(layer.rows, frontData.axes, { ...layer, ...EV.lookOf(layer), labels }),
       error_x: bar(0),
       error_y: bar(1),
     };
   });
+};
+
+/** A layer's colour and plotly's symbol: one for all marks, or one for each. */
+EV.lookOf = ({ looks, colour, symbol }) =>
+  looks
+    ? { colour: looks.map((look) => look.colour), symbol: looks.map((look) => `${look.shape}-open`) }
+    : { colour, symbol: EV.PLOTLY_SYMBOLS[symbol] };
+
+/** Colour and shape of a mark by its row: those of its mixer, or of its place on the scale of a column. */
+EV.looksOf = ({ front, tied }) => {
+  const key = EV.colourKey(), palette = EV.PALETTE[EV.theme()];
+  if (!key) {
+    return (r) => {
+      const group = EV.mixerGroup(EV.data.text.mixers[r]);
+      return { colour: palette[group], shape: EV.SYMBOLS[group] };
+    };
+  }
+  const { values } = EV.data.numbers.get(key), [low, high] = EV.scaleEnds([...front, ...tied], values);
+  return (r) => ({ colour: EV.onScale((values[r] - low) / (high - low || 1)), shape: "circle" });
+};
+
+/** Cividis (Nuñez, Anderton and Renslow 2018), which dichromats see as others do, at five places. */
+EV.CIVIDIS = [[0, 0, 34, 78], [0.25, 67, 78, 108], [0.5, 124, 123, 120], [0.75, 187, 174, 109], [1, 254, 232, 56]];
+/** The part of it that stands out from the page. */
+EV.SEEN = { light: [0, 0.6], dark: [0.42, 1] };
+/** The colour at a share of the scale, 0 to 1. */
+EV.onScale = (share) => {
+  if (!Number.isFinite(share)) return EV.css("--muted");
+  const [start, end] = EV.SEEN[EV.theme()], place = start + (end - start) * Math.max(0, Math.min(1, share));
+  const above = Math.max(1, EV.CIVIDIS.findIndex(([at]) => at >= place));
+  const [[from, ...dark], [to, ...light]] = [EV.CIVIDIS[above - 1], EV.CIVIDIS[above]];
+  const parts = dark.map((v, i) => v + (light[i] - v) * (place - from) / (to - from));
+  return `#${parts.map((v) => Math.round(v).toString(16).padStart(2, "0")).join("")}`;
+};
+/** The same as plotly takes it. */
+EV.colourScale = () => [0, 0.2, 0.4, 0.6, 0.8, 1].map((share) => [share, EV.onScale(share)]);
+EV.scaleEnds = (rows, values) => {
+  const found = EV.extent(values, rows);
+  return found.length ? found : [0, 1];
 };
 
 EV.frontGroups = (rows) => {
@@ -84,7 +119,7 @@ EV.frontGroups = (rows) => {
 EV.groupName = (group) => group === 7 ? "other mixers" : EV.mixerNames()[group];
 
 EV.frontTraces = (frontData, room) => {
-  const { axes, front } = frontData, [x, y, z] = axes;
+  const { axes, front } = frontData, [x, y, z] = axes, key = EV.colourKey();
   const ordered = [...front].sort((a, b) => x.values[a] - x.values[b]);
   const placed = ordered.length > 60
     ? []
@@ -100,18 +135,7 @@ EV.frontTraces = (frontData, room) => {
       error_y: EV.bars(rows, y, bar),
     };
   };
-  if (z) {
-    const trace = member(ordered, "front", ordered.map((r) => z.values[r]), "circle");
-    const bar = {
-      title: { text: EV.wrapped(EV.heading(z.key)), side: "top", font: { size: 11 } },
-      thickness: 12,
-      outlinewidth: 0,
-      x: 1.02,
-      xanchor: "left",
-    };
-    return [{ ...trace, marker: { ...trace.marker, colorscale: "Cividis", showscale: true, colorbar: bar } }];
-  }
-  const line = {
+  const line = z ? [] : [{ // a third objective has no line in these two
     type: "scatter",
     mode: "lines",
     name: "front",
@@ -119,15 +143,31 @@ EV.frontTraces = (frontData, room) => {
     hoverinfo: "skip",
     x: ordered.map((r) => x.values[r]),
     y: ordered.map((r) => y.values[r]),
-    line: { color: EV.css("--ink"), width: 1.2, dash: "dot" },
-  };
+    line: { color: EV.css("--ink"), width: 1.2, dash: "dot", shape: EV.stepOf(x) },
+  }];
+  if (key) {
+    const { values } = EV.data.numbers.get(key), [cmin, cmax] = EV.scaleEnds([...front, ...frontData.tied], values);
+    const trace = member(ordered, "front", ordered.map((r) => values[r]), "circle");
+    const colorbar = {
+      title: { text: EV.wrapped(EV.heading(key)), side: "top", font: { size: 11 } },
+      thickness: 12,
+      outlinewidth: 0,
+      x: 1.02,
+      xanchor: "left",
+    };
+    const colorscale = EV.colourScale();
+    return [...line, { ...trace, marker: { ...trace.marker, colorscale, cmin, cmax, showscale: true, colorbar } }];
+  }
   return [
-    line,
+    ...line,
     ...EV.frontGroups(ordered).map(([group, rows]) =>
       member(rows, EV.groupName(group), EV.PALETTE[EV.theme()][group], EV.SYMBOLS[group])
     ),
   ];
 };
+
+/** How a front goes from member to member: what is had for at most so much, or with at least so much. */
+EV.stepOf = (x) => x.sign < 0 ? "vh" : "hv";
 
 /** Peers from timm: references that were measured here, beside the front and never of it. */
 EV.peerTraces = ({ peers, axes, labels }) =>
@@ -144,24 +184,30 @@ EV.peerTraces = ({ peers, axes, labels }) =>
   }];
 
 /** Printed figures that have both axes, while their box is ticked. */
-EV.publishedMarks = ([x, y]) => {
-  const name = (axis) => axis.key.split("@")[0].replace("macs_exact_g", "macs_paper_g");
-  return EV.state.marks !== "1"
-    ? []
-    : EV.about.published.map((m) => ({ x: m[name(x)], y: m[name(y)], label: m.label })).filter((m) =>
-      Number.isFinite(m.x ?? NaN) && Number.isFinite(m.y ?? NaN)
-    );
+EV.publishedMarks = (axes) => EV.state.marks === "1" ? EV.printedOn(axes) : [];
+EV.printedOn = ([x, y]) =>
+  EV.about.published.map((m) => ({ x: EV.printedAt(m, x), y: EV.printedAt(m, y), label: m.label })).filter((m) =>
+    Number.isFinite(m.x) && Number.isFinite(m.y)
+  );
+
+/** Where a printed row stands on an axis. Its accuracy was of other images, as its speed was of another machine:
+    it is as far from the reference row's own as it is in print. */
+EV.printedAt = (mark, { key, values }) => {
+  const name = key.split("@")[0].replace("macs_exact_g", "macs_paper_g");
+  if (name !== "top1_percent") return mark[name] ?? NaN;
+  return (mark.top1_difference ?? NaN) + (values[EV.data.rows.get(EV.about.reference)] ?? NaN);
 };
-EV.publishedName = () => {
+EV.publishedName = (axes) => {
   const where = EV.about.published.find((m) => m.device)?.device;
-  return `published${where ? ` (${where}, ImageNet-1k)` : ""}`;
+  const beside = axes.some(({ key }) => /^(throughput_ratio|top1_percent)(@|$)/.test(key));
+  return `published${where ? ` (${where}, ImageNet-1k)` : ""}${beside ? `, beside row ${EV.about.reference}` : ""}`;
 };
 
-EV.publishedTraces = (marks) =>
+EV.publishedTraces = (marks, axes) =>
   !marks.length ? [] : [{
     type: "scatter",
     mode: "markers+text",
-    name: EV.escaped(EV.publishedName()),
+    name: EV.escaped(EV.publishedName(axes)),
     x: marks.map((m) => m.x),
     y: marks.map((m) => m.y),
     text: marks.map((m) => EV.escaped(m.label)),
@@ -228,21 +274,22 @@ EV.legend = (cloud, frontData, marks) => {
     );
   const path = (d, colour, filled) =>
     EV.svg("path", { d, fill: filled ? colour : "none", stroke: filled ? "none" : colour, "stroke-width": 1.6 });
-  const groups = frontData.axes[2]
+  const coloured = EV.colourKey();
+  const groups = coloured
     ? []
-    : EV.frontGroups(frontData.front).map(([g]) =>
+    : EV.frontGroups([...frontData.front, ...EV.ringed(cloud)]).map(([g]) =>
       item(EV.groupName(g), path(EV.SHAPES[EV.SYMBOLS[g]], EV.PALETTE[EV.theme()][g], true))
     );
   const own = { dot: "circle", ring: "circle", x: "x", cross: "cross", triangle: "triangle-down" };
   return [
     ...groups,
-    ...(frontData.axes[2] ? [item("front", path(EV.SHAPES.circle, EV.css("--accent"), true))] : []),
+    ...(coloured ? [item("front", path(EV.SHAPES.circle, EV.css("--accent"), true))] : []),
     ...(cloud.counts ? [item("dominated, counted", path("M-6-6H6V6H-6Z", EV.css("--faint"), true))] : []),
     ...cloud.layers.map((l) => item(l.name, path(EV.SHAPES[own[l.symbol]], l.colour, l.symbol === "dot"))),
     ...(frontData.peers.length
       ? [item("timm peers, measured here", path(EV.SHAPES.hourglass, EV.css("--ink"), false))]
       : []),
-    ...(marks.length ? [item(EV.publishedName(), path(EV.SHAPES.star, EV.css("--muted"), false))] : []),
+    ...(marks.length ? [item(EV.publishedName(frontData.axes), path(EV.SHAPES.star, EV.css("--muted"), false))] : []),
   ];
 };
 
@@ -269,16 +316,35 @@ EV.frontForExport = (view) => {
   const few = EV.data.n <= EV.FEW, room = { pixels, box };
   const layers = few
     ? EV.labelled(cloud.layers, frontData, room)
-    : cloud.layers.map((l) => EV.marksTrace(l.rows, frontData.axes, { ...l, symbol: EV.PLOTLY_SYMBOLS[l.symbol] }));
+    : cloud.layers.map((l) => EV.marksTrace(l.rows, frontData.axes, { ...l, ...EV.lookOf(l) }));
   const data = [
     ...(cloud.counts ? [EV.countsTrace(cloud.counts, range)] : []),
     ...layers,
     ...EV.peerTraces(frontData),
     ...EV.frontTraces(frontData, room),
-    ...EV.publishedTraces(marks),
+    ...EV.mixersOfTiedAlone(frontData, cloud),
+    ...EV.publishedTraces(marks, frontData.axes),
   ];
   return { data, layout: { ...EV.frontLayout(frontData, range), margin: { ...EV.frontMargin(), t: 64 } } };
 };
+
+/** Names for plotly's legend of mixers that tied marks have and no member of the front. */
+EV.mixersOfTiedAlone = ({ front }, cloud) => {
+  if (EV.colourKey()) return [];
+  const known = new Set(EV.frontGroups(front).map(([group]) => group));
+  const others = EV.frontGroups(EV.ringed(cloud)).filter(([group]) => !known.has(group));
+  return others.map(([group]) => ({
+    type: "scatter",
+    mode: "markers",
+    name: EV.escaped(EV.groupName(group)),
+    x: [null],
+    y: [null],
+    marker: { color: EV.PALETTE[EV.theme()][group], symbol: EV.SYMBOLS[group], size: 10 },
+  }));
+};
+
+/** Rows of marks that have a colour of their own beside the front's. */
+EV.ringed = ({ layers }) => layers.flatMap((layer) => layer.looks ? layer.rows : []);
 
 EV.countsTrace = (counts, [x0, x1, y0, y1]) => {
   const { wide, high } = EV.CELLS, log = EV.isLog();

@@ -23,7 +23,7 @@ EV.requestedAxes = () => {
   return [
     EV.state.x || aims[0] || "number",
     EV.state.y || aims[1] || "seconds",
-    EV.state.z === "mixers" ? "" : EV.state.z || aims[2] || "",
+    ["none", "mixers"].includes(EV.state.z) ? "" : EV.state.z || aims[2] || "",
   ];
 };
 

@@ -265,7 +265,7 @@ EV.exportAll = async () => {
     for (const plot of EV.$("main").querySelectorAll(".plot")) {
       const figure = plot.closest("figure").id.replace("figure-", "");
       for (const format of ["svg", "png"]) {
-        const picture = await EV.pictureOf(plot, format, { width: 900, height: 560 });
+        const picture = await EV.pictureOf(plot, format, { width: 900, height: Math.max(560, plot.clientHeight) });
         const body = picture.split(",")[1];
         const coded = format === "png" ? body : btoa(unescape(body)); // an SVG comes percent-encoded
         found.append(

@@ -2,7 +2,10 @@
 /* The panels of the page. Each is one file with one call of EV.panel, which says all that the page has to know. */
 
 /** The tabs from left to right. A panel that is not named here comes after these, as it was registered. */
-EV.TABS = ["front", "compare", "curves", "search", "reproduction", "resolution", "breakdown", "devices", "conditions"];
+EV.TABS = [
+  ...["front", "compare", "curves", "trainings", "search", "axes", "effects", "reproduction", "audit", "resolution"],
+  ...["breakdown", "devices", "conditions"],
+];
 
 EV.panels = new Map();
 

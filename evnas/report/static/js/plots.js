@@ -53,12 +53,12 @@ EV.layout = (changes) => {
     ticks: "outside",
     tickcolor: line,
   };
-  const { xaxis = {}, yaxis = {}, ...rest } = changes;
+  const given = { xaxis: {}, yaxis: {}, ...changes };
+  const axes = Object.keys(given).filter((key) => /^[xy]axis\d*$/.test(key)); // of small multiples several
   return {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: "system-ui, sans-serif", color: ink, size: 13 },
-    margin: { l: 56, r: 16, t: 12, b: 48 },
     hovermode: "closest",
     showlegend: true,
     legend: {
@@ -69,9 +69,9 @@ EV.layout = (changes) => {
       font: { size: 12, color: ink },
       bgcolor: "rgba(0,0,0,0)",
     },
-    xaxis: { ...axis, ...xaxis },
-    yaxis: { ...axis, ...yaxis },
-    ...rest,
+    ...given,
+    margin: { l: 56, r: 16, t: 12, b: 48, ...given.margin },
+    ...Object.fromEntries(axes.map((key) => [key, { ...axis, ...given[key] }])),
   };
 };
 
@@ -80,6 +80,7 @@ EV.axisTitle = (text) => ({ text, font: { size: 13 }, standoff: 8 });
 /** Draw once the charting library is there; the rest of the page does not wait for it. */
 EV.draw = async (node, traces, layout) => {
   await EV.plotlyReady();
+  node.querySelector(".waiting")?.remove();
   await Plotly.react(node, traces, EV.layout(layout), {
     displayModeBar: false,
     displaylogo: false,
@@ -89,9 +90,16 @@ EV.draw = async (node, traces, layout) => {
   });
 };
 
+/** What a place says until the chart that it is for is drawn. */
+EV.waiting = (text) => EV.h("p", { class: "note waiting" }, text);
+
 /** A figure: a caption, export buttons, the place to draw in, and words for who cannot see it. */
 EV.figure = (name, caption, words, { tall = false, exported = null } = {}) => {
-  const plot = EV.h("div", { class: `plot${tall ? " tall" : ""}`, role: "img", "aria-label": words });
+  const plot = EV.h(
+    "div",
+    { class: `plot${tall ? " tall" : ""}`, role: "img", "aria-label": words },
+    EV.waiting("Drawing …"),
+  );
   plot.exported = exported; // what a picture of it shows, where that is more than the chart has
   const save = (format) =>
     EV.h("button", {
@@ -159,24 +167,3 @@ EV.escaped = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").rep
 
 /** A heading over several lines, for the ends of an axis. */
 EV.wrapped = (text) => EV.escaped(text).replace(/, | on /g, (m) => `<br>${m.trim() === "on" ? "on " : ""}`);
-
-/** A line a training: colour and symbol by trial, dash by seed, so none is known by colour alone. */
-EV.curveTraces = (cards, labels) =>
-  cards.flatMap((card, i) =>
-    card.phases.filter((p) => p.phase === "proxy" && p.curve.length).map((p) => {
-      const y = p.curve.some((q) => "top1_percent" in q) ? "top1_percent" : "loss";
-      const colour = EV.PALETTE[EV.theme()][i % 8];
-      return {
-        type: "scatter",
-        mode: "lines+markers",
-        name: EV.escaped(
-          `${labels[i]}${card.phases.filter((q) => q.phase === "proxy").length > 1 ? `, seed ${p.seed}` : ""}`,
-        ),
-        x: p.curve.map((q, j) => q.images ?? q.epoch ?? j),
-        y: p.curve.map((q) => q[y]),
-        hovertemplate: "%{x:,} images: %{y:.2f}",
-        line: { color: colour, width: 1.8, dash: EV.DASHES[p.seed % 8] },
-        marker: { symbol: `${EV.SYMBOLS[i % 8]}${i < 8 ? "" : "-open"}`, size: 7 },
-      };
-    })
-  );

@@ -13,10 +13,10 @@ EV.liveSource = () => {
     }
     return answer;
   };
-  const at = (study, rest = "") => `/api/studies/${encodeURIComponent(study)}${rest}`;
+  const at = (study, rest = "") => `api/studies/${encodeURIComponent(study)}${rest}`;
   return {
     live: true,
-    studies: async () => (await (await ask("/api/studies")).json()).studies,
+    studies: async () => (await (await ask("api/studies")).json()).studies,
     about: async (study) => (await ask(at(study))).json(),
     /** With `small`, null of a study too large to be sent whole. */
     pack: async (study, after, { small = false } = {}) => {
@@ -59,7 +59,14 @@ EV.fileSource = () => {
     studies: async () => [],
     about: () => json("about"),
     pack: () => unpacked("pack"),
-    card: async (_study, row) => (await (cards ||= json("cards")))[row],
+    card: async (_study, row) => {
+      const card = (await (cards ||= json("cards")))[row];
+      if (card) return card;
+      throw new Error(
+        "of a study this large the file holds the cards of its front and its newest trials; " +
+          "evnas dashboard shows all of them, and evnas store export writes all records",
+      );
+    },
     panel: (_study, name) => json(`panel-${name}`),
     watch: () => () => {},
     plotly: async () => {

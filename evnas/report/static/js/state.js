@@ -33,8 +33,14 @@ EV.togglePin = (label) => {
 
 EV.xKey = () => EV.axisKey("x", 0);
 EV.yKey = () => EV.axisKey("y", 1);
+/** The third objective: the study's own, or one that was asked for by name; "none" is none. */
 EV.zKey = () =>
   EV.state.z && EV.data.numbers.has(EV.state.z) ? EV.state.z : (!EV.state.z && EV.about.objectives[2]?.key) || null;
+/** What colours the marks: a column, or null for the mixer. It changes nothing but colours. */
+EV.colourKey = () => {
+  const { colour } = EV.state;
+  return EV.data.numbers.has(colour) ? colour : colour === "mixers" ? null : EV.zKey();
+};
 EV.axisKey = (name, at) => {
   const chosen = EV.resolveKey(EV.state[name]);
   if (chosen && EV.data.numbers.has(chosen)) return chosen;

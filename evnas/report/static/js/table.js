@@ -52,6 +52,7 @@ EV.table.keys = () => {
     .slice(0, 3);
   const wish = [
     "label",
+    ...(EV.about.kind === "ablation" ? ["changed"] : []), // of a search all of them differ from the base
     "status",
     "mixers",
     "dims",
@@ -67,7 +68,7 @@ EV.table.keys = () => {
     "error",
   ];
   return [...new Set(wish)].filter((k) =>
-    all.includes(k) && (k !== "error" || EV.data.text.error.some((text) => text))
+    all.includes(k) && (!["error", "changed"].includes(k) || EV.data.text[k].some((text) => text))
   );
 };
 
@@ -308,7 +309,11 @@ EV.table.refresh = () => {
     if (k in EV.data.text) {
       return EV.h(
         "td",
-        k === "error" || k === "origin" ? { class: "long", title: EV.data.text[k][row] } : {},
+        k === "changed"
+          ? { class: "wrapped" }
+          : k === "error" || k === "origin"
+          ? { class: "long", title: EV.data.text[k][row] }
+          : {},
         EV.data.text[k][row],
       );
     }

@@ -3,7 +3,7 @@
 
 EV.hoverCard = (row, pointer) => {
   const node = EV.$("hover"), text = EV.data.text;
-  const keys = [...new Set([EV.xKey(), EV.yKey(), EV.zKey(), "params_m", "macs_exact_g"])].filter((k) =>
+  const keys = [...new Set([EV.xKey(), EV.yKey(), EV.zKey(), EV.colourKey(), "params_m", "macs_exact_g"])].filter((k) =>
     k && EV.data.numbers.has(k)
   );
   EV.put(
@@ -23,6 +23,7 @@ EV.hoverCard = (row, pointer) => {
         k,
       ) => [EV.h("dt", {}, EV.heading(k, { unit: false })), EV.h("dd", {}, EV.cellWithSpread(k, row) + EV.unit(k))]),
     ),
+    text.changed[row] ? EV.h("div", { class: "note" }, text.changed[row]) : null,
     text.error[row] ? EV.h("div", { class: "note" }, text.error[row]) : null,
   );
   node.hidden = false;
@@ -116,6 +117,7 @@ EV.trialPanel = async (aside) => {
       }, "×"),
     ),
     EV.h("p", { class: "note" }, `${card.digest} · ${card.origin || "no origin noted"}`),
+    EV.data.text.changed[row] ? EV.h("p", { class: "changed" }, `Changed: ${EV.data.text.changed[row]}`) : null,
     EV.noteOn(label, card.digest),
     EV.picture(card),
     EV.figuresOf(row),

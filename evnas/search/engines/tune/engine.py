@@ -15,10 +15,11 @@ from typing import Any
 import ray
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 
-from evnas.errors import SpecError
+from evnas.errors import SpecError, WorkerError
 from evnas.phases.work import Event, Work
 from evnas.search.engines.tune.cluster import NAMES, Packer, join, nodes, room
 from evnas.search.engines.tune.control import RETRIES, Jobs, Keeper, Listener, WorkSearcher
+from evnas.search.engines.tune.head import Head, gone
 from evnas.search.engines.tune.mailbox import Closed, Mailbox
 from evnas.search.engines.tune.trainable import Evaluate, WorkTrainable
 
@@ -34,6 +35,8 @@ SETTINGS = {
 }
 """Of Tune, in its environment variables: it takes them no other way."""
 ENDS_WITHIN_S = 30.0
+ANSWERS_WITHIN_S = 3.0
+"""A head that is there answers so soon, when Tune has ended."""
 PATH = "engine.resources"
 
 
@@ -69,6 +72,8 @@ class TuneEngine:
             self._leave()
             have = "; ".join(f"{n.get('CPU', 0):g} CPUs" for n in here)
             raise SpecError(f"no node has room for {dict(resources)}: they have {have}", PATH)
+        self._head = Head(nodes, self._needs)
+        self._is_gone = False
         self._desk = Mailbox()
         self._folder = tempfile.TemporaryDirectory(prefix="evnas-tune-")
         tuner = self._tuner(Packer(self._needs, evaluate), timeout_s)
@@ -78,21 +83,39 @@ class TuneEngine:
     @property
     def slots(self) -> int:
         """How many phases the cluster holds now; it grows and shrinks with the cluster."""
-        return max(1, room(nodes(), self._needs))
+        return max(1, self._head.room)
 
     def submit(self, work: Work) -> None:
         """Start a phase: on a GPU where its device is one, measured where its target is."""
         self._desk.submit(work)
 
     def wait(self, timeout_s: float) -> list[Event]:
-        """What has ended since the last call."""
-        return self._desk.wait(timeout_s)
+        """What has ended since the last call.
+
+        Raises:
+            WorkerError: the cluster's head is gone.
+            RuntimeError: Tune has ended by itself.
+        """
+        try:
+            found = self._desk.wait(timeout_s)
+            self._head.must_answer()
+        except WorkerError:
+            self._is_gone = True
+            raise
+        except RuntimeError as e:
+            if self._head.answers_within(ANSWERS_WITHIN_S):
+                raise
+            self._is_gone = True
+            raise gone() from e
+        return found
 
     def close(self) -> None:
         """Stop what runs, and leave the cluster if this engine joined it."""
+        self._head.close()
         self._desk.close()
-        self._thread.join(ENDS_WITHIN_S)
-        self._leave()
+        if not self._is_gone:  # else every call would wait for it
+            self._thread.join(ENDS_WITHIN_S)
+            self._leave()
         self._folder.cleanup()
 
     def _leave(self) -> None:

@@ -29,9 +29,55 @@ EV.dataPanel({
       found.filter((one) => one.target === target),
       EV.figure(`breakdown-${i}`, target, `Time of a forward by kind, ${target}`, { tall: true }),
     ]);
-    EV.put(grid, drawn.map(([, figure]) => figure.node)); // all in place first: each is drawn to its own width
+    const roofs = targets.map((target, i) => [
+      found.filter((one) => one.target === target),
+      EV.figure(`roofline-${i}`, `Roofline, ${target}`, `Speed of each part against its arithmetic, ${target}`, {
+        tall: true,
+      }),
+    ]).filter(([ones]) => ones.some((one) => one.parts.some(placed)));
+    EV.put(grid, [...drawn, ...roofs].map(([, figure]) => figure.node)); // all in place first: each has its own width
     view.node.append(...found.map(table));
-    await Promise.all(drawn.map(([ones, figure]) => bars(figure, ones)));
+    await Promise.all([
+      ...drawn.map(([ones, figure]) => bars(figure, ones)),
+      ...roofs.map(([ones, figure]) => roofline(figure, ones)),
+    ]);
+
+    function placed(part) { // whether both its arithmetic and its traffic are known
+      return part.gflop > 0 && part.mib > 0 && part.ms > 0;
+    }
+
+    function roofline(figure, ones) {
+      const { flop_s, copy_bytes_s } = ones[0]; // ceilings of the first: other runs found theirs a little apart
+      const across = (part) => part.gflop * 1e9 / (part.mib * 2 ** 20), up = (part) => 1e3 * part.gflop / part.ms;
+      const parts = ones.flatMap((one) => one.parts.filter(placed).map((part) => ({ ...part, of: one.label })));
+      const ridge = flop_s / copy_bytes_s, xs = [...parts.map(across), ridge];
+      const ends = [Math.min(...xs) / 2, ridge, Math.max(...xs) * 2];
+      const traces = kinds.map((kind, i) => {
+        const mine = parts.filter((part) => part.kind === kind);
+        return {
+          type: "scatter",
+          mode: "markers",
+          name: EV.escaped(kind),
+          x: mine.map(across),
+          y: mine.map(up),
+          text: mine.map((part) => EV.escaped(`${part.of}, ${part.stage}, ${part.kind}`)),
+          hovertemplate: "%{text}: %{y:.3g} GFLOP/s at %{x:.3g} FLOP/byte<extra></extra>",
+          marker: { color: EV.PALETTE[EV.theme()][i % 8], symbol: EV.SYMBOLS[i % 8], size: 8 },
+        };
+      }).filter((trace) => trace.x.length);
+      return EV.draw(figure.plot, [{
+        type: "scatter",
+        mode: "lines",
+        name: "ceiling",
+        x: ends,
+        y: ends.map((x) => Math.min(flop_s, x * copy_bytes_s) / 1e9),
+        hoverinfo: "skip",
+        line: { color: EV.css("--ink"), width: 1.4 },
+      }, ...traces], {
+        xaxis: { type: "log", title: EV.axisTitle("arithmetic, FLOP/byte") },
+        yaxis: { type: "log", title: EV.axisTitle("speed, GFLOP/s") },
+      });
+    }
 
     function bars(figure, ones) {
       const up = [...ones].reverse();

@@ -114,14 +114,11 @@ EV.panel({
     }
 
     function curves(node, cards, labels) {
-      const traces = EV.curveTraces(cards, labels);
-      if (!traces.length) return;
+      const { data, layout } = EV.curveFigure(cards);
+      if (!data.length) return;
       const figure = EV.figure("curves", "Learning curves", `Learning curves of trials ${labels.join(", ")}`);
       node.append(figure.node);
-      EV.draw(figure.plot, traces, {
-        xaxis: { title: EV.axisTitle("image presentations") },
-        yaxis: { title: EV.axisTitle("top-1 on held-out images, %") },
-      });
+      EV.draw(figure.plot, data, layout);
     }
 
     function parts(node, cards, labels) {

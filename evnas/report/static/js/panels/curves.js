@@ -2,6 +2,7 @@
 /* Learning curves: of the pinned trials, or else of the front and then the others, twelve at most. */
 
 EV.CURVES = 12;
+EV.TOGETHER = 4; // trials whose curves share their axes; of more each has its own
 EV.panel({
   name: "curves",
   title: "Curves",
@@ -22,13 +23,14 @@ EV.panel({
     view.shown = key;
     const cards = await Promise.all(rows.map(EV.cardOf));
     if (view.shown !== key) return;
-    const traces = EV.curveTraces(cards, cards.map((c) => c.label));
-    await EV.draw(view.figure.plot, traces, {
-      xaxis: { title: EV.axisTitle("image presentations") },
-      yaxis: { title: EV.axisTitle("top-1 on held-out images, %") },
-    });
-    view.says.textContent = `${EV.plural(rows.length, "trial")}${
-      EV.pins().length ? ", the pinned ones" : ""
+    const { plot } = view.figure;
+    const { data, layout, height } = cards.length > EV.TOGETHER
+      ? EV.curveMultiples(cards, plot.clientWidth)
+      : EV.curveFigure(cards);
+    plot.style.height = height ? `${height}px` : "";
+    await EV.draw(plot, data, { ...layout, height: plot.clientHeight });
+    view.says.textContent = `${EV.plural(rows.length, "trial")}${EV.pins().length ? ", the pinned ones" : ""}${
+      height ? ", each over the curves of the others" : ""
     }. Trials that diverged end where their loss did; the table's filter and the pins choose others.`;
   },
 });

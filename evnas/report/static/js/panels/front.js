@@ -1,5 +1,5 @@
 // needs: panels.js
-/* The Front: any two axes, a third as colour, over the cloud of all that was tried. */
+/* The Front: any two axes over the cloud of all that was tried, in the colours of the mixers or of a column. */
 
 EV.FEW = 25; // up to here every trial has its label and its error bars
 EV.FRONT_MARGIN = { l: 68, r: 18, t: 14, b: 54 };
@@ -51,6 +51,7 @@ EV.panel({
       EV.data.n,
       EV.data.whole,
       EV.axisKeys(),
+      EV.colourKey(),
       s.filter,
       s.lx,
       s.ly,
@@ -69,21 +70,22 @@ EV.panel({
 });
 
 EV.frontControls = (view) => {
-  const keys = EV.axisChoices(), s = EV.state;
+  const keys = EV.axisChoices(), s = EV.state, printed = EV.printedOn(EV.axes(EV.axisKeys())).length > 0;
   const shown = JSON.stringify([
     keys,
     EV.axisKeys(),
+    EV.colourKey(),
     s.lx,
     s.ly,
     s.marks,
     s.drag,
     s.zoom,
     s.lasso,
-    EV.about.published.length,
+    printed,
   ]);
   if (shown === view.shown) return;
   view.shown = shown;
-  const choice = (name, label, value, none) =>
+  const choice = (name, label, value, [none, title] = []) =>
     EV.h(
       "label",
       {},
@@ -91,7 +93,7 @@ EV.frontControls = (view) => {
       EV.h(
         "select",
         { id: `axis-${name}`, onchange: (e) => EV.choose({ [name]: e.target.value, zoom: null, lasso: null }) },
-        none ? EV.h("option", { value: "mixers" }, none) : null,
+        none ? EV.h("option", { value: none }, title) : null,
         keys.map((k) => EV.h("option", { value: k, selected: k === value }, EV.heading(k))),
       ),
     );
@@ -120,13 +122,14 @@ EV.frontControls = (view) => {
     view.controls,
     choice("x", "Across", EV.xKey()),
     choice("y", "Up", EV.yKey()),
-    choice("z", "Colour", EV.zKey(), "Mixer"),
+    choice("z", "Third objective", EV.zKey(), ["none", "None"]),
+    choice("colour", "Colour", EV.colourKey(), ["mixers", "Mixer"]),
     EV.h(
       "span",
       { class: "ticks" },
       tick("lx", "log across"),
       tick("ly", "log up"),
-      EV.about.published.length ? tick("marks", "published") : null,
+      printed ? tick("marks", "published") : null,
     ),
     EV.h(
       "span",
@@ -154,14 +157,22 @@ EV.frontBox = (view) => {
     height: Math.max(40, plot.clientHeight - t - b),
   };
 };
-EV.frontMargin = () => ({ ...EV.FRONT_MARGIN, ...(EV.zKey() ? { r: 96 } : {}) });
+EV.frontMargin = () => ({ ...EV.FRONT_MARGIN, ...(EV.colourKey() ? { r: 96 } : {}) });
 
 EV.drawFront = async (view) => {
   const frontData = EV.frontData(), marks = EV.publishedMarks(frontData.axes);
   const range = EV.viewOf(frontData, marks), box = EV.frontBox(view), pixels = EV.pixels(frontData.axes, range, box);
   const cloud = EV.cloudOf(frontData, pixels, box);
   const few = EV.data.n <= EV.FEW; // then the marks are plotly's own, with labels and error bars
-  view.hits = EV.paintCloud(view.canvas, box, few ? { layers: [] } : cloud, pixels);
+  const paint = (shown) => EV.paintCloud(view.canvas, box, shown, pixels), painted = few ? { layers: [] } : cloud;
+  const waits = !window.Plotly; // until it is there, the canvas shows plotly's marks too
+  view.hits = paint(waits ? EV.sketch(cloud, frontData, range) : painted);
+  if (waits) {
+    EV.put(
+      view.figure.plot,
+      EV.waiting(`${EV.heading(frontData.axes[1].key)} (up), ${EV.heading(frontData.axes[0].key)} (across)`),
+    );
+  }
   const layers = few ? EV.labelled(cloud.layers, frontData, { pixels, box }) : [];
   const front = EV.frontTraces(frontData, { pixels, box });
   const own = [...(few ? cloud.layers.flatMap((l) => l.rows) : []), ...frontData.front, ...frontData.peers];
@@ -170,11 +181,25 @@ EV.drawFront = async (view) => {
   EV.put(view.legend, EV.legend(cloud, frontData, marks));
   EV.describeFront(view, frontData, cloud);
   const layout = EV.frontLayout(frontData, range);
-  await EV.draw(view.figure.plot, [...layers, ...EV.peerTraces(frontData), ...front, ...EV.publishedTraces(marks)], {
+  await EV.draw(view.figure.plot, [
+    ...layers,
+    ...EV.peerTraces(frontData),
+    ...front,
+    ...EV.publishedTraces(marks, frontData.axes),
+  ], {
     ...layout,
     showlegend: false,
   });
+  if (waits && view.cloud === cloud) paint(painted);
   EV.listenToPlot(view);
+};
+
+/** What stands for the chart before plotly does: all its marks, and the ends of both axes. */
+EV.sketch = ({ layers, counts }, frontData, [x0, x1, y0, y1]) => {
+  const of = (name, rows, look) => ({ name, rows, looks: rows.map(look), size: 10, filled: true });
+  const peer = () => ({ colour: EV.css("--ink"), shape: "hourglass" });
+  const drawn = [of("front", frontData.front, EV.looksOf(frontData)), of("peers", frontData.peers, peer)];
+  return { counts, layers: [...layers, ...drawn], ends: [x0, x1, y0, y1].map(EV.number) };
 };
 
 EV.frontLayout = ({ axes }, [x0, x1, y0, y1]) => {
@@ -213,16 +238,17 @@ EV.cloudOf = (frontData, pixels, box) => {
   const layers = [
     layer("infeasible", frontData.infeasible, "x", "--muted", 6),
     layer("ended early", frontData.ended, "cross", "--warn", 7),
-    layer("tied within error", frontData.tied, "ring", "--accent", 8),
+    layer("tied within error", frontData.tied, "ring", "--ink", 8),
     {
       ...layer("no value (diverged, infeasible, …)", frontData.floor.rows, "triangle", "--warn", 7),
       base: frontData.floor.base,
     },
   ];
-  const few = EV.data.n <= EV.FEW;
+  const few = EV.data.n <= EV.FEW, look = EV.looksOf(frontData);
   if (!dense) {
     layers.unshift({ ...layer("dominated", [], "dot", few ? "--muted" : "--faint", few ? 8 : 5), rows: near });
   }
+  for (const one of layers) if (one.symbol === "ring") one.looks = one.rows.map(look);
   return {
     layers: layers.filter((l) => l.rows.length),
     counts: frontData.counts || (dense ? EV.countCells(near, pixels, box) : null),

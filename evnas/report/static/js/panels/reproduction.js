@@ -14,7 +14,11 @@ EV.dataPanel({
       EV.put(view.node, EV.h("p", { class: "note" }, "No row has both a printed and a measured figure yet."));
       return;
     }
+    const notes = []; // reasons that many cells share, each once
     EV.put(view.node, EV.h("p", { class: "note" }, found.source), cells(found.table));
+    if (notes.length) {
+      view.node.append(EV.h("ol", { class: "note", "aria-label": "Notes" }, notes.map((text) => EV.h("li", {}, text))));
+    }
     if (found.taus.length) view.node.append(taus(found.taus));
     const grid = EV.h("div", { class: "grid" });
     view.node.append(grid);
@@ -38,15 +42,18 @@ EV.dataPanel({
           EV.h("button", { type: "button", class: "link", onclick }, cell.text),
         );
       }
+      if (i === 1) return EV.h("td", { class: "wrapped" }, cell.text);
+      if (cell.note && !notes.includes(cell.note)) notes.push(cell.note);
       return EV.h(
         "td",
-        { class: `verdict ${(cell.kind || "").split(" ")[0]}`, title: cell.verdict },
+        { class: `verdict ${(cell.kind || "").split(" ")[0]}`, title: cell.note || cell.verdict },
         EV.h("b", {}, cell.measured || "–"),
         cell.interval ? EV.h("small", {}, ` ${cell.interval}`) : null,
         EV.h(
           "small",
           { class: "title" },
           [cell.published && `printed ${cell.published}`, cell.verdict].filter(Boolean).join(": "),
+          cell.note ? ` [${notes.indexOf(cell.note) + 1}]` : null,
         ),
       );
     }

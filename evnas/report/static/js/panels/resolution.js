@@ -64,7 +64,7 @@ EV.dataPanel({
       const cells = (p) =>
         p.ms === undefined
           ? [String(p.resolution), "–", p.ended, "", ""]
-          : [String(p.resolution), String(p.batch), ...[p.ms, p.low, p.high].map(EV.number)];
+          : [String(p.resolution), String(p.batch), ...EV.alike([p.ms, p.low, p.high])];
       const rows = curves.flatMap((curve) =>
         curve.points.map((p) =>
           EV.h(

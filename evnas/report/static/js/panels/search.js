@@ -97,7 +97,7 @@ EV.dataPanel({
             name: EV.escaped(n),
             x: progress[over],
             y: values.map((v) => 100 * v),
-            line: { width: 0.5, color: colour },
+            line: { width: 0.5, color: colour, shape: "hv" },
             fillcolor: colour,
             fillpattern: EV.hatched(group),
           };
@@ -157,66 +157,13 @@ EV.dataPanel({
       const axes = EV.axes(aims), all = EV.partition(Array.from({ length: EV.data.n }, (_, i) => i), axes).complete;
       const front = EV.frontOf(all, axes), members = new Set(front);
       const step = Math.ceil(all.length / 200), rest = all.filter((r, i) => i % step === 0 && !members.has(r));
-      const ends = keys.map((k) =>
-        all.reduce(([a, b], r) => {
-          const v = EV.data.numbers.get(k).values[r];
-          return Number.isFinite(v) ? [Math.min(a, v), Math.max(b, v)] : [a, b];
-        }, [Infinity, -Infinity])
-      );
-      const lines = (rows, name, colour, { width, dash }) => ({
-        type: "scatter",
-        mode: "lines",
-        name,
-        hoverinfo: "skip",
-        x: rows.flatMap(() => [...keys.keys(), null]),
-        y: rows.flatMap((
-          r,
-        ) => [
-          ...keys.map((k, i) => (EV.data.numbers.get(k).values[r] - ends[i][0]) / (ends[i][1] - ends[i][0] || 1)),
-          null,
-        ]),
-        line: { color: colour, width, dash },
-      });
-      const words = keys.flatMap((_key, i) =>
-        [[0, -0.02, "top"], [1, 1.02, "bottom"]].map(([at, y, yanchor]) => ({
-          x: i,
-          y,
-          yanchor,
-          text: EV.number(ends[i][at]),
-          showarrow: false,
-          font: { size: 11, color: EV.css("--muted") },
-        }))
-      );
-      const groups = new Map();
-      for (const r of front) {
-        const g = EV.mixerGroup(EV.data.text.mixers[r]);
-        groups.set(g, [...(groups.get(g) || []), r]);
-      }
+      const columns = keys.map((k) => EV.parallelColumn(k, all)), drawn = EV.parallelFigure(columns, rest, front);
       figure(
         "parallel",
         `Parallel coordinates: the front over ${rest.length} other trials`,
         `Parallel coordinates of ${keys.map((k) => EV.heading(k)).join(", ")}`,
-        [
-          lines(rest, "other trials", EV.css("--faint"), { width: 0.7, dash: "solid" }),
-          ...[...groups].sort((a, b) => a[0] - b[0]).map(([g, rows]) =>
-            lines(rows, g === 7 ? "other mixers" : EV.escaped(EV.mixerNames()[g]), EV.PALETTE[EV.theme()][g], {
-              width: 1.8,
-              dash: EV.DASHES[g],
-            })
-          ),
-        ],
-        {
-          xaxis: {
-            tickvals: [...keys.keys()],
-            ticktext: keys.map((k) => EV.wrapped(EV.heading(k))),
-            showgrid: true,
-            zeroline: false,
-            range: [-0.3, keys.length - 0.7],
-          },
-          yaxis: { visible: false, range: [-0.12, 1.12] },
-          annotations: words,
-          margin: { l: 16, r: 16, t: 12, b: 64 },
-        },
+        drawn.data,
+        drawn.layout,
       );
     }
   },

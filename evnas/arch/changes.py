@@ -1,12 +1,17 @@
-"""Differences between two architectures, short enough for a terminal."""
+"""Differences between two architectures, short enough for a terminal or a column of a table."""
 
 import re
 from collections.abc import Iterable, Sequence
+
+from evnas.arch.paths import diff
+from evnas.arch.spec import ArchSpec
 
 Change = tuple[str, object, object]
 """Path, value before, value after, as `evnas.arch.paths.diff` gives them."""
 SIZES = ("states", "heads", "d_state", "stride")
 """Fields that are named of a part whose kind changed."""
+MOST = 4
+"""Fields that a column names; more are counted."""
 _EVERY = re.compile(r"stages\[\d+\]")
 _STAGE = re.compile(r"stages\[(\d+|\*)\]\.(.+)")
 _PART = re.compile(r"(stages\[(?:\d+|\*)\]\.)?(mixer|stem|head|downsample)\.(\w+)")
@@ -18,12 +23,36 @@ def shortened(changes: Iterable[Change]) -> str:
 
     `stages[0,2].dim: 128, 320 -> 160, 384; stages[1].mixer: hsm_ssd -> sa`
     """
-    by_field: dict[str, list[Change]] = {}
+    return "; ".join(_in_words(field, of) for field, of in _by_field(changes).items())
+
+
+def what_changed(base: ArchSpec, arch: ArchSpec) -> list[str]:
+    """How an architecture differs from a base, for a column: what its fields are now, and in which
+    stages where not in all.
+
+    `mixer sa`, `head.fusion none`, `mixer.states 9/25/49`, `stages[0].depth 2`; at most `MOST`.
+    """
+    fields = _by_field(diff(base, arch))
+    said = [_now(field, of, len(arch.stages)) for field, of in fields.items()]
+    return said[:MOST] + ([f"and {len(said) - MOST} more"] if len(said) > MOST else [])
+
+
+def _by_field(changes: Iterable[Change]) -> dict[str, list[Change]]:
+    """Field within a stage, or path elsewhere -> (stage or "", value before, value after) each."""
+    found: dict[str, list[Change]] = {}
     for path, old, new in _less_what_follows(_with_whole_stages(list(changes))):
-        found = _STAGE.fullmatch(path)
-        field, stage = (found[2], found[1]) if found else (path, "")
-        by_field.setdefault(field.removesuffix(".kind"), []).append((stage, old, new))
-    return "; ".join(_in_words(field, of) for field, of in by_field.items())
+        of = _STAGE.fullmatch(path)
+        field, stage = (of[2], of[1]) if of else (path, "")
+        found.setdefault(field.removesuffix(".kind"), []).append((stage, old, new))
+    return found
+
+
+def _now(field: str, of: Sequence[Change], stages: int) -> str:
+    where = [stage for stage, _, _ in of]
+    everywhere = where[0] in ("", "*") or len(where) == stages
+    values = [str(new).lower() if isinstance(new, bool) else str(new) for _, _, new in of]
+    now = values[0] if len(set(values)) == 1 else "/".join(values)
+    return f"{field} {now}" if everywhere else f"stages[{','.join(where)}].{field} {now}"
 
 
 def read_changes(texts: Iterable[str]) -> list[Change]:

@@ -1,0 +1,1 @@
+"""The backward half of the scan of whole maps in registers, beside the forward in `..kernel`."""

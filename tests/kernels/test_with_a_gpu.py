@@ -1,0 +1,67 @@
+"""What only a GPU can show of the kernels: few, since one is at hand for minutes."""
+
+import pytest
+import torch
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU"),
+]
+CASES = (
+    *("selective_scan-long", "ss2d_scan-cross", "ss2d_scan-cross-tile", "ss2d_scan-atrous-2"),
+    *("hsm_ssd", "hsm_ssd-shared", "nc_ssd", "channel_layer_norm"),
+)
+TOLERANCE = {torch.float32: 2e-5, torch.float16: 2e-3}
+
+
+def worst(got, want):
+    """The largest error of any tensor, relative to its largest entry or 1."""
+    assert got.keys() == want.keys()
+    errors = [
+        ((got[n].double() - w).abs().max() / w.abs().max().clamp(min=1)).item()
+        for n, w in want.items()
+    ]
+    return max(errors)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_kernels_agree_with_the_reference(build_call, name, dtype):
+    call = build_call(name, strided=dtype == torch.float16).to(dtype)
+    want = call.to(torch.float64).gradients("reference")
+    assert worst(call.gradients("triton"), want) <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+def test_a_whole_stage_of_vmamba_agrees(build_scan, dtype):
+    call = build_scan("cross", 1, 1, 96, 1, 56, 56).to(dtype)
+    (want,) = call.to(torch.float64).outputs("cpu")
+    (got,) = call.outputs("triton")
+    assert ((got.double() - want).abs().max() / want.abs().max()).item() <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("model", ["efficientvim_m2", "vmamba_tiny_s1l8"])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_deployed_models_agree_and_can_be_captured(model, layout):
+    from evnas.arch.catalog import entry
+    from evnas.blocks.backbone import build
+    from evnas.blocks.deploy import deploy
+    from evnas.measure.runtimes.cuda_graph import cuda_graph
+    from evnas.measure.target import Target
+
+    torch.use_deterministic_algorithms(False)  # as models run
+    arch = entry(model).arch
+    images = torch.randn(16, 3, 224, 224, device="cuda")  # 16: kernels as for larger batches
+    with torch.inference_mode():
+        want = build(arch, seed=0, impl="cpu").eval().to("cuda")(images)  # in plain torch
+    plain = build(arch, seed=0).eval().to("cuda")
+    ours = deploy(plain, dtype=torch.float16, layout=layout)
+    with torch.inference_mode():
+        eager = ours(images.half())
+    scale = want.abs().max()
+    assert ((eager.float() - want).abs().max() / scale).item() < 3e-2
+    target = Target(
+        device="cuda:0", runtime="cuda_graph", batch_size=16, precision="float16", form="deployed"
+    )
+    replayed = cuda_graph(ours, images.half(), target)()
+    assert isinstance(replayed, torch.Tensor) and torch.equal(replayed, eager)
