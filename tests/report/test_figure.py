@@ -58,7 +58,7 @@ def test_an_ablation_stands_on_ratios_with_its_reference_at_one() -> None:
         assert at == (1.0, found.columns.numbers["top1_percent"][row])  # beside it, not over it
         assert len(found.printed) > 2
         speeds = front_points(reader, x="throughput_img_s", y="macs_paper_g")
-        assert not speeds.printed and "another machine" in speeds.notes[0]
+        assert not speeds.printed and "is of this machine" in speeds.notes[0]
         with pytest.raises(SpecError, match=r"--y must name a column .* got 'flops'"):
             front_points(reader, x=None, y="flops")
     finally:

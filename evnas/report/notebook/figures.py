@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from evnas.errors import EvnasError
 from evnas.report.frame.columns import describe_column
 from evnas.report.frame.objectives import Objective
+from evnas.report.page.colours import PALETTE
 from evnas.report.query.front import find_front, hypervolume_fraction
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
 FigureKind = Literal["front", "curves", "hypervolume"]
 KINDS: tuple[FigureKind, ...] = get_args(FigureKind)
-PALETTE = ("#0a5abb", "#ea6511", "#2f8c66", "#b0608c", "#705402", "#088bff", "#482065", "#5c575b")
-"""The page's colours in the light, which differ however they are seen."""
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 """Beside the colours, so that no line is known by its colour alone."""
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from evnas.report.notebook.figures import PALETTE
+from evnas.report.page.colours import PALETTE
 from evnas.stats.ladder import EQUAL, OVERALL, WITHIN, LadderLine
 
 SCOPES = (OVERALL, WITHIN, EQUAL)

@@ -2,30 +2,30 @@
 may stand beside them."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from evnas.errors import EvnasError, SpecError, nearest
-from evnas.papers.published import PublishedRow, published_table
 from evnas.report.frame.objectives import Constraint, Objective, find_constraints, resolve_column
 from evnas.report.frame.snapshot import Snapshot
 from evnas.report.frame.study_reader import StudyReader
-from evnas.report.page.about import describe_machine
+from evnas.report.page.about import published_marks
 from evnas.report.query.dominance import DominanceGroups, axis_sign, group_by_dominance
-from evnas.sweep.sweep import sweep_of
 
 RATIO = "throughput_ratio"
 _PRINTED = {
     "params_m": "params_m",
-    "macs_exact_g": "flops_g",
-    "macs_paper_g": "flops_g",
-    "predicted_top1_percent": "top1",
+    "macs_exact_g": "macs_paper_g",
+    "macs_paper_g": "macs_paper_g",
+    "predicted_top1_percent": "predicted_top1_percent",
+    RATIO: RATIO,
+    "top1_percent": "top1_difference",
 }
-"""Column -> what is printed of the same kind on whatever machine."""
+"""Column -> what is printed of the same kind on whatever machine, in `published_marks`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,6 @@ class FrontPoints:
     """A study on two axes."""
 
     columns: Snapshot
-    """With the reference's own ratio, which is 1 and was not measured, where a ratio is shown."""
     keys: tuple[str, str]
     groups: DominanceGroups
     printed: tuple[tuple[str, float, float], ...]
@@ -69,8 +68,7 @@ def front_points(reader: StudyReader, *, x: str | None, y: str | None) -> FrontP
     """A study's trials on two axes.
 
     Args:
-        x, y: columns, or names on their first target; None takes the study's own objectives, of
-            an ablation the ratio to its reference in place of a speed.
+        x, y: columns, or names on their first target; None takes the study's own objectives.
 
     Raises:
         SpecError: there is no such column.
@@ -78,7 +76,7 @@ def front_points(reader: StudyReader, *, x: str | None, y: str | None) -> FrontP
     """
     aims = reader.objectives()
     keys = _keys(reader, aims, x, y)
-    columns = _with_reference(reader, keys)
+    columns = reader.columns()
     every = np.arange(len(columns))
     signs = [axis_sign(key, aims) for key in keys]
     groups = group_by_dominance(columns, keys, signs, every)
@@ -104,7 +102,7 @@ def _unplaced(columns: Snapshot, groups: DominanceGroups, keys: tuple[str, str])
 def _keys(
     reader: StudyReader, aims: list[Objective], x: str | None, y: str | None
 ) -> tuple[str, str]:
-    own = [_ratio_of(reader, aim.key) for aim in aims]
+    own = [aim.key for aim in aims]
     found = []
     for place, (option, name) in enumerate((("--x", x), ("--y", y))):
         if name is not None:
@@ -114,15 +112,6 @@ def _keys(
         else:
             raise EvnasError(f"{reader.folder}: no trial has two objectives yet")
     return found[0], found[1]
-
-
-def _ratio_of(reader: StudyReader, key: str) -> str:
-    """Of an ablation's speed the ratio to its reference, taken in alternation: speeds of two
-    moments differ by what else the machine did."""
-    name, _, target = key.partition("@")
-    ratio = f"{RATIO}@{target}"
-    beside = bool(reader.frame.reference) and name in ("throughput_img_s", "latency_ms")
-    return ratio if beside and ratio in reader.frame.numbers else key
 
 
 def _column(reader: StudyReader, name: str, option: str) -> str:
@@ -135,27 +124,13 @@ def _column(reader: StudyReader, name: str, option: str) -> str:
     return found
 
 
-def _with_reference(reader: StudyReader, keys: tuple[str, str]) -> Snapshot:
-    """The columns, with 1 as the reference's ratio to itself."""
-    columns = reader.columns()
-    row = reader.frame.row(reader.frame.reference) if reader.frame.reference else None
-    numbers = dict(columns.numbers)
-    for key in keys if row is not None else ():
-        if key.partition("@")[0].endswith("_ratio") and np.isnan(numbers[key][row]):
-            for end in ("", ":low", ":high"):
-                if key + end in numbers:
-                    numbers[key + end] = numbers[key + end].copy()
-                    numbers[key + end][row] = 1.0
-    return replace(columns, numbers=numbers)
-
-
 def _printed(
     reader: StudyReader, columns: Snapshot, keys: tuple[str, str]
 ) -> tuple[tuple[tuple[str, float, float], ...], str]:
-    rows = _printed_rows(reader)
-    if not rows:
+    marks = published_marks(reader.sweep, reader.frame.reference)
+    if not marks:
         return (), ""
-    found = [_printed_values(reader, columns, key, rows) for key in keys]
+    found = [_printed_values(reader, columns, key, marks) for key in keys]
     for key, values in zip(keys, found, strict=True):
         if not values:
             return (), f"printed points are left out: {_why(key)}"
@@ -164,71 +139,25 @@ def _printed(
     return tuple((label, first[label], second[label]) for label in labels), ""
 
 
-def _printed_rows(reader: StudyReader) -> Mapping[str, PublishedRow]:
-    named = reader.sweep.get("published")
-    if not isinstance(named, Mapping) or "paper" not in named:
-        return {}
-    try:
-        return published_table(str(named["paper"]), str(named.get("table", "main")))
-    except SpecError:
-        return {}
-
-
 def _why(key: str) -> str:
     name = key.partition("@")[0]
     if name in ("throughput_img_s", "latency_ms"):
-        return f"{key} was measured on another machine than print; --x {RATIO} compares with it"
+        return f"{key} is of this machine, and print's of another; --x {RATIO} compares with it"
     return f"{key} is not what tables print"
 
 
 def _printed_values(
-    reader: StudyReader, columns: Snapshot, key: str, rows: Mapping[str, PublishedRow]
+    reader: StudyReader, columns: Snapshot, key: str, marks: Sequence[Mapping[str, Any]]
 ) -> dict[str, float]:
-    """Label -> what is printed of the kind of a column, as far as it compares: a speed as the
-    ratio to the printed reference, top-1 as far from the reference's own as in print."""
-    name, _, target = key.partition("@")
-    if name in _PRINTED:
-        return _known(rows, _PRINTED[name])
-    if name == "throughput_img_s" and _is_printed_machine(reader, target, rows):
-        return _known(rows, name)
-    base = rows.get(_reference_in_print(reader))
-    if base is None or name not in (RATIO, "top1_percent"):
-        return {}
-    alike = {label: row for label, row in rows.items() if row.device == base.device}
-    printed = _known(alike, "throughput_img_s" if name == RATIO else "top1")
-    theirs = printed.get(base.row)
-    if theirs is None:
-        return {}
-    if name == RATIO:
-        return {label: speed / theirs for label, speed in printed.items()}
-    row = reader.frame.row(reader.frame.reference)
-    own = math.nan if row is None else float(columns.numbers[key][row])
-    return {label: own + top1 - theirs for label, top1 in printed.items() if math.isfinite(own)}
-
-
-def _known(rows: Mapping[str, PublishedRow], name: str) -> dict[str, float]:
-    found = {label: row.number(name) for label, row in rows.items()}
-    return {label: value for label, value in found.items() if value is not None}
-
-
-def _reference_in_print(reader: StudyReader) -> str:
-    """The printed row that the reference reproduces; "" where there is none."""
-    try:
-        return sweep_of(reader.sweep).reference.published
-    except EvnasError:  # an older or newer sweep
-        return ""
-
-
-def _is_printed_machine(
-    reader: StudyReader, target: str, rows: Mapping[str, PublishedRow]
-) -> bool:
-    devices = {row.device for row in rows.values() if row.device}
-    on = reader.frame.targets.get(target)
-    environment: Mapping[str, Any] = reader.meta("environment") or {}
-    here = describe_machine(environment).casefold()
-    return (
-        len(devices) == 1
-        and on is not None
-        and on.device_type == "cuda"
-        and all(device.casefold() in here for device in devices)
-    )
+    """Label -> what is printed of the kind of a column, as far as it compares: top-1 as far from
+    the reference's own as in print."""
+    name, own = key.partition("@")[0], 0.0
+    printed = {mark["label"]: mark.get(_PRINTED.get(name, "")) for mark in marks}
+    if name == "top1_percent":
+        row = reader.frame.row(reader.frame.reference)
+        own = math.nan if row is None else float(columns.numbers[key][row])
+    return {
+        label: own + value
+        for label, value in printed.items()
+        if value is not None and math.isfinite(own)
+    }
