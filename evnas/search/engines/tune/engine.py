@@ -17,7 +17,7 @@ from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tun
 
 from evnas.errors import SpecError, WorkerError
 from evnas.phases.work import Event, Work
-from evnas.search.engines.tune.cluster import NAMES, Packer, join, nodes, room
+from evnas.search.engines.tune.cluster import NAMES, Packer, abandon, join, nodes, room
 from evnas.search.engines.tune.control import RETRIES, Jobs, Keeper, Listener, WorkSearcher
 from evnas.search.engines.tune.head import Head, gone
 from evnas.search.engines.tune.mailbox import Closed, Mailbox
@@ -113,7 +113,9 @@ class TuneEngine:
         """Stop what runs, and leave the cluster if this engine joined it."""
         self._head.close()
         self._desk.close()
-        if not self._is_gone:  # else every call would wait for it
+        if self._is_gone:  # every call would wait for it
+            abandon()
+        else:
             self._thread.join(ENDS_WITHIN_S)
             self._leave()
         self._folder.cleanup()
