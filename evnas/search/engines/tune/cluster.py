@@ -1,6 +1,5 @@
 """The cluster: joining it, what its nodes have, and what a piece of work holds of them."""
 
-import atexit
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,12 +25,6 @@ def join(address: str) -> None:
         ray.init(address="auto", log_to_driver=False)
     except ConnectionError:  # no cluster runs here: one machine is a cluster too
         ray.init(**options)
-
-
-def abandon() -> None:
-    """Leave a cluster that is gone. Ray would say goodbye to it at the end of the process, wait a
-    minute for an answer, and end the process in its own way."""
-    atexit.unregister(ray.shutdown)
 
 
 def nodes() -> list[Mapping[str, float]]:
