@@ -198,3 +198,14 @@ def test_what_a_repair_keeps_is_the_truth(path, whole, truth, cases: Cases):
         kept_most += done.kept >= len(known) - 12
         clean(path)
     assert kept_most > 0.8 * tried
+
+
+def test_a_changed_definition_of_a_table_is_found_and_mended(path, whole, truth):
+    """One byte: asked for one record it gives it, asked for all it gives one."""
+    at = whole.index(b"id INTEGER PRIMARY KEY", whole.index(b"TABLE records")) + 3
+    path.write_bytes(whole[:at] + b"\x99" + whole[at + 1 :])
+    with pytest.raises(StoreError, match="damaged"):
+        all_of(path)
+    assert not salvage(path).is_whole
+    assert repair(path).damaged is not None
+    assert all_of(path)["records"] == truth["records"]
