@@ -6,6 +6,7 @@ own keeps its traceback.
 
 import functools
 import io
+import os
 import select
 import sys
 from collections.abc import Callable
@@ -46,7 +47,7 @@ from evnas.commands import (
     train,
     verify,
 )
-from evnas.errors import EvnasError
+from evnas.errors import ClusterGone, EvnasError
 from evnas.files import NO_ROOM, NOT_ALLOWED, expanded, no_room
 
 COMMANDS: tuple[Callable[..., None], ...] = (
@@ -143,7 +144,9 @@ def main() -> None:
     try:
         app()
     except EvnasError as e:
-        print(f"evnas: {' '.join(str(e).split())}", file=sys.stderr)
+        print(f"evnas: {' '.join(str(e).split())}", file=sys.stderr, flush=True)
+        if isinstance(e, ClusterGone):
+            os._exit(2)  # Ray's own leaving waits a minute, and ends the process in another way
         sys.exit(2)
     except BrokenPipeError:
         if not _reader_has_gone():

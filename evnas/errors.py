@@ -35,6 +35,10 @@ class WorkerError(EvnasError, RuntimeError):
     """Processes that evaluate candidates cannot be had."""
 
 
+class ClusterGone(WorkerError):
+    """The cluster that this process joined is gone; Ray ends such a process within a minute."""
+
+
 class StoreError(EvnasError, RuntimeError):
     """A study that cannot be opened, written or continued."""
 

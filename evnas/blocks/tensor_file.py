@@ -10,9 +10,16 @@ import torch
 from evnas.errors import DataError
 
 
-def must_be_intact(path: str | Path) -> None:
-    """Raises DataError where a byte of a file that `torch.save` wrote is wrong."""
-    if found := _damage(path):
+def must_be_intact(path: str | Path, *, ours: bool = False) -> None:
+    """Raises DataError where a byte of a file that `torch.save` wrote is wrong.
+
+    Args:
+        ours: this evnas wrote it, so it is an archive and no file of an old torch.
+    """
+    found = _damage(path)
+    if ours and not found and not zipfile.is_zipfile(path):
+        found = "it is no archive, or its end is missing"
+    if found:
         raise DataError(f"{path} must be a checkpoint, it is damaged ({found})")
 
 

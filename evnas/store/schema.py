@@ -52,6 +52,20 @@ def write_empty(path: Path, meta: Mapping[str, object]) -> None:
             write_meta(db, {**meta, TALLY: 0, NOTED: sorted(meta)})
 
 
+def columns_of(db: sqlite3.Connection, table: str) -> list[tuple[Any, ...]]:
+    """A table's columns as SQLite describes them; none where there is no such table."""
+    return db.execute(f"PRAGMA table_info({table})").fetchall()
+
+
+def columns_as_made() -> dict[str, list[tuple[Any, ...]]]:
+    """The same of every table of a new study."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(_SCHEMA)
+        return {
+            table: columns_of(db, table) for table in ("meta", "archs", "records", "set_aside")
+        }
+
+
 def write_meta(db: sqlite3.Connection, meta: Mapping[str, object]) -> None:
     """Write notes with their checksums; the caller ends the transaction."""
     texts = [(key, json.dumps(value)) for key, value in meta.items()]

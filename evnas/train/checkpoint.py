@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.blocks.official import read_checkpoint
-from evnas.blocks.tensor_file import first_line
+from evnas.blocks.tensor_file import first_line, must_be_intact
 from evnas.errors import DataError, SpecError
 from evnas.files import drafts_in, whole
 
@@ -204,6 +204,7 @@ def newest_whole(output: Path, tell: Callable[[str], None]) -> tuple[Path, dict[
 
 
 def _whole(path: Path) -> dict[str, Any]:
+    must_be_intact(path, ours=True)
     held = dict(read_checkpoint(path))
     if held.get("format") != FORMAT or "progress" not in held:
         raise DataError(f"{path} must be a checkpoint of a training, it lacks what one goes on by")

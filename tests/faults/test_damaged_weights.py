@@ -100,7 +100,7 @@ def test_what_is_read_of_a_damaged_file_is_the_truth_or_a_sentence(
     write(path)
     raw, truth = path.read_bytes(), read(path)
     ends: Counter[str] = Counter()
-    for seed in cases(60, 500, minutes=1):
+    for seed in cases(60, 500, minutes=0.5):
         rng = random.Random(f"{kind} {seed}")
         path.write_bytes(rng.choice(WAYS)(raw, rng))
         try:
@@ -120,7 +120,7 @@ def test_each_bit_that_tells_where_tensors_lie_counts(tmp_path: Path, cases: Cas
     raw, truth = path.read_bytes(), read(path)
     bits = [(at, 1 << bit) for at in outside_of_members(path, raw) for bit in range(8)]
     random.Random(0).shuffle(bits)
-    for number in cases(200, len(bits), minutes=2):
+    for number in cases(200, len(bits), minutes=1):
         at, bit = bits[number]
         path.write_bytes(raw[:at] + bytes([raw[at] ^ bit]) + raw[at + 1 :])
         try:

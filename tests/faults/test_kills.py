@@ -102,7 +102,7 @@ def test_drivers_killed_at_random_instants(
 ) -> None:
     whole, took_s = unbroken
     results, before = tmp_path / "results", list[Record]()
-    for number in cases(1, 100, minutes=15):
+    for number in cases(1, 100, minutes=12):
         killed, rng = False, random.Random(number)
         while not killed:
             stderr = tmp_path / "stderr"
@@ -158,7 +158,7 @@ def test_workers_killed_at_random_instants(
     file: Path, unbroken: tuple[Path, float], tmp_path: Path, cases: Cases
 ) -> None:
     whole, took_s = unbroken
-    numbers, killed = cases(1, 100, minutes=12), 0
+    numbers, killed = cases(1, 100, minutes=10), 0
     for number in numbers:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("OMP_NUM_THREADS", "1")  # sums depend on it

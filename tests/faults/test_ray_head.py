@@ -71,19 +71,20 @@ def test_a_head_that_is_killed_ends_the_driver_with_a_sentence(
 ) -> None:
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")  # this machine's own token is none of ours
     engine = f"engine={{kind: ray, address: '{ADDRESS}'}}"
-    whole = start(file, tmp_path / "whole")
-    assert whole.wait() == 0
+    with start(file, tmp_path / "whole") as whole:
+        _, said = whole.communicate()
+        assert whole.returncode == 0, said
     first = OwnCluster()
     try:
-        driver = start(file, tmp_path / "broken", "--set", engine)
-        assert driver.stderr is not None
-        said = ""
-        while "2 proxy: " not in said:
-            said += driver.stderr.readline()
-            assert driver.poll() is None or "2 proxy: " in said, said + driver.stderr.read()
-        first.kill()
-        said += driver.stderr.read()
-        assert driver.wait() == 2, said
+        with start(file, tmp_path / "broken", "--set", engine) as driver:
+            assert driver.stderr is not None
+            said = ""
+            while "2 proxy: " not in said:
+                said += (line := driver.stderr.readline())
+                assert line, said  # it ended
+            first.kill()
+            said += driver.stderr.read()
+            assert driver.wait() == 2, said
         assert "the head of the Ray cluster must answer, and it is gone" in said
         assert "Traceback" not in said, said
     finally:
@@ -91,9 +92,9 @@ def test_a_head_that_is_killed_ends_the_driver_with_a_sentence(
     kept = records(tmp_path / "broken")
     second = OwnCluster()
     try:
-        again = start(file, tmp_path / "broken", "--set", engine)
-        _, said = again.communicate()
-        assert again.returncode == 0, said
+        with start(file, tmp_path / "broken", "--set", engine) as again:
+            _, said = again.communicate()
+            assert again.returncode == 0, said
     finally:
         second.kill()
     assert records(tmp_path / "broken")[: len(kept)] == kept

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from evnas.errors import WorkerError
+from evnas.errors import ClusterGone
 from evnas.search.engines.tune import head
 from evnas.search.engines.tune.head import GONE_S, Head
 
@@ -81,7 +81,7 @@ def test_a_head_that_is_gone_is_a_sentence(
         cluster.answers.clear()
     until(lambda: not found.answers_within(0.0))
     found.must_answer()
-    with pytest.raises(WorkerError, match="must answer, and it is gone; what is recorded stays"):
+    with pytest.raises(ClusterGone, match="must answer, and it is gone; what is recorded stays"):
         asked_for(found, clock, GONE_S + 2)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import ray
 from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig, Tuner
 
-from evnas.errors import SpecError, WorkerError
+from evnas.errors import ClusterGone, SpecError
 from evnas.phases.work import Event, Work
 from evnas.search.engines.tune.cluster import NAMES, Packer, join, nodes, room
 from evnas.search.engines.tune.control import RETRIES, Jobs, Keeper, Listener, WorkSearcher
@@ -93,13 +93,13 @@ class TuneEngine:
         """What has ended since the last call.
 
         Raises:
-            WorkerError: the cluster's head is gone.
+            ClusterGone: its head is gone.
             RuntimeError: Tune has ended by itself.
         """
         try:
             found = self._desk.wait(timeout_s)
             self._head.must_answer()
-        except WorkerError:
+        except ClusterGone:
             self._is_gone = True
             raise
         except RuntimeError as e:

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from evnas.errors import WorkerError
+from evnas.errors import ClusterGone
 from evnas.search.engines.tune.cluster import room
 
 LOOK_EVERY_S = 0.5
@@ -49,7 +49,7 @@ class Head:
         """Called again and again by the driver.
 
         Raises:
-            WorkerError: the head is gone.
+            ClusterGone: the head is gone.
         """
         now = self._clock()
         self._silent_s += min(now - self._asked_at, STEP_S)
@@ -79,9 +79,9 @@ class Head:
             self._answers += 1
 
 
-def gone() -> WorkerError:
+def gone() -> ClusterGone:
     """That the head is gone, and what to do."""
-    return WorkerError(
+    return ClusterGone(
         "the head of the Ray cluster must answer, and it is gone; what is recorded stays: start "
         "the cluster again (`ray start --head`), and the same command goes on"
     )
