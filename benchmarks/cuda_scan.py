@@ -24,6 +24,7 @@ FOLDER = "EVNAS_CUDA_SCAN"
 KERNELS = ("fp16", "bf16", "fp32")
 ABSENT = "mamba_ssm is not installed, and its scan was not built from sources (cuda_scan.py)"
 BACKWARD = """
+#include <c10/cuda/CUDAStream.h>
 #include <torch/python.h>
 #include "selective_scan.h"
 
