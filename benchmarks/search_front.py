@@ -141,7 +141,10 @@ def main() -> None:
         members = json.loads((given.folder / "front.json").read_text(encoding="utf-8"))["members"]
         measure(given.folder, members, given.batch_size)
     rows, printed = rows_of(given.folder)
-    print("| trial | throughput over M1 | predicted top-1 (%) | P(no lower than M1) | than M2 | |")
+    print(
+        "| trial | throughput over M1 [95 %] | predicted top-1, % [90 %] | P(no lower than M1) "
+        "| than M2 | |"
+    )
     print("|---|---|---|---|---|---|")
     for row in rows:
         print(row.markdown())

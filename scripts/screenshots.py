@@ -26,6 +26,8 @@ PANELS = (
     *("front", "compare", "curves", "search", "axes", "effects", "reproduction", "devices"),
     "conditions",
 )
+TALLEST = 2400
+"""In pixels, of a panel: on a phone each row of a table is a card."""
 
 
 @contextmanager
@@ -93,15 +95,16 @@ def _panel(page: Page, address: str, name: str, *, path: Path) -> Path:
     page.wait_for_selector(".plot .main-svg, pre")
     page.wait_for_timeout(600)  # transitions of the charts
     page.screenshot(path=path, full_page=name != "conditions")
-    shrink(path)
+    shrink(path, tallest=TALLEST)
     return path
 
 
-def shrink(path: Path) -> None:
-    """Leave a picture 256 colours: the most common as they are, so that surfaces keep theirs, and
-    others far apart, so that no rare mark loses its own."""
+def shrink(path: Path, tallest: int | None = None) -> None:
+    """Leave a picture its top and 256 colours: the most common as they are, so that surfaces keep
+    theirs, and others far apart, so that no rare mark loses its own."""
     with Image.open(path) as opened:
         picture = opened.convert("RGB")
+    picture = picture.crop((0, 0, picture.width, min(picture.height, tallest or picture.height)))
     counted: list[tuple[int, Any]] = [*(picture.getcolors(picture.width * picture.height) or ())]
     common = [part for _, colour in sorted(counted, reverse=True)[:128] for part in colour]
     rare = picture.quantize(128, method=Image.Quantize.MAXCOVERAGE).getpalette() or []

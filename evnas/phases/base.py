@@ -33,6 +33,8 @@ class Quantity:
     """What that value is multiplied by."""
     ends: tuple[str, str] | None = None
     """The values of the record that are the ends of its interval."""
+    ends_level: float = 0.95
+    """How much that interval, of a normal error, holds."""
 
     def of(self, value: float) -> float:
         """The quantity for a value of its source: the float nearest to the decimal, so that

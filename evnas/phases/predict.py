@@ -46,9 +46,9 @@ class Predict(Phase):
     name = "predict"
     guess_s = 2.0
     quantities = (
-        Quantity(PREDICTED, "Top-1 (predicted)", "%", "max", ends=(LOW, HIGH)),
-        Quantity(LOW, "Top-1 (predicted), low", "%", "max"),
-        Quantity(HIGH, "Top-1 (predicted), high", "%", "max"),
+        Quantity(PREDICTED, "Top-1 (predicted)", "%", "max", ends=(LOW, HIGH), ends_level=0.9),
+        Quantity(LOW, "Top-1 (predicted), low of 90 %", "%", "max"),
+        Quantity(HIGH, "Top-1 (predicted), high of 90 %", "%", "max"),
     )
 
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from statistics import NormalDist
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from evnas.arch.catalog import entry
 from evnas.errors import SpecError
 from evnas.phases.base import Goal
 from evnas.phases.predict import HIGH, LOW, PREDICTED, PredictTask
+from evnas.predict.predictor import LEVEL
 from evnas.report.table.study_table import load_table
 from evnas.running import run_and_write as running
 from evnas.search.prepare import prepared
@@ -127,6 +129,10 @@ def test_the_page_has_the_interval(folder):
     low, mid, high = (numbers[PREDICTED + end] for end in (":low", "", ":high"))
     assert np.isfinite(mid).sum() == 3
     assert (low < mid).all() and (mid < high).all()
+    # all intervals of a page are of 95 %, a prediction's record has those of 90 %
+    wider = NormalDist().inv_cdf(0.975) / NormalDist().inv_cdf(0.5 + LEVEL / 2)
+    assert low == pytest.approx(mid - wider * (mid - numbers[LOW]))
+    assert high == pytest.approx(mid + wider * (numbers[HIGH] - mid))
 
 
 def test_one_architecture_at_two_sides_has_two_predictions(tmp_path):

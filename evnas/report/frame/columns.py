@@ -6,6 +6,7 @@ where it was taken on a target; `:low` and `:high` behind that name the bounds o
 
 import functools
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Literal
 
 from evnas.tables import quantities
@@ -51,14 +52,30 @@ class Column:
     better: Better
 
 
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Which values of a record are the ends of a quantity's interval."""
+
+    quantity: str
+    low: str
+    high: str
+    widening: float
+    """What makes the interval, of a normal error, one of 95 %, as all others here are."""
+
+
 @functools.cache
-def ends_of_quantities(phases: tuple[str, ...]) -> tuple[tuple[str, tuple[str, str]], ...]:
-    """Quantities whose interval a record spells: name, and the values that are its ends.
+def ends_of_quantities(phases: tuple[str, ...]) -> tuple[Ends, ...]:
+    """Of the quantities whose interval a record spells.
 
     Args:
         phases: those that are registered; the answer is kept as long as they are.
     """
-    return tuple((q.name, q.ends) for q in quantities().values() if q.ends is not None)
+    usual = NormalDist()
+    return tuple(
+        Ends(q.name, *q.ends, usual.inv_cdf(0.975) / usual.inv_cdf(0.5 + q.ends_level / 2))
+        for q in quantities().values()
+        if q.ends is not None
+    )
 
 
 def describe_column(key: str) -> Column:

@@ -153,10 +153,12 @@ class TrialFrame:
             self._take_seed(row, line, trains=phase.trains)
         else:
             self._take_taken(row, line)
-        for name, (low, high) in ends_of_quantities(PHASES.names()):
-            if low in line.values and high in line.values:
-                self._set(row, f"{name}:low", line.values[low])
-                self._set(row, f"{name}:high", line.values[high])
+        for ends in ends_of_quantities(PHASES.names()):
+            if {ends.quantity, ends.low, ends.high} <= line.values.keys():
+                mid = line.values[ends.quantity]
+                for side, end in (("low", ends.low), ("high", ends.high)):
+                    found = mid + ends.widening * (line.values[end] - mid)
+                    self._set(row, f"{ends.quantity}:{side}", found)
 
     def column(self, key: str) -> NDArray[np.float64]:
         """A numeric column, float64 with NaN where nothing was found; of NaN when unknown."""
