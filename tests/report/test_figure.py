@@ -4,6 +4,7 @@ import importlib.util
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,11 +12,13 @@ from typer.testing import CliRunner
 
 from evnas.cli import app
 from evnas.errors import EvnasError, SpecError
+from evnas.report.frame.objectives import Constraint
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.page import assets, colours
+from evnas.report.paper.front import draw_front
 from evnas.report.paper.labels import placed_labels
 from evnas.report.paper.points import front_points
-from evnas.report.paper.style import inches, must_have_matplotlib
+from evnas.report.paper.style import STYLES, inches, must_have_matplotlib
 
 ROOT = Path(__file__).parents[2]
 TABLE_C = sorted(ROOT.glob("results/reference/table_c_cpu_*"))[-1]
@@ -63,6 +66,21 @@ def test_an_ablation_stands_on_ratios_with_its_reference_at_one() -> None:
             front_points(reader, x=None, y="flops")
     finally:
         reader.close()
+
+
+def test_bounds_on_both_axes_are_named_once() -> None:
+    Figure = pytest.importorskip("matplotlib.figure").Figure
+    reader = StudyReader(TABLE_C)
+    try:
+        reader.read_all()
+        found = front_points(reader, x=None, y=None)
+    finally:
+        reader.close()
+    bounds = tuple(Constraint(key=key, at_most=True, bound=1.0) for key in found.keys)
+    figure = Figure(layout="constrained")
+    draw_front(figure.add_subplot(), replace(found, bounds=bounds), STYLES["paper"])
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names.count("bound") == 1
 
 
 @pytest.mark.parametrize("name", ["curves", "ratios"])
