@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from evnas.errors import SpecError
-from evnas.files import write_whole
+from evnas.files import held_locks, write_whole
 from evnas.store.faults import StudyInUse
 from evnas.store.store import Store
 
@@ -210,19 +210,15 @@ def settle_free(folder: Path) -> list[str]:
     return said
 
 
-def is_written(store: Path, *, locks: Path = Path("/proc/locks")) -> bool:
+def is_written(store: Path) -> bool:
     """Whether some process holds the study's writer lock.
 
     Taking the lock to try it would refuse a sweep that starts at that moment, so the kernel's list
-    is read instead; where there is none (not Linux), no study counts as being written.
+    is read instead; where there is none (not Linux), no study counts as being written. Going by
+    the inode alone finds a study on any filesystem.
     """
     try:
         inode = store.with_suffix(".lock").stat().st_ino
-        lines = locks.read_text().splitlines()
     except OSError:
         return False
-    return any(
-        fields[1:3] != ["->", "FLOCK"] and "FLOCK" in fields and fields[-3].endswith(f":{inode}")
-        for fields in (line.split() for line in lines)
-        if len(fields) >= 8
-    )
+    return any(lock.inode == inode for lock in held_locks())

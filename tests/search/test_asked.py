@@ -163,7 +163,7 @@ def test_an_extension_of_the_last_moment_does_not_end_the_run(folder: Path) -> N
             return 1
 
     left: list[Path] = []
-    said, trials = driven(folder, Late())
+    _, trials = driven(folder, Late())
     assert left and trials == 5 and noted(folder, "search")["ended"]
 
 
