@@ -283,19 +283,20 @@ def of_images(line: Line) -> Interval:
     return share_percent(round(last_of(line) * HELD_OUT / 100), HELD_OUT)
 
 
-def gain(lines: Sequence[Line], quantity: str) -> tuple[Interval, int] | None:
-    """The winner's top-1 less M1's over seeds that both have, Student's interval, and how many.
-
-    None with fewer than two.
-    """
+def paired(lines: Sequence[Line]) -> list[tuple[Line, Line]]:
+    """The winner's and M1's trainings, of each seed that both have."""
     there = complete(lines)
-    each = [
-        last_of(there[ours], quantity) - last_of(there[theirs], quantity)
+    return [
+        (there[ours], there[theirs])
         for seed in SEEDS
         if (ours := (WINNER, "recipe", SOME, seed)) in there
         and (theirs := (M1, "recipe", SOME, seed)) in there
     ]
-    return (student_mean(each), len(each)) if len(each) > 1 else None
+
+
+def gain(pairs: Sequence[tuple[Line, Line]], quantity: str) -> Interval:
+    """The winner's top-1 less M1's over two seeds or more, with Student's interval."""
+    return student_mean([last_of(a, quantity) - last_of(b, quantity) for a, b in pairs])
 
 
 def markdown(lines: Sequence[Line]) -> str:
@@ -412,24 +413,17 @@ def compared(ours: Interval, theirs: Interval) -> str:
 
 
 def _winner_beside_m1(lines: Sequence[Line]) -> str:
-    found = gain(lines, "top1_percent")
-    average = gain(lines, "ema_top1_percent")
-    if found is None or average is None:
+    pairs = paired(lines)
+    if len(pairs) < 2:
         return ""
-    span, seeds = found
+    span, average = gain(pairs, "top1_percent"), gain(pairs, "ema_top1_percent")
     sure = "is better" if span.low > 0 else "is worse" if span.high < 0 else "cannot be told from"
     beside = "than M1" if sure != "cannot be told from" else "M1"
-    mean = statistics.mean
-    there = complete(lines)
-    tops = {
-        name: mean(last_of(line) for key, line in there.items()
-                   if key[:3] == (name, "recipe", SOME))
-        for name in (WINNER, M1)
-    }  # fmt: skip
+    winner_s, m1_s = (statistics.mean(map(last_of, each)) for each in zip(*pairs, strict=True))
     return (
-        f"Winner against M1, {epochs_of(SOME)}, {seeds} seeds each: {tops[WINNER]:.1f} % and "
-        f"{tops[M1]:.1f} %, a difference of {_signed(span)} points, of the averages "
-        f"{_signed(average[0])} (Student's interval over seeds): here the winner {sure} {beside}. "
+        f"Winner against M1, {epochs_of(SOME)}, {len(pairs)} seeds each: {winner_s:.1f} % and "
+        f"{m1_s:.1f} %, a difference of {_signed(span)} points, of the averages "
+        f"{_signed(average)} (Student's interval over seeds): here the winner {sure} {beside}. "
         f"The search predicted {winner()['predicted'] - _predicted_m1():+.1f} points on ImageNet "
         "at whole width."
     )

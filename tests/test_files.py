@@ -13,7 +13,7 @@ from evnas import cli, running
 from evnas.arch.catalog import entry
 from evnas.cli import app
 from evnas.errors import DataError, SpecError, StoreError
-from evnas.files import csv_cell, expanded, placed, write_whole
+from evnas.files import HeldLock, csv_cell, expanded, held_locks, placed, write_whole
 from evnas.proxy.data import load_data
 from evnas.store import Store
 from evnas.sweep.named import arch_of
@@ -115,3 +115,15 @@ def test_a_file_that_finds_no_room_says_how_much_it_needs(tmp_path):
 )  # fmt: skip
 def test_cells_that_a_spreadsheet_would_run_are_texts(value, cell):
     assert csv_cell(value) == cell
+
+
+def test_only_locks_that_are_held_are_listed(tmp_path):
+    locks = tmp_path / "locks"
+    locks.write_text(
+        "1: POSIX  ADVISORY  READ 1 fe:00:7 128 128\n"
+        "2: FLOCK  ADVISORY  WRITE 2 00:1b:7 0 EOF\n"
+        "2: -> FLOCK  ADVISORY  WRITE 3 00:1b:7 0 EOF\n"
+        "3: FLOCK\n"
+    )
+    assert held_locks(locks) == [HeldLock(pid=2, device="00:1b", inode=7)]
+    assert held_locks(tmp_path / "none") == []

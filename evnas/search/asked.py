@@ -20,7 +20,7 @@ class Asked:
     store: Store
     say: Callable[[str], None]
     extend: Extend
-    began_at: float = field(default_factory=time.time)
+    began_at: float
     """Seconds since the epoch: a stop that was asked before is of an earlier run."""
     paused: bool = field(init=False)
     _seen: set[str] = field(default_factory=set)

@@ -354,7 +354,9 @@ def drive(
             continue  # their places are free
         if not agenda.under_way:
             on_tick(driven_s())
-            return agenda.over
+            if agenda.over:
+                return agenda.over
+            continue  # it was asked for more at the last moment
         for event in engine.wait(TICK_S):
             heard(event)
 

@@ -212,7 +212,8 @@ class Run(ABC):
     def __post_init__(self) -> None:
         self.progress = ProgressState({label: ProgressRow() for label in self.labels()})
         self.view = self.view_of(self.progress)
-        self.asked = Asked(store=self.store, say=self.say, extend=self.extend)
+        began_at = time.time() - (time.monotonic() - self.clock.began)
+        self.asked = Asked(store=self.store, say=self.say, extend=self.extend, began_at=began_at)
 
     def to_its_end(self) -> None:
         """Drive what is left, and do what comes at its end."""
@@ -388,7 +389,8 @@ class SearchRun(Run):
         self.ready = replace(self.ready, sweep=sweep, spec=spec)
         said = f"the study grows: {'; '.join(more)}"
         if self.confirm is not None:
-            return f"{said}; the same command searches on after the confirmation"
+            resolved = self.store.path.with_name("sweep.resolved.yaml")
+            return f"{said}; `evnas sweep {resolved}` searches on after the confirmation"
         self.schedule.extend(budget)
         self.expect()
         return said

@@ -8,7 +8,6 @@ for an answer.
 
 import contextlib
 import json
-import math
 import os
 import secrets
 import time
@@ -17,8 +16,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from evnas.errors import SpecError, StoreError
-from evnas.files import write_whole
+from evnas.errors import SpecError
+from evnas.files import held_locks, write_whole
+from evnas.store.faults import StudyInUse
 from evnas.store.store import Store
 
 Action = Literal["pause", "resume", "stop", "extend", "annotate"]
@@ -26,6 +26,10 @@ ACTIONS: tuple[Action, ...] = get_args(Action)
 MARKS = ("", "star", "question", "cross")
 """What a trial may be marked with; "" takes its mark away."""
 LONGEST_TEXT = 2_000
+MOST_MORE = 1_000_000
+"""Trials or minutes of one extension."""
+LATEST = 1e11
+"""Seconds since the epoch: the year 5138, which a calendar still has."""
 FOLDER = "asked"
 CONTROL = "control"
 """The note of whether a study is paused, and when anything was last asked of it."""
@@ -83,8 +87,11 @@ def _must_be_sound(asked: Request) -> None:
     if isinstance(asked.minutes, bool) or not isinstance(asked.minutes, int | float):
         raise SpecError(f"minutes must be a number, got {_brief(asked.minutes)}")
     more = (asked.trials, asked.minutes)
-    if not all(math.isfinite(n) and 0 <= n <= 1e6 for n in more):
-        raise SpecError(f"trials and minutes must be 0 to 1,000,000, got {more[0]} and {more[1]}")
+    if not all(0 <= n <= MOST_MORE for n in more):  # NaN is neither
+        got = " and ".join(map(_brief, more))
+        raise SpecError(f"trials and minutes must be 0 to {MOST_MORE:,}, got {got}")
+    if not 0 <= asked.at <= LATEST:
+        raise SpecError(f"at must be seconds since the epoch, got {_brief(asked.at)}")
     if asked.action == "extend" and not any(more):
         raise SpecError("a study is extended by trials or by minutes, got neither")
 
@@ -124,8 +131,8 @@ def _read(path: Path) -> Request | None:
     try:
         raw = json.loads(path.read_text("utf-8"))
         return request_of(raw, at=float(raw["at"]))
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):  # SpecError is a ValueError
-        return None
+    except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
+        return None  # a SpecError is a ValueError
 
 
 def forget(path: Path) -> None:
@@ -190,13 +197,10 @@ def settle_free(folder: Path) -> list[str]:
     Raises:
         StoreError: the study cannot be written, for another reason than that a driver runs.
     """
-    path = folder / "study.db"
     try:
-        store = Store.append_to(path)
-    except StoreError:
-        if is_written(path):
-            return []  # its driver takes them
-        raise
+        store = Store.append_to(folder / "study.db")
+    except StudyInUse:
+        return []  # its driver takes them
     said = []
     with store:
         for file, asked in waiting(folder):
@@ -206,19 +210,15 @@ def settle_free(folder: Path) -> list[str]:
     return said
 
 
-def is_written(store: Path, *, locks: Path = Path("/proc/locks")) -> bool:
+def is_written(store: Path) -> bool:
     """Whether some process holds the study's writer lock.
 
     Taking the lock to try it would refuse a sweep that starts at that moment, so the kernel's list
-    is read instead; where there is none (not Linux), no study counts as being written.
+    is read instead; where there is none (not Linux), no study counts as being written. Going by
+    the inode alone finds a study on any filesystem.
     """
     try:
         inode = store.with_suffix(".lock").stat().st_ino
-        lines = locks.read_text().splitlines()
     except OSError:
         return False
-    return any(
-        fields[1:3] != ["->", "FLOCK"] and "FLOCK" in fields and fields[-3].endswith(f":{inode}")
-        for fields in (line.split() for line in lines)
-        if len(fields) >= 8
-    )
+    return any(lock.inode == inode for lock in held_locks())

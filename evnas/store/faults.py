@@ -22,6 +22,13 @@ _SPARE_BYTES = 64 * 1024
 """What SQLite writes around a record: its pages, the index, the log's frames."""
 
 
+class StudyInUse(StoreError):
+    """A study that another process writes."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path}: another process is writing this study; wait or stop it")
+
+
 class DamagedStudy(StoreError):
     """A study whose file does not hold what was written."""
 

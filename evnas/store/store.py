@@ -18,7 +18,7 @@ from pydantic_core import from_json
 from evnas.errors import StoreError
 from evnas.record import Record, Status
 from evnas.store.checksums import checksum
-from evnas.store.faults import UNREADABLE, DamagedStudy, as_sentences, no_folder
+from evnas.store.faults import UNREADABLE, DamagedStudy, StudyInUse, as_sentences, no_folder
 from evnas.store.reader import reader_of
 from evnas.store.schema import (
     COLUMNS,
@@ -409,9 +409,7 @@ def writer_lock(path: Path) -> Iterator[Callable[[], TextIO]]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
-            raise StoreError(
-                f"{path}: another process is writing this study; wait or stop it"
-            ) from e
+            raise StudyInUse(path) from e
 
         def keep() -> TextIO:
             held.pop_all()

@@ -6,7 +6,7 @@ So it keeps a copy of its curve as a file of its own, and needs no lock.
 
 import hashlib
 import json
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -88,7 +88,7 @@ def read_training(path: Path) -> KeptTraining:
     """
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise DataError(f"{path} must hold a training's curve, it cannot be read ({e})") from e
     if not _is_whole(held):
         raise DataError(f"{path} must hold a training's curve, it holds something else")
@@ -110,4 +110,4 @@ def _is_whole(held: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int | float) and abs(value) <= sys.float_info.max  # not NaN

@@ -125,6 +125,12 @@ def test_trainings_are_paired_by_their_seeds(tmp_path: Path) -> None:
     assert 0.05 < apart["low"] < 0.11 < apart["high"] < 0.16
 
 
+def test_an_older_study_that_says_less_is_of_the_same_kind(tmp_path: Path) -> None:
+    more = {**SWEEP["proxy"], "halve_batch": False}
+    a, b = study(tmp_path / "a", trained(60.0, 0)), tmp_path / "b"
+    assert the_line(a, study(b, trained(61.0, 0), proxy=more))["top1_percent"]["difference"]
+
+
 @pytest.mark.parametrize(
     ("records", "sweep", "reason"),
     [

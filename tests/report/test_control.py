@@ -192,6 +192,21 @@ def test_buttons_and_notes_of_the_page(study: Path, watched: Any, serve: Any, ax
     )
 
 
+def test_what_is_typed_stays_with_its_study(
+    study: Path, synthetic: Any, watched: Any, serve: Any
+) -> None:
+    synthetic.make(3, study.parent / "other")
+    server = serve(study.parent, token=TOKEN, control=True)
+    try:
+        page = watched.open(f"{server.url}/?token={TOKEN}#study=mine&trial=1")
+        page.fill("#note-text", "of mine")
+        for name, text in (("other", ""), ("mine", "of mine")):
+            page.evaluate(f"location.hash = 'study={name}&trial=1'")
+            expect(page.locator("#note-text")).to_have_value(text)
+    finally:
+        server.stop()
+
+
 def test_the_list_of_studies_shows_the_phase_under_way(
     synthetic: Any, watched: Any, workshop: Any
 ) -> None:

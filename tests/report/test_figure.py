@@ -4,18 +4,26 @@ import importlib.util
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from evnas.arch.catalog import entry
 from evnas.cli import app
 from evnas.errors import EvnasError, SpecError
+from evnas.record import Record
+from evnas.report.frame.objectives import Constraint
 from evnas.report.frame.study_reader import StudyReader
+from evnas.report.notebook.study import load_study
 from evnas.report.page import assets, colours
+from evnas.report.paper.curves import learning_curves
+from evnas.report.paper.front import draw_front
 from evnas.report.paper.labels import placed_labels
 from evnas.report.paper.points import front_points
-from evnas.report.paper.style import inches, must_have_matplotlib
+from evnas.report.paper.style import STYLES, inches, must_have_matplotlib
+from evnas.store import Store
 
 ROOT = Path(__file__).parents[2]
 TABLE_C = sorted(ROOT.glob("results/reference/table_c_cpu_*"))[-1]
@@ -65,11 +73,50 @@ def test_an_ablation_stands_on_ratios_with_its_reference_at_one() -> None:
         reader.close()
 
 
+def test_bounds_on_both_axes_are_named_once() -> None:
+    Figure = pytest.importorskip("matplotlib.figure").Figure
+    reader = StudyReader(TABLE_C)
+    try:
+        reader.read_all()
+        found = front_points(reader, x=None, y=None)
+    finally:
+        reader.close()
+    bounds = tuple(Constraint(key=key, at_most=True, bound=1.0) for key in found.keys)
+    figure = Figure(layout="constrained")
+    draw_front(figure.add_subplot(), replace(found, bounds=bounds), STYLES["paper"])
+    names = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert names.count("bound") == 1
+
+
 @pytest.mark.parametrize("name", ["curves", "ratios"])
 def test_other_figures_of_a_study(name: str, tmp_path: Path) -> None:
     file = tmp_path / f"{name}.svg"
     drawn(str(TABLE_C), name, "-o", str(file))
     assert colours.PALETTE[0].encode() in file.read_bytes()
+
+
+def test_a_curve_is_of_each_seed_once(tmp_path: Path) -> None:
+    arch = entry("efficientvim_m1").arch
+
+    def trained(seed: int, *top1: float, phase: str = "proxy") -> Record:
+        curve = [{"images": 100.0 * (i + 1), "top1_percent": v} for i, v in enumerate(top1)]
+        return Record(label="1", digest=arch.digest, arch=arch.to_dict(), phase=phase,
+                      status="complete", seed=seed, budget=curve[-1]["images"],
+                      values={"top1_percent": top1[-1]}, curve=curve)  # fmt: skip
+
+    with Store.create(tmp_path / "study.db", sweep={"name": "x"}, environment={}) as store:
+        for record in (trained(0, 10.0), trained(0, 10.0, 20.0), trained(1, 40.0, 60.0)):
+            store.append(record)
+        drawn = load_study(tmp_path).figure("curves")  # a notebook's
+        assert [list(trace.x) for trace in drawn.data] == [[100, 200], [100, 200]]
+        store.append(trained(0, 1.0, 2.0, phase="inherited"))
+    reader = StudyReader(tmp_path)
+    try:
+        reader.read_all()
+        found = learning_curves(reader, ["1"])
+    finally:
+        reader.close()
+    assert found.by_label == {"1": {100.0: [10.0, 40.0], 200.0: [20.0, 60.0]}}
 
 
 def test_hypervolume_of_a_search_and_trials_by_name(results: Path, tmp_path: Path) -> None:

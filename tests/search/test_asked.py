@@ -21,7 +21,7 @@ from evnas.search.runner import SearchRun, run_of
 from evnas.search.stopping import Stopped
 from evnas.search.terminal.view import PlainView
 from evnas.store import Store
-from evnas.store.asked import Request, annotations, is_paused, leave, waiting
+from evnas.store.asked import Request, annotations, is_paused, leave, settle_free, waiting
 from evnas.sweep.sweep import Sweep, sweep_of
 
 
@@ -151,6 +151,49 @@ def test_a_study_is_extended_while_it_runs_and_when_it_was_over(folder: Path) ->
     assert noted(folder, "sweep")["budget"]["trials"] == 6
     assert noted(folder, "identity")["budget"]["trials"] == 6
     assert "trials: 6" in (folder / "sweep.resolved.yaml").read_text()
+
+
+def test_an_extension_of_the_last_moment_does_not_end_the_run(folder: Path) -> None:
+    class Late(Engine):
+        @property
+        def slots(self) -> int:  # type: ignore[override]
+            """Asked for between the taking of requests and the end."""
+            if len(self.asked) == 3 and not left:
+                left.append(ask(folder, "extend", trials=2))
+            return 1
+
+    left: list[Path] = []
+    _, trials = driven(folder, Late())
+    assert left and trials == 5 and noted(folder, "search")["ended"]
+
+
+def test_a_stop_that_was_asked_while_the_run_began_ends_it(folder: Path) -> None:
+    ask(folder, "stop", at=time.time() - 10)
+    with Store.append_to(folder / "study.db") as store:
+        view = lambda progress: PlainView(progress, io.StringIO())  # noqa: E731
+        began = time.monotonic() - 30
+        run = run_of(prepared(search()), store=store, engine=Engine(), began=began, view_of=view)
+        with pytest.raises(Stopped):
+            run.to_its_end()
+
+
+def test_numbers_that_no_study_can_take_end_no_run(folder: Path) -> None:
+    path = ask(folder, "extend", trials=1)
+    for key in ("trials", "at"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {key: 10**400}))
+        said, trials = driven(folder, Engine())
+        assert trials == 3 and "holds no request" in said
+        path = ask(folder, "extend", trials=1)
+
+
+def test_a_request_waits_for_a_driver_that_the_kernel_does_not_list(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("evnas.store.asked.is_written", lambda store: False)  # another container
+    ask(folder, "pause")
+    with Store.append_to(folder / "study.db"):
+        assert settle_free(folder) == []
+    assert [asked.action for _, asked in waiting(folder) if asked] == ["pause"]
 
 
 def test_an_extension_counts_once_though_it_was_not_taken_away(folder: Path) -> None:

@@ -59,8 +59,20 @@ def test_a_study_that_cannot_be_written_ends_no_training(images: Path, tmp_path:
     assert line.startswith(f"{gone} keeps no copy of the curve for its page (")
 
 
+def with_an_epoch(epoch: Any) -> str:
+    """What a training notes, as far as it is looked at, of a single epoch."""
+    texts = dict.fromkeys(("trial", "digest", "data", "recipe_name", "status", "output"), "x")
+    numbers = dict.fromkeys(("seed", "resolution", "epochs", "of_epochs", "written"), 1)
+    return json.dumps({**texts, **numbers, "curve": [{"epoch": epoch}]})
+
+
 @pytest.mark.parametrize(
-    "text", ["{", "[]", json.dumps({"trial": "3"}), json.dumps({"curve": [{"epoch": "one"}]})]
+    "text",
+    [
+        *("{", "[]", json.dumps({"trial": "3"}), "[" * 100_000),
+        *map(with_an_epoch, ("one", float("nan"), 10**400)),
+    ],
+    ids=range(7),
 )
 def test_a_damaged_file_is_named_and_the_others_are_shown(
     images: Path, study: Path, tmp_path: Path, text: str

@@ -69,6 +69,14 @@ def test_a_difference_is_told_by_its_interval_over_seeds(
     assert "are not there yet" not in text
 
 
+def test_means_are_over_the_seeds_of_the_difference(benchmark: Any) -> None:
+    top1 = {(benchmark.WINNER, 0): 75.0, (benchmark.WINNER, 1): 76.0, (benchmark.WINNER, 2): 99.0}
+    lines = lines_of(benchmark, top1)
+    of_m1 = (benchmark.M1, "recipe", benchmark.SOME, 2)
+    text = benchmark.markdown([line for line in lines if benchmark.key_of(line) != of_m1])
+    assert "2 seeds each: 75.5 % and 70.0 %, a difference of +5.5" in text
+
+
 def test_what_a_recipe_reaches_beside_the_proxy(benchmark: Any) -> None:
     runs = {run.key: run for run in benchmark.runs()}
     reached = {("proxy", benchmark.USUAL_PROXY): 70.0, ("recipe", benchmark.FEW): 60.0,

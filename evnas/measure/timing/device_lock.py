@@ -31,6 +31,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evnas.errors import MeasurementError
+from evnas.files import held_locks
 
 POLL_S = 0.01
 SAID_AFTER_S = 2.0
@@ -237,13 +238,10 @@ def holders(path: Path) -> list[Holder]:
     """Who holds the lock of a file; empty where the system does not say (`/proc/locks`)."""
     try:
         at = path.stat()
-        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except OSError:
         return []
-    where = f"{os.major(at.st_dev):02x}:{os.minor(at.st_dev):02x}:{at.st_ino}"
-    # "1: FLOCK  ADVISORY  WRITE 2636 fe:00:1234 0 EOF"; one that waits has an arrow
-    fields = [line.split() for line in lines if "->" not in line]
-    pids = {int(f[4]) for f in fields if len(f) > 5 and f[1] == "FLOCK" and f[5] == where}
+    where = (f"{os.major(at.st_dev):02x}:{os.minor(at.st_dev):02x}", at.st_ino)
+    pids = {lock.pid for lock in held_locks() if (lock.device, lock.inode) == where}
     return [_holder(pid) for pid in sorted(pids)]
 
 

@@ -115,9 +115,15 @@ def read_slim_records(store: Store, after: int = 0) -> Iterator[list[SlimRecord]
         yield list(map(_slim_record, rows, payloads, found))
 
 
-def read_curve_points(store: Store) -> Iterator[dict[str, Any]]:
-    """Every point of every learning curve, with its record's `label`, `seed` and `budget`."""
-    for identity, label, _, _, _, seed, budget, *_, payload, _ in store.rows():
+def read_curve_points(store: Store, *, phase: str | None = None) -> Iterator[dict[str, Any]]:
+    """Every point of every learning curve, with its record's `label`, `seed` and `budget`.
+
+    Args:
+        phase: only of its trainings; None of all.
+    """
+    for identity, label, _, of_phase, _, seed, budget, *_, payload, _ in store.rows():
+        if phase not in (None, of_phase):
+            continue
         try:
             points = _CURVE.validate_json(payload).curve
         except ValidationError as e:

@@ -99,8 +99,10 @@ def _curves(study: "Study") -> Any:
     if study.curves.empty:
         raise EvnasError(f"{study.name}: no proxy training has ended yet")
     found = "top1_percent" if "top1_percent" in study.curves else "loss"
+    longest = study.curves.groupby("label")["budget"].transform("max")
+    curves = study.curves[study.curves["budget"] == longest]  # shorter ones are their beginnings
     drawn = go.Figure()
-    for i, ((label, seed), points) in enumerate(study.curves.groupby(["label", "seed"])):
+    for i, ((label, seed), points) in enumerate(curves.groupby(["label", "seed"])):
         drawn.add_trace(
             go.Scatter(
                 x=points["images"] if "images" in points else points["epoch"],

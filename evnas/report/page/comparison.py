@@ -70,7 +70,7 @@ def _orders(orders: Sequence[Data], first: str, other: str) -> str:
 
 
 def _left_out(order: Data) -> str:
-    return f" ({order['left_out']} of another kind left out)" if order["left_out"] else ""
+    return f" ({order['left_out']} left out)" if order["left_out"] else ""
 
 
 def _tau(tau: Data | None) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def learning_curves(reader: StudyReader, labels: Sequence[str]) -> LearningCurve
         SpecError: a label is of no trial with a curve.
         EvnasError: nothing was trained yet.
     """
-    points = list(read_curve_points(reader.store))
+    points = _of_largest_budget(list(read_curve_points(reader.store, phase="proxy")))
     if not points:
         raise EvnasError(f"{reader.folder}: no proxy training has ended yet")
     quantity = "top1_percent" if any("top1_percent" in p for p in points) else "loss"
@@ -67,6 +67,15 @@ def learning_curves(reader: StudyReader, labels: Sequence[str]) -> LearningCurve
         by_label={label: found[label] for label in shown},
         notes=notes,
     )
+
+
+def _of_largest_budget(points: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Those of each trial's longest trainings: a shorter one of the same seed is its beginning, or
+    of another schedule."""
+    longest: dict[str, float] = {}
+    for point in points:
+        longest[point["label"]] = max(longest.get(point["label"], 0.0), point["budget"])
+    return [point for point in points if point["budget"] == longest[point["label"]]]
 
 
 def _first(reader: StudyReader, trained: Sequence[str]) -> list[str]:

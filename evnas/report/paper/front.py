@@ -66,7 +66,8 @@ def _rules(axes: "Axes", found: FrontPoints, style: Style) -> None:
             draw(1.0, color=MUTED, **rule)
         for bound in found.bounds:
             if bound.key == key:
-                draw(bound.bound, color=WARN, linestyle="--", label="bound", **rule)
+                name = None if "bound" in axes.get_legend_handles_labels()[1] else "bound"
+                draw(bound.bound, color=WARN, linestyle="--", label=name, **rule)
 
 
 def _cloud(axes: "Axes", found: FrontPoints, style: Style, *, few: bool) -> None:

@@ -17,7 +17,6 @@ def placed_labels(
     *,
     size: float,
     away: float,
-    others: Sequence[tuple[float, float]] = (),
 ) -> list[tuple[float, float, str] | None]:
     """Where each label's lower left corner goes, None of one that finds no room.
 
@@ -26,11 +25,9 @@ def placed_labels(
         inside: where labels may stand.
         size: of the font, in points.
         away: between a mark's centre and its label.
-        others: centres of marks that have no label and are kept clear of.
     """
     half = away * 0.6
-    centres = [*others, *((x, y) for x, y, _ in marks)]
-    taken: list[Box] = [(x - half, y - half, x + half, y + half) for x, y in centres]
+    taken: list[Box] = [(x - half, y - half, x + half, y + half) for x, y, _ in marks]
     found: list[tuple[float, float, str] | None] = []
     for x, y, text in marks:
         box = next((b for b in _boxes(x, y, text, size, away) if _fits(b, inside, taken)), None)

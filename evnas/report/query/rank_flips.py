@@ -50,7 +50,7 @@ class Order:
     places: dict[str, tuple[int, int]]
     """Row of the first study -> its place in both orders, 1 the best; equals share one."""
     left_out: int
-    """Rows that are of another kind than the first, in either study."""
+    """Rows that are of another kind than the first, in either study, or beyond `MOST_ROWS`."""
     pairs: int
     """Of rows that differ in both studies."""
     flips: int

@@ -19,6 +19,7 @@ from evnas.report.frame.accuracy import mean_over_seeds, top1_difference
 from evnas.report.frame.columns import describe_column, scale_count
 from evnas.stats.interval import Interval
 from evnas.store import Store
+from evnas.sweep.parts import ProxySpec
 from evnas.sweep.sweep import differences, sweep_of
 from evnas.tables import PHASES
 
@@ -93,7 +94,8 @@ def read_study(folder: Path) -> Compared:
 
 def _about(sweep: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Of each phase what the sweep says that its figures hang on."""
-    proxy = {k: v for k, v in (sweep.get("proxy") or {}).items() if k != "device"}
+    usual = ProxySpec().model_dump(mode="json")  # what an older study did not say yet
+    proxy = {k: v for k, v in {**usual, **(sweep.get("proxy") or {})}.items() if k != "device"}
     try:
         reference = sweep_of(sweep).reference.digest
     except EvnasError:  # a base beside a file that is not here

@@ -211,8 +211,9 @@ EV.noteOn = (label, digest) => {
   if (!may_control) {
     return note ? EV.h("p", { class: "note", id: "trial-note" }, `${EV.MARKS[note.mark]} ${note.text}`) : null;
   }
-  const draft = EV.drafts.get(label) || { mark: note?.mark || "", text: note?.text || "" };
-  const keep = () => EV.drafts.set(label, { mark: mark.value, text: text.value });
+  const trial = JSON.stringify([EV.state.study, label, digest]);
+  const draft = EV.drafts.get(trial) || { mark: note?.mark || "", text: note?.text || "" };
+  const keep = () => EV.drafts.set(trial, { mark: mark.value, text: text.value });
   const mark = EV.h(
     "select",
     { id: "note-mark", "aria-label": "Mark", onchange: keep },
@@ -225,7 +226,7 @@ EV.noteOn = (label, digest) => {
   const says = EV.h("span", { class: "note", role: "status" });
   const save = async () => {
     try {
-      EV.drafts.delete(label);
+      EV.drafts.delete(trial);
       says.textContent = await EV.ask({ action: "annotate", label, digest, mark: mark.value, text: text.value });
     } catch (e) {
       keep();
@@ -247,5 +248,5 @@ EV.noteOn = (label, digest) => {
 };
 EV.noteOf = (label, digest) => EV.about.annotations?.find((note) => note.label === label && note.digest === digest);
 
-/** What is typed and not saved yet, by trial. */
+/** What is typed and not saved yet, by study and trial. */
 EV.drafts = new Map();
