@@ -13,7 +13,7 @@ from evnas import cli, running
 from evnas.arch.catalog import entry
 from evnas.cli import app
 from evnas.errors import DataError, SpecError, StoreError
-from evnas.files import csv_cell, expanded, placed, write_whole
+from evnas.files import csv_cell, expanded, must_have_a_place, placed, write_whole
 from evnas.proxy.data import load_data
 from evnas.store import Store
 from evnas.sweep.named import arch_of
@@ -115,3 +115,23 @@ def test_a_file_that_finds_no_room_says_how_much_it_needs(tmp_path):
 )  # fmt: skip
 def test_cells_that_a_spreadsheet_would_run_are_texts(value, cell):
     assert csv_cell(value) == cell
+
+
+def test_a_file_is_written_where_a_folder_is_for_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path, said in [
+        (tmp_path, "must be a file to write, it is a folder; name a file in it"),
+        (tmp_path / "gone" / "a.html", "must lie in a folder, .*gone is not there; make it first"),
+        (tmp_path / "file" / "a.html", "must lie in a folder, .*file is a file"),
+    ]:
+        for act in (must_have_a_place, lambda path: write_whole(path, "x")):
+            with pytest.raises(SpecError, match=said):
+                act(path)
+    must_have_a_place(tmp_path / "a.html")
+    must_have_a_place(Path("/dev/stdout"))
+
+
+@pytest.mark.parametrize("command", [["plan", "table_c"], ["compare", "a", "b"]])
+def test_a_page_without_a_place_is_known_at_once(command: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*command, "--html", str(tmp_path)])
+    assert isinstance(done.exception, SpecError) and "it is a folder" in str(done.exception)

@@ -46,7 +46,7 @@ class Predict(Phase):
     name = "predict"
     guess_s = 2.0
     quantities = (
-        Quantity(PREDICTED, "Top-1 (predicted)", "%", "max", ends=(LOW, HIGH)),
+        Quantity(PREDICTED, "Top-1 (predicted)", "%", "max", ends=(LOW, HIGH), ends_hold=0.9),
         Quantity(LOW, "Top-1 (predicted), low", "%", "max"),
         Quantity(HIGH, "Top-1 (predicted), high", "%", "max"),
     )

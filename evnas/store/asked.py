@@ -8,7 +8,6 @@ for an answer.
 
 import contextlib
 import json
-import math
 import os
 import secrets
 import time
@@ -83,8 +82,9 @@ def _must_be_sound(asked: Request) -> None:
     if isinstance(asked.minutes, bool) or not isinstance(asked.minutes, int | float):
         raise SpecError(f"minutes must be a number, got {_brief(asked.minutes)}")
     more = (asked.trials, asked.minutes)
-    if not all(math.isfinite(n) and 0 <= n <= 1e6 for n in more):
-        raise SpecError(f"trials and minutes must be 0 to 1,000,000, got {more[0]} and {more[1]}")
+    if not all(0 <= n <= 1e6 for n in more):  # false of NaN, too
+        got = " and ".join(map(_brief, more))
+        raise SpecError(f"trials and minutes must be 0 to 1,000,000, got {got}")
     if asked.action == "extend" and not any(more):
         raise SpecError("a study is extended by trials or by minutes, got neither")
 

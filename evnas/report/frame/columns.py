@@ -6,9 +6,12 @@ where it was taken on a target; `:low` and `:high` behind that name the bounds o
 
 import functools
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from evnas.tables import quantities
+
+if TYPE_CHECKING:
+    from evnas.phases.base import Quantity
 
 Better = Literal["more", "less", ""]
 
@@ -52,13 +55,13 @@ class Column:
 
 
 @functools.cache
-def ends_of_quantities(phases: tuple[str, ...]) -> tuple[tuple[str, tuple[str, str]], ...]:
-    """Quantities whose interval a record spells: name, and the values that are its ends.
+def spelt_intervals(phases: tuple[str, ...]) -> "tuple[Quantity, ...]":
+    """Quantities whose interval a record spells.
 
     Args:
         phases: those that are registered; the answer is kept as long as they are.
     """
-    return tuple((q.name, q.ends) for q in quantities().values() if q.ends is not None)
+    return tuple(q for q in quantities().values() if q.ends is not None)
 
 
 def describe_column(key: str) -> Column:
