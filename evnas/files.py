@@ -62,6 +62,7 @@ def write_whole(path: Path, content: str | bytes) -> None:
         content: text, which becomes UTF-8, or bytes.
 
     Raises:
+        SpecError: it is a folder, or would lie in none.
         StoreError: there is no room for it.
         OSError: the folder cannot be written.
     """
@@ -79,8 +80,10 @@ def whole(path: Path, *, needed: int | None = None) -> Iterator[Path]:
         needed: bytes that are going to be written, where that is known.
 
     Raises:
+        SpecError: it is a folder, or would lie in none.
         StoreError: there is no room for it.
     """
+    must_have_a_place(path)
     place = Path(os.path.realpath(path))  # a link stays one
     plain = place.is_file() or not place.exists()
     draft = place.with_name(f".{os.getpid()}.{place.name}") if plain else path  # as it ends
@@ -95,6 +98,20 @@ def whole(path: Path, *, needed: int | None = None) -> Iterator[Path]:
     finally:
         if plain:
             draft.unlink(missing_ok=True)
+
+
+def must_have_a_place(path: Path) -> None:
+    """A file may be written at `path`, as far as folders tell: asked before long work, too.
+
+    Raises:
+        SpecError: it is a folder, or would lie in none.
+    """
+    place = Path(os.path.realpath(path))
+    if place.is_dir():
+        raise SpecError(f"{path}: must be a file to write, it is a folder; name a file in it")
+    if not place.parent.is_dir():
+        what = "is a file" if place.parent.exists() else "is not there; make it first"
+        raise SpecError(f"{path}: must lie in a folder, {path.parent} {what}")
 
 
 def drafts_in(folder: Path) -> list[Path]:

@@ -13,7 +13,15 @@ from evnas import cli, running
 from evnas.arch.catalog import entry
 from evnas.cli import app
 from evnas.errors import DataError, SpecError, StoreError
-from evnas.files import HeldLock, csv_cell, expanded, held_locks, placed, write_whole
+from evnas.files import (
+    HeldLock,
+    csv_cell,
+    expanded,
+    held_locks,
+    must_have_a_place,
+    placed,
+    write_whole,
+)
 from evnas.proxy.data import load_data
 from evnas.store import Store
 from evnas.sweep.named import arch_of
@@ -127,3 +135,23 @@ def test_only_locks_that_are_held_are_listed(tmp_path):
     )
     assert held_locks(locks) == [HeldLock(pid=2, device="00:1b", inode=7)]
     assert held_locks(tmp_path / "none") == []
+
+
+def test_a_file_is_written_where_a_folder_is_for_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path, said in [
+        (tmp_path, "must be a file to write, it is a folder; name a file in it"),
+        (tmp_path / "gone" / "a.html", "must lie in a folder, .*gone is not there; make it first"),
+        (tmp_path / "file" / "a.html", "must lie in a folder, .*file is a file"),
+    ]:
+        for act in (must_have_a_place, lambda path: write_whole(path, "x")):
+            with pytest.raises(SpecError, match=said):
+                act(path)
+    must_have_a_place(tmp_path / "a.html")
+    must_have_a_place(Path("/dev/stdout"))
+
+
+@pytest.mark.parametrize("command", [["plan", "table_c"], ["compare", "a", "b"]])
+def test_a_page_without_a_place_is_known_at_once(command: list[str], tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, [*command, "--html", str(tmp_path)])
+    assert isinstance(done.exception, SpecError) and "it is a folder" in str(done.exception)

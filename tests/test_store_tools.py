@@ -103,6 +103,14 @@ def test_check_says_what_is_wrong_and_how_it_is_mended(tmp_path: Path) -> None:
     assert data["lost_records"] == [2] and data["records"] == 2
 
 
+def test_where_no_study_is_nothing_is_mended(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder in ("gone", "empty"):
+        with pytest.raises(StoreError, match="no study is here"):
+            repair(tmp_path / folder / "study.db")
+    assert not list((tmp_path / "empty").iterdir())
+
+
 def test_repair_keeps_what_verifies_and_the_file_as_it_was(tmp_path: Path) -> None:
     path = study(tmp_path / "s", [record("A"), record("B"), record("B", seed=1)])
     assert "nothing to mend, 3 records" in evnas("repair", tmp_path / "s").stdout

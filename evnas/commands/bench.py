@@ -11,7 +11,7 @@ from evnas.commands.named import From, Picks
 from evnas.commands.options import Device
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import SpecError
-from evnas.files import write_whole
+from evnas.files import must_have_a_place, write_whole
 from evnas.tables import RUNTIMES
 
 
@@ -205,7 +205,5 @@ def _must_go_together(
 def _must_be_svg(figure: Path | None) -> None:
     if figure is not None and figure.suffix != ".svg":
         raise SpecError(f"--figure must name a file that ends in .svg, got {figure}")
-    if figure is not None and not figure.absolute().parent.is_dir():
-        raise SpecError(f"--figure must lie in a folder that is there, got {figure}")
-    if figure is not None and figure.is_dir():
-        raise SpecError(f"--figure must be a file that can be written, {figure} is a folder")
+    if figure is not None:
+        must_have_a_place(figure)

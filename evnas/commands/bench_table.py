@@ -6,6 +6,7 @@ from typing import Any
 
 from evnas.commands.output import columns
 from evnas.report.table.cautions import spoilers
+from evnas.stats.interval import Interval
 
 Data = Mapping[str, Any]
 """`BenchGrid.to_dict()`."""
@@ -102,7 +103,7 @@ def _cells(row: Data, several: bool) -> list[str]:
 
 def _span(row: Data, quantity: str) -> str:
     i = row["intervals"].get(quantity)
-    return f"{i['mid']:.4g} [{i['low']:.4g}, {i['high']:.4g}]" if i else ""
+    return Interval(i["low"], i["mid"], i["high"]).spelt() if i else ""
 
 
 def _of_batches(data: Data, place: str) -> str:

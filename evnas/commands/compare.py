@@ -1,6 +1,5 @@
 """`evnas compare`: studies side by side."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from evnas.commands.output import AsJson, columns, emit, talk
+from evnas.files import must_have_a_place, write_whole
+from evnas.stats.interval import Interval
 
 
 def compare(
@@ -28,13 +29,14 @@ def compare(
     """
     from evnas.store import Store
 
+    if html is not None:
+        must_have_a_place(html)
     for study in studies:  # a mistake does not wait for heavier packages
         Store.read(study / "study.db").close()
     from evnas.report.query.compare import compare as compared
 
     found = compared(studies)
     if html is not None:
-        from evnas.files import write_whole
         from evnas.report.page.comparison import comparison_page
 
         write_whole(html, comparison_page(found))
@@ -93,11 +95,7 @@ def _spelt(each: Mapping[str, Any]) -> str:
     apart = each["difference"]
     if apart is None:
         return f"cannot be compared: {each['reason']}"
-    if apart["low"] == apart["high"]:
-        return f"{apart['mid']:+.4g}"
-    if math.isnan(apart["low"]):
-        return f"{apart['mid']:+.4g} (one sample: no interval)"
-    return f"{apart['mid']:+.4g} [{apart['low']:+.4g}, {apart['high']:+.4g}]"
+    return Interval(apart["low"], apart["mid"], apart["high"]).spelt("+")
 
 
 def _shortened(labels: list[str]) -> str:

@@ -8,6 +8,7 @@ import typer
 from evnas.commands.named import From, Picks, chosen, must_have_a_study
 from evnas.commands.output import AsJson, columns, emit, warn_of_random_weights
 from evnas.errors import SpecError
+from evnas.files import must_have_a_place
 from evnas.sweep.named import entry_of
 
 
@@ -58,6 +59,7 @@ def erf(
     from evnas.report.page.erf_picture import area_fraction, draw_fields
     from evnas.tables import DATASETS
 
+    must_have_a_place(output)
     wanted = fields.wanted(names or [], resolution, study)
     wanted += fields.picked(trials)
     subjects = fields.with_weights(wanted, weights or [])

@@ -5,6 +5,7 @@ from typing import Any
 
 from evnas.commands.options import Study
 from evnas.commands.output import AsJson, columns, emit, talk
+from evnas.stats.interval import Interval
 
 
 def front(study: Study, json: AsJson = False) -> None:
@@ -104,6 +105,6 @@ def _text(found: dict[str, Any]) -> str:
 
 def _spelt(value: dict[str, Any]) -> str:
     low, mid, high = value["low"], value["mid"], value["high"]
-    if low is None or high is None or low == high:
-        return f"{mid:.4g}"
-    return f"{mid:.4g} [{low:.4g}, {high:.4g}]"
+    if low is None or high is None:
+        low = high = mid
+    return Interval(low, mid, high).spelt()

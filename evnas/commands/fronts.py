@@ -10,6 +10,7 @@ from evnas.commands.output import columns
 from evnas.record import mixed_machines
 from evnas.report.frame.columns import describe_column
 from evnas.report.table.cautions import about_search
+from evnas.stats.interval import Interval
 from evnas.store import Store
 
 
@@ -74,6 +75,4 @@ def _heading(metric: str) -> str:
 
 
 def _interval(value: Mapping[str, Any]) -> str:
-    if value["low"] == value["high"]:  # exact, or nothing is known of its noise
-        return f"{value['mid']:.4g}"
-    return f"{value['mid']:.4g} [{value['low']:.4g}, {value['high']:.4g}]"
+    return Interval(value["low"], value["mid"], value["high"]).spelt()

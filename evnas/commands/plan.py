@@ -10,6 +10,7 @@ import typer
 from evnas.commands.options import Name, Overrides, Quick, Results, SweepFile
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import SpecError
+from evnas.files import must_have_a_place, write_whole
 
 
 def plan(
@@ -32,6 +33,8 @@ def plan(
     """
     from evnas.sweep.sweep import load_sweep
 
+    if html is not None:
+        must_have_a_place(html)  # known before the calibration
     loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
     from evnas.search.installed import must_be_installed
 
@@ -74,7 +77,6 @@ def _write_page(
 ) -> None:
     import yaml
 
-    from evnas.files import write_whole
     from evnas.report.page.plan import plan_page
 
     text = yaml.safe_dump(dict(sweep), sort_keys=False, allow_unicode=True)

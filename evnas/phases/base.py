@@ -5,9 +5,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from evnas.record import Record, Status
+from evnas.stats.interval import Z95, Interval
 from evnas.sweep.candidate import Candidate
 
 if TYPE_CHECKING:
@@ -33,8 +35,21 @@ class Quantity:
     """What that value is multiplied by."""
     ends: tuple[str, str] | None = None
     """The values of the record that are the ends of its interval."""
-    ends_level: float = 0.95
-    """How much that interval, of a normal error, holds."""
+    ends_hold: float = 0.95
+    """The share of cases in which the value lies between them."""
+
+    def interval(self, values: Mapping[str, float]) -> Interval | None:
+        """The 95 % interval that a record spells; ends that hold another share are moved as far
+        as those of a normal error. None where the record has none.
+
+        Args:
+            values: of the record, or of all that a trial's records found.
+        """
+        if self.ends is None or not {self.name, *self.ends} <= values.keys():
+            return None
+        mid, low, high = (values[name] for name in (self.name, *self.ends))
+        times = Z95 / NormalDist().inv_cdf(0.5 + self.ends_hold / 2)
+        return Interval(mid - times * (mid - low), mid, mid + times * (high - mid))
 
     def of(self, value: float) -> float:
         """The quantity for a value of its source: the float nearest to the decimal, so that

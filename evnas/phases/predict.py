@@ -46,7 +46,7 @@ class Predict(Phase):
     name = "predict"
     guess_s = 2.0
     quantities = (
-        Quantity(PREDICTED, "Top-1 (predicted)", "%", "max", ends=(LOW, HIGH), ends_level=0.9),
+        Quantity(PREDICTED, "Top-1 (predicted)", "%", "max", ends=(LOW, HIGH), ends_hold=0.9),
         Quantity(LOW, "Top-1 (predicted), low of 90 %", "%", "max"),
         Quantity(HIGH, "Top-1 (predicted), high of 90 %", "%", "max"),
     )

@@ -65,8 +65,7 @@ Say = Callable[[str], None]
 
 def spelt(measurement: Measurement) -> str:
     """The median and its interval."""
-    i = measurement.interval()
-    return f"{i.mid:.4g} [{i.low:.4g}, {i.high:.4g}]"
+    return measurement.interval().spelt()
 
 
 def bench_target(fields: Mapping[str, Any]) -> TargetSpec:

@@ -28,6 +28,7 @@ from evnas.search.state.objectives import phase_of
 from evnas.search.state.trial import Trial
 from evnas.search.strategies.first import After
 from evnas.space.space import SearchSpace
+from evnas.stats.interval import Interval
 from evnas.store import Store
 from evnas.tables import chooses
 
@@ -288,7 +289,7 @@ def _verdict(
     low, mid, high = ends
     quantity, why = limit["quantity"], str(limit["why"])
     breaks = why.startswith("breaks ")
-    said = f"{quantity} predicted {mid:.4g} [{low:.4g}, {high:.4g}]"
+    said = f"{quantity} predicted {Interval(low, mid, high).spelt()}"
     return Verdict(
         status="infeasible" if breaks else "pruned",
         reason=f"{why.removeprefix('breaks ')}: {said} by calibration {by.calibration}",

@@ -19,6 +19,25 @@ class Interval:
         """Whether `value` lies within the bounds, ends included."""
         return self.low <= value <= self.high
 
+    def spelt(self, sign: str = "") -> str:
+        """The value between its bounds, all with as many decimals as tell the bounds apart; the
+        value alone where both bounds are one.
+
+        Args:
+            sign: "+" for a difference, which shows its sign also where it is positive.
+        """
+        if math.isnan(self.low) or math.isnan(self.high):
+            return f"{self.mid:{sign}.4g} (one sample: no interval)"
+        apart = self.high - self.low
+        if not 0 < apart < math.inf:
+            bounds = "" if apart == 0 else f" [{self.low:{sign}.4g}, {self.high:{sign}.4g}]"
+            return f"{self.mid:{sign}.4g}{bounds}"
+        # two digits of the shorter side; one digit of the longer is then still exact
+        reach = max(min(self.mid - self.low, self.high - self.mid), apart / 20)
+        places = max(0, 1 - math.floor(math.log10(reach)))
+        low, mid, high = (f"{x:{sign}.{places}f}" for x in (self.low, self.mid, self.high))
+        return f"{mid} [{low}, {high}]"
+
     def to_dict(self) -> dict[str, float]:
         """Plain data."""
         return {"low": self.low, "mid": self.mid, "high": self.high}

@@ -18,6 +18,7 @@ from evnas.store.schema import (
     SCHEMA_VERSION,
     TALLY,
     connect,
+    must_exist,
     write_empty,
     write_meta,
 )
@@ -49,9 +50,10 @@ def repair(path: Path, *, spare: Spare = lambda notes: {}) -> Repaired:
     """Put a new file with all that verifies in a study's place; the old one stays beside it.
 
     Raises:
-        StoreError: another process writes it, there is no room, or nothing tells any more what it
-            is a study of.
+        StoreError: no study is there, another process writes it, there is no room, or nothing
+            tells any more what it is a study of.
     """
+    must_exist(path)
     with writer_lock(path):
         found = salvage(path)
         if found.is_whole:

@@ -216,7 +216,7 @@ class _Reading:
         self._must_be_utf8(text, node, place)
         if node.tag == f"{_TAG}int" and len(text.lstrip("-+")) > MOST_DIGITS:
             must = f"must be a whole number of at most {MOST_DIGITS} digits"
-            self._refuse(f"{must}, got {len(text.lstrip('-+'))}", node, place)
+            self._refuse(f"{must}, got one of {len(text.lstrip('-+'))}", node, place)
         try:
             value = self.loader.construct_object(node)
         except (ValueError, LookupError, AttributeError, OverflowError, TypeError):

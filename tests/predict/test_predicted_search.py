@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from statistics import NormalDist
 from typing import Any
 
 import pytest
@@ -13,7 +12,6 @@ from evnas.arch.catalog import entry
 from evnas.errors import SpecError
 from evnas.phases.base import Goal
 from evnas.phases.predict import HIGH, LOW, PREDICTED, PredictTask
-from evnas.predict.predictor import LEVEL
 from evnas.report.table.study_table import load_table
 from evnas.running import run_and_write as running
 from evnas.search.prepare import prepared
@@ -128,11 +126,16 @@ def test_the_page_has_the_interval(folder):
     numbers = reader.columns().numbers
     low, mid, high = (numbers[PREDICTED + end] for end in (":low", "", ":high"))
     assert np.isfinite(mid).sum() == 3
-    assert (low < mid).all() and (mid < high).all()
-    # all intervals of a page are of 95 %, a prediction's record has those of 90 %
-    wider = NormalDist().inv_cdf(0.975) / NormalDist().inv_cdf(0.5 + LEVEL / 2)
-    assert low == pytest.approx(mid - wider * (mid - numbers[LOW]))
-    assert high == pytest.approx(mid + wider * (numbers[HIGH] - mid))
+    # bars are 95 % intervals, and the record's ends hold 90 %
+    widened = 1.95996 / 1.64485
+    assert mid - low == pytest.approx(widened * (mid - numbers[LOW]), rel=1e-4)
+    assert high - mid == pytest.approx(widened * (numbers[HIGH] - mid), rel=1e-4)
+    members = json.loads((folder / "front" / "front.json").read_text())["members"]
+    of_page = {reader.frame.text["label"][i]: (low[i], mid[i], high[i]) for i in range(3)}
+    for member in members:
+        found = member["objectives"][PREDICTED]
+        ends = (found["low"], found["mid"], found["high"])
+        assert ends == pytest.approx(of_page[member["trial"]])
 
 
 def test_one_architecture_at_two_sides_has_two_predictions(tmp_path):

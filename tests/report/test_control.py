@@ -110,6 +110,7 @@ def test_control_is_off_by_default_and_for_this_machine_alone(study: Path) -> No
         ({"action": "stop"}, "no sweep runs there"),
         ({"action": "extend"}, "extended by trials or by minutes, got neither"),
         ({"action": "extend", "trials": -3}, "trials and minutes must be 0 to 1,000,000"),
+        ({"action": "extend", "trials": 10**400}, "trials and minutes must be 0 to 1,000,000"),
         ({"action": "extend", "trials": True}, "trials must be a whole number, got True"),
         ({"action": "extend", "minutes": 5}, "budget must count minutes"),
         ({"action": "annotate", "label": "1", "digest": "?"}, "there is no trial '1'"),
@@ -124,6 +125,7 @@ def test_what_cannot_be_is_a_sentence(
     assert not list(waiting(study))
     nonsense = {"content-type": "application/json"} | RIGHT
     assert client.post(PATH, content=b"{", headers=nonsense).status_code == 400
+    assert client.post(PATH, content=b"[" * 9_000, headers=nonsense).status_code == 400
     assert client.post(PATH, content=b" " * 20_000, headers=nonsense).status_code == 413
     assert client.post("/api/studies/../control", json=asked, headers=RIGHT).status_code in (
         404,

@@ -6,10 +6,12 @@ where it was taken on a target; `:low` and `:high` behind that name the bounds o
 
 import functools
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from evnas.tables import quantities
+
+if TYPE_CHECKING:
+    from evnas.phases.base import Quantity
 
 Better = Literal["more", "less", ""]
 
@@ -52,30 +54,14 @@ class Column:
     better: Better
 
 
-@dataclass(frozen=True, slots=True)
-class Ends:
-    """Which values of a record are the ends of a quantity's interval."""
-
-    quantity: str
-    low: str
-    high: str
-    widening: float
-    """What makes the interval, of a normal error, one of 95 %, as all others here are."""
-
-
 @functools.cache
-def ends_of_quantities(phases: tuple[str, ...]) -> tuple[Ends, ...]:
-    """Of the quantities whose interval a record spells.
+def spelt_intervals(phases: tuple[str, ...]) -> "tuple[Quantity, ...]":
+    """Quantities whose interval a record spells.
 
     Args:
         phases: those that are registered; the answer is kept as long as they are.
     """
-    usual = NormalDist()
-    return tuple(
-        Ends(q.name, *q.ends, usual.inv_cdf(0.975) / usual.inv_cdf(0.5 + q.ends_level / 2))
-        for q in quantities().values()
-        if q.ends is not None
-    )
+    return tuple(q for q in quantities().values() if q.ends is not None)
 
 
 def describe_column(key: str) -> Column:

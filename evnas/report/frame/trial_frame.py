@@ -17,7 +17,7 @@ from scipy import stats
 from evnas.record import Measurement, Record, Status, TargetFields, ends_trial
 from evnas.report.frame.accuracy import wilson_interval
 from evnas.report.frame.architecture import summarize
-from evnas.report.frame.columns import ends_of_quantities, scale_count
+from evnas.report.frame.columns import scale_count, spelt_intervals
 from evnas.report.frame.seed_noise import POOLED, pooled_spread, seed_variance, unit_interval
 from evnas.report.frame.slim_records import SlimRecord, Timing
 from evnas.report.frame.text_column import TextColumn
@@ -153,12 +153,11 @@ class TrialFrame:
             self._take_seed(row, line, trains=phase.trains)
         else:
             self._take_taken(row, line)
-        for ends in ends_of_quantities(PHASES.names()):
-            if {ends.quantity, ends.low, ends.high} <= line.values.keys():
-                mid = line.values[ends.quantity]
-                for side, end in (("low", ends.low), ("high", ends.high)):
-                    found = mid + ends.widening * (line.values[end] - mid)
-                    self._set(row, f"{ends.quantity}:{side}", found)
+        for quantity in spelt_intervals(PHASES.names()):
+            interval = quantity.interval(line.values)
+            if interval is not None:
+                self._set(row, f"{quantity.name}:low", interval.low)
+                self._set(row, f"{quantity.name}:high", interval.high)
 
     def column(self, key: str) -> NDArray[np.float64]:
         """A numeric column, float64 with NaN where nothing was found; of NaN when unknown."""

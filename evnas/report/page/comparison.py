@@ -1,12 +1,12 @@
 """What `evnas compare` says, as a page: orders and their flips first, then every difference."""
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
 from evnas.report.frame.columns import describe_column
 from evnas.report.page.plain_page import listing, note, plain_page, section
+from evnas.stats.interval import Interval
 
 Data = Mapping[str, Any]
 MOST_LINES = 40
@@ -104,16 +104,10 @@ def _flips(order: Data, first: str, other: str) -> str:
 
 
 def spelt(interval: Data | None) -> str:
-    """An interval with as many decimals in its bounds as in its middle, two digits of its half."""
+    """An interval in digits."""
     if interval is None:
         return "cannot be told"
-    low, mid, high = interval["low"], interval["mid"], interval["high"]
-    if math.isnan(low) or math.isnan(high):
-        return f"{mid:.4g} (one sample: no interval)"
-    if low == high:
-        return f"{mid:.4g}"
-    places = max(0, 1 - math.floor(math.log10((high - low) / 2)))
-    return f"{mid:.{places}f} [{low:.{places}f}, {high:.{places}f}]"
+    return Interval(interval["low"], interval["mid"], interval["high"]).spelt()
 
 
 def _places(order: Data, first: str, other: str) -> str:

@@ -264,8 +264,10 @@ class _Pages:
         reader = self._studies.reader(name)
         try:
             raw = json.loads(given)
-        except ValueError as e:  # half a text, or no UTF-8
+        except ValueError as e:  # half a text, no UTF-8, or a number of thousands of digits
             raise SpecError(f"a request must be JSON ({e})") from None
+        except RecursionError:
+            raise SpecError("a request must be one mapping, got lists within lists") from None
         return ask(reader, raw)
 
     async def events(self, request: Request) -> Response:

@@ -24,9 +24,11 @@ from evnas.search.state.history import History
 from evnas.search.state.objectives import phase_of
 from evnas.search.state.trial import Trial
 from evnas.space.space import SearchSpace
+from evnas.stats.interval import Interval
 from evnas.stats.pareto import Estimate, front_probability, tied, why_not
 from evnas.sweep.search_spec import ObjectiveSpec
 from evnas.sweep.sweep import Sweep
+from evnas.tables import quantities
 
 
 def sweep_again(sweep: Sweep, members: Sequence[Trial]) -> dict[str, Any]:
@@ -229,7 +231,8 @@ def _objectives(
         sign = -1.0 if objective.goal == "max" else 1.0
         low, high = sorted(sign * end for end in belief.interval)
         believed = {"low": low, "mid": sign * belief.mid, "high": high}
-        known = measured.get(objective.metric, believed)
+        spelt = _spelt_interval(trial, objective.metric)  # as the page has it
+        known = measured.get(objective.metric, believed if spelt is None else spelt.to_dict())
         ends = {end: known[end] for end in believed}
         found[objective.metric] = {
             "goal": objective.goal,
@@ -237,6 +240,11 @@ def _objectives(
             "from": phase_of(objective.metric),
         }
     return found
+
+
+def _spelt_interval(trial: Trial, metric: str) -> Interval | None:
+    quantity = quantities().get(metric)
+    return None if quantity is None else quantity.interval(trial.quantities())
 
 
 def _measurements(trial: Trial) -> dict[str, dict[str, float]]:
