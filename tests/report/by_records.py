@@ -83,9 +83,8 @@ def expected_numbers(number: int, trial: Trial) -> dict[str, Value]:
         if record.phase == "predict":
             low, mid, high = (record.values[f"predicted_top1_{end}percent"] for end in ENDS)
             wider = 1.959964 / 1.644854  # from 90 % to 95 %, as all intervals of a page
-            found["predicted_top1_percent"] = tuple(
-                mid + wider * (x - mid) for x in (low, mid, high)
-            )
+            bounds = (mid - wider * (mid - low), mid, mid + wider * (high - mid))
+            found["predicted_top1_percent"] = bounds
         for name, measured in record.measurements.items():
             found[name + at] = interval_of(measured)
     proxies = [r for r in trial if r.phase == "proxy"]
