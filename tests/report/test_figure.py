@@ -102,7 +102,7 @@ def test_a_curve_is_of_each_seed_once(tmp_path: Path) -> None:
         curve = [{"images": 100.0 * (i + 1), "top1_percent": v} for i, v in enumerate(top1)]
         return Record(label="1", digest=arch.digest, arch=arch.to_dict(), phase=phase,
                       status="complete", seed=seed, budget=curve[-1]["images"],
-                      values={"top1_percent": top1[-1]}, curve=curve)  # fmt: skip
+                      values={"top1_percent": top1[-1]}, curve=tuple(curve))  # fmt: skip
 
     with Store.create(tmp_path / "study.db", sweep={"name": "x"}, environment={}) as store:
         for record in (trained(0, 10.0), trained(0, 10.0, 20.0), trained(1, 40.0, 60.0)):
