@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from typing import Any
 
 from playwright.sync_api import Page, expect
 
@@ -32,6 +33,18 @@ def test_the_page_tells_differences_as_the_library_does(page: Page) -> None:
     for a, b in itertools.pairwise(archs):
         found = page.evaluate("([a, b]) => EV.diff(a, b)", [a.to_dict(), b.to_dict()])
         assert found == json.loads(json.dumps([list(line) for line in diff(a, b)]))
+
+
+def test_each_seed_of_a_trial_has_one_curve(page: Page) -> None:
+    def phase(seed: int, *top1: float) -> dict[str, Any]:
+        curve = [{"images": 100 * (i + 1), "top1_percent": v} for i, v in enumerate(top1)]
+        return {"phase": "proxy", "seed": seed, "budget": 100 * len(top1), "curve": curve}
+
+    rungs = [phase(0, 10), phase(0, 10, 20), phase(1, 30, 40)]
+    found = page.evaluate("(c) => EV.trainings(c)", [{"label": "7", "phases": rungs}])["drawn"]
+    assert [(one["name"], one["y"]) for one in found] == [
+        ("7, seed 0", [10, 20]), ("7, seed 1", [30, 40]),
+    ]  # fmt: skip
 
 
 def test_time_by_part_and_by_kind_stand_side_by_side(full: Page) -> None:

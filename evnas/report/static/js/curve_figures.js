@@ -1,11 +1,12 @@
 // needs: core.js
 /* Learning curves: a few trials on the same axes, many on axes of their own. */
 
-/** The proxy trainings of cards, {at, name, seed, x, y} each, `at` the card's place; all by top-1 where any
-    has it, and by the loss where none has. */
+/** The longest proxy trainings of cards, {at, name, seed, x, y} each, `at` the card's place; all by top-1 where any
+    has it, and by the loss where none has. A shorter one of the same seed is its beginning, or of another schedule. */
 EV.trainings = (cards) => {
   const found = cards.flatMap(({ phases, label }, at) => {
-    const mine = phases.filter((p) => p.phase === "proxy" && p.curve.length);
+    const all = phases.filter((p) => p.phase === "proxy" && p.curve.length);
+    const longest = Math.max(...all.map(({ budget }) => budget)), mine = all.filter(({ budget }) => budget === longest);
     return mine.map(({ seed, curve }) => ({
       at,
       seed,
