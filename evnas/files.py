@@ -114,6 +114,18 @@ def must_have_a_place(path: Path) -> None:
         raise SpecError(f"{path}: must lie in a folder, {path.parent} {what}")
 
 
+def make_folder_of(path: Path) -> None:
+    """Make the folder that a file is going to lie in, where there is none.
+
+    Raises:
+        StoreError: it cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise StoreError(f"{path.parent}: must be a folder that can be made ({e.strerror})") from e
+
+
 def drafts_in(folder: Path) -> list[Path]:
     """Drafts that killed writers left behind, or that somebody else is writing just now."""
     return [path for path in folder.glob(".*") if _DRAFT.fullmatch(path.name)]

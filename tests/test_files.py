@@ -18,6 +18,7 @@ from evnas.files import (
     csv_cell,
     expanded,
     held_locks,
+    make_folder_of,
     must_have_a_place,
     placed,
     write_whole,
@@ -155,3 +156,13 @@ def test_a_file_is_written_where_a_folder_is_for_it(tmp_path: Path) -> None:
 def test_a_page_without_a_place_is_known_at_once(command: list[str], tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*command, "--html", str(tmp_path)])
     assert isinstance(done.exception, SpecError) and "it is a folder" in str(done.exception)
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        StoreError, match=r"file: must be a folder that can be made \(File exists\)"
+    ):
+        make_folder_of(tmp_path / "file" / "a.pdf")
+    make_folder_of(tmp_path / "a" / "b" / "c.pdf")
+    assert (tmp_path / "a" / "b").is_dir()

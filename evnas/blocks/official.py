@@ -122,4 +122,6 @@ def _reason(error: Exception) -> str:
     found = re.search(r"GLOBAL (\S+)", str(error))
     if found:
         return f"an object of {found[1]}; save the state dict alone where that is installed"
-    return first_line(error).rstrip(".")
+    if isinstance(error, OSError):
+        return first_line(error).rstrip(".")
+    return f"a file that torch.save did not write, or other objects ({type(error).__name__})"

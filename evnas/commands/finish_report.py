@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from evnas.stats.interval import Interval
+
 WHAT = {
     "evaluate": "trained weights, as trained",
     "deploy": "deployed form (batch norms folded)",
@@ -77,8 +79,8 @@ def _speed(report: Mapping[str, Any]) -> list[str]:
             )
             continue
         lines.append(
-            f"| {row['runtime']} | {row['form']} | {_span(row['latency_ms'], '.3g')} | "
-            f"{_span(row['throughput_img_s'], '.4g')} |"
+            f"| {row['runtime']} | {row['form']} | {_spelt(row['latency_ms'])} | "
+            f"{_spelt(row['throughput_img_s'])} |"
         )
     said = [
         f"- {row['runtime']}, {row['form']}: {warning}"
@@ -92,3 +94,7 @@ def _span(span: Mapping[str, float] | None, form: str) -> str:
     if span is None:
         return "not known"
     return f"{span['mid']:{form}} [{span['low']:{form}}, {span['high']:{form}}]"
+
+
+def _spelt(span: Mapping[str, float] | None) -> str:
+    return Interval(span["low"], span["mid"], span["high"]).spelt() if span else "not known"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from evnas.errors import StoreError
+from evnas.files import make_folder_of
 from evnas.store.faults import DamagedStudy, as_sentences
 from evnas.store.store import Store
 
@@ -23,10 +24,7 @@ def backup(path: Path, output: Path) -> int:
     """
     if output.exists():
         raise StoreError(f"{output}: is there already; a backup goes to a new file")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise StoreError(f"{output.parent}: must be a folder that can be made ({e})") from e
+    make_folder_of(output)
     with Store.read(path) as store, as_sentences(output, needed=path.stat().st_size):
         store.copy_to(output)
     try:

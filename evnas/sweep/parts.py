@@ -5,12 +5,13 @@ import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from evnas.arch.catalog import Family
 from evnas.errors import SpecError, nearest
 from evnas.papers.published import published_table
 from evnas.record import TargetFields
+from evnas.sweep.numbers import NumbersAreNumbers
 from evnas.tables import DATASETS, RUNTIMES
 
 CONVENTIONS: Mapping[str, Family] = {
@@ -51,7 +52,7 @@ PATTERNS = {
 }
 
 
-class SweepPart(BaseModel):
+class SweepPart(NumbersAreNumbers):
     """Frozen, and deaf to unknown keys: they are refused. Numbers are finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

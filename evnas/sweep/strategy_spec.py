@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic import ConfigDict, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, InitErrorDetails, ValidationError
 
 from evnas.arch.spec import ArchSpec
 from evnas.errors import nearest
 from evnas.sweep.described import DescribedSchema
+from evnas.sweep.numbers import NumbersAreNumbers
 from evnas.tables import STRATEGIES
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ RENAMED: Mapping[object, str] = {"ablation": "one_at_a_time"}
 """Kinds of older studies."""
 
 
-class StrategySpec(BaseModel):
+class StrategySpec(NumbersAreNumbers):
     """Who proposes. A subclass names its `kind`, holds its knobs and makes the strategy.
 
     What a search does for it is declared here, so that nobody asks for its name.

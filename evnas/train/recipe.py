@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError
 
 from evnas.arch.spec import first_fault
 from evnas.errors import SpecError
 from evnas.sweep.messages import unknown_key
+from evnas.sweep.numbers import NumbersAreNumbers
 
 Precision = Literal["float32", "bfloat16", "float16"]
 Distillation = Literal["none", "hard", "soft"]
@@ -16,7 +17,7 @@ ClipMode = Literal["norm", "value", "agc"]
 _Fraction = Field(default=0.0, ge=0, le=1)
 
 
-class Recipe(BaseModel):
+class Recipe(NumbersAreNumbers):
     """One schedule with its augmentation, averages and losses.
 
     Defaults leave a thing out. What a paper prints stands in `evnas/train/recipes/`, each value

@@ -178,6 +178,14 @@ def test_code_in_a_checkpoint_does_not_run(tmp_path: Path) -> None:
     assert "weights_only" not in str(refused.value)  # no advice to run the code after all
 
 
+@pytest.mark.parametrize("text", ["name: x\n", "export A=1\n", "\x80no pickle"])
+def test_any_other_file_is_told_without_torch_s_advice(tmp_path: Path, text: str) -> None:
+    (tmp_path / "weights.pth").write_text(text)
+    with pytest.raises(DataError, match=r"got: a file that torch\.save did not write") as refused:
+        load_official("efficientvim_m1", tmp_path / "weights.pth")
+    assert "weights_only" not in str(refused.value)
+
+
 def test_a_file_that_holds_no_mapping_is_refused(tmp_path: Path) -> None:
     torch.save([torch.zeros(1)], tmp_path / "weights.pth")
     with pytest.raises(DataError, match="must hold a state dict, got list"):

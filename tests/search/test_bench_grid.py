@@ -90,7 +90,7 @@ def test_each_is_timed_in_alternation_with_the_first_and_named_in_the_answer():
     text = text_of(data)
     assert "images/s over m1's" in text
     assert "what spoiled them: foreign load (4)" in text
-    assert "m2     20 [19.8, 20.2]" in text and "0.5 [0.495, 0.505]" in text
+    assert "m2       20.00 [19.80, 20.20]" in text and "0.5000 [0.4950, 0.5050]" in text
 
 
 def test_without_the_first_the_others_are_timed_alone():
@@ -155,7 +155,7 @@ def test_energy_has_a_column_where_it_is_counted():
 def test_a_figure_is_a_file_which_is_said_before_anything_is_measured(tmp_path):
     (tmp_path / "s.svg").mkdir()
     said = CliRunner().invoke(app, ["bench", "m1", "--figure", str(tmp_path / "s.svg")])
-    assert isinstance(said.exception, SpecError) and "s.svg is a folder" in str(said.exception)
+    assert isinstance(said.exception, SpecError) and "s.svg: must be a file" in str(said.exception)
 
 
 def test_the_command_measures_and_draws(tmp_path):

@@ -148,6 +148,14 @@ def test_a_search_with_more_budget_is_the_longer_search(
     assert run(search(large), folder, PaperEngine(folder)) == []
 
 
+def test_a_smaller_budget_is_not_called_growth(tmp_path: Path) -> None:
+    open_study(sweep_of(search({"trials": 9})), tmp_path, environment={}, fresh=False).close()
+    said: list[str] = []
+    small = sweep_of(search({"trials": 5}))
+    open_study(small, tmp_path, environment={}, fresh=False, say=said.append).close()
+    assert said == ["the study changes: budget.trials: 9 -> 5"]
+
+
 def test_longer_rungs_are_another_schedule(tmp_path: Path) -> None:
     halving = {
         "strategy": "mo_asha",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from evnas.files import write_whole
+from evnas.files import make_folder_of, must_have_a_place, write_whole
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.paper.curves import draw_curves, learning_curves
 from evnas.report.paper.front import draw_front
@@ -57,6 +57,9 @@ def write_figure(folder: Path, wanted: Wanted, paths: Sequence[Path]) -> list[st
         EvnasError: the study has nothing for it, or matplotlib is not installed.
     """
     must_have_matplotlib()
+    for path in paths:  # known before anything is drawn
+        make_folder_of(path)
+        must_have_a_place(path)
     reader = StudyReader(folder)
     try:
         reader.read_all()
@@ -72,7 +75,6 @@ def write_figure(folder: Path, wanted: Wanted, paths: Sequence[Path]) -> list[st
             held = io.BytesIO()
             kind = path.suffix.lower()
             figure.savefig(held, format=kind[1:], dpi=DOTS_PER_INCH, metadata=_UNDATED[kind])
-            path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, held.getvalue())
     return list(notes)
 

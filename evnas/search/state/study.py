@@ -205,13 +205,20 @@ def _must_be_of(
             "the old study aside, --name NAME starts another study"
         )
     if found.more:
-        say(f"the study grows: {_shown(found.more)}")
+        less = _is_less(before.get("budget"), now.get("budget"))
+        say(f"the study {'changes' if less else 'grows'}: {_shown(found.more)}")
         if images is not None:
             now["images"] = images.fingerprint
         _grow(store, found.more, now)
     if found.more or sweep.spec.title != (store.meta("sweep") or {}).get("title"):
         store.note("sweep", sweep.spec.to_dict())
         write_resolved(sweep.spec, store.path.parent / "sweep.resolved.yaml")
+
+
+def _is_less(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> bool:
+    """Whether a budget ends earlier than it did, as after an extension that its file lacks."""
+    ends = ((dict(old or {}).get(key), end) for key, end in dict(new or {}).items())
+    return any(end is not None and (was is None or end < was) for was, end in ends)
 
 
 def extend_budget(store: Store, sweep: Sweep, *, asked: str) -> list[str]:
