@@ -6,11 +6,10 @@ from html import escape
 from typing import Any
 
 from evnas.commands.svg_page import svg_page
+from evnas.report.page.colours import PALETTE
 
 Data = Mapping[str, Any]
 """`BenchGrid.to_dict()`."""
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#555555")
-"""Okabe and Ito's, which the colour-blind can tell apart."""
 WIDTH, LEFT, RIGHT, LINE = 760, 250, 40, 22
 PLOT_HEIGHT = 260
 
@@ -57,7 +56,7 @@ def _dots(rows: Sequence[Data]) -> tuple[str, int]:
         low, mid, high = (across(span[key]) for key in ("low", "mid", "high"))
         parts.append(
             f'<text x="{LEFT - 12}" y="{y + 4}" class="end">{escape(row["name"])}</text>'
-            f"{_line(low, y, high, y, COLOURS[0])}{_dot(mid, y, COLOURS[0])}"
+            f"{_line(low, y, high, y, PALETTE[0])}{_dot(mid, y, PALETTE[0])}"
             f'<text x="{min(high + 8, WIDTH - 60):.1f}" y="{y + 4}">{span["mid"]:.4g}</text>'
         )
     bottom = 38 + len(rows) * LINE
@@ -84,7 +83,7 @@ def _curves(rows: Sequence[Data]) -> tuple[str, int]:
     ]
     names = list(dict.fromkeys(row["name"] for row in rows))
     for i, name in enumerate(names):
-        colour = COLOURS[i % len(COLOURS)]
+        colour = PALETTE[i % len(PALETTE)]
         mine = [(r, s) for r, s in zip(rows, spans, strict=True) if r["name"] == name]
         at = [(x(math.log2(r["batch_timed"])), y(math.log2(s["mid"]))) for r, s in mine]
         path = " ".join(f"{px:.1f},{py:.1f}" for px, py in at)
