@@ -106,6 +106,14 @@ def read_yaml(path: Path) -> YamlDocument:
     return parse_yaml(text, source=str(path))
 
 
+def _hint(text: str, error: yaml.MarkedYAMLError) -> str:
+    """How to mend a path such as `stages[0].dim` that stands in braces as it is."""
+    mark = error.problem_mark
+    if mark is None or not re.search(r"\w$", text[: mark.index]) or text[mark.index :][:1] != "[":
+        return ""
+    return '; within { } a path with brackets stands in quotes, such as {"stages[0].dim": 64}'
+
+
 def parse_yaml(text: str, *, source: str) -> YamlDocument:
     """`read_yaml` of text that is here already; `source` names it in complaints."""
     if yaml.SafeLoader.NON_PRINTABLE.search(text):
@@ -120,7 +128,8 @@ def parse_yaml(text: str, *, source: str) -> YamlDocument:
         data = reading.value(node, ())
     except yaml.MarkedYAMLError as e:
         line = e.problem_mark.line + 1 if e.problem_mark else 1
-        raise YamlSpecError(SpecError(f"must be YAML: {e.problem}"), f"{source}:{line}") from e
+        reason = f"must be YAML: {e.problem}{_hint(text, e)}"
+        raise YamlSpecError(SpecError(reason), f"{source}:{line}") from e
     except yaml.YAMLError as e:
         raise YamlSpecError(SpecError(f"must be YAML: {e}"), f"{source}:1") from e
     finally:

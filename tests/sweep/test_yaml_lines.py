@@ -41,6 +41,8 @@ def test_a_complaint_gets_its_line():
         ("# nothing\n", "x.yaml:1: is empty"),
         ("- a\n", "x.yaml:1: must be a mapping"),
         ("a: [\n", "x.yaml:2: must be YAML"),
+        ("a: {b[0].c: 1}\n", "got '['; within { } a path with brackets stands in quotes"),
+        ("a: [b", "x.yaml:1: must be YAML"),
         ("a: 1\nb:\n  c: 1\n  c: 2\n", "x.yaml:4: b.c: this key appears twice, first in line 3"),
         ("a: !!python/object:os.system 1\n", "x.yaml:1: a: must have no tag !!python/object:os"),
         ("a:\n  b: !!int abc\n", "x.yaml:2: a.b: must be what its tag !!int says, got 'abc'"),
