@@ -28,10 +28,10 @@ from typing import Any, Literal
 from evnas.arch.catalog import entry
 from evnas.arch.paths import edit
 from evnas.arch.spec import ArchSpec
-from evnas.commands.bench_figure import COLOURS
 from evnas.commands.svg_page import svg_page
 from evnas.errors import DataError
 from evnas.files import write_whole
+from evnas.report.page.colours import PALETTE
 from evnas.stats.interval import Interval
 from evnas.stats.proportions import share_percent, student_mean
 
@@ -445,17 +445,17 @@ def figure(lines: Sequence[Line]) -> str:
     """An SVG of two panels: how long the recipe runs, and the winner beside M1."""
     there = complete(lines)
     longer = [
-        (f"recipe, {epochs_of(epochs)}", COLOURS[i], [there[key]])
+        (f"recipe, {epochs_of(epochs)}", PALETTE[i], [there[key]])
         for i, epochs in enumerate((FEW, SOME, MANY))
         if (key := (M1, "recipe", epochs, 0)) in there
     ] + [
         (f"proxy, {there[key]['curve'][-1]['images']:,} images", colour, [there[key]])
-        for epochs, colour in ((USUAL_PROXY, COLOURS[3]), (SOME, COLOURS[6]))
+        for epochs, colour in ((USUAL_PROXY, PALETTE[3]), (SOME, PALETTE[6]))
         if (key := (M1, "proxy", epochs, 0)) in there
     ]
     seeds = [
         (_shown(name), colour, found)
-        for name, colour in ((WINNER, COLOURS[1]), (M1, COLOURS[0]))
+        for name, colour in ((WINNER, PALETTE[1]), (M1, PALETTE[0]))
         if (found := [there[key] for seed in SEEDS
                       if (key := (name, "recipe", SOME, seed)) in there])
     ]  # fmt: skip
