@@ -41,7 +41,7 @@ class Exported(nn.Module):
         self, inputs: Sequence[Tensor], axes: Mapping[int, Sequence[int]]
     ) -> onnx.ModelProto:
         file, names = io.BytesIO(), [f"input{i}" for i in range(len(inputs))]
-        with warnings.catch_warnings(), torch.no_grad(), own_nodes():
+        with warnings.catch_warnings(), torch.no_grad(), own_nodes(sides_fixed=not axes):
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 self,

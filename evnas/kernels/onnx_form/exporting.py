@@ -3,10 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Literal
 
 import torch
 
-_OWN_NODES: ContextVar[bool] = ContextVar("own nodes", default=False)
+_OWN_NODES: ContextVar[Literal["fixed sides", "open sides"] | None] = ContextVar(
+    "own nodes", default=None
+)
 
 
 def exporting() -> bool:
@@ -17,13 +20,15 @@ def exporting() -> bool:
 
 
 @contextmanager
-def own_nodes() -> Iterator[None]:
+def own_nodes(*, sides_fixed: bool = False) -> Iterator[None]:
     """Scans may be nodes of our domain, which `nodes.without_own_nodes` then replaces.
+
+    `sides_fixed` tells, as no tracer does, that maps will be no larger or smaller than they are.
 
     Whoever else exports (timm's script, a user's own call) would be left with a file that no
     runtime reads: there a scan is as many nodes as it has steps.
     """
-    token = _OWN_NODES.set(True)
+    token = _OWN_NODES.set("fixed sides" if sides_fixed else "open sides")
     try:
         yield
     finally:
@@ -32,4 +37,9 @@ def own_nodes() -> Iterator[None]:
 
 def as_one_node() -> bool:
     """Whether a scan is to be a node of ours."""
-    return exporting() and _OWN_NODES.get()
+    return exporting() and _OWN_NODES.get() is not None
+
+
+def sides_are_fixed() -> bool:
+    """Whether the sides of maps, as they are now, may be written into the graph."""
+    return _OWN_NODES.get() == "fixed sides"

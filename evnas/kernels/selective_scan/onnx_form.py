@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from evnas.kernels.onnx_form.recurrence import recurrence
+from evnas.kernels.onnx_form.recurrence import recurrence, steps_at_once
 from evnas.kernels.onnx_form.step_size import softplus_form
 from evnas.kernels.operator_inputs import SequenceInputs
 from evnas.kernels.precision import accumulation_dtype
@@ -24,7 +24,8 @@ def selective_scan_onnx_form(given: SequenceInputs, *, delta_softplus: bool) -> 
     if delta_softplus:
         dt = softplus_form(dt)
     matrices = (m.to(acc).permute(3, 0, 1, 2) for m in (B, C))
-    y = recurrence(value, dt, A.to(acc).view(K, Dm, N), *matrices)
+    A = A.to(acc).view(K, Dm, N)
+    y = recurrence(value, dt, A, *matrices, at_once=steps_at_once(value, A))
     if D is not None:
         y = y + D.to(acc).view(K, Dm) * value
     return y.permute(1, 2, 3, 0).flatten(1, 2)

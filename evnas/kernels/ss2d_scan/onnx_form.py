@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evnas.kernels.onnx_form.recurrence import recurrence
+from evnas.kernels.onnx_form.recurrence import recurrence, steps_at_once
 from evnas.kernels.onnx_form.step_size import softplus_form
 from evnas.kernels.operator_inputs import MapInputs
 from evnas.kernels.precision import accumulation_dtype
@@ -23,26 +23,30 @@ def ss2d_scan_onnx_form(given: MapInputs, *, scan: str, step: int) -> Tensor:
     acc, (H, W) = accumulation_dtype(u, delta, A, B, C), u.shape[2:]
     u, delta, B, C = (_padded(maps.to(acc), step) for maps in (u, delta, B, C))
     A, D, bias = (t.to(acc) for t in (A, D, delta_bias))
-    routes = _Routes(scan, step, u)
-    x, dt = routes.of_one(u), softplus_form(routes.of_each(delta) + bias)
     states = int(A.shape[2])  # a tracer's sizes are tensors
+    routes = _Routes(scan, step, u, side_by_side=states == 1)
+    x, dt = routes.of_one(u), softplus_form(routes.of_each(delta) + bias)
     B, C = torch.split(routes.of_each(torch.cat([B, C], 2)), [states, states], 3)
-    y = recurrence(x, dt, A, B, C)
+    chunks_of = u.shape[0] if routes.side_by_side else None
+    y = recurrence(x, dt, A, B, C, chunks_of=chunks_of, at_once=steps_at_once(x, A))
     return routes.merged(y + D * x)[..., :H, :W]
 
 
 class _Routes:
     """The pixels of maps in the order of every route, and back.
 
-    A route walks T steps of S sequences: T is all pixels and S is 1, unless lines start afresh.
+    A route walks T steps of S sequences: T is all pixels and S is 1, unless lines start afresh, or
+    a route is cut in chunks that are walked side by side, as many and as long as the map's rows.
 
     Args:
         like: (Bt, R, H, W), whose batch and sides are those of all maps.
+        side_by_side: whether routes that do not start afresh are cut so.
     """
 
-    def __init__(self, scan: str, step: int, like: Tensor) -> None:
+    def __init__(self, scan: str, step: int, like: Tensor, *, side_by_side: bool) -> None:
         self.planes, self.K, self.step = planes(scan, step), route_count(scan, step), step
         self.like = like
+        self.side_by_side = side_by_side and not self.planes[0].walks[0].fresh
         self.image = torch.arange(like.shape[0]).view(-1, 1)
         self.read = self._pixels()
 
@@ -74,7 +78,8 @@ class _Routes:
             lines = pixels.t() if plane.by_column else pixels  # (M, T)
             steps = lines.t() if plane.walks[0].fresh else lines.reshape(-1, 1)
             for k, walk, mirrored in plane.routes:
-                found[k] = steps.flip(0) if walk.reverse or mirrored else steps
+                order = steps.flip(0) if walk.reverse or mirrored else steps
+                found[k] = order.view(pixels.shape).t() if self.side_by_side else order
         return torch.stack([found[k] for k in range(self.K)], 2).unsqueeze(2)
 
     def _places(self, stride: int) -> Tensor:
@@ -82,7 +87,10 @@ class _Routes:
         results that belong to each pixel. What a mirrored route computes at step t belongs to the
         t-th pixel."""
         H, W = (side // self.step if self.step > 1 else side for side in self.like.shape[2:])
-        numbers, found = torch.arange(H * W) * stride, {}
+        numbers, found = torch.arange(H * W), {}
+        if self.side_by_side:  # the t-th step of the s-th chunk has the number t * S + s
+            numbers = numbers.view(W, H).t().flatten()
+        numbers = numbers * stride
         for plane in self.planes:
             M, T = (W, H) if plane.by_column else (H, W)
             for k, walk, _ in plane.routes:

@@ -35,9 +35,9 @@ def export(
         raise MeasurementError(
             "an ONNX form needs onnx, which is not installed: pip install 'evnas[onnx]'"
         )
-    file = io.BytesIO()
+    file, sides = io.BytesIO(), not any(axis > 1 for axis in dynamic)
     try:
-        with warnings.catch_warnings(), torch.no_grad(), own_nodes():
+        with warnings.catch_warnings(), torch.no_grad(), own_nodes(sides_fixed=sides):
             warnings.simplefilter("ignore")  # tracing warns of every constant shape: meant here
             torch.onnx.export(
                 model,
