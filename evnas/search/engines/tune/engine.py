@@ -94,6 +94,7 @@ class TuneEngine:
 
         Raises:
             ClusterGone: its head is gone.
+            WorkerError: no worker starts.
             RuntimeError: Tune has ended by itself.
         """
         try:

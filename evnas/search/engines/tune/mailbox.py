@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from evnas.errors import WorkerError
 from evnas.phases.work import Event, Finished, Progress, Work
 from evnas.record import Status
 
@@ -26,6 +27,8 @@ class Job:
     """The target's resource that holds it to a node; "" where any node will do."""
     began: float | None = None
     """When a worker took it; None while it waits for one."""
+    starts_since: float | None = None
+    """When a new worker began to start for it; None while none does."""
     over: bool = False
     trial: Any = None
     """Tune's, while it has one."""
@@ -53,12 +56,15 @@ class Mailbox:
         """Driver: what happened, after at most `timeout_s`.
 
         Raises:
+            WorkerError: no worker starts.
             RuntimeError: Tune has ended by itself.
         """
         found: list[Event] = []
         try:
             item = self._events.get(timeout=timeout_s)
             while True:
+                if isinstance(item, WorkerError):
+                    raise item
                 if isinstance(item, BaseException):
                     raise RuntimeError("Ray Tune ended by itself") from item
                 found.append(item)

@@ -20,6 +20,17 @@ def serve(idle: IdleActors, controller: Any) -> None:
         inner._actor_cache = idle
 
 
+def starting(controller: Any, trial: Any) -> Any | None:
+    """The actor of a trial that has its room and is not ready yet; None where there is none."""
+    inner = controller._tune_controller
+    tracked = inner._trial_to_actor.get(trial)
+    live = inner._actor_manager._live_actors_to_ray_actors_resources
+    if tracked not in live or trial.temporary_state.ray_actor is not None:
+        return None
+    actor, _ = live[tracked]
+    return actor
+
+
 def take_away(controller: Any, trial: Any) -> None:
     """Stop a trial that has no actor yet.
 
