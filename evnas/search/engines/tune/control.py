@@ -15,7 +15,6 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from evnas.errors import WorkerError
 from evnas.search.engines.tune import ray_internals
 from evnas.search.engines.tune.idle_actors import IdleActors
 from evnas.search.engines.tune.mailbox import Closed, Job, Mailbox
@@ -26,9 +25,6 @@ RETRIES = 3
 START_S = 300.0
 """A worker that has its room and is not ready after so long is ended: a library may take its time
 to load."""
-MOST_STARTS = 12
-"""Workers that fail to start, with none that starts between them, end the sweep. A lost node takes
-several along."""
 LOOK_EVERY_S = 0.5
 """How often the cluster is asked whether a node that is waited for is still there."""
 
@@ -43,14 +39,6 @@ class Jobs:
     open: dict[str, Job] = field(default_factory=dict)
     """By the trial's id."""
     idle: IdleActors = field(default_factory=IdleActors)
-    failed_starts: int = 0
-    """In a row."""
-    last_failure: str = ""
-
-    def not_started(self, job: Job) -> None:
-        """A job's worker ended before it was ready."""
-        self.failed_starts += 1
-        self.last_failure = _last_line(job.trial.error_file)
 
     def lost(self, job: Job) -> None:
         """A job's worker or node went away."""
@@ -103,7 +91,6 @@ class Listener(TrialProgressCallback):
     # Tune calls all of these by keyword, and may add keywords
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         """An actor has taken the trial: its time starts now."""
-        self._jobs.failed_starts = 0
         self._jobs.open[trial.trial_id].began = time.monotonic()
 
     def on_trial_result(
@@ -128,8 +115,6 @@ class Listener(TrialProgressCallback):
         job = self._jobs.open[trial.trial_id]
         if job.began is not None:
             self._jobs.lost(job)
-        else:
-            self._jobs.not_started(job)
         self._forget(trial)
         if not job.over:
             self._jobs.mailbox.take_back(job)
@@ -161,18 +146,12 @@ class Keeper(FIFOScheduler):
 
         Raises:
             Closed: the engine was closed; Tune cleans up and ends.
-            WorkerError: no worker starts.
         """
         jobs = list(self._jobs.open.values())
         if self._jobs.mailbox.closing:
             for job in jobs:
                 _kill(job)
             raise Closed
-        if self._jobs.failed_starts >= MOST_STARTS:
-            raise WorkerError(
-                f"a worker must start, and {self._jobs.failed_starts} in a row did not: "
-                f"{self._jobs.last_failure}"
-            )
         ray_internals.forget_ended(tune_controller)
         for job in jobs:
             self._end_if_late(job)
@@ -191,7 +170,7 @@ class Keeper(FIFOScheduler):
             _kill(job)
 
     def _end_if_not_started(self, job: Job, actor: Any | None) -> None:
-        """Ray waits for ever for a process that stands still while it starts."""
+        """Ray waits for ever for a process that stands still while it starts, or has since."""
         if actor is None:
             job.starts_since = None
         elif job.starts_since is None:

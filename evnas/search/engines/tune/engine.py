@@ -94,7 +94,6 @@ class TuneEngine:
 
         Raises:
             ClusterGone: its head is gone.
-            WorkerError: no worker starts.
             RuntimeError: Tune has ended by itself.
         """
         try:

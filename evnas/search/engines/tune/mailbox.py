@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from evnas.errors import WorkerError
 from evnas.phases.work import Event, Finished, Progress, Work
 from evnas.record import Status
 
@@ -56,15 +55,12 @@ class Mailbox:
         """Driver: what happened, after at most `timeout_s`.
 
         Raises:
-            WorkerError: no worker starts.
             RuntimeError: Tune has ended by itself.
         """
         found: list[Event] = []
         try:
             item = self._events.get(timeout=timeout_s)
             while True:
-                if isinstance(item, WorkerError):
-                    raise item
                 if isinstance(item, BaseException):
                     raise RuntimeError("Ray Tune ended by itself") from item
                 found.append(item)

@@ -21,11 +21,11 @@ def serve(idle: IdleActors, controller: Any) -> None:
 
 
 def starting(controller: Any, trial: Any) -> Any | None:
-    """The actor of a trial that has its room and is not ready yet; None where there is none."""
+    """The actor that a trial waits for, new or idle; None where it waits for room, or runs."""
     inner = controller._tune_controller
     tracked = inner._trial_to_actor.get(trial)
     live = inner._actor_manager._live_actors_to_ray_actors_resources
-    if tracked not in live or trial.temporary_state.ray_actor is not None:
+    if tracked not in live or trial.status != "PENDING":
         return None
     actor, _ = live[tracked]
     return actor
