@@ -45,6 +45,8 @@ BY_MEASUREMENT: Mapping[str, tuple[Chosen, ...]] = {
     "ss2d_scan": ("triton_patches",),
     "hsm_ssd": ("triton_fused",),
     "depthwise_conv": ("triton",),
+    "pixel_linear": ("triton",),
+    "dense_conv": ("triton",),
 }
 """Implementations that nobody has timed, by operator: they run under their name, and `auto` takes
 one only where a measurement has it as the fastest."""
@@ -57,6 +59,8 @@ OPERATORS = (
     "nc_ssd",
     "channel_layer_norm",
     "depthwise_conv",
+    "pixel_linear",
+    "dense_conv",
 )
 
 
