@@ -79,20 +79,20 @@ def _nc_ssd(a: Arguments) -> int:
     return int(2 * math.prod(a["v"]) * a["B"][1])
 
 
-def _depthwise_conv(a: Arguments) -> int:
-    """Nine taps a pixel of the result."""
-    images, channels, height, width = a["x"]
-    stride = int(a["stride"])
-    pixels = math.ceil(height / stride) * math.ceil(width / stride)
-    return int(images * channels * pixels * 9)
-
-
 def _dense_conv(a: Arguments) -> int:
     """The taps of a kernel at every pixel of the result."""
     width, *taps = a["weight"]
     sides = zip(a["x"][2:], taps[1:], a["stride"], a["padding"], strict=True)
     pixels = math.prod((side + 2 * edge - tap) // step + 1 for side, tap, step, edge in sides)
     return int(a["x"][0] * width * pixels * math.prod(taps))
+
+
+def _depthwise_conv(a: Arguments) -> int:
+    """Nine taps a pixel of the result."""
+    images, channels, height, width = a["x"]
+    stride = int(a["stride"])
+    pixels = math.ceil(height / stride) * math.ceil(width / stride)
+    return int(images * channels * pixels * 9)
 
 
 def _pixel_linear(a: Arguments) -> int:
@@ -123,9 +123,9 @@ MACS: Mapping[str, Formula] = {
     "nc_ssd_backward": _twice(_nc_ssd),
     "channel_layer_norm": _free,
     "channel_layer_norm_backward": _free,
+    "dense_conv": _dense_conv,
     "depthwise_conv": _depthwise_conv,
     "pixel_linear": _pixel_linear,
-    "dense_conv": _dense_conv,
 }
 """Operator of the namespace `evnas` -> its MACs."""
 
