@@ -8,6 +8,7 @@ import timm
 import torch
 from cuda_scan import selective_scan
 from kernel_cases import cross_scan_around
+from model_launches import by_kernels
 from timm.utils.model import reparameterize_model
 from torch import Tensor, nn
 
@@ -133,6 +134,17 @@ def _deployed_channels_last(case: Case, images: Tensor) -> Form | None:
         return None  # that is what deployed means there
     model = deploy(_plain_model(case), dtype=case.dtype, layout="channels_last")
     return Form(model, _forward(model, images.to(case.dtype)), counts_traffic=True)
+
+
+def _deployed_kernels_graph(case: Case, images: Tensor) -> Form | None:
+    if case.device == "cpu":
+        return None
+    return _graph(by_kernels(_deployed_model(case)), case, images)
+
+
+def _deployed_channels_last_kernels_graph(case: Case, images: Tensor) -> Form | None:
+    plain = _deployed_channels_last(case, images)
+    return None if plain is None else _graph(by_kernels(plain.model), case, images)
 
 
 def _deployed_compiled(case: Case, images: Tensor) -> Form:
@@ -263,6 +275,8 @@ FORMS: Mapping[str, Maker] = {
     "deployed+compile": _deployed_compiled,
     "deployed+graph": _deployed_graph,
     "deployed+nhwc+graph": _deployed_channels_last_graph,
+    "deployed+kernels+graph": _deployed_kernels_graph,
+    "deployed+nhwc+kernels+graph": _deployed_channels_last_kernels_graph,
     "deployed+package": _deployed_package,
 }
 PEERS: Mapping[str, Maker] = {

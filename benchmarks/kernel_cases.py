@@ -12,9 +12,12 @@ from evnas import kernels
 from evnas.kernels import Impl
 from evnas.kernels.dispatch import BY_MEASUREMENT
 from evnas.kernels.flops import MACS
+from evnas.kernels.operator import BODIES
 
 Run = Callable[..., Any]
 LOOPS = ("selective_scan", "ss2d_scan")  # references that loop over L
+INFERENCE_ONLY = ("depthwise_conv", "dense_conv", "pixel_linear")
+"""Whose kernels have no backward."""
 GPU_BATCHES = (256, 128, 128, 256)
 TARGETS = (
     ("ss2d_scan", "VMamba-T", 1),
@@ -96,6 +99,15 @@ def _shapes(
         yield case("depthwise_conv", "EfficientViM-M2", stage + 1, vim, C, side, **options)
     options = {"stride": 1, "act": "silu"}
     yield case("depthwise_conv", "VMamba-T", 1, vmamba, 96, resolution // 4, **options)
+    for stage, C in enumerate((128, 256, 512)):
+        side = -(-resolution // (16 << stage))
+        for width, act in ((4 * C, "relu"), (C, "none")):
+            shape, options = (5 * C - width, width, side, act == "none", 0), {"norm": False}
+            yield case(
+                "pixel_linear", "EfficientViM-M2", stage + 1, vim, *shape, **options, act=act
+            )
+    options = {"stride": (2, 2), "padding": (1, 1), "groups": 1, "act": "relu"}
+    yield case("dense_conv", "EfficientViM-M2", 0, vim, 32, 64, resolution // 4, **options)
     for stage in range(4):
         C, side = 96 << stage, resolution // (4 << stage)
         yield case("ss2d_scan", "VMamba-T", stage + 1, vmamba, C, 1, side, scan="cross")
@@ -130,6 +142,7 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
     from evnas.kernels.hsm_ssd import kernel as hsm
     from evnas.kernels.hsm_ssd.fused import kernel as fused
     from evnas.kernels.nc_ssd import kernel as nc
+    from evnas.kernels.pixel_linear import kernel as pixel
     from evnas.kernels.selective_scan import kernel as scan
     from evnas.kernels.ss2d_scan import kernel as ss2d
     from evnas.kernels.ss2d_scan.backward import kernel as ss2d_backward
@@ -156,6 +169,11 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
         return found
     if case.op == "depthwise_conv":
         return {"forward": lambda: conv.depthwise_conv_triton(*t, **case.options)}
+    if case.op == "pixel_linear":
+        of_map: Any = (x, given["weight"], given["bias"], given.get("total"))
+        return {"forward": lambda: pixel.pixel_linear_triton(*of_map, **case.options)}
+    if case.op == "dense_conv":
+        return {"forward": lambda: BODIES["dense_conv"](*t, **case.options)}
     if case.op == "nc_ssd":
         state = x.new_empty((*x.shape[:2], given["B"].shape[1])).float()
         return {
@@ -321,6 +339,36 @@ def _depthwise_conv(case: Case, generator: torch.Generator | None) -> dict[str, 
     }
 
 
+def _pixel_linear(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
+    draw, (C, out, side, added, sums) = _Draw(case, generator), case.shape
+    shape = (case.batch, C, side, side)
+    weight = (draw.weights(out, C) / C**0.5).to(getattr(torch, case.precision))
+    given = {
+        "x": draw.weights(*shape) if sums else draw.tokens(*shape),
+        "weight": weight,
+        "bias": draw.tokens(out),
+    }
+    given |= {"total": draw.tokens(case.batch, out, side, side)} if added else {}
+    if case.model != "EfficientViM-M2":  # whose maps are channels last
+        return given
+    last = {
+        name: t.contiguous(memory_format=torch.channels_last)
+        for name, t in given.items()
+        if t.ndim == 4
+    }
+    return given | last
+
+
+def _dense_conv(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
+    draw, (C, width, side) = _Draw(case, generator), case.shape
+    x = draw.tokens(case.batch, C, side, side)
+    return {
+        "x": x.contiguous(memory_format=torch.channels_last),
+        "weight": draw.tokens(width, C, 3, 3) / C**0.5,
+        "bias": draw.tokens(width),
+    }
+
+
 _INPUTS = {
     "selective_scan": _selective_scan,
     "ss2d_scan": _ss2d_scan,
@@ -328,4 +376,6 @@ _INPUTS = {
     "nc_ssd": _nc_ssd,
     "channel_layer_norm": _channel_layer_norm,
     "depthwise_conv": _depthwise_conv,
+    "dense_conv": _dense_conv,
+    "pixel_linear": _pixel_linear,
 }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from kernel_cases import LOOPS, Case, cases, ours
+from kernel_cases import INFERENCE_ONLY, LOOPS, Case, cases, ours
 from torch import Tensor
 
 from evnas.kernels.autotune_table import CHOICES_FILE, device_name
@@ -36,7 +36,7 @@ EVICTED_ELEMENTS = 4_000_000
 
 def cpu_cases() -> Iterator[Case]:
     """The shapes at 224 pixels whose reference does not loop over L, at several batches."""
-    left_out = (*LOOPS, "depthwise_conv")  # which is torch's own on a CPU
+    left_out = (*LOOPS, *INFERENCE_ONLY)  # which are torch's own on a CPU
     found = [case for case in cases("cpu", quick=True) if case.op not in left_out]
     products = [case for case in found if case.op != "channel_layer_norm"]
     norm = next(case for case in found if case.op == "channel_layer_norm")

@@ -21,8 +21,10 @@ from evnas.arch.catalog import entry
 from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
+from evnas.blocks.deployment.fused import FusedConv, FusedLinear
 from evnas.kernels import autotune_table, dispatch
 from evnas.kernels.operator import BODIES, NAMESPACE
+from evnas.mixers.hsm_ssd.deploy import RowHsmSsd
 from evnas.sweep.sweep import load_sweep
 
 BATCHES = {"efficientvim_m2": 256, "vmamba_tiny_s1l8": 128}
@@ -40,14 +42,17 @@ class Run:
 
 
 def runs(sweep: Path) -> Iterator[Run]:
-    """Forwards of the targets' models, plain, under autocast and deployed in both layouts, and of
-    the rows of a sweep under autocast. Backwards are not among them: autograd asks for the GPU."""
+    """Forwards of the targets' models, plain, under autocast and deployed in both layouts, as
+    `auto` takes it and by kernels that nobody has timed, and of the rows of a sweep under
+    autocast. Backwards are not among them: autograd asks for the GPU."""
     for name, batch in BATCHES.items():
         arch = entry(name).arch
         yield Run(f"{name} plain", partial(_plain, arch, batch))
         yield Run(f"{name} autocast", partial(_autocast, arch, batch))
         for layout in ("contiguous", "channels_last"):
             yield Run(f"{name} deployed {layout}", partial(_deployed, arch, batch, layout))
+            by_name = partial(_by_kernels, arch, batch, layout)
+            yield Run(f"{name} deployed {layout} by kernels", by_name)
     for row in load_sweep(sweep).candidates:
         if row.arch is not None:
             yield Run(f"row {row.label}", partial(_autocast, row.arch, ROWS_BATCH))
@@ -62,6 +67,22 @@ def _deployed(arch: ArchSpec, batch: int, layout: Any) -> object:
     return _forward(deploy(build(arch, seed=0), dtype=HALF, layout=layout), batch, HALF)
 
 
+def by_kernels(model: nn.Module) -> nn.Module:
+    """A deployed model whose convolutions, linear maps and states run by the kernels that nobody
+    has timed: bias, activation and residual in the launch of the product."""
+    for module in model.modules():
+        if isinstance(module, (FusedConv, FusedLinear)):
+            module.impl = "triton"
+        elif isinstance(module, RowHsmSsd):
+            module.impl = "triton_fused"
+    return model
+
+
+def _by_kernels(arch: ArchSpec, batch: int, layout: Any) -> object:
+    model = deploy(build(arch, seed=0), dtype=HALF, layout=layout)
+    return _forward(by_kernels(model), batch, HALF)
+
+
 def _autocast(arch: ArchSpec, batch: int) -> object:
     with _half_by_autocast():
         return _forward(build(arch, seed=0).eval(), batch, torch.float32)
@@ -69,10 +90,11 @@ def _autocast(arch: ArchSpec, batch: int) -> object:
 
 def _forward(model: nn.Module, batch: int, dtype: torch.dtype) -> object:
     with as_on_a_gpu(model), torch.no_grad():
-        return model(_images(batch, dtype))
+        return model(images(batch, dtype))
 
 
-def _images(batch: int, dtype: torch.dtype) -> torch.Tensor:
+def images(batch: int, dtype: torch.dtype) -> torch.Tensor:
+    """(batch, 3, S, S), within `as_on_a_gpu`."""
     return torch.empty(batch, 3, RESOLUTION, RESOLUTION, dtype=dtype, device="cuda")
 
 

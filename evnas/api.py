@@ -140,7 +140,7 @@ def bench(
     *,
     base: Arch | None = None,
     device: str = "auto",
-    runtime: str = "torch",
+    runtime: str | None = None,
     resolution: int = 224,
     batch_size: int | Literal["auto"] = "auto",
     precision: Literal["float32", "bfloat16", "float16"] = "float32",
@@ -155,6 +155,7 @@ def bench(
         arch: an architecture, or `timm:NAME`.
         base: another, timed in alternation with it; gives `throughput_ratio`.
         device: auto, cpu, cuda or cuda:N.
+        runtime: None is torch, or of a deployed form on a GPU one captured graph.
         resolution: side of the images in pixels.
         form: `deployed` folds batch norms; None is that of the runtime.
         mode: a call is a forward; or forward, loss and backward.
@@ -176,7 +177,7 @@ def bench(
     target = bench_target(
         {
             "device": device,
-            "runtime": runtime,
+            **({} if runtime is None else {"runtime": runtime}),
             "resolution": resolution,
             "batch_size": batch_size,
             "precision": precision,

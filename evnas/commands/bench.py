@@ -39,8 +39,13 @@ def bench(
     ] = None,
     device: Device = "auto",
     runtime: Annotated[
-        str, typer.Option("--runtime", help=f"One of {', '.join(RUNTIMES)}.")
-    ] = "torch",
+        str | None,
+        typer.Option(
+            "--runtime",
+            help=f"One of {', '.join(RUNTIMES)}; unless given torch, and cuda_graph of a "
+            "deployed form on a GPU.",
+        ),
+    ] = None,
     resolutions: Annotated[
         list[int] | None,
         typer.Option("--resolution", min=8, help="In pixels; may come several times."),
@@ -114,12 +119,11 @@ def bench(
         raise SpecError("a model must be named: ARCH..., or --from STUDY --pick WISH")
     usual = {
         "device": device,
-        "runtime": runtime,
         "precision": precision,
         "mode": mode,
         "uncertainty_percent": uncertainty_percent,
         "budget_s": budget_s,
-    } | ({} if form is None else {"form": form})
+    } | {k: v for k, v in {"runtime": runtime, "form": form}.items() if v is not None}
     asked = [target_fields(text, usual) for text in targets or [""]]
     sizes = {"batches": batch_sizes or (), "resolutions": resolutions or ()}
     if breakdown:
@@ -170,7 +174,9 @@ def _take_apart(
     from evnas.search.bench import bench_target
     from evnas.search.bench_grid import widened
 
-    specs = widened([bench_target(fields) for fields in asked], **sizes)
+    # operators are read one by one, which a captured graph does not tell
+    by_operator = [{"runtime": "torch", **fields} for fields in asked]
+    specs = widened([bench_target(fields) for fields in by_operator], **sizes)
     keeping: Any = keeper(list(models)) if keep else nullcontext()
     with keeping as kept:
         found = breakdowns(models, specs, say=talk)

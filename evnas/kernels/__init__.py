@@ -5,6 +5,7 @@ Every operator takes `impl`: "auto" (the best that runs on the tensor's device),
 """
 
 from .channel_layer_norm import channel_layer_norm as channel_layer_norm
+from .dense_conv import dense_conv as dense_conv
 from .depthwise_conv import depthwise_conv as depthwise_conv
 from .dispatch import Impl as Impl
 from .dispatch import implementation_in_use as implementation_in_use
@@ -13,5 +14,6 @@ from .hsm_ssd import hsm_ssd as hsm_ssd
 from .hsm_ssd import hsm_ssd_compress as hsm_ssd_compress
 from .hsm_ssd import hsm_ssd_expand as hsm_ssd_expand
 from .nc_ssd import nc_ssd as nc_ssd
+from .pixel_linear import pixel_linear as pixel_linear
 from .selective_scan import selective_scan as selective_scan
 from .ss2d_scan import ss2d_scan as ss2d_scan

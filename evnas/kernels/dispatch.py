@@ -44,7 +44,9 @@ COMPILED: tuple[Chosen, ...] = ("numba", "triton", "triton_patches", "triton_fus
 BY_MEASUREMENT: Mapping[str, tuple[Chosen, ...]] = {
     "ss2d_scan": ("triton_patches",),
     "hsm_ssd": ("triton_fused",),
+    "dense_conv": ("triton",),
     "depthwise_conv": ("triton",),
+    "pixel_linear": ("triton",),
 }
 """Implementations that nobody has timed, by operator: they run under their name, and `auto` takes
 one only where a measurement has it as the fastest."""
@@ -56,7 +58,9 @@ OPERATORS = (
     "hsm_ssd",
     "nc_ssd",
     "channel_layer_norm",
+    "dense_conv",
     "depthwise_conv",
+    "pixel_linear",
 )
 
 

@@ -20,9 +20,11 @@ from torch.utils.flop_counter import flop_registry, register_flop_formula
 # they register the operators that are counted here
 from . import (  # noqa: F401
     channel_layer_norm,
+    dense_conv,
     depthwise_conv,
     hsm_ssd,
     nc_ssd,
+    pixel_linear,
     selective_scan,
     ss2d_scan,
 )
@@ -77,12 +79,25 @@ def _nc_ssd(a: Arguments) -> int:
     return int(2 * math.prod(a["v"]) * a["B"][1])
 
 
+def _dense_conv(a: Arguments) -> int:
+    """The taps of a kernel at every pixel of the result."""
+    width, *taps = a["weight"]
+    sides = zip(a["x"][2:], taps[1:], a["stride"], a["padding"], strict=True)
+    pixels = math.prod((side + 2 * edge - tap) // step + 1 for side, tap, step, edge in sides)
+    return int(a["x"][0] * width * pixels * math.prod(taps))
+
+
 def _depthwise_conv(a: Arguments) -> int:
     """Nine taps a pixel of the result."""
     images, channels, height, width = a["x"]
     stride = int(a["stride"])
     pixels = math.ceil(height / stride) * math.ceil(width / stride)
     return int(images * channels * pixels * 9)
+
+
+def _pixel_linear(a: Arguments) -> int:
+    """A product a pixel."""
+    return int(math.prod(a["x"]) * a["weight"][0])
 
 
 def _free(a: Arguments) -> int:
@@ -108,7 +123,9 @@ MACS: Mapping[str, Formula] = {
     "nc_ssd_backward": _twice(_nc_ssd),
     "channel_layer_norm": _free,
     "channel_layer_norm_backward": _free,
+    "dense_conv": _dense_conv,
     "depthwise_conv": _depthwise_conv,
+    "pixel_linear": _pixel_linear,
 }
 """Operator of the namespace `evnas` -> its MACs."""
 

@@ -18,7 +18,7 @@ from evnas.record import Measurement, Record
 from evnas.search.evaluate import Evaluator, silent
 from evnas.search.setting import settled
 from evnas.sweep.candidate import Candidate
-from evnas.sweep.parts import TargetSpec
+from evnas.sweep.parts import TargetSpec, takes_a_graph
 
 Arch = Mapping[str, Any]
 """`ArchSpec.to_dict()`, or `{"timm": NAME}`."""
@@ -69,7 +69,13 @@ def spelt(measurement: Measurement) -> str:
 
 
 def bench_target(fields: Mapping[str, Any]) -> TargetSpec:
-    """A target from a command's options. Raises SpecError for what cannot be measured."""
+    """A target from a command's options. Raises SpecError for what cannot be measured.
+
+    A GPU that `auto` means is named, since a deployed form that names no runtime is one captured
+    graph there.
+    """
+    if fields.get("device", "auto") == "auto" and takes_a_graph({**fields, "device": "cuda"}):
+        fields = {**fields, "device": Target().resolved().device}
     try:
         return TargetSpec.model_validate(fields)
     except ValidationError as e:

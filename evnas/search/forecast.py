@@ -11,7 +11,7 @@ from evnas.phases.work import Work
 from evnas.record import Record, mixed_machines
 from evnas.search.evaluate import Evaluator, silent
 from evnas.search.prepare import Prepared, PreparedAblation, PreparedSearch, prepared
-from evnas.search.state.begun import as_begun
+from evnas.search.state.begun import as_begun, on_this_machine
 from evnas.search.terminal.view import clock
 from evnas.store import Store
 from evnas.sweep.candidate import Candidate
@@ -101,7 +101,7 @@ def forecast(sweep: Sweep, *, results: Path) -> Forecast:
     """
     evaluator = Evaluator()
     path = results / sweep.spec.name / "study.db"
-    sweep, _ = as_begun(sweep, path)
+    sweep, _ = as_begun(on_this_machine(sweep), path)
     run = prepared(sweep)
     if isinstance(run, PreparedAblation):
         found = _of_rows(run, evaluator, path)

@@ -32,7 +32,7 @@ from evnas.search.installed import must_be_installed
 from evnas.search.prepare import Prepared, PreparedAblation, PreparedSearch, prepared
 from evnas.search.results.ending import write_end
 from evnas.search.screening import note_calibrations, noted_calibrations
-from evnas.search.state.begun import as_begun, choices
+from evnas.search.state.begun import as_begun, choices, on_this_machine
 from evnas.search.state.history import History
 from evnas.search.state.images import images_of, note
 from evnas.search.state.machines import first_timed
@@ -96,6 +96,7 @@ def run_sweep(
     """
     folder = results / sweep.spec.name
     said: list[str] = []
+    sweep = on_this_machine(sweep)
     if not fresh:
         sweep, said = as_begun(sweep, folder / "study.db")
     ready = prepared(sweep, checkpoints=folder / "checkpoints")

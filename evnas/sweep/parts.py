@@ -41,6 +41,8 @@ CANDIDATE_BUDGET_S = 2.5
 """The same of a search's candidate, which takes four."""
 COMMAND_BUDGET_S = 30.0
 """The same of a command, each run of which has to start."""
+GRAPH = "cuda_graph"
+"""What a deployed form runs in on a GPU unless its target names a runtime."""
 COMMAND = "command"
 """What stands in place of a runtime in the id of a command's target."""
 COMMAND_KEYS = ("name", "command", "format", "parse", "timeout_s")
@@ -114,6 +116,19 @@ def device_fault(*, device: str, runtime: str) -> str:
     return ""
 
 
+def takes_a_graph(target: Any) -> bool:
+    """Whether a target as a file says it is a deployed form on a GPU whose runtime is left open:
+    one captured graph, without the launches from Python that eager kernels wait for."""
+    return (
+        isinstance(target, Mapping)
+        and "runtime" not in target
+        and target.get("kind") != "command"
+        and target.get("form") == "deployed"
+        and target.get("mode") != "training"
+        and str(target.get("device")).startswith("cuda")
+    )
+
+
 def training_fault(*, runtime: str, form: str) -> str:
     """Why no training step can be timed on such a target; "" where one can."""
     if form != "plain":
@@ -143,7 +158,8 @@ class TargetSpec(SweepPart):
     device: str = Field(default="auto", pattern=_TARGET_DEVICE)
     """`auto` (a GPU where there is one), `cpu`, `cuda`, `cuda:N`, or what OpenVINO calls it."""
     runtime: RuntimeName = "torch"
-    """What runs the model: `torch` unless said, of a search's target `best`."""
+    """What runs the model: `torch` unless said, `cuda_graph` where a deployed form is on a GPU,
+    of a search's target `best`."""
     resolution: int = Field(default=224, ge=8, le=8192)
     """Side of the images in pixels."""
     resolution_scale: float = Field(default=1.0, gt=0, le=1)
@@ -279,6 +295,11 @@ class TargetSpec(SweepPart):
         name = data.get("runtime")
         known = isinstance(name, str) and name in RUNTIMES.usable()
         return {**data, "form": RUNTIMES.get(str(name)).form} if known else data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _graph_of_a_deployed_form(cls, data: Any) -> Any:
+        return {**data, "runtime": GRAPH} if takes_a_graph(data) else data
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:

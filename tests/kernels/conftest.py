@@ -198,6 +198,8 @@ BUILDERS: dict[str, Callable[[Draw], Call]] = {
     "channel_layer_norm-1": lambda d: channel_layer_norm_call(d, 1, 1, 1),
     "channel_layer_norm": lambda d: channel_layer_norm_call(d, 2, 33, 7, 11),
     "channel_layer_norm-plain": lambda d: channel_layer_norm_call(d, 3, 5, 131, affine=False),
+    "channel_layer_norm-few": lambda d: channel_layer_norm_call(d, 5, 17, 3),
+    "channel_layer_norm-wide": lambda d: channel_layer_norm_call(d, 2, 150, 5, 7),
     "channel_layer_norm-flat": lambda d: channel_layer_norm_call(d, 5, 17),
 }
 

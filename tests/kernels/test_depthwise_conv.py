@@ -2,9 +2,7 @@
 
 import pytest
 import torch
-from torch import nn
 
-from evnas.blocks.deployment.fused import FusedConv
 from evnas.errors import KernelUnavailable
 from evnas.kernels import depthwise_conv, dispatch
 
@@ -91,14 +89,3 @@ def test_what_it_cannot_do_is_refused(options, message):
         depthwise_conv(maps(1, 2, 3, 3), draw(2, 1, 3, 3), **options)
     with pytest.raises(ValueError, match=r"weight must be \(2, 1, 3, 3\)"):
         depthwise_conv(maps(1, 2, 3, 3), draw(3, 1, 3, 3))
-
-
-def test_which_convolutions_of_a_deployed_model_it_stands_for():
-    def found(C, out, kernel, **options):
-        return FusedConv(nn.Conv2d(C, out, kernel, **options))._takes_kernel(torch.float32)
-
-    assert found(4, 4, 3, padding=1, groups=4) and found(4, 4, 3, padding=1, groups=4, stride=2)
-    assert not found(4, 8, 3, padding=1, groups=4) and not found(4, 4, 3, padding=1)
-    assert not found(4, 4, 5, padding=1, groups=4) and not found(4, 4, 3, groups=4)
-    assert not found(4, 4, 3, padding=1, groups=4, stride=3)
-    assert not found(4, 4, 3, padding=1, groups=4, stride=(1, 2))

@@ -1,7 +1,11 @@
 """What only a GPU can show of the kernels: few, since one is at hand for minutes."""
 
+from functools import partial
+
 import pytest
 import torch
+
+from evnas.kernels import dense_conv, pixel_linear
 
 pytestmark = [
     pytest.mark.gpu,
@@ -38,6 +42,28 @@ def test_a_whole_stage_of_vmamba_agrees(build_scan, dtype):
     (want,) = call.to(torch.float64).outputs("cpu")
     (got,) = call.outputs("triton")
     assert ((got.double() - want).abs().max() / want.abs().max()).item() <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format], ids=str)
+def test_products_agree_with_their_epilogues(layout, dtype):
+    def draw(*shape):
+        drawn = torch.randn(shape, device="cuda").to(dtype)
+        return drawn.contiguous(memory_format=layout) if len(shape) == 4 else drawn
+
+    x, added, bias = draw(9, 70, 14, 14), draw(9, 200, 14, 14), draw(200)
+    x[8, 3, 2, 1] = float("nan")
+    calls = (
+        (partial(pixel_linear, act="gelu"), (x, draw(200, 70), bias, added)),
+        (partial(dense_conv, padding=(1, 1), act="relu"), (x, draw(200, 70, 3, 3), bias)),
+    )
+    for call, given in calls:
+        want = call(*(t.double() for t in given), impl="reference")
+        with torch.backends.cudnn.flags(allow_tf32=False):
+            got = call(*given, impl="triton").double()
+        assert torch.equal(got.isnan(), want.isnan())
+        got, want = got.nan_to_num(), want.nan_to_num()
+        assert ((got - want).abs().max() / want.abs().max()).item() <= TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("model", ["efficientvim_m2", "vmamba_tiny_s1l8"])

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from tiny_search import tiny_search
 
 import evnas
 from evnas.errors import StoreError
-from evnas.search.state.begun import as_begun, choices
+from evnas.search.bench import bench_target
+from evnas.search.state.begun import as_begun, choices, on_this_machine
 from evnas.search.state.study import open_study
 from evnas.store import Store
 from evnas.sweep.sweep import Sweep, sweep_of
@@ -34,6 +36,7 @@ def begin(sweep: Sweep, folder: Path) -> Path:
     return folder / "study.db"
 
 
+GRAPH = "cuda0-cuda_graph-32-b1-float32-deployed"
 BEST = "cpu-best-32-b1-float32-deployed"
 TORCH = "cpu-torch-32-b1-float32"
 
@@ -61,6 +64,11 @@ def test_only_a_searchs_target_that_names_no_runtime_means_the_best() -> None:
             "cpu-onnx-32-b1-float32",
         ),
         (search({}), search({}), BEST),
+        (
+            rows({"device": "cuda", "form": "deployed", "runtime": "torch"}),
+            rows({"device": "cuda", "form": "deployed"}),
+            "cuda0-torch-32-b1-float32-deployed",
+        ),
     ],
 )
 def test_a_study_goes_on_with_what_it_began_with(
@@ -82,6 +90,40 @@ def test_what_a_file_says_stands(tmp_path: Path) -> None:
         begin(said, tmp_path)
     fresh, notes = as_begun(search({}), tmp_path / "elsewhere.db")
     assert (ids(fresh), notes) == ([BEST], [])
+
+
+def test_a_deployed_form_on_a_gpu_is_a_graph_unless_a_runtime_is_named() -> None:
+    on = {"device": "cuda", "form": "deployed"}
+    assert ids(rows(on)) == [GRAPH]
+    assert ids(rows(on | {"runtime": "torch"})) == ["cuda0-torch-32-b1-float32-deployed"]
+    assert ids(rows({"device": "cuda"})) == ["cuda0-torch-32-b1-float32"]
+    assert ids(rows({"form": "deployed"})) == [f"{TORCH}-deployed"]
+    weighed = search(on, objectives={"peak_mib": "min", "latency_ms": "min"})
+    assert (ids(weighed), ids(search(on))) == ([GRAPH], [GRAPH.replace("cuda_graph", "best")])
+    again = sweep_of(rows(on).spec.to_dict())
+    assert again.identity() == rows(on).identity()
+
+
+def test_auto_is_a_graph_where_it_means_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_ = {"device": "auto", "form": "deployed"}
+    path = begin(rows(open_), tmp_path)
+    assert on_this_machine(rows(open_)).identity() == rows(open_).identity()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    here = on_this_machine(rows(open_))
+    assert here.spec.targets[0].runtime == "cuda_graph"
+    for said in ({"runtime": "torch"}, {"form": "plain"}, {"mode": "training", "form": "plain"}):
+        assert on_this_machine(rows(open_ | said)).spec.targets[0].runtime == "torch"
+    (best,) = on_this_machine(search({"device": "auto"})).spec.targets
+    assert (best.runtime, best.form) == ("best", "deployed")
+    now, (note,) = as_begun(here, path)
+    assert now.spec.targets[0].runtime == "torch"
+    assert "goes on with runtime torch" in note and "would take runtime cuda_graph" in note
+    benched = {"device": "auto", "form": "deployed"}
+    assert bench_target(benched).spelt().parts[:2] == ("cuda0", "cuda_graph")
+    assert bench_target(benched | {"runtime": "torch"}).runtime == "torch"
 
 
 def test_what_is_chosen_among_is_that_of_the_beginning(tmp_path: Path) -> None:

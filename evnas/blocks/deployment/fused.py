@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from evnas.kernels import depthwise_conv
+from evnas.kernels import Impl, dense_conv, depthwise_conv, pixel_linear
+from evnas.kernels.dispatch import choose
 
 Act = Literal["none", "relu", "gelu"]
 ACTIVATIONS: Mapping[Act, Callable[[Tensor], Tensor]] = {
@@ -86,7 +87,8 @@ class FusedConv(nn.Module):
     On a CPU, in eager float32, it is one oneDNN primitive on weights that were reordered once: of
     a 1x1 convolution of a channels-last map the linear map of its pixels, which takes 3 to 20 %
     less; compilers, exporters and other devices see a plain convolution and activation. A ReLU is
-    a pass of its own: oneDNN's turns NaN into 0.
+    a pass of its own: oneDNN's turns NaN into 0. On a GPU operators of `evnas.kernels` join what
+    torch runs one by one, by their name in `impl`, or where they were measured to be faster.
     """
 
     def __init__(self, conv: nn.Conv2d, act: Act = "none") -> None:
@@ -98,18 +100,18 @@ class FusedConv(nn.Module):
         self.padding = [int(conv.padding[0]), int(conv.padding[1])]
         self.groups = conv.groups
         self.act: Act = act
+        self.impl: Impl = "auto"
         self._fused: Act = fused_with(act)
         shape = (*conv.kernel_size, *self.stride, *self.padding, self.groups)
         self._by_pixel = shape == (1, 1, 1, 1, 0, 0, 1)
+        self._operator = "pixel_linear" if self._by_pixel else _convolution(self)
         self._packed, self._packed_linear = Reordered(), Reordered()
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H', W')."""
+        if x.ndim == 4 and takes_kernel(self._operator, self.impl, x, self.weight):
+            return self._by_kernel(x)
         if not runs_on_onednn(x, self.weight):
-            if x.is_cuda and x.ndim == 4 and not followed() and self._takes_kernel(x.dtype):
-                return depthwise_conv(
-                    x, self.weight, self.bias, stride=self.stride[0], act=self.act
-                )
             y = F.conv2d(x, self.weight, self.bias, self.stride, self.padding, 1, self.groups)
             return ACTIVATIONS[self.act](y)
         if self._by_pixel and (rows := pixels(x)).is_contiguous():
@@ -129,11 +131,17 @@ class FusedConv(nn.Module):
         )
         return torch.relu_(packed) if self.act == "relu" else packed
 
-    def _takes_kernel(self, dtype: torch.dtype) -> bool:
-        """Whether each channel has a 3x3 of its own, as the kernel for GPUs takes it."""
-        shape = (*self.weight.shape, *self.padding, self.stride[1])
-        depthwise = shape == (self.groups, 1, 3, 3, 1, 1, self.stride[0]) and self.stride[0] < 3
-        return depthwise and self.weight.dtype == dtype  # others only autocast takes
+    def _by_kernel(self, x: Tensor) -> Tensor:
+        given = (x, self.weight, self.bias)
+        if self._operator == "pixel_linear":
+            weight, rows = self.weight.flatten(1), pixels(x)
+            if rows.is_contiguous():
+                return as_map(_rows_by_kernel(rows, weight, self.bias, act=self.act))
+            return pixel_linear(x, weight, self.bias, act=self.act, impl="triton")
+        if self._operator == "depthwise_conv":
+            return depthwise_conv(*given, stride=self.stride[0], act=self.act, impl="triton")
+        shape: dict[str, Any] = {"stride": self.stride, "padding": self.padding}
+        return dense_conv(*given, **shape, groups=self.groups, act=self.act, impl="triton")
 
     def _reordered(self, weight: Tensor, shape: torch.Size) -> Tensor:
         # the stub of torch.C knows an older signature
@@ -147,6 +155,13 @@ class FusedConv(nn.Module):
         return f"{tuple(self.weight.shape)}, stride={self.stride[0]}, act={self.act}"
 
 
+def _convolution(conv: FusedConv) -> str:
+    """The operator of `evnas.kernels` for it: that of a 3x3 for each channel, or of all others."""
+    shape = (*conv.weight.shape, *conv.padding, conv.stride[1])
+    depthwise = shape == (conv.groups, 1, 3, 3, 1, 1, conv.stride[0]) and conv.stride[0] < 3
+    return "depthwise_conv" if depthwise else "dense_conv"
+
+
 class FusedLinear(nn.Module):
     """A linear map of the last axis and its activation in one pass, as `FusedConv` is one."""
 
@@ -155,10 +170,13 @@ class FusedLinear(nn.Module):
         self.weight = nn.Parameter(weight.detach(), requires_grad=False)
         self.bias = nn.Parameter(bias.detach(), requires_grad=False)
         self.act: Act = act
+        self.impl: Impl = "auto"
         self._packed = Reordered()
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) -> (..., C')."""
+        if takes_kernel("pixel_linear", self.impl, x, self.weight):
+            return _rows_by_kernel(x, self.weight, self.bias, act=self.act)
         if runs_on_onednn(x, self.weight):
             weight = self._packed.of(self.weight, _reordered_linear)
             return linear(x, weight, self.bias, self.act)
@@ -166,6 +184,8 @@ class FusedLinear(nn.Module):
 
     def added_to(self, total: Tensor, x: Tensor) -> Tensor:
         """total + the map of x, without the activation: (..., C') and (..., C) -> (..., C')."""
+        if takes_kernel("pixel_linear", self.impl, x, self.weight):
+            return _rows_by_kernel(x, self.weight, self.bias, total)
         if runs_on_onednn(x, self.weight):
             weight = self._packed.of(self.weight, _reordered_linear)
             summed: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
@@ -193,6 +213,18 @@ def as_map(rows: Tensor) -> Tensor:
     return rows.permute(0, 3, 1, 2)
 
 
+def _rows_by_kernel(
+    x: Tensor, weight: Tensor, bias: Tensor, total: Tensor | None = None, *, act: Act = "none"
+) -> Tensor:
+    """total + act(W x + bias), (..., C) -> (..., C'), rows as the pixels of one map: so no tile
+    ends with an image."""
+    rows, *added = (
+        t.reshape(1, -1, 1, t.shape[-1]).permute(0, 3, 1, 2) for t in (x, total) if t is not None
+    )
+    y = pixel_linear(rows, weight, bias, *added, act=act, impl="triton")
+    return y[0, :, :, 0].mT.reshape(*x.shape[:-1], -1)
+
+
 def by_pixel(conv: nn.Conv2d, act: Act = "none") -> FusedLinear:
     """A 1x1 convolution as the linear map of its pixels."""
     bias = conv.weight.new_zeros(conv.out_channels) if conv.bias is None else conv.bias
@@ -217,6 +249,18 @@ def _reordered_linear(weight: Tensor) -> Tensor:
     """Of (C', C), or (C', C, 1, 1); for any number of rows."""
     packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.flatten(1), None)
     return packed
+
+
+def takes_kernel(operator: str, impl: Impl, x: Tensor, weight: Tensor) -> bool:
+    """Whether the operator's Triton kernel stands for torch's own on `x`: in eager inference in
+    one dtype, by its name, or where it was measured to be faster on such a GPU."""
+    if impl != "triton" and not (impl == "auto" and x.is_cuda):
+        return False
+    gradient = torch.is_grad_enabled() and x.requires_grad
+    mixed = x.dtype != weight.dtype or torch.is_autocast_enabled(x.device.type)
+    if gradient or mixed or followed():
+        return False
+    return choose(operator, impl, (x,)) == "triton"
 
 
 def runs_on_onednn(x: Tensor, weight: Tensor) -> bool:

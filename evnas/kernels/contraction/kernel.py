@@ -73,7 +73,7 @@ def _expand(
 
 @triton.jit
 def _correlate(
-    h_ptr, x_ptr, out_ptr, C, N, L,
+    h_ptr, x_ptr, out_ptr, C, N, L, x_image, x_channel, x_token,
     BC: tl.constexpr, BN: tl.constexpr, BL: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """out[n, l] = sum over c of h[c, n] x[c, l]."""
@@ -87,7 +87,7 @@ def _correlate(
         in_c = c < C
         h_at = h_ptr + image * C * N + c[None, :] * N + n[:, None]
         h = tl.load(h_at, in_c[None, :] & in_n[:, None], 0.0).to(tl.float32)  # (BN, BC)
-        x_at = x_ptr + image * C * L + c[:, None] * L + t[None, :]
+        x_at = x_ptr + image * x_image + c[:, None] * x_channel + t[None, :] * x_token
         x = tl.load(x_at, in_c[:, None] & in_t[None, :], 0.0).to(tl.float32)
         sums += tl.dot(h, x, input_precision=PRECISION)
     out_at = out_ptr + image * N * L + n[:, None] * L + t[None, :]
@@ -109,11 +109,11 @@ def precision(*tokens: Tensor) -> str:
     return "tf32x3" if any(t.dtype == torch.float32 for t in tokens) else "tf32"
 
 
-def strided(tokens: Tensor, *, copied: bool = True) -> tuple[Tensor, tuple[int, ...]]:
-    """(Bt, rows, L) and its strides: copied where it is not contiguous, or as it lies, a slice of
-    a larger map, unless an offset within an image would then overflow int32."""
+def strided(tokens: Tensor) -> tuple[Tensor, tuple[int, ...]]:
+    """(Bt, rows, L) as it lies, a slice of a larger map too, and its strides; copied only where an
+    offset within an image would overflow int32."""
     rows, L = tokens.shape[1:]
-    if copied or (rows - 1) * tokens.stride(1) + (L - 1) * tokens.stride(2) >= 2**31:
+    if (rows - 1) * tokens.stride(1) + (L - 1) * tokens.stride(2) >= 2**31:
         tokens = tokens.contiguous()
     return tokens, tokens.stride()
 
@@ -141,11 +141,10 @@ def expand(
     x: Tensor | None = None,
     *,
     dtype: torch.dtype,
-    copied: bool = True,
     like: Tensor | None = None,
 ) -> Tensor:
     """(Bt, C, N) by (Bt, N, L), plus skip (heads,) times x (Bt, C, L) -> (Bt, C, L), contiguous or
-    as `like` lies; `copied` is about m, see `strided`."""
+    as `like` lies."""
     (Bt, C, N), L = h.shape, m.shape[2]
     p = C if skip is None else C // skip.shape[0]
     BC, BL = block(C, 64), block(L, 32)
@@ -153,7 +152,7 @@ def expand(
         out = torch.empty((Bt, C, L), dtype=dtype, device=h.device)
     else:
         out = torch.empty_like(like, dtype=dtype)
-    h, (m, m_strides) = h.contiguous(), strided(m, copied=copied)
+    h, (m, m_strides) = h.contiguous(), strided(m)
     x, x_strides = strided(h if x is None else x)
     _expand[(Bt, triton.cdiv(C, BC), triton.cdiv(L, BL))](
         h, m, h if skip is None else skip.contiguous(), x, out,
@@ -169,8 +168,9 @@ def correlate(h: Tensor, x: Tensor, *, dtype: torch.dtype) -> Tensor:
     (Bt, C, N), L = h.shape, x.shape[2]
     BL = block(L, 32)
     out = torch.empty((Bt, N, L), dtype=dtype, device=x.device)
+    x, x_strides = strided(x)
     _correlate[(Bt, triton.cdiv(L, BL))](
-        h.contiguous(), x.contiguous(), out, C, N, L,
+        h.contiguous(), x, out, C, N, L, *x_strides,
         BC=block(C, 64), BN=whole(N), BL=BL, PRECISION=precision(x), num_warps=WARPS,
     )  # fmt: skip
     return out

@@ -68,7 +68,8 @@ def _compress_fwd(
 @triton.jit
 def _compress_bwd(
     gh0_ptr, h0_ptr, u_ptr, dt_ptr, B_ptr, log_sum_ptr, gu_ptr, gdt_ptr, gB_ptr,
-    C, N, L, p, heads,
+    C, N, L, p, heads, g_image, g_channel, g_state, h_image, h_channel, h_state,
+    u_image, u_channel, u_token, dt_image, dt_score, dt_token, B_image, B_state, B_token,
     SHARED: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr, BL: tl.constexpr,
     PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -78,13 +79,13 @@ def _compress_bwd(
     in_t, in_n = t < L, n < N
     both = in_n[:, None] & in_t[None, :]
     scores = heads if SHARED else heads * N
-    B_at = image * N * L + n[:, None] * L + t[None, :]
-    B = tl.load(B_ptr + B_at, both, 0.0).to(tl.float32)  # (BN, BL)
+    B_at = B_ptr + image * B_image + n[:, None] * B_state + t[None, :] * B_token
+    B = tl.load(B_at, both, 0.0).to(tl.float32)  # (BN, BL)
     gB = tl.zeros((BN, BL), tl.float32)
     for head in range(heads):
         score = head + 0 * n if SHARED else head * N + n
-        dt_at = image * scores * L + score[:, None] * L + t[None, :]
-        dt = tl.load(dt_ptr + dt_at, both, 0.0).to(tl.float32)
+        dt_at = dt_ptr + image * dt_image + score[:, None] * dt_score + t[None, :] * dt_token
+        dt = tl.load(dt_at, both, 0.0).to(tl.float32)
         log_sum = tl.load(log_sum_ptr + image * scores + score, in_n, 0.0)
         G = tl.where(both, tl.exp(dt - log_sum[:, None]), 0.0)
         gK = tl.zeros((BN, BL), tl.float32)
@@ -92,15 +93,17 @@ def _compress_bwd(
         for start in range(0, p, BC):
             offset = start + tl.arange(0, BC)
             c, in_c = head * p + offset, offset < p
-            h_at = image * C * N + c[:, None] * N + n[None, :]
             h_in = in_c[:, None] & in_n[None, :]
-            gh0 = tl.load(gh0_ptr + h_at, h_in, 0.0).to(tl.float32)  # (BC, BN)
-            dot += tl.sum(gh0 * tl.load(h0_ptr + h_at, h_in, 0.0).to(tl.float32), 0)
-            u_at = image * C * L + c[:, None] * L + t[None, :]
+            g_at = gh0_ptr + image * g_image + c[:, None] * g_channel + n[None, :] * g_state
+            gh0 = tl.load(g_at, h_in, 0.0).to(tl.float32)  # (BC, BN)
+            h_at = h0_ptr + image * h_image + c[:, None] * h_channel + n[None, :] * h_state
+            dot += tl.sum(gh0 * tl.load(h_at, h_in, 0.0).to(tl.float32), 0)
+            u_at = u_ptr + image * u_image + c[:, None] * u_channel + t[None, :] * u_token
             u_in = in_c[:, None] & in_t[None, :]
-            u = tl.load(u_ptr + u_at, u_in, 0.0).to(tl.float32)
+            u = tl.load(u_at, u_in, 0.0).to(tl.float32)
             gu = tl.dot(gh0, G * B, input_precision=PRECISION)
-            tl.store(gu_ptr + u_at, gu.to(gu_ptr.dtype.element_ty), u_in)
+            gu_at = gu_ptr + image * C * L + c[:, None] * L + t[None, :]
+            tl.store(gu_at, gu.to(gu_ptr.dtype.element_ty), u_in)
             gK += tl.dot(tl.trans(gh0), u, input_precision=PRECISION)
         gB += gK * G
         gG = gK * B
@@ -110,26 +113,27 @@ def _compress_bwd(
         else:
             gdt = G * (gG - dot[:, None])
             gdt_in = both
-        tl.store(gdt_ptr + dt_at, gdt.to(gdt_ptr.dtype.element_ty), gdt_in)
-    tl.store(gB_ptr + B_at, gB.to(gB_ptr.dtype.element_ty), both)
+        gdt_at = gdt_ptr + image * scores * L + score[:, None] * L + t[None, :]
+        tl.store(gdt_at, gdt.to(gdt_ptr.dtype.element_ty), gdt_in)
+    gB_at = gB_ptr + image * N * L + n[:, None] * L + t[None, :]
+    tl.store(gB_at, gB.to(gB_ptr.dtype.element_ty), both)
 
 
 def compress_triton(
-    u: Tensor, dt: Tensor, B: Tensor, *, heads: int, fused: bool = False
+    u: Tensor, dt: Tensor, B: Tensor, *, heads: int, by_state: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """h0 (Bt, C, N) and the log of the softmax's sums (Bt, S, 1), both float32; `fused`: h0 as
-    (Bt, N, C), and slices are read as they lie."""
+    """h0 (Bt, C, N) and the log of the softmax's sums (Bt, S, 1), both float32; `by_state`: h0 is
+    a view of (Bt, N, C)."""
     (Bt, C, L), N, S = u.shape, B.shape[1], dt.shape[1]
     p = C // heads
     BC = block(p, 64)
-    h0 = torch.empty((Bt, N, C) if fused else (Bt, C, N), dtype=torch.float32, device=u.device)
+    h0 = torch.empty((Bt, N, C) if by_state else (Bt, C, N), dtype=torch.float32, device=u.device)
+    h0 = h0.mT if by_state else h0
     log_sum = torch.empty((Bt, S, 1), dtype=torch.float32, device=u.device)
-    (u, u_strides), (dt, dt_strides), (B, B_strides) = (
-        strided(t, copied=not fused) for t in (u, dt, B)
-    )
+    (u, u_strides), (dt, dt_strides), (B, B_strides) = (strided(t) for t in (u, dt, B))
     _compress_fwd[(Bt, heads * triton.cdiv(p, BC))](
         u, dt, B, h0, log_sum, C, N, L, p, heads, *u_strides, *dt_strides, *B_strides,
-        *((1, C) if fused else (N, 1)),
+        *h0.stride()[1:],
         SHARED=heads == S, BC=BC, BN=whole(N), BL=block(L, 32), PRECISION=precision(u),
         num_warps=WARPS,
     )  # fmt: skip
@@ -143,9 +147,11 @@ def compress_triton_backward(
     (Bt, C, L), N, S = u.shape, B.shape[1], dt.shape[1]
     BL = block(L, 32)
     gu, gdt, gB = u.new_empty(u.shape), dt.new_empty(dt.shape), B.new_empty(B.shape)
-    gh0, h0, u, dt, B, log_sum = (t.contiguous() for t in (gh0, h0, u, dt, B, log_sum))
+    (gh0, g_strides), (h0, h_strides) = strided(gh0), strided(h0)
+    (u, u_strides), (dt, dt_strides), (B, B_strides) = (strided(t) for t in (u, dt, B))
     _compress_bwd[(Bt, triton.cdiv(L, BL))](
-        gh0, h0, u, dt, B, log_sum, gu, gdt, gB, C, N, L, C // heads, heads,
+        gh0, h0, u, dt, B, log_sum.contiguous(), gu, gdt, gB, C, N, L, C // heads, heads,
+        *g_strides, *h_strides, *u_strides, *dt_strides, *B_strides,
         SHARED=heads == S, BC=block(C // heads, 32), BN=whole(N), BL=BL,
         PRECISION=precision(u), num_warps=WARPS,
     )  # fmt: skip

@@ -25,11 +25,14 @@ _Compressed = tuple[Tensor, Tensor, Tensor]
 """u, dt and B."""
 
 
-def _compress(u: Tensor, dt: Tensor, B: Tensor, heads: int, impl: str) -> tuple[Tensor, Tensor]:
+def _compress(
+    u: Tensor, dt: Tensor, B: Tensor, heads: int, impl: str, *, by_state: bool = False
+) -> tuple[Tensor, Tensor]:
+    """h0 (Bt, C, N), in Triton where asked for `by_state` as a view of (Bt, N, C)."""
     if resolve("hsm_ssd_compress", impl, u) == "triton":
         from .kernel import compress_triton  # triton is optional
 
-        return compress_triton(u, dt, B, heads=heads)
+        return compress_triton(u, dt, B, heads=heads, by_state=by_state)
     return compress_cpu(u, dt, B, heads=heads)
 
 
@@ -172,7 +175,7 @@ def hsm_ssd_op(
         from .fused.kernel import hsm_ssd_fused  # triton is optional
 
         return hsm_ssd_fused(u, dt, B, C, Q, O, D, heads=heads, as_u_lies=impl != "auto")
-    h0, log_sum = _compress(u, dt, B, heads, impl)
+    h0, log_sum = _compress(u, dt, B, heads, impl, by_state=True)
     states = h0.mT.contiguous()  # (Bt, N, Ch)
     h, hz = middle(states, Q, O, D)
     y = _expand(h, C, u.dtype, impl)

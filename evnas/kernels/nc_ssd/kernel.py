@@ -9,7 +9,15 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from evnas.kernels.contraction.kernel import WARPS, block, contract, expand, precision, whole
+from evnas.kernels.contraction.kernel import (
+    WARPS,
+    block,
+    contract,
+    expand,
+    precision,
+    strided,
+    whole,
+)
 from evnas.kernels.operator_inputs import NcSsdInputs
 
 
@@ -17,6 +25,7 @@ from evnas.kernels.operator_inputs import NcSsdInputs
 def _tokens_bwd(
     gy_ptr, gS_ptr, S_ptr, v_ptr, delta_ptr, A_log_ptr, B_ptr, D_ptr,
     gv_ptr, gdelta_ptr, gA_log_ptr, gB_ptr, gC_ptr, gD_ptr, Ci, N, L, p, heads,
+    gy_image, gy_channel, gy_token, v_image, v_channel, v_token, B_image, B_state, B_token,
     BC: tl.constexpr, BN: tl.constexpr, BL: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """All gradients at BL tokens of one image; those of A_log and D as one partial a program."""
@@ -26,7 +35,8 @@ def _tokens_bwd(
     in_t, in_n = t < L, n < N
     both = in_n[:, None] & in_t[None, :]
     m_at = image * N * L + n[:, None] * L + t[None, :]
-    B = tl.load(B_ptr + m_at, both, 0.0).to(tl.float32)  # (BN, BL)
+    B_at = B_ptr + image * B_image + n[:, None] * B_state + t[None, :] * B_token
+    B = tl.load(B_at, both, 0.0).to(tl.float32)  # (BN, BL)
     gB = tl.zeros((BN, BL), tl.float32)
     gC = tl.zeros((BN, BL), tl.float32)
     for head in range(heads):
@@ -44,13 +54,15 @@ def _tokens_bwd(
             S_in = in_c[:, None] & in_n[None, :]
             S = tl.load(S_ptr + S_at, S_in, 0.0)  # (BC, BN)
             gS = tl.load(gS_ptr + S_at, S_in, 0.0)
-            at = image * Ci * L + c[:, None] * L + t[None, :]
             inside = in_c[:, None] & in_t[None, :]
-            v = tl.load(v_ptr + at, inside, 0.0).to(tl.float32)
-            gy = tl.load(gy_ptr + at, inside, 0.0).to(tl.float32)
+            v_at = v_ptr + image * v_image + c[:, None] * v_channel + t[None, :] * v_token
+            v = tl.load(v_at, inside, 0.0).to(tl.float32)
+            gy_at = gy_ptr + image * gy_image + c[:, None] * gy_channel + t[None, :] * gy_token
+            gy = tl.load(gy_at, inside, 0.0).to(tl.float32)
             g_weighted = tl.dot(gS, B, input_precision=PRECISION)  # of gamma v, (BC, BL)
             gv = g_weighted * gamma[None, :] + D * gy
-            tl.store(gv_ptr + at, gv.to(gv_ptr.dtype.element_ty), inside)
+            gv_at = gv_ptr + image * Ci * L + c[:, None] * L + t[None, :]
+            tl.store(gv_at, gv.to(gv_ptr.dtype.element_ty), inside)
             g_gamma += tl.sum(g_weighted * v, 0)
             gD += tl.sum(gy * v, 0)
             gB_head += tl.dot(tl.trans(gS), v, input_precision=PRECISION)
@@ -81,10 +93,12 @@ def nc_ssd_triton_backward(
     BL = block(L, 32)
     grads = [t.new_empty(t.shape) for t in (v, delta, B, C)]
     parts = torch.empty((2, Bt * triton.cdiv(L, BL), heads), dtype=torch.float32, device=v.device)
-    inputs = [t.contiguous() for t in (gy, gS, state, v, delta, A_log, B, D)]
+    (gy, gy_strides), (v, v_strides), (B, B_strides) = (strided(t) for t in (gy, v, B))
+    gS, state, delta, A_log, D = (t.contiguous() for t in (gS, state, delta, A_log, D))
     gv, gdelta, gB, gC = grads
     _tokens_bwd[(Bt, triton.cdiv(L, BL))](
-        *inputs, gv, gdelta, parts[0], gB, gC, parts[1], Ci, N, L, Ci // heads, heads,
+        gy, gS, state, v, delta, A_log, B, D, gv, gdelta, parts[0], gB, gC, parts[1],
+        Ci, N, L, Ci // heads, heads, *gy_strides, *v_strides, *B_strides,
         BC=block(Ci // heads, 32), BN=whole(N), BL=BL, PRECISION=precision(v),
         num_warps=WARPS,
     )  # fmt: skip

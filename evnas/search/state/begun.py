@@ -6,12 +6,38 @@ from pathlib import Path
 from typing import Any
 
 from evnas.store import Store
-from evnas.sweep.parts import TargetSpec
+from evnas.sweep.parts import GRAPH, TargetSpec, takes_a_graph
 from evnas.sweep.sweep import Sweep
 from evnas.tables import RUNTIMES, chooses
 
 NOTED = "runtimes"
 """Under this a study keeps what its `best` chooses among."""
+
+
+def on_this_machine(sweep: Sweep) -> Sweep:
+    """The sweep with a captured graph where `auto` is a GPU here, for deployed forms whose file
+    names no runtime; one that names the GPU has it already."""
+    said = sweep.document.data.get("targets", [{}])
+    targets = list(sweep.spec.targets)
+    for i, (target, file) in enumerate(zip(targets, said, strict=False)):
+        usual = target.device == "auto" and target.runtime == "torch"
+        if usual and _is_open(sweep, i, file):
+            as_it_is = target.model_dump(include={"kind", "form", "mode"})
+            if takes_a_graph({**as_it_is, "device": _auto_here()}):
+                targets[i] = target.model_copy(update={"runtime": GRAPH})
+    return replace(sweep, spec=sweep.spec.model_copy(update={"targets": tuple(targets)}))
+
+
+def _auto_here() -> str:
+    from evnas.measure.target import Target  # torch knows
+
+    return Target().resolved().device
+
+
+def _is_open(sweep: Sweep, index: int, file: Any) -> bool:
+    """Whether neither the file nor `--set` names a target's runtime."""
+    named = f"targets[{index}].runtime" in sweep.document.overridden
+    return isinstance(file, Mapping) and "runtime" not in file and not named
 
 
 def as_begun(sweep: Sweep, path: Path) -> tuple[Sweep, list[str]]:
@@ -30,7 +56,7 @@ def as_begun(sweep: Sweep, path: Path) -> tuple[Sweep, list[str]]:
     said = sweep.document.data.get("targets", [{}])
     targets, notes = list(sweep.spec.targets), []
     for i, (target, file, old) in enumerate(zip(targets, said, before, strict=False)):
-        kept = _kept(target, file, old)
+        kept = _kept(target, file, old, is_open=_is_open(sweep, i, file))
         if kept:
             targets[i] = target.model_copy(update=kept)
             measured = " and ".join(f"{key} {value}" for key, value in kept.items())
@@ -78,13 +104,15 @@ def choices(
     return among, notes
 
 
-def _kept(target: TargetSpec, file: Any, old: Mapping[str, Any]) -> dict[str, Any]:
+def _kept(
+    target: TargetSpec, file: Any, old: Mapping[str, Any], *, is_open: bool
+) -> dict[str, Any]:
     """Of the study's target, what differs from a default of today."""
     kept: dict[str, Any] = {}
     if not isinstance(file, Mapping) or target.runtime not in RUNTIMES:
         return kept
-    by_default = "runtime" not in file and chooses(target.runtime)
-    if by_default and old.get("runtime") not in (None, target.runtime):
+    by_default = chooses(target.runtime) or GRAPH in (target.runtime, old.get("runtime"))
+    if is_open and by_default and old.get("runtime") not in (None, target.runtime):
         kept["runtime"] = old["runtime"]
     form = RUNTIMES.get(target.runtime).form
     same = old.get("runtime") == kept.get("runtime", target.runtime)

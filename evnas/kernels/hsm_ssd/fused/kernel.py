@@ -109,7 +109,8 @@ def hsm_ssd_fused(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """All of `evnas::hsm_ssd` in four launches, and no copy: y, in the strides of u or contiguous,
     h, states, [h1; z], log-sums."""
-    states, log_sum = compress_triton(u, dt, B, heads=heads, fused=True)
+    h0, log_sum = compress_triton(u, dt, B, heads=heads, by_state=True)
+    states = h0.mT
     h, hz = middle_triton(states, Q, O, D, exact=precision(u))
-    y = expand(h, C, dtype=u.dtype, copied=False, like=u if as_u_lies else None)
+    y = expand(h, C, dtype=u.dtype, like=u if as_u_lies else None)
     return y, h, states, hz, log_sum
