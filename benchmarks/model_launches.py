@@ -5,7 +5,7 @@ it as they would there, so that Triton is asked for the very kernels of that mod
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -77,8 +77,11 @@ def _images(batch: int, dtype: torch.dtype) -> torch.Tensor:
 
 
 @contextmanager
-def as_on_a_gpu(model: nn.Module, capability: tuple[int, int] = (9, 0)) -> Iterator[None]:
-    """Within, the model's weights and new tensors lie on a GPU that is not there."""
+def as_on_a_gpu(
+    model: nn.Module, capability: tuple[int, int] = (9, 0), *, launching: bool = True
+) -> Iterator[None]:
+    """Within, the model's weights and new tensors lie on a GPU that is not there; our operators
+    launch their kernels, or else say no more than what they would return."""
 
     def known(device: torch.device) -> tuple[int, int]:
         return capability
@@ -93,7 +96,7 @@ def as_on_a_gpu(model: nn.Module, capability: tuple[int, int] = (9, 0)) -> Itera
         FakeTensorMode(allow_non_fake_inputs=True),
         mock.patch.object(autotune_table, "capability", known),
         mock.patch.object(dispatch, "capability", known),
-        _Bodies(),
+        _Bodies() if launching else nullcontext(),
     ):
         afterwards.callback(forget)
         for module in model.modules():

@@ -13,5 +13,7 @@ from .hsm_ssd import hsm_ssd as hsm_ssd
 from .hsm_ssd import hsm_ssd_compress as hsm_ssd_compress
 from .hsm_ssd import hsm_ssd_expand as hsm_ssd_expand
 from .nc_ssd import nc_ssd as nc_ssd
+from .pixel_linear import pixel_linear as pixel_linear
 from .selective_scan import selective_scan as selective_scan
 from .ss2d_scan import ss2d_scan as ss2d_scan
+from .ss2d_scan.low_rank import ss2d_scan_low_rank as ss2d_scan_low_rank

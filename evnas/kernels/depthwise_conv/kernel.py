@@ -17,7 +17,8 @@ WARPS = 4
 
 
 @triton.jit
-def _activated(y, ACT: tl.constexpr):
+def activated(y, ACT: tl.constexpr):
+    """y after one of `evnas.kernels.depthwise_conv.ACTS`."""
     if ACT == "relu":
         y = tl.where(y < 0.0, 0.0, y)  # NaN stays
     elif ACT == "silu":
@@ -67,7 +68,7 @@ def _depthwise(
             sums = added
     y_at = y_ptr + image * y_image + channel * y_channel
     for r in tl.static_range(R):
-        y = _activated(sums[r], ACT)
+        y = activated(sums[r], ACT)
         kept = ((top + r < OH) & (col < OW))[:, None] & in_c[None, :]
         to = ((top + r).to(tl.int64) * y_row + col * y_col)[:, None]
         tl.store(y_at + to, y.to(y_ptr.dtype.element_ty), kept)
