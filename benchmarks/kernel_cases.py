@@ -173,10 +173,11 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
     if case.op == "ss2d_scan_low_rank":
         u, low, weight, *others = t
         factors: Any = (u, low, *others)
-        options = {"scan": case.options["scan"], "step": 1, "dt_weight": weight}
+        along = {"scan": case.options["scan"], "step": 1}
+        adjoint = ss2d_backward.ss2d_scan_low_rank_triton_backward
         return {
-            "forward": lambda: ss2d.ss2d_scan_triton(factors, **options),
-            "backward": lambda: ss2d_backward.ss2d_scan_triton_backward(u, factors, **options),
+            "forward": lambda: ss2d.ss2d_scan_low_rank_triton(factors, weight, **along),
+            "backward": lambda: adjoint(u, factors, weight, **along),
         }
     if case.op == "depthwise_conv":
         return {"forward": lambda: conv.depthwise_conv_triton(*t, **case.options)}

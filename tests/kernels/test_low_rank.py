@@ -65,7 +65,7 @@ def errors(call, dtype, impl="triton_fused"):
         (17, "bidi", 1, (1, 2, 1, 3, 4), torch.bfloat16),  # a rank that is not unrolled
         (48, "unidi", 1, (1, 2, 1, 2, 3), torch.float16),
         (3, "cross", 1, (2, 3, 2, 3, 5), torch.bfloat16),  # several states: tiles
-        (5, "cross", 1, (1, 2, 16, 2, 3), torch.float16),
+        (5, "cross", 1, (1, 2, 16, 1, 3), torch.float16),
         (2, "cols", 1, (1, 3, 2, 3, 2), torch.float32),
         (2, "atrous", 2, (1, 2, 1, 3, 3), torch.float32),  # no step but the bias at padded places
     ],
@@ -192,9 +192,10 @@ def test_counts_hold_the_product(build):
     assert {"ss2d_scan_low_rank", "ss2d_scan_low_rank_backward"} <= flops.MACS.keys()
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute")  # opcheck reads it on its own copies
 def test_opcheck(build):
     torch.use_deterministic_algorithms(False)  # opcheck compares uninitialised fakes
     given = build(3, "cross", 1, 1, 2, 2, 2, 3).inputs.values()
     leaves = [t.float().requires_grad_() for t in given]
-    torch.library.opcheck(torch.ops.evnas.ss2d_scan_low_rank, (*leaves, "cross", 1))
+    op = torch.ops.evnas.ss2d_scan_low_rank
+    quick = ("test_schema", "test_autograd_registration", "test_faketensor")
+    torch.library.opcheck(op, (*leaves, "cross", 1), test_utils=quick)

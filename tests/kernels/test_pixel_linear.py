@@ -1,5 +1,7 @@
 """The linear map of pixels: Triton against torch in float64, and where deployed models take it."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -32,7 +34,7 @@ def inputs(shape, out, dtype, *, of_sums=False, added=False, layout=torch.contig
 
 def error(given, **options):
     """Relative to the largest entry of the float64 reference."""
-    wide = {name: None if t is None else t.double() for name, t in given.items()}
+    wide: dict[str, Any] = {n: None if t is None else t.double() for n, t in given.items()}
     want = pixel_linear(**wide, **options, impl="reference")
     got = pixel_linear(**given, **options, impl="triton")
     assert got.dtype == given["weight"].dtype and got.shape == want.shape
@@ -130,7 +132,9 @@ def test_counts():
 
 def block(**changes):
     torch.manual_seed(0)
-    options = dict(d_state=1, ssm_ratio=1.0, dt_rank="auto", conv=True, conv_bias=False)
+    options: dict[str, Any] = dict(
+        d_state=1, ssm_ratio=1.0, dt_rank="auto", conv=True, conv_bias=False
+    )
     options |= dict(gate=False, act="silu", init="mamba", scan="cross") | changes
     made = VssBlock(
         8, Ss2d(8, **options, norms=norms("partial_ln")), mlp_ratio=2.0, norms=norms("partial_ln")
@@ -163,7 +167,7 @@ def test_a_gate_keeps_its_norm_and_the_mlp_is_joined():
     plain = block(gate=True).eval()
     ours = deploy(plain)
     found = next(module for module in ours.modules() if type(module) is VssBlock)
-    assert type(found.mlp) is JoinedMlp
+    assert isinstance(found.get_submodule("mlp"), JoinedMlp)
     x = draw(2, 8, 3, 4)
     with torch.inference_mode():
         torch.testing.assert_close(ours(x)[0], plain(x)[0], rtol=1e-4, atol=1e-5)

@@ -69,11 +69,12 @@ def vss_block(module: nn.Module, convert: Convert) -> nn.Module:
     assert isinstance(module, VssBlock)
     _absorb_mixer_norm(module)
     convert_children(module, convert)
-    mixer, mlp = module.mixer, module.mlp
+    mixer = module.mixer
+    mlp: nn.Module | None = module.mlp  # of another class by now
     if not isinstance(mixer, JoinedMixer) or not is_bare(module.norm):
         return module
     mixer.enter.norm = module.norm
-    if mlp is None or type(mlp) is JoinedMlp:
+    if mlp is None or isinstance(mlp, JoinedMlp):
         return JoinedBlock(mixer, mlp)
     replace_child(module, "norm", nn.Identity())
     return module

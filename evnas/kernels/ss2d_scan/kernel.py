@@ -234,11 +234,15 @@ def _scan_fwd(
         tl.store(y_at, y.to(y_ptr.dtype.element_ty), kept)
 
 
-def ss2d_scan_triton(
-    given: MapInputs, *, scan: str, step: int, dt_weight: Tensor | None = None
+def ss2d_scan_triton(given: MapInputs, *, scan: str, step: int) -> Tensor:
+    """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`."""
+    return ss2d_scan_low_rank_triton(given, None, scan=scan, step=step)
+
+
+def ss2d_scan_low_rank_triton(
+    given: MapInputs, dt_weight: Tensor | None, *, scan: str, step: int
 ) -> Tensor:
-    """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; with `dt_weight` (K, Dm, R) its factor
-    (Bt, K, R, H, W) stands for delta."""
+    """The same, but with `dt_weight` (K, Dm, R) its factor (Bt, K, R, H, W) stands for delta."""
     u, delta, A, B, C, *_ = given
     Bt, Dm, H, W = u.shape
     itemsize = max(t.element_size() for t in (u, delta, B, C))
@@ -258,7 +262,7 @@ def scan_forward(
     dt_weight: Tensor | None = None,
 ) -> Tensor:
     """Launch the forward kernel; the result has the shape of x and is float32. `dt_weight`: as in
-    `ss2d_scan_triton`."""
+    `ss2d_scan_low_rank_triton`."""
     x, delta, A, B, C, D, delta_bias = given
     merge = launch.one_tile and launch.constants["STEP"] == 1
     y = torch.empty(x.shape, dtype=torch.float32, device=x.device)

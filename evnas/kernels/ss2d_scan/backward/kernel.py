@@ -267,9 +267,16 @@ def _scan_bwd(
 
 
 def ss2d_scan_triton_backward(
-    gy: Tensor, given: MapInputs, *, scan: str, step: int, dt_weight: Tensor | None = None
+    gy: Tensor, given: MapInputs, *, scan: str, step: int
 ) -> list[Tensor]:
-    """Gradients of u, delta, A, B, C, D and delta_bias; `dt_weight` as in the forward."""
+    """Gradients of u, delta, A, B, C, D and delta_bias."""
+    return ss2d_scan_low_rank_triton_backward(gy, given, None, scan=scan, step=step)
+
+
+def ss2d_scan_low_rank_triton_backward(
+    gy: Tensor, given: MapInputs, dt_weight: Tensor | None, *, scan: str, step: int
+) -> list[Tensor]:
+    """The same; with `dt_weight` its factor stands for delta in `given`, as in the forward."""
     (Bt, Dm, H, W), N = given[0].shape, given[2].shape[2]
     launch = plan(Bt, Dm, N, H, W, scan=scan, step=step, L=H * W, tile=TILE_ELEMENTS)
     return scan_backward(gy, given, launch, groups=1, softplus_delta=True, dt_weight=dt_weight)

@@ -26,11 +26,10 @@ def ss2d_scan_low_rank_op(
 ) -> Tensor:
     """The merged map (Bt, Dm, H, W), contiguous, in float32."""
     require("ss2d_scan_low_rank", "triton_fused", widest(u, low, A, B, C))
-    from ..kernel import ss2d_scan_triton  # triton is optional
+    from ..kernel import ss2d_scan_low_rank_triton  # triton is optional
 
-    return ss2d_scan_triton(
-        (u, low, A, B, C, D, delta_bias), scan=scan, step=step, dt_weight=dt_weight
-    )
+    given = (u, low, A, B, C, D, delta_bias)
+    return ss2d_scan_low_rank_triton(given, dt_weight, scan=scan, step=step)
 
 
 @fake(ss2d_scan_low_rank_op)
@@ -46,11 +45,11 @@ def ss2d_scan_low_rank_backward_op(gy: Tensor, *inputs: Any) -> list[Tensor]:
     That of delta is written once. Parts of the gradient of `low`, one for some channels each as
     of B and C, would be R times as many: more bytes than that map.
     """
-    from ..backward.kernel import ss2d_scan_triton_backward  # triton is optional
+    from ..backward.kernel import ss2d_scan_low_rank_triton_backward  # triton is optional
 
     u, low, dt_weight, A, B, C, D, delta_bias, scan, step = inputs
-    gu, gdelta, *others = ss2d_scan_triton_backward(
-        gy, (u, low, A, B, C, D, delta_bias), scan=scan, step=step, dt_weight=dt_weight
+    gu, gdelta, *others = ss2d_scan_low_rank_triton_backward(
+        gy, (u, low, A, B, C, D, delta_bias), dt_weight, scan=scan, step=step
     )
     rows = gdelta.flatten(3)  # (Bt, K, Dm, L)
     glow = torch.matmul(dt_weight.to(rows.dtype).mT, rows)
