@@ -85,8 +85,9 @@ class Compiled:
             return f"{self.issued.loops} loops"
         total = self.issued.instructions * self.warps * self.programs
         report = f"{total / 1e9:.3f} G issued, {1e3 * total / SCHEDULERS / CLOCK_HZ:.3f} ms"
-        if case.op == "ss2d_scan":
-            Bt, K, Dm, H, W = case.inputs()["delta"].shape
+        if case.op.startswith("ss2d_scan"):
+            given = case.inputs()
+            (Bt, Dm, H, W), K = given["u"].shape, given["A"].shape[0]
             report += f", {total / (Bt * K * Dm * H * W / 32):.1f} for 32 steps"
         return report
 

@@ -17,6 +17,7 @@ from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
 from evnas.errors import MeasurementError
 from evnas.kernels import Impl
+from evnas.kernels.ss2d_scan.low_rank import step_sizes
 from evnas.measure.runtimes.cuda_graph import cuda_graph
 from evnas.measure.runtimes.onnx_runtime import onnx_runtime
 from evnas.measure.stopwatch import Call
@@ -102,14 +103,14 @@ def _plain_mamba(case: Case, images: Tensor) -> Form | None:
         raise MeasurementError(selective_scan_fn)
     around, plain = cross_scan_around(selective_scan_fn), _plain(case, images)
 
-    def ss2d_scan(*tensors: Tensor, scan: str, step: int = 1, impl: str = "auto") -> Tensor:
-        u, *rest = tensors
-        A, D, bias = (rest[i].float() for i in (1, 4, 5))  # as that kernel asks
-        mixed: Tensor = around(u, rest[0], A, rest[2], rest[3], D, bias)
+    def scan_of_factors(*tensors: Tensor, scan: str, step: int = 1, impl: str = "auto") -> Tensor:
+        u, low, dt_weight, *rest = tensors
+        A, D, bias = (rest[i].float() for i in (0, 3, 4))  # as that kernel asks
+        mixed: Tensor = around(u, step_sizes(low, dt_weight), A, rest[1], rest[2], D, bias)
         return mixed
 
     def call() -> object:
-        with mock.patch.object(ss2d, "ss2d_scan", ss2d_scan):
+        with mock.patch.object(ss2d, "ss2d_scan_low_rank", scan_of_factors):
             return plain.call()
 
     return Form(plain.model, call)

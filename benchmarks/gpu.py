@@ -158,6 +158,7 @@ def steps(at: Place) -> list[Step]:
             "ss2d_scan",
             [
                 kernels("ss2d_scan VMamba-T", "--peers", "plain torch"),
+                kernels("ss2d_scan_low_rank VMamba-T", "--peers", "triton_fused"),
                 kernels("ss2d_scan Vanilla-VMamba-T", "--peers", "plain torch"),
             ],
             50,
@@ -168,6 +169,7 @@ def steps(at: Place) -> list[Step]:
                 models(vmamba, forms, "eager", *inference),
                 models(vmamba, untimed, "eager", *inference),
                 profile(vmamba),
+                kernels("pixel_linear VMamba-T", "--peers", "triton"),
             ],
             85,
         ),
@@ -175,7 +177,7 @@ def steps(at: Place) -> list[Step]:
         Step(
             "CUDA scan",
             [
-                kernels("ss2d_scan", "--peers", "mamba_ssm", "--no-training"),
+                kernels("ss2d_scan V", "--peers", "mamba_ssm", "--no-training"),
                 models(vmamba, forms, "eager+mamba_ssm", *inference),
             ],
             60,

@@ -15,12 +15,14 @@ from evnas.kernels.flops import MACS
 from evnas.kernels.operator import BODIES
 
 Run = Callable[..., Any]
-LOOPS = ("selective_scan", "ss2d_scan")  # references that loop over L
+LOOPS = ("selective_scan", "ss2d_scan", "ss2d_scan_low_rank")  # references that loop over L
 INFERENCE_ONLY = ("depthwise_conv", "dense_conv", "pixel_linear")
 """Whose kernels have no backward."""
 GPU_BATCHES = (256, 128, 128, 256)
 TARGETS = (
     ("ss2d_scan", "VMamba-T", 1),
+    ("ss2d_scan_low_rank", "VMamba-T", 1),
+    ("pixel_linear", "VMamba-T", 1),
     ("ss2d_scan", "Vanilla-VMamba-T", 1),  # d_state 16
     ("hsm_ssd", "EfficientViM-M2", 1),
 )
@@ -102,15 +104,20 @@ def _shapes(
     for stage, C in enumerate((128, 256, 512)):
         side = -(-resolution // (16 << stage))
         for width, act in ((4 * C, "relu"), (C, "none")):
-            shape, options = (5 * C - width, width, side, act == "none", 0), {"norm": False}
-            yield case(
-                "pixel_linear", "EfficientViM-M2", stage + 1, vim, *shape, **options, act=act
+            ffn, options = (
+                (5 * C - width, width, side, act == "none", 0),
+                {"norm": False, "act": act},
             )
+            yield case("pixel_linear", "EfficientViM-M2", stage + 1, vim, *ffn, **options)
     options = {"stride": (2, 2), "padding": (1, 1), "groups": 1, "act": "relu"}
     yield case("dense_conv", "EfficientViM-M2", 0, vim, 32, 64, resolution // 4, **options)
     for stage in range(4):
         C, side = 96 << stage, resolution // (4 << stage)
         yield case("ss2d_scan", "VMamba-T", stage + 1, vmamba, C, 1, side, scan="cross")
+        factors = (C, 1, side, C // 16)
+        yield case("ss2d_scan_low_rank", "VMamba-T", stage + 1, vmamba, *factors, scan="cross")
+        for shape, options in _around_a_scan(C, side):
+            yield case("pixel_linear", "VMamba-T", stage + 1, vmamba, *shape, **options)
     side = resolution // 4
     yield case("ss2d_scan", "Vanilla-VMamba-T", 1, vmamba, 192, 16, side, scan="cross")
     yield case("selective_scan", "VMamba-T", 1, vmamba, 96, 1, side * side)
@@ -122,6 +129,15 @@ def _shapes(
         C, side = 96 << stage, resolution // (4 << stage)
         options = {"scan": "atrous", "step": 2}
         yield case("ss2d_scan", "EfficientVMamba-T", stage + 1, evm, C, 16, side, **options)
+
+
+def _around_a_scan(C: int, side: int) -> Iterator[tuple[tuple[int, ...], dict[str, Any]]]:
+    """in_proj, out_proj and the two maps of the MLP: channels in and out, side of the map, whether
+    something is added and x holds float32 sums; and the options."""
+    yield (C, C, side, 0, 0), {"norm": True, "act": "none"}
+    yield (C, C, side, 1, 1), {"norm": True, "act": "none"}
+    yield (C, 4 * C, side, 0, 0), {"norm": True, "act": "gelu"}
+    yield (4 * C, C, side, 1, 0), {"norm": False, "act": "none"}
 
 
 def ours(case: Case, impl: Impl = "auto") -> Run:
@@ -167,6 +183,15 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
         if adjoint_patches(case.batch, C, N, side, side, scan=case.options["scan"]):
             found["patches"] = lambda: gradient.ss2d_scan_patches_backward(x, t, **routes)
         return found
+    if case.op == "ss2d_scan_low_rank":
+        u, low, weight, *others = t
+        factors: Any = (u, low, *others)
+        along = {"scan": case.options["scan"], "step": 1}
+        adjoint = ss2d_backward.ss2d_scan_low_rank_triton_backward
+        return {
+            "forward": lambda: ss2d.ss2d_scan_low_rank_triton(factors, weight, **along),
+            "backward": lambda: adjoint(u, factors, weight, **along),
+        }
     if case.op == "depthwise_conv":
         return {"forward": lambda: conv.depthwise_conv_triton(*t, **case.options)}
     if case.op == "pixel_linear":
@@ -216,6 +241,8 @@ def peers(case: Case) -> dict[str, Run | str]:
 
 def _mamba(case: Case) -> Run | str:
     """The CUDA selective scan, with cross-scan and cross-merge around it for a map."""
+    if case.op == "ss2d_scan_low_rank":
+        return "it takes steps, not their factors: see ss2d_scan"
     selective_scan_fn = selective_scan()
     if isinstance(selective_scan_fn, str):
         return selective_scan_fn
@@ -286,6 +313,22 @@ def _ss2d_scan(case: Case, generator: torch.Generator | None) -> dict[str, Tenso
     return {
         "u": draw.tokens(Bt, C, side, side),
         "delta": draw.tokens(Bt, K, C, side, side) - 3,
+        **_routes(draw, Bt, K, C, N, side),
+    }
+
+
+def _ss2d_scan_low_rank(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
+    draw, (C, N, side, R), Bt, K = _Draw(case, generator), case.shape, case.batch, 4
+    return {
+        "u": draw.tokens(Bt, C, side, side),
+        "low": draw.tokens(Bt, K, R, side, side),
+        "dt_weight": (draw.weights(K, C, R) / R**0.5).to(getattr(torch, case.precision)),
+        **_routes(draw, Bt, K, C, N, side),
+    }
+
+
+def _routes(draw: _Draw, Bt: int, K: int, C: int, N: int, side: int) -> dict[str, Tensor]:
+    return {
         "A": draw.decay(K, C, N),
         "B": draw.tokens(Bt, K, N, side, side),
         "C": draw.tokens(Bt, K, N, side, side),
@@ -372,6 +415,7 @@ def _dense_conv(case: Case, generator: torch.Generator | None) -> dict[str, Tens
 _INPUTS = {
     "selective_scan": _selective_scan,
     "ss2d_scan": _ss2d_scan,
+    "ss2d_scan_low_rank": _ss2d_scan_low_rank,
     "hsm_ssd": _hsm_ssd,
     "nc_ssd": _nc_ssd,
     "channel_layer_norm": _channel_layer_norm,

@@ -5,7 +5,7 @@ it as they would there, so that Triton is asked for the very kernels of that mod
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
 from evnas.blocks.deployment.fused import FusedConv, FusedLinear
+from evnas.blocks.deployment.joined import JoinedLinear
 from evnas.kernels import autotune_table, dispatch
 from evnas.kernels.operator import BODIES, NAMESPACE
 from evnas.mixers.hsm_ssd.deploy import RowHsmSsd
@@ -71,7 +72,7 @@ def by_kernels(model: nn.Module) -> nn.Module:
     """A deployed model whose convolutions, linear maps and states run by the kernels that nobody
     has timed: bias, activation and residual in the launch of the product."""
     for module in model.modules():
-        if isinstance(module, (FusedConv, FusedLinear)):
+        if isinstance(module, (FusedConv, FusedLinear, JoinedLinear)):
             module.impl = "triton"
         elif isinstance(module, RowHsmSsd):
             module.impl = "triton_fused"
@@ -99,8 +100,11 @@ def images(batch: int, dtype: torch.dtype) -> torch.Tensor:
 
 
 @contextmanager
-def as_on_a_gpu(model: nn.Module, capability: tuple[int, int] = (9, 0)) -> Iterator[None]:
-    """Within, the model's weights and new tensors lie on a GPU that is not there."""
+def as_on_a_gpu(
+    model: nn.Module, capability: tuple[int, int] = (9, 0), *, launching: bool = True
+) -> Iterator[None]:
+    """Within, the model's weights and new tensors lie on a GPU that is not there; our operators
+    launch their kernels, or else say no more than what they would return."""
 
     def known(device: torch.device) -> tuple[int, int]:
         return capability
@@ -115,7 +119,7 @@ def as_on_a_gpu(model: nn.Module, capability: tuple[int, int] = (9, 0)) -> Itera
         FakeTensorMode(allow_non_fake_inputs=True),
         mock.patch.object(autotune_table, "capability", known),
         mock.patch.object(dispatch, "capability", known),
-        _Bodies(),
+        _Bodies() if launching else nullcontext(),
     ):
         afterwards.callback(forget)
         for module in model.modules():

@@ -17,3 +17,4 @@ from .nc_ssd import nc_ssd as nc_ssd
 from .pixel_linear import pixel_linear as pixel_linear
 from .selective_scan import selective_scan as selective_scan
 from .ss2d_scan import ss2d_scan as ss2d_scan
+from .ss2d_scan.low_rank import ss2d_scan_low_rank as ss2d_scan_low_rank

@@ -38,11 +38,12 @@ MEASURED_DEVICES = ("cpu", "cuda")
 MOST_TRITON_STATES = 128
 """A tile holds all states of its tokens: of more, ptxas spills (130 in float16: 912 bytes per
 thread) or takes minutes (260 in float32). `impl="triton"` still runs them."""
-NUMBA_OPERATORS: tuple[str, ...] = ("selective_scan", "ss2d_scan")
+NUMBA_OPERATORS: tuple[str, ...] = ("selective_scan", "ss2d_scan", "ss2d_scan_low_rank")
 """Those with an implementation compiled by numba."""
 COMPILED: tuple[Chosen, ...] = ("numba", "triton", "triton_patches", "triton_fused")
 BY_MEASUREMENT: Mapping[str, tuple[Chosen, ...]] = {
     "ss2d_scan": ("triton_patches",),
+    "ss2d_scan_low_rank": ("triton_patches", "triton_fused"),
     "hsm_ssd": ("triton_fused",),
     "dense_conv": ("triton",),
     "depthwise_conv": ("triton",),
@@ -53,6 +54,7 @@ one only where a measurement has it as the fastest."""
 OPERATORS = (
     "selective_scan",
     "ss2d_scan",
+    "ss2d_scan_low_rank",
     "hsm_ssd_compress",
     "hsm_ssd_expand",
     "hsm_ssd",

@@ -28,6 +28,7 @@ from . import (  # noqa: F401
     selective_scan,
     ss2d_scan,
 )
+from .ss2d_scan import low_rank  # noqa: F401
 
 Arguments = Mapping[str, Any]
 """By the names of the operator's schema; a tensor is its shape, a missing one None or left out."""
@@ -55,6 +56,20 @@ def _scan(a: Arguments) -> int:
 
 def _scan_backward(a: Arguments) -> int:
     return 2 * _scan(a) + _scan_steps(a) * RECOMPUTED_MACS_PER_STATE * int(a["A"][-1])
+
+
+def _low_rank_steps(a: Arguments) -> int:
+    """The product that makes the steps."""
+    return int(math.prod(a["low"]) * a["dt_weight"][1])
+
+
+def _low_rank_scan(a: Arguments) -> int:
+    return _scan(a) + _low_rank_steps(a)
+
+
+def _low_rank_scan_backward(a: Arguments) -> int:
+    """The product's own two, and the steps again."""
+    return _scan_backward(a) + 3 * _low_rank_steps(a)
 
 
 def _hsm_ssd_compress(a: Arguments) -> int:
@@ -113,6 +128,8 @@ MACS: Mapping[str, Formula] = {
     "selective_scan_backward": _scan_backward,
     "ss2d_scan": _scan,
     "ss2d_scan_backward": _scan_backward,
+    "ss2d_scan_low_rank": _low_rank_scan,
+    "ss2d_scan_low_rank_backward": _low_rank_scan_backward,
     "hsm_ssd_compress": _hsm_ssd_compress,
     "hsm_ssd_compress_backward": _twice(_hsm_ssd_compress),
     "hsm_ssd_expand": _hsm_ssd_expand,

@@ -7,6 +7,8 @@ SequenceInputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor | None, Te
 """x, delta, A, B, C, D and delta_bias of `evnas.kernels.selective_scan.selective_scan`."""
 MapInputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 """u, delta, A, B, C, D and delta_bias of `evnas.kernels.ss2d_scan.ss2d_scan`."""
+LowRankMapInputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+"""u, low, dt_weight, A, B, C, D and delta_bias of `evnas.kernels.ss2d_scan_low_rank`."""
 HsmSsdInputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None, Tensor, Tensor, Tensor]
 """u, dt, B, C, A, Q, O and D of `evnas.kernels.hsm_ssd.hsm_ssd`."""
 NcSsdInputs = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]

@@ -69,3 +69,13 @@ def test_layouts_are_kept(model_launches, launched):
     with model_launches.as_on_a_gpu(model), torch.no_grad():
         model(images().contiguous(memory_format=torch.channels_last))
     assert not launched[0][3]
+
+
+def test_bytes_are_counted_without_a_launch(model_launches, launched):
+    traffic = importlib.import_module("traffic")
+    model = Normed().eval()
+    with model_launches.as_on_a_gpu(model, launching=False):
+        found = traffic.traffic_by_operator(lambda: model(images()))
+    assert launched == []
+    assert found["evnas.channel_layer_norm.default"] == 4 * (2 * 2 * 8 * 16 + 2 * 8)
+    assert not any("device" in name for name in found)

@@ -1,10 +1,12 @@
 """What only a GPU can show of the kernels: few, since one is at hand for minutes."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 
+from evnas import kernels
 from evnas.kernels import dense_conv, pixel_linear
 
 pytestmark = [
@@ -16,6 +18,10 @@ CASES = (
     *("hsm_ssd", "hsm_ssd-shared", "nc_ssd", "channel_layer_norm"),
 )
 TOLERANCE = {torch.float32: 2e-5, torch.float16: 2e-3}
+
+
+def draw(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(sum(shape)))
 
 
 def worst(got, want):
@@ -64,6 +70,31 @@ def test_products_agree_with_their_epilogues(layout, dtype):
         assert torch.equal(got.isnan(), want.isnan())
         got, want = got.nan_to_num(), want.nan_to_num()
         assert ((got - want).abs().max() / want.abs().max()).item() <= TOLERANCE[dtype]
+
+
+def test_a_whole_stage_of_vmamba_agrees_with_its_steps_as_factors(build_scan):
+    inputs = dict(build_scan("cross", 1, 1, 96, 1, 56, 56).to(torch.float16).inputs)
+    Bt, K, Dm, H, W = inputs.pop("delta").shape
+    u = inputs.pop("u")
+    low, weight = draw(Bt, K, 6, H, W).to(u), (draw(K, Dm, 6) / 6**0.5).to(u)
+    got = kernels.ss2d_scan_low_rank(u, low, weight, **inputs, scan="cross", impl="triton_fused")
+    wide = {name: t.double() for name, t in inputs.items()}
+    want = kernels.ss2d_scan_low_rank(
+        u.double(), low.double(), weight.double(), **wide, scan="cross", impl="cpu"
+    )
+    assert ((got.double() - want).abs().max() / want.abs().max()).item() <= 2e-3
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize(("norm", "act", "out"), [(True, "gelu", 384), (False, "none", 96)])
+def test_a_linear_map_of_pixels_agrees(norm, act, out, layout):
+    half: Any = {"device": "cuda", "dtype": torch.float16}
+    x = draw(2, 96, 56, 56).to(**half).contiguous(memory_format=layout)
+    weight, bias = (draw(out, 96) / 96**0.5).to(**half), draw(out).to(**half)
+    total = None if norm else draw(2, out, 56, 56).to(**half)
+    got = kernels.pixel_linear(x, weight, bias, total, norm=norm, act=act, impl="triton")
+    want = kernels.pixel_linear(x, weight, bias, total, norm=norm, act=act, impl="reference")
+    assert ((got - want).abs().max() / want.abs().max()).item() <= 2e-3
 
 
 @pytest.mark.parametrize("model", ["efficientvim_m2", "vmamba_tiny_s1l8"])

@@ -12,6 +12,13 @@ from evnas.blocks.deployment.fold import (
     with_identity,
 )
 from evnas.blocks.deployment.fused import FusedConv, by_pixel
+from evnas.blocks.deployment.joined import (
+    JoinedBlock,
+    JoinedLinear,
+    JoinedMixer,
+    JoinedMlp,
+    is_bare,
+)
 from evnas.blocks.deployment.layers import Blend, Plus, Sliced
 from evnas.blocks.deployment.norms import absorb_norm, bare_conv, merged_norm, norm_absorbed
 from evnas.blocks.deployment.rule import (
@@ -58,10 +65,19 @@ def _absorb_mixer_norm(block: VssBlock | VssdBlock | EfficientVimBlock) -> None:
 
 
 def vss_block(module: nn.Module, convert: Convert) -> nn.Module:
-    """The norms go into the linear maps behind them."""
+    """The norms go into the linear maps behind them, and the sums into those before them."""
     assert isinstance(module, VssBlock)
     _absorb_mixer_norm(module)
-    return convert_children(module, convert)
+    convert_children(module, convert)
+    mixer = module.mixer
+    mlp: nn.Module | None = module.mlp  # of another class by now
+    if not isinstance(mixer, JoinedMixer) or not is_bare(module.norm):
+        return module
+    mixer.enter.norm = module.norm
+    if mlp is None or isinstance(mlp, JoinedMlp):
+        return JoinedBlock(mixer, mlp)
+    replace_child(module, "norm", nn.Identity())
+    return module
 
 
 def vssd_block(module: nn.Module, convert: Convert) -> nn.Module:
@@ -161,10 +177,15 @@ def _residual(branch: nn.Module, convert: Convert) -> nn.Module:
 def mlp_branch(module: nn.Module, convert: Convert) -> nn.Module:
     """The norm goes into the first linear map."""
     assert isinstance(module, MlpBranch)
-    if type(module.mlp) is Mlp:
-        norm, fc1 = norm_absorbed(module.norm, module.mlp.fc1)
+    plain = module.mlp
+    if type(plain) is Mlp:
+        norm, fc1 = norm_absorbed(module.norm, plain.fc1)
         replace_child(module, "norm", norm)
-        replace_child(module.mlp, "fc1", fc1)
+        replace_child(plain, "fc1", fc1)
+        by_pixel_both = is_by_pixel(plain.fc1) and is_by_pixel(plain.fc2)
+        if is_bare(norm) and by_pixel_both and type(plain.act) is nn.GELU:
+            second = JoinedLinear(nn.Identity(), FusedConv(plain.fc2))
+            return JoinedMlp(JoinedLinear(convert(norm), FusedConv(plain.fc1, "gelu")), second)
     return convert_children(module, convert)
 
 

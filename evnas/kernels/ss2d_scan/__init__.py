@@ -1,5 +1,7 @@
 """The two-dimensional selective scans of VMamba (SS2D) and EfficientVMamba (ES2D)."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 from evnas.errors import KernelUnavailable
@@ -69,7 +71,7 @@ def ss2d_scan(
     arXiv 2403.09977, Sec. 4.1 (ES2D).
     """
     given = (u, delta, A, B, C, D, delta_bias)
-    _check(given, scan, step)
+    check_shapes([t.shape for t in given], scan, step)
     if as_one_node():
         return ss2d_scan_onnx_form(given, scan=scan, step=step)
     if impl == "triton_patches":
@@ -91,20 +93,21 @@ def _check_patches(given: MapInputs, scan: str) -> None:
         )
 
 
-def _check(given: MapInputs, scan: str, step: int) -> None:
-    u, delta, A, B, C, D, delta_bias = given
+def check_shapes(shapes: Sequence[Sequence[int]], scan: str, step: int) -> None:
+    """Refuse shapes of `ss2d_scan`'s inputs that do not fit one another, as it says."""
+    u, delta, A, B, C, D, delta_bias = shapes
     if scan not in SCANS:
         raise ValueError(f"scan must be one of {SCANS}, got {scan!r}")
     if step < 1 or (step > 1 and scan != "atrous"):
         raise ValueError(
             f"step must be >= 1, and 1 for any scan but 'atrous', got {step} for {scan!r}"
         )
-    if u.ndim != 4 or min(u.shape[1:]) == 0:
-        raise ValueError(f"u must be (Bt, Dm, H, W) of pixels, got {tuple(u.shape)}")
-    (Bt, Dm, H, W), K = u.shape, route_count(scan, step)
-    N = A.shape[2] if A.ndim == 3 else 0
+    if len(u) != 4 or min(u[1:]) == 0:
+        raise ValueError(f"u must be (Bt, Dm, H, W) of pixels, got {tuple(u)}")
+    (Bt, Dm, H, W), K = u, route_count(scan, step)
+    N = A[2] if len(A) == 3 else 0
     if not 1 <= N <= 64:
-        raise ValueError(f"A must be (K, Dm, N) with 1 <= N <= 64, got {tuple(A.shape)}")
+        raise ValueError(f"A must be (K, Dm, N) with 1 <= N <= 64, got {tuple(A)}")
     expected = (
         ("delta", delta, (Bt, K, Dm, H, W)),
         ("A", A, (K, Dm, N)),
@@ -113,9 +116,9 @@ def _check(given: MapInputs, scan: str, step: int) -> None:
         ("D", D, (K, Dm)),
         ("delta_bias", delta_bias, (K, Dm)),
     )
-    for name, tensor, shape in expected:
-        if tensor.shape != shape:
+    for name, found, shape in expected:
+        if tuple(found) != shape:
             raise ValueError(
                 f"{name} must be {shape} for {K} routes of scan {scan!r} over u "
-                f"{tuple(u.shape)}, got {tuple(tensor.shape)}"
+                f"{tuple(u)}, got {tuple(found)}"
             )

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from evnas.kernels.operator_inputs import MapInputs, SequenceInputs
 
-from .launch import Launch, patches, plan
+from .launch import Launch, patches, plan, rank_of
 from .patches.kernel import scan_patches
 from .recurrence.kernel import softplus2
 
@@ -114,11 +114,30 @@ def last_of(h, rows, cols, strip, AXIS: tl.constexpr, REVERSE: tl.constexpr):
 
 
 @triton.jit
+def step_input(
+    delta_ptr, weight_ptr, route, d, params, plane, read, real, held, Dm, RANK: tl.constexpr
+):
+    """delta at the places of a tile, 0 where there is none: as it is stored, or where RANK is not
+    0 the product of `weight` (K, Dm, RANK) with the RANK rows that are stored instead."""
+    if RANK == 0:
+        at = delta_ptr + ((route * Dm + d) * plane)[:, None, None] + read
+        z = tl.load(at, real & held[:, None, None], 0.0).to(tl.float32)
+    else:
+        z = tl.zeros((d.shape[0], read.shape[1], read.shape[2]), tl.float32)
+        for r in range(RANK):
+            weight = tl.load(weight_ptr + params * RANK + r, held, 0.0).to(tl.float32)
+            low = tl.load(delta_ptr + (route * RANK + r) * plane + read, real, 0.0)
+            z += weight[:, None, None] * low.to(tl.float32)
+    return z
+
+
+@triton.jit
 def _forward_route(
-    y, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
+    y, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
     image, group, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE: tl.constexpr, STRIPS,
-    k: tl.constexpr, K: tl.constexpr, AXIS: tl.constexpr, REVERSE: tl.constexpr,
-    MIRROR: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
+    RANK: tl.constexpr, k: tl.constexpr, K: tl.constexpr, AXIS: tl.constexpr,
+    REVERSE: tl.constexpr, MIRROR: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr,
+    SOFTPLUS: tl.constexpr,
     HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, MERGE: tl.constexpr, FIRST: tl.constexpr,
     BD: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
@@ -127,7 +146,6 @@ def _forward_route(
     held = d < Dm
     channel = held[:, None, None]
     x_at = x_ptr + ((image * Dm + d) * plane)[:, None, None]
-    delta_at = delta_ptr + (((image * K + k) * Dm + d) * plane)[:, None, None]
     matrix_at = (image * K + k) * N * plane
     bias = tl.zeros((BD,), tl.float32)
     if HAS_BIAS:
@@ -140,7 +158,9 @@ def _forward_route(
         read, real = pixel(rows, cols, H, W, k % STEP, k // STEP * (STEP > 1), AXIS, MIRROR, STEP)
         real = real & inside
         x = tl.load(x_at + read, real & channel, 0.0).to(tl.float32)
-        dt = tl.load(delta_at + read, real & channel, 0.0).to(tl.float32)
+        dt = step_input(
+            delta_ptr, weight_ptr, image * K + k, d, params, plane, read, real, held, Dm, RANK
+        )
         dt += bias[:, None, None]
         if SOFTPLUS:
             dt = softplus(dt)
@@ -176,8 +196,8 @@ def _forward_route(
 
 @triton.jit(do_not_specialize=["L"])
 def _scan_fwd(
-    x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
-    Dm, N, L, ROW_STRIPS, COL_STRIPS,
+    x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
+    Dm, N, L, ROW_STRIPS, COL_STRIPS, RANK: tl.constexpr,
     H: tl.constexpr, W: tl.constexpr, Hs: tl.constexpr, Ws: tl.constexpr, SEQUENCE: tl.constexpr,
     GROUPS: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr, REVERSES: tl.constexpr,
     MIRRORS: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
@@ -193,16 +213,16 @@ def _scan_fwd(
     for k in tl.static_range(K):
         if (AXES >> k) & 1:
             y = _forward_route(
-                y, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
+                y, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
                 image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, ROW_STRIPS,
-                k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
+                RANK, k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
                 HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, ROW_BR, ROW_BC, BN,
             )  # fmt: skip
         else:
             y = _forward_route(
-                y, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
+                y, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
                 image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, COL_STRIPS,
-                k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
+                RANK, k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
                 HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, COL_BR, COL_BC, BN,
             )  # fmt: skip
         if not MERGE:
@@ -216,31 +236,44 @@ def _scan_fwd(
 
 def ss2d_scan_triton(given: MapInputs, *, scan: str, step: int) -> Tensor:
     """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`."""
+    return ss2d_scan_low_rank_triton(given, None, scan=scan, step=step)
+
+
+def ss2d_scan_low_rank_triton(
+    given: MapInputs, dt_weight: Tensor | None, *, scan: str, step: int
+) -> Tensor:
+    """The same, but with `dt_weight` (K, Dm, R) its factor (Bt, K, R, H, W) stands for delta."""
     u, delta, A, B, C, *_ = given
     Bt, Dm, H, W = u.shape
     itemsize = max(t.element_size() for t in (u, delta, B, C))
     whole = patches(Bt, Dm, A.shape[2], H, W, scan=scan, itemsize=itemsize)
     if whole is not None:
-        return scan_patches(given, whole)
+        return scan_patches(given, whole, dt_weight=dt_weight)
     launch = plan(Bt, Dm, A.shape[2], H, W, scan=scan, step=step, L=H * W, tile=TILE_ELEMENTS)
-    return scan_forward(given, launch, groups=1, softplus_delta=True)
+    return scan_forward(given, launch, groups=1, softplus_delta=True, dt_weight=dt_weight)
 
 
 def scan_forward(
-    given: SequenceInputs, launch: Launch, *, groups: int, softplus_delta: bool
+    given: SequenceInputs,
+    launch: Launch,
+    *,
+    groups: int,
+    softplus_delta: bool,
+    dt_weight: Tensor | None = None,
 ) -> Tensor:
-    """Launch the forward kernel; the result has the shape of x and is float32."""
+    """Launch the forward kernel; the result has the shape of x and is float32. `dt_weight`: as in
+    `ss2d_scan_low_rank_triton`."""
     x, delta, A, B, C, D, delta_bias = given
     merge = launch.one_tile and launch.constants["STEP"] == 1
     y = torch.empty(x.shape, dtype=torch.float32, device=x.device)
     x, delta, A, B, C = (t.contiguous() for t in (x, delta, A, B, C))
     _scan_fwd[launch.grid](
-        x, delta, A, B, C,
+        x, delta, x if dt_weight is None else dt_weight.contiguous(), A, B, C,
         x if D is None else D.contiguous(), x if delta_bias is None else delta_bias.contiguous(),
         y,
         **launch.sizes,
         **launch.constants,
-        GROUPS=groups, SOFTPLUS=softplus_delta, HAS_D=D is not None,
+        RANK=rank_of(dt_weight), GROUPS=groups, SOFTPLUS=softplus_delta, HAS_D=D is not None,
         HAS_BIAS=delta_bias is not None, MERGE=merge, num_warps=launch.num_warps,
     )  # fmt: skip
     return y

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from .cpu import planes
 
 PATCH_ROWS = 7  # of a thread's patch, at most; with 8 columns it takes 215 registers
@@ -128,6 +130,11 @@ def plan(
         mirrored=mirrors != 0,
         num_warps=max(4, min(16, elements // 256)),
     )
+
+
+def rank_of(dt_weight: Tensor | None) -> int:
+    """R of a step's weight (K, Dm, R), as kernels want it: 0 where delta comes as it is."""
+    return 0 if dt_weight is None else dt_weight.shape[2]
 
 
 def power_of_two(size: int) -> int:

@@ -51,23 +51,21 @@ class ScanParameters(nn.Module):
         return -torch.exp(self.A_log.float() if self.A_log.dtype.itemsize < 4 else self.A_log)
 
     def on_map(self, u: Tensor, routes: slice = slice(None)) -> tuple[Tensor, Tensor, Tensor]:
-        """Step, B and C of every chosen route at every pixel of one map.
+        """Step's factor, B and C of every chosen route at every pixel of one map.
 
         Args:
             u: (B, D, H, W).
             routes: which of the K.
 
         Returns:
-            delta (B, K, D, H, W) before bias and softplus, B and C (B, K, N, H, W).
+            low (B, K, R, H, W), of which `dt_weight` makes the step, B and C (B, K, N, H, W).
         """
         weight = self.x_proj[routes]  # (K, R+2N, D)
         K, H, W = weight.shape[0], u.shape[2], u.shape[3]
         q = F.conv2d(u, weight.flatten(0, 1)[..., None, None])
         q = q.view(-1, K, weight.shape[1], H, W)
         low, B, C = torch.split(q, self.split, dim=2)
-        up = self.dt_weight[routes].flatten(0, 1)[..., None, None]  # (K*D, R, 1, 1)
-        delta = F.conv2d(low.flatten(1, 2), up, groups=K)
-        return delta.view(-1, K, u.shape[1], H, W), B, C
+        return low, B, C
 
     def on_sequences(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Step, B and C where each route has a sequence of its own.
@@ -149,13 +147,16 @@ class SelectiveMixer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> the same shape."""
-        act = ACTIVATIONS[self.act]
         u, z = self.in_proj(x), None
         if self.gate:
             u, z = u.chunk(2, dim=1)
-        u = act(u if self.dwconv is None else self.dwconv(u))
-        y = self.norm(self.scan(u)).to(u.dtype)
+        y = self.norm(self.scanned(u)).to(u.dtype)
         if z is not None:
-            y = y * act(z)
+            y = y * ACTIVATIONS[self.act](z)
         out: Tensor = self.out_proj(y)
         return out
+
+    def scanned(self, u: Tensor) -> Tensor:
+        """What `in_proj` gives, (B, D, H, W), without the gate -> the scan's sums, float32 at
+        least."""
+        return self.scan(ACTIVATIONS[self.act](u if self.dwconv is None else self.dwconv(u)))

@@ -5,7 +5,7 @@ from typing import Literal
 from torch import Tensor
 
 from evnas.blocks.norms import Norms
-from evnas.kernels import Impl, ss2d_scan
+from evnas.kernels import Impl, ss2d_scan_low_rank
 from evnas.mixers.selective.module import SelectiveMixer
 
 
@@ -65,10 +65,11 @@ class Ss2d(SelectiveMixer):
     def _pass(
         self, u: Tensor, scan: Literal["unidi", "bidi", "cross", "rows", "cols"], routes: slice
     ) -> Tensor:
-        delta, B, C = self.ssm.on_map(u, routes)
-        return ss2d_scan(
+        low, B, C = self.ssm.on_map(u, routes)
+        return ss2d_scan_low_rank(
             u,
-            delta,
+            low,
+            self.ssm.dt_weight[routes],
             self.ssm.A()[routes],
             B,
             C,

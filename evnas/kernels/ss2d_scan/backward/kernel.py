@@ -14,8 +14,17 @@ from torch import Tensor
 
 from evnas.kernels.operator_inputs import MapInputs, SequenceInputs
 
-from ..kernel import counted, last_of, line_start, linear_scan, pixel, softplus, tile_place
-from ..launch import Launch, plan
+from ..kernel import (
+    counted,
+    last_of,
+    line_start,
+    linear_scan,
+    pixel,
+    softplus,
+    step_input,
+    tile_place,
+)
+from ..launch import Launch, plan, rank_of
 
 TILE_ELEMENTS = 2048  # of one (BD, BR, BC) tile; about ten are live, and at 4096 they spill
 PROGRAMS = 1024
@@ -43,30 +52,35 @@ def _next_place(rows, cols, Hs, Ws, AXIS: tl.constexpr, REVERSE: tl.constexpr):
 
 @triton.jit
 def _step_size(
-    delta_at, rows, cols, bias, H, W, Hs, Ws, L, SEQUENCE: tl.constexpr, channel,
+    delta_ptr, weight_ptr, route, d, params, Dm, plane, rows, cols, bias,
+    H, W, Hs, Ws, L, SEQUENCE: tl.constexpr, RANK: tl.constexpr,
     row0, col0, AXIS: tl.constexpr, MIRROR: tl.constexpr, STEP: tl.constexpr,
     SOFTPLUS: tl.constexpr,
 ):  # fmt: skip
     """dt and the sum it is the softplus of, at places of the sub-map; dt = 0 outside it."""
     inside = (rows >= 0) & (cols >= 0) & counted(rows, cols, Hs, Ws, L, SEQUENCE)
     read, real = pixel(rows, cols, H, W, row0, col0, AXIS, MIRROR, STEP)
-    z = tl.load(delta_at + read, real & inside & channel, 0.0).to(tl.float32)
+    held = d < Dm
+    z = step_input(
+        delta_ptr, weight_ptr, route, d, params, plane, read, real & inside, held, Dm, RANK
+    )
     z += bias[:, None, None]
     dt = z
     if SOFTPLUS:
         dt = softplus(z)
-    return tl.where(inside & channel, dt, 0.0), z
+    return tl.where(inside & held[:, None, None], dt, 0.0), z
 
 
 @triton.jit
 def _strip_starts(
-    starts_at, x_at, delta_at, A_at, B_at, bias, held,
-    N, H, W, Hs, Ws, L, plane, SEQUENCE: tl.constexpr, STRIPS, row0, col0,
+    starts_at, x_at, delta_ptr, weight_ptr, A_at, B_at, bias, route, d, params, Dm,
+    N, H, W, Hs, Ws, L, plane, SEQUENCE: tl.constexpr, STRIPS, RANK: tl.constexpr, row0, col0,
     AXIS: tl.constexpr, REVERSE: tl.constexpr, MIRROR: tl.constexpr, FRESH: tl.constexpr,
     STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
     BD: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
     """Walk the route forward and keep the state (BD, N) that each strip starts from."""
+    held = d < Dm
     channel = held[:, None, None]
     states = tl.arange(0, BN)[None, :]
     carry = tl.zeros((BD, BN), tl.float32)
@@ -79,8 +93,8 @@ def _strip_starts(
         real = real & inside
         x = tl.load(x_at + read, real & channel, 0.0).to(tl.float32)
         dt, _ = _step_size(
-            delta_at, rows, cols, bias, H, W, Hs, Ws, L, SEQUENCE, channel,
-            row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
+            delta_ptr, weight_ptr, route, d, params, Dm, plane, rows, cols, bias,
+            H, W, Hs, Ws, L, SEQUENCE, RANK, row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
         )  # fmt: skip
         for n in range(N):
             A = tl.load(A_at + n, held, 0.0).to(tl.float32)[:, None, None]
@@ -96,11 +110,12 @@ def _strip_starts(
 
 @triton.jit
 def _backward_route(
-    gx_sum, gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
+    gx_sum, gy_ptr, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
     gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
     image, group, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE: tl.constexpr, STRIPS,
-    k: tl.constexpr, K: tl.constexpr, AXIS: tl.constexpr, REVERSE: tl.constexpr,
-    MIRROR: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
+    RANK: tl.constexpr, k: tl.constexpr, K: tl.constexpr, AXIS: tl.constexpr,
+    REVERSE: tl.constexpr, MIRROR: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr,
+    SOFTPLUS: tl.constexpr,
     HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, MERGE: tl.constexpr, FIRST: tl.constexpr,
     BD: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
@@ -123,8 +138,9 @@ def _backward_route(
     starts_at = starts_ptr + sums * STRIPS * N
     if STRIPS > 1:
         _strip_starts(
-            starts_at, x_ptr + map_at, delta_ptr + route_at, A_ptr + params * N,
-            B_ptr + matrix_at, bias, held, N, H, W, Hs, Ws, L, plane, SEQUENCE, STRIPS, row0, col0,
+            starts_at, x_ptr + map_at, delta_ptr, weight_ptr, A_ptr + params * N,
+            B_ptr + matrix_at, bias, image * K + k, d, params, Dm,
+            N, H, W, Hs, Ws, L, plane, SEQUENCE, STRIPS, RANK, row0, col0,
             AXIS, REVERSE, MIRROR, FRESH, STEP, SOFTPLUS, BD, BR, BC, BN,
         )  # fmt: skip
         tl.debug_barrier()
@@ -140,13 +156,13 @@ def _backward_route(
         x = tl.load(x_ptr + map_at + read, real & channel, 0.0).to(tl.float32)
         g = tl.load(gy_ptr + map_at + to, kept & inside & channel, 0.0).to(tl.float32)
         dt, z = _step_size(
-            delta_ptr + route_at, rows, cols, bias, H, W, Hs, Ws, L, SEQUENCE, channel,
-            row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
+            delta_ptr, weight_ptr, image * K + k, d, params, Dm, plane, rows, cols, bias,
+            H, W, Hs, Ws, L, SEQUENCE, RANK, row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
         )  # fmt: skip
         next_rows, next_cols = _next_place(rows, cols, Hs, Ws, AXIS, REVERSE)
         next_dt, _ = _step_size(
-            delta_ptr + route_at, next_rows, next_cols, bias, H, W, Hs, Ws, L, SEQUENCE, channel,
-            row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
+            delta_ptr, weight_ptr, image * K + k, d, params, Dm, plane, next_rows, next_cols,
+            bias, H, W, Hs, Ws, L, SEQUENCE, RANK, row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
         )  # fmt: skip
         g_drive = tl.zeros((BD, BR, BC), tl.float32)
         g_dt = tl.zeros((BD, BR, BC), tl.float32)
@@ -205,9 +221,9 @@ def _backward_route(
 
 @triton.jit(do_not_specialize=["L", "PARTS", "part_elements"])
 def _scan_bwd(
-    gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
+    gy_ptr, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
     gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-    PARTS, part_elements, Dm, N, L, ROW_STRIPS, COL_STRIPS,
+    PARTS, part_elements, Dm, N, L, ROW_STRIPS, COL_STRIPS, RANK: tl.constexpr,
     H: tl.constexpr, W: tl.constexpr, Hs: tl.constexpr, Ws: tl.constexpr, SEQUENCE: tl.constexpr,
     GROUPS: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr, REVERSES: tl.constexpr,
     MIRRORS: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
@@ -226,18 +242,18 @@ def _scan_bwd(
         for k in tl.static_range(K):
             if (AXES >> k) & 1:
                 gx = _backward_route(
-                    gx, gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
+                    gx, gy_ptr, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
                     gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
                     image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, ROW_STRIPS,
-                    k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
+                    RANK, k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
                     HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, ROW_BR, ROW_BC, BN,
                 )  # fmt: skip
             else:
                 gx = _backward_route(
-                    gx, gy_ptr, x_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
+                    gx, gy_ptr, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
                     gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
                     image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, COL_STRIPS,
-                    k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
+                    RANK, k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
                     HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, COL_BR, COL_BC, BN,
                 )  # fmt: skip
             if not MERGE:
@@ -254,22 +270,39 @@ def ss2d_scan_triton_backward(
     gy: Tensor, given: MapInputs, *, scan: str, step: int
 ) -> list[Tensor]:
     """Gradients of u, delta, A, B, C, D and delta_bias."""
+    return ss2d_scan_low_rank_triton_backward(gy, given, None, scan=scan, step=step)
+
+
+def ss2d_scan_low_rank_triton_backward(
+    gy: Tensor, given: MapInputs, dt_weight: Tensor | None, *, scan: str, step: int
+) -> list[Tensor]:
+    """The same; with `dt_weight` its factor stands for delta in `given`, as in the forward."""
     (Bt, Dm, H, W), N = given[0].shape, given[2].shape[2]
     launch = plan(Bt, Dm, N, H, W, scan=scan, step=step, L=H * W, tile=TILE_ELEMENTS)
-    return scan_backward(gy, given, launch, groups=1, softplus_delta=True)
+    return scan_backward(gy, given, launch, groups=1, softplus_delta=True, dt_weight=dt_weight)
 
 
 def scan_backward(
-    gy: Tensor, given: SequenceInputs, launch: Launch, *, groups: int, softplus_delta: bool
+    gy: Tensor,
+    given: SequenceInputs,
+    launch: Launch,
+    *,
+    groups: int,
+    softplus_delta: bool,
+    dt_weight: Tensor | None = None,
 ) -> list[Tensor]:
-    """Launch the backward kernel: gradients of x, delta, A, B, C, D, delta_bias where given."""
+    """Launch the backward kernel: gradients of x, delta, A, B, C, D, delta_bias where given.
+
+    With `dt_weight` delta is its factor, of whose dtype the gradient of their product is.
+    """
     x, delta, A, B, C, D, delta_bias = given
     K, STEP, N = launch.constants["K"], launch.constants["STEP"], launch.sizes["N"]
     images, Dm = B.shape[0] * (B.shape[1] // K), launch.sizes["Dm"]
     merge = launch.one_tile and STEP == 1 and not launch.mirrored
     wide = dict(dtype=torch.float32, device=x.device)
     gx = torch.empty(x.shape, **(dict(wide, dtype=x.dtype) if merge or STEP > 1 else wide))
-    gdelta = delta.new_zeros(delta.shape) if STEP > 1 else delta.new_empty(delta.shape)
+    of_delta = delta.shape if dt_weight is None else (*B.shape[:2], Dm, *B.shape[3:])
+    gdelta = delta.new_zeros(of_delta) if STEP > 1 else delta.new_empty(of_delta)
     gA = torch.empty((images // groups, groups * K * Dm, N), **wide)
     gD, gbias = (torch.empty((images // groups, groups * K * Dm), **wide) for _ in range(2))
     parts = _parts(images, launch.grid[0] // images, B.numel())
@@ -278,17 +311,17 @@ def scan_backward(
     starts = torch.empty(images * K * Dm * N * (strips if strips > 1 else 0), **wide)
     gy, x, delta, A, B, C = (t.contiguous() for t in (gy, x, delta, A, B, C))
     _scan_bwd[(images * parts,)](
-        gy, x, delta, A, B, C,
+        gy, x, delta, x if dt_weight is None else dt_weight.contiguous(), A, B, C,
         x if D is None else D.contiguous(), x if delta_bias is None else delta_bias.contiguous(),
         gx, gdelta, gA, gB, gC, gD, gbias, starts if strips > 1 else gA,
         parts, B.numel(),
         **launch.sizes,
         **launch.constants,
-        GROUPS=groups, SOFTPLUS=softplus_delta, HAS_D=D is not None,
+        RANK=rank_of(dt_weight), GROUPS=groups, SOFTPLUS=softplus_delta, HAS_D=D is not None,
         HAS_BIAS=delta_bias is not None, MERGE=merge, num_warps=min(16, 2 * launch.num_warps),
     )  # fmt: skip
     grads = (gx, gdelta, gA.sum(0), _sum(gB), _sum(gC), gD.sum(0), gbias.sum(0))
-    pairs = zip(grads, given, strict=True)
+    pairs = zip(grads, (x, gdelta, *given[2:]), strict=True)
     return [g.view(t.shape).to(t.dtype) for g, t in pairs if t is not None]
 
 

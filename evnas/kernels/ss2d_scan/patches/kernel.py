@@ -17,7 +17,7 @@ from torch import Tensor
 
 from evnas.kernels.operator_inputs import MapInputs
 
-from ..launch import Patches
+from ..launch import Patches, rank_of
 from ..recurrence.kernel import (
     across_warps,
     along_line,
@@ -32,13 +32,37 @@ from ..recurrence.kernel import (
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 LN_2 = tl.constexpr(0.6931471805599453)
+UNROLLED_RANK = tl.constexpr(16)
+"""Of a step's factor: of a larger one a row of pixels is a loop, which keeps the kernel short."""
 
 
 @triton.jit
-def _load(u_at, delta_at, B_at, C_at, row, H: tl.constexpr, W: tl.constexpr):
+def _step_input(delta_at, weight_at, plane: tl.constexpr, RANK: tl.constexpr):
+    """delta as it is stored, or the product of the channels' weights with RANK factor maps."""
+    if RANK == 0:
+        z = tl.load(delta_at)
+    else:
+        z = tl.load(weight_at).to(tl.float32) * tl.load(delta_at).to(tl.float32)
+        if RANK <= UNROLLED_RANK:
+            for r in tl.static_range(1, RANK):
+                low = tl.load(delta_at + r * plane).to(tl.float32)
+                z += tl.load(weight_at + r).to(tl.float32) * low
+        else:
+            for r in range(1, RANK):
+                low = tl.load(delta_at + r * plane).to(tl.float32)
+                z += tl.load(weight_at + r).to(tl.float32) * low
+    return z
+
+
+@triton.jit
+def _load(
+    u_at, delta_at, weight_at, B_at, C_at, row, H: tl.constexpr, W: tl.constexpr,
+    RANK: tl.constexpr,
+):  # fmt: skip
     """u, delta, B and C at one row of each patch; past the map its last row."""
     at = tl.minimum(row, H - 1) * W
-    return tl.load(u_at + at), tl.load(delta_at + at), tl.load(B_at + at), tl.load(C_at + at)
+    z = _step_input(delta_at + at, weight_at, H * W, RANK)
+    return tl.load(u_at + at), z, tl.load(B_at + at), tl.load(C_at + at)
 
 
 @triton.jit
@@ -90,17 +114,19 @@ def _correct(out, weight, state, Dm):
 
 @triton.jit
 def _by_row(
-    y, u_at, delta_at, B_at, C_at, A, bias, D, g, c, Dm, H: tl.constexpr, W: tl.constexpr,
-    R: tl.constexpr, V: tl.constexpr, REVERSE: tl.constexpr, FIRST: tl.constexpr,
-    PRECISE: tl.constexpr,
+    y, u_at, delta_at, weight_at, B_at, C_at, A, bias, D, g, c, Dm,
+    H: tl.constexpr, W: tl.constexpr, RANK: tl.constexpr, R: tl.constexpr, V: tl.constexpr,
+    REVERSE: tl.constexpr, FIRST: tl.constexpr, PRECISE: tl.constexpr,
 ):  # fmt: skip
     """Add a route that walks row after row to the R tiles of y, or begin them with D u."""
-    ahead = _load(u_at, delta_at, B_at, C_at, g * R + (R - 1 if REVERSE else 0), H, W)
+    row = g * R + (R - 1 if REVERSE else 0)
+    ahead = _load(u_at, delta_at, weight_at, B_at, C_at, row, H, W, RANK)
     outs, weights, P_runs, h_runs, P_rows, h_rows = (), (), (), (), (), ()
     for j in tl.static_range(R - 1 if REVERSE else 0, -1 if REVERSE else R, -1 if REVERSE else 1):
         loaded = ahead
         if j != (0 if REVERSE else R - 1):
-            ahead = _load(u_at, delta_at, B_at, C_at, g * R + (j - 1 if REVERSE else j + 1), H, W)
+            row = g * R + (j - 1 if REVERSE else j + 1)
+            ahead = _load(u_at, delta_at, weight_at, B_at, C_at, row, H, W, RANK)
         a, b, C, u = _step(loaded, A, bias, PRECISE)
         P, h, P_run, h_run = along_line(a, b, REVERSE)
         held = held_places(g, c, j, H, W, R, V)
@@ -132,18 +158,20 @@ def _by_row(
 
 @triton.jit
 def _by_column(
-    y, u_at, delta_at, B_at, C_at, A, bias, D, g, c, Dm, H: tl.constexpr, W: tl.constexpr,
-    R: tl.constexpr, V: tl.constexpr, REVERSE: tl.constexpr, FIRST: tl.constexpr,
-    PRECISE: tl.constexpr,
+    y, u_at, delta_at, weight_at, B_at, C_at, A, bias, D, g, c, Dm,
+    H: tl.constexpr, W: tl.constexpr, RANK: tl.constexpr, R: tl.constexpr, V: tl.constexpr,
+    REVERSE: tl.constexpr, FIRST: tl.constexpr, PRECISE: tl.constexpr,
 ):  # fmt: skip
     """Add a route that walks column after column to the R tiles of y, or begin them with D u."""
-    ahead = _load(u_at, delta_at, B_at, C_at, g * R + (R - 1 if REVERSE else 0), H, W)
+    row = g * R + (R - 1 if REVERSE else 0)
+    ahead = _load(u_at, delta_at, weight_at, B_at, C_at, row, H, W, RANK)
     outs, weights = (), ()
     P, h = 1.0, 0.0
     for j in tl.static_range(R - 1 if REVERSE else 0, -1 if REVERSE else R, -1 if REVERSE else 1):
         loaded = ahead
         if j != (0 if REVERSE else R - 1):
-            ahead = _load(u_at, delta_at, B_at, C_at, g * R + (j - 1 if REVERSE else j + 1), H, W)
+            row = g * R + (j - 1 if REVERSE else j + 1)
+            ahead = _load(u_at, delta_at, weight_at, B_at, C_at, row, H, W, RANK)
         a, b, C, u = _step(loaded, A, bias, PRECISE)
         if g.shape[1] * g.shape[2] * R != H:
             a, b = tl.where(g * R + j < H, a, 1.0), tl.where(g * R + j < H, b, 0.0)
@@ -176,10 +204,10 @@ def _by_column(
 
 @triton.jit
 def _patches_fwd(
-    u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr, Dm,
-    H: tl.constexpr, W: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr, REVERSES: tl.constexpr,
-    BD: tl.constexpr, G2: tl.constexpr, G1: tl.constexpr, C: tl.constexpr, R: tl.constexpr,
-    V: tl.constexpr, PRECISE: tl.constexpr,
+    u_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr, Dm,
+    RANK: tl.constexpr, H: tl.constexpr, W: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr,
+    REVERSES: tl.constexpr, BD: tl.constexpr, G2: tl.constexpr, G1: tl.constexpr, C: tl.constexpr,
+    R: tl.constexpr, V: tl.constexpr, PRECISE: tl.constexpr,
 ):  # fmt: skip
     blocks = tl.cdiv(Dm, BD)
     image = (tl.program_id(0) // blocks).to(tl.int64)  # int64: offsets overflow int32
@@ -202,17 +230,21 @@ def _patches_fwd(
     for k in tl.static_range(K):
         A = tl.load(A_ptr + k * Dm + d).to(tl.float32)
         bias = tl.load(bias_ptr + k * Dm + d).to(tl.float32) * LOG2_E
-        delta_at = delta_ptr + (image * K + k) * Dm * (H * W) + (d * (H * W) + here)
+        if RANK == 0:
+            delta_at = delta_ptr + (image * K + k) * Dm * (H * W) + (d * (H * W) + here)
+        else:
+            delta_at = delta_ptr + (image * K + k) * RANK * (H * W) + here
+        weight_at = weight_ptr + (k * Dm + d) * RANK
         B_at = B_ptr + (image * K + k) * (H * W) + here
         C_at = C_ptr + (image * K + k) * (H * W) + here
         if (AXES >> k) & 1:
             y = _by_row(
-                y, u_at, delta_at, B_at, C_at, A, bias, D, g, c, Dm, H, W, R, V,
+                y, u_at, delta_at, weight_at, B_at, C_at, A, bias, D, g, c, Dm, H, W, RANK, R, V,
                 (REVERSES >> k) & 1, k == 0, PRECISE,
             )  # fmt: skip
         else:
             y = _by_column(
-                y, u_at, delta_at, B_at, C_at, A, bias, D, g, c, Dm, H, W, R, V,
+                y, u_at, delta_at, weight_at, B_at, C_at, A, bias, D, g, c, Dm, H, W, RANK, R, V,
                 (REVERSES >> k) & 1, k == 0, PRECISE,
             )  # fmt: skip
         tl.debug_barrier()  # so that u is read again from the cache, not kept in registers
@@ -223,12 +255,15 @@ def _patches_fwd(
         tl.store(y_at + row * W, (y[j] * LN_2).to(y_ptr.dtype.element_ty), kept)
 
 
-def scan_patches(given: MapInputs, launch: Patches) -> Tensor:
-    """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`, d_state 1; y is float32."""
+def scan_patches(given: MapInputs, launch: Patches, *, dt_weight: Tensor | None = None) -> Tensor:
+    """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`, d_state 1; y is float32. With `dt_weight`
+    (K, Dm, R) its factor (Bt, K, R, H, W) stands for delta."""
     u, delta, A, B, C, D, delta_bias = (t.contiguous() for t in given)
     y = torch.empty_like(u, dtype=torch.float32)
     _patches_fwd[launch.grid](
-        u, delta, A, B, C, D, delta_bias, y, u.shape[1],
+        u, delta, u if dt_weight is None else dt_weight.contiguous(), A, B, C, D, delta_bias, y,
+        u.shape[1],
+        RANK=rank_of(dt_weight),
         **launch.constants,
         PRECISE=delta.dtype == torch.float32, num_warps=launch.num_warps,
     )  # fmt: skip
