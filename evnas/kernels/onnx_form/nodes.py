@@ -39,6 +39,10 @@ INNER = (
     *("decay_t", "entering_t", "kept_t", "h_t", "y_t"),
 )
 
+DECAYS = ("/log_decays", "/decays")
+"""Ends of the names of what is rounded below float32 at a price: a state is the product of as many
+decays as there are steps."""
+
 
 def _of_one_state(names: Mapping[str, str]) -> list[Any]:
     """All but the recurrence itself is done on whole sequences at once."""

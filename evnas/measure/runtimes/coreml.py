@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from evnas.errors import MeasurementError
+from evnas.measure.runtimes.unrolled import must_be_short
 from evnas.measure.target import Target
 from evnas.runtime import Ready
 
@@ -16,12 +17,14 @@ def coreml(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
     """A call that runs `model`, converted to Core ML, on all units of the machine.
 
     Raises:
-        MeasurementError: an operator has no form there, or the precision is bfloat16.
+        MeasurementError: an operator has no form there, a scan is too long for it, or the
+            precision is bfloat16.
     """
     if target.precision == "bfloat16":
         raise MeasurementError(
             f"runtime {target.runtime!r} needs precision float32 or float16, got bfloat16"
         )
+    must_be_short(model, images, "Core ML")
     import coremltools as ct
 
     precision = ct.precision.FLOAT32 if target.precision == "float32" else ct.precision.FLOAT16
