@@ -92,12 +92,12 @@ def must_agree(
 
 
 def _definition(model: nn.Module, target: Target) -> Target:
-    """What torch computes of a model that a runtime was given: a deployed form in the precision of
-    its weights, since what is exported keeps float32 whatever the runtime computes in."""
+    """What torch computes of a model that a runtime was given. What is exported keeps its float32
+    weights whatever the runtime computes in; such a deployed form is run just so."""
     weights = next((p.dtype for p in model.parameters() if p.ndim > 1), None)
-    if target.form == "plain" or weights is None:
+    if target.form == "plain" or weights is not torch.float32:
         return target
-    return replace(target, precision=str(weights).removeprefix("torch."))
+    return replace(target, precision="float32")
 
 
 @dataclass(frozen=True, slots=True)
