@@ -140,7 +140,7 @@ class Context:
 
 
 class CoreML(MadeUpPackage):
-    """coremltools on this CPU: what was traced computes in place of what it was converted to."""
+    """coremltools on this CPU: what was exported computes in place of what it is converted to."""
 
     __version__ = "9.0"
     precision = types.SimpleNamespace(FLOAT32="float32", FLOAT16="float16")
@@ -154,17 +154,18 @@ class CoreML(MadeUpPackage):
         self.graph = ""
         self.asked: dict[str, Any] = {}
 
-    def convert(self, traced: Any, *, inputs: list[Any], outputs: list[Any], **more: Any) -> Any:
+    def convert(self, program: Any, *, inputs: list[Any], outputs: list[Any], **more: Any) -> Any:
         if self.lacks:
             raise NotImplementedError(
                 f"PyTorch convert function for op '{self.lacks}' not implemented.\nAnd more."
             )
-        self.graph, self.asked = str(traced.inlined_graph), more
+        self.graph, self.asked = str(program.graph), more
+        compute = program.module()
         (images,), (logits,) = inputs, outputs
 
         def predict(fed: Mapping[str, Any]) -> dict[str, Any]:
             given = fed[images.name]
             assert given.shape == images.shape and given.dtype == np.float32
-            return {logits.name: traced(torch.from_numpy(given)).numpy()}
+            return {logits.name: compute(torch.from_numpy(given)).detach().numpy()}
 
         return types.SimpleNamespace(predict=predict)

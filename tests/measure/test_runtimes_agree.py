@@ -280,8 +280,10 @@ def test_an_engine_that_computes_something_else_has_no_speed(
         ready_in("tensorrt", "efficientvim", "float16")
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "precision"),
+    [("efficientvim", "float32"), ("efficientvim", "float16"), ("vssd", "float32")],
+)
 def test_core_ml_is_handed_the_deployed_form_in_torchs_own_operators(
     family: str, precision: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,8 +293,8 @@ def test_core_ml_is_handed_the_deployed_form_in_torchs_own_operators(
     ready = ready_in("coreml", family, precision)
     assert ready.facts["precision"] == package.asked["compute_precision"] == precision
     assert ready.facts["difference_from_torch"]["error"] < 1e-5  # the stand-in rounds nothing
-    assert "aten::_convolution" in package.graph or "aten::conv2d" in package.graph
-    for not_there in ("batch_norm", "evnas::", "mkldnn::"):
+    assert "aten.conv" in package.graph
+    for not_there in ("batch_norm", "evnas.", "mkldnn."):
         assert not_there not in package.graph
 
 

@@ -30,18 +30,17 @@ def coreml(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
     precision = ct.precision.FLOAT32 if target.precision == "float32" else ct.precision.FLOAT16
     try:
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tracing warns of every constant shape: meant here
-            traced = torch.jit.trace(  # type: ignore[no-untyped-call] # torch's own
-                model, images, check_trace=False
-            )
+            warnings.simplefilter("ignore")  # of its inside
+            # a traced graph would hold sizes as tensors, which it cannot convert everywhere
+            program = torch.export.export(model, (images,)).run_decompositions({})
             converted = ct.convert(
-                traced,
+                program,
                 inputs=[ct.TensorType(name="images", shape=tuple(images.shape))],
                 outputs=[ct.TensorType(name="logits", dtype=np.float32)],
                 compute_precision=precision,
                 compute_units=ct.ComputeUnit.ALL,
             )
-    except (NotImplementedError, RuntimeError, ValueError) as error:  # an operator, by name
+    except Exception as error:  # its passes raise whatever they stumble over
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise MeasurementError(f"the model has no form in Core ML: {reason}") from error
     held = {"images": images.contiguous().numpy()}
