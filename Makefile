@@ -17,7 +17,7 @@ test: .venv/installed-test
 	$(BIN)/lint-imports
 	DENO_NO_UPDATE_CHECK=1 $(BIN)/deno fmt --quiet --check
 	DENO_NO_UPDATE_CHECK=1 $(BIN)/deno lint --quiet
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal
 
 # Checks for while one works: no browser, no Ray, no training; `make test` has the last word.
 FAST := tests/arch tests/papers tests/space tests/sweep/test_sweep.py tests/blocks/test_manifests.py tests/test_pareto.py \

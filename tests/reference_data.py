@@ -4,6 +4,7 @@ Weights are a function of key and shape alone, so no checkpoint is needed; input
 normal from seed 1234, drawn afresh for each shape.
 """
 
+import functools
 import gzip
 import json
 import zlib
@@ -109,6 +110,12 @@ def image(*shape: int) -> torch.Tensor:
 
 def weights(name: str) -> dict[str, torch.Tensor]:
     """The reference state dict of a manifest, each tensor drawn from its key's CRC-32."""
+    return {key: value.clone() for key, value in _weights(name).items()}
+
+
+@functools.lru_cache(maxsize=2)
+def _weights(name: str) -> Mapping[str, torch.Tensor]:
+    """Drawing one takes a second, and many tests need the same."""
     fill = _fill_vim if name.startswith(("efficientvim", "vssd")) else _fill_vmamba
     return {key: _filled(fill, key, shape) for key, shape in manifest(name)}
 

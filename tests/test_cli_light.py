@@ -1,5 +1,6 @@
 """What is answered at once: mistakes and look-ups load neither torch nor other heavy packages."""
 
+import ast
 import json
 import subprocess
 import sys
@@ -156,3 +157,16 @@ def test_the_package_runs_as_a_module():
         [sys.executable, "-m", "evnas", "--version"], capture_output=True, text=True, cwd=ROOT
     )
     assert (done.returncode, done.stdout.startswith("evnas 0.")) == (0, True)
+
+
+def test_work_without_peers_loads_no_timm() -> None:
+    """Its import, with torchvision's, is a good part of a worker's start; what trains needs it."""
+    at_once = set()
+    for file in sorted((ROOT / "evnas").rglob("*.py")):
+        for line in ast.parse(file.read_text()).body:
+            names = [line.module or ""] if isinstance(line, ast.ImportFrom) else []
+            names += [name.name for name in line.names] if isinstance(line, ast.Import) else []
+            if any(name.partition(".")[0] == "timm" for name in names):
+                at_once.add(file.relative_to(ROOT / "evnas").parts[:2])
+    assert {room for room, _ in at_once} == {"train", "proxy"}
+    assert {part for room, part in at_once if room == "proxy"} == {"scores"}

@@ -40,10 +40,10 @@ def breakdowns(
             say(f"{name} on {target.id}: taken apart")
             side, batch = target.resolution, int(target.batch_size)
             draw = torch.Generator().manual_seed(0)
-            images = torch.randn(batch, 3, side, side, generator=draw)
-            model = model_on(arch, target)
+            images = torch.randn(batch, 3, side, side, generator=draw).to(target.host_device)
+            model = model_on(arch, target).to(target.host_device)
             with device_lock_for(target.device, say).measuring():
-                taken = asdict(anatomy(model, images, target.runtime))
+                taken = asdict(anatomy(model, images, target))
             found.append({"name": name, "target": target.id, **taken})
     return found
 

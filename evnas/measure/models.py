@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import timm
 from torch import nn
 
 from evnas.arch.spec import ArchSpec
@@ -18,6 +17,8 @@ SWIN_WINDOWS = 32
 
 def must_be_a_peer(name: str, path: str = "timm") -> None:
     """Raises SpecError at `path` where timm has no model of that name."""
+    import timm  # it takes as long as torch, and most work has no peer
+
     if not timm.is_model(name):
         raise SpecError(f"timm has no model {name!r}{nearest(name, timm.list_models())}", path)
 
@@ -31,6 +32,8 @@ def peer(name: str, *, resolution: int, num_classes: int = 1000) -> nn.Module:
     Raises:
         SpecError: timm has no model of that name.
     """
+    import timm  # likewise
+
     must_be_a_peer(name)
     config = timm.get_pretrained_cfg(name)
     sizes: dict[str, Any] = {}

@@ -21,7 +21,7 @@ from evnas.search.preflight import (
     recipe_must_be_known,
     targets_of,
 )
-from evnas.search.screening import Screen, calibrations_of, screen_of, screened
+from evnas.search.screening import Screen, calibrations_of, screen_of
 from evnas.search.setting import SweepSetting, missing, needs_of, reference_macs
 from evnas.search.state.history import History
 from evnas.search.state.machines import taken_elsewhere
@@ -200,7 +200,7 @@ class PreparedSearch(Prepared):
         strategy = asked.strategy(self.space, warm=warm, full_budget=self.full_budget)
         schedule = Schedule(
             history=history,
-            strategy=strategy if self.screen is None else screened(strategy, self.screen),
+            strategy=strategy if self.screen is None else strategy.sifted(self.screen),
             screen=self.screen,
             setting=self.setting,
             budget=self.spec.budget,

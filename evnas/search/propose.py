@@ -4,7 +4,7 @@ import random
 import re
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from evnas.arch.spec import ArchSpec
 from evnas.search.state.history import History
@@ -50,16 +50,29 @@ class Proposal:
         return self.row or Candidate(label=label, arch=self.arch, published="")
 
 
+class Sieve(Protocol):
+    """What knows of some proposals that they need not be measured."""
+
+    @property
+    def draws(self) -> int:
+        """Proposals that are looked at for each candidate, at most."""
+        ...
+
+    def drops(self, history: History, proposal: Proposal) -> bool:
+        """Whether a proposal need not be measured."""
+        ...
+
+    def told(self, proposal: Proposal) -> Proposal:
+        """The proposal, saying that others were dropped before it."""
+        ...
+
+
 class Strategy(ABC):
     """Proposes. The same history gives the same proposals: caches may only speed it up."""
 
     by_phase: ClassVar[bool] = False
     """Whether all candidates go through one phase before any goes through the next, and none is
     given up because a phase of it failed: an ablation's table. Else a candidate at a time."""
-
-    walks: ClassVar[bool] = False
-    """Whether it proposes each thing once, in an order of its own: what it has passed does not
-    come again. Others answer one history with one answer, however often they are asked."""
 
     @abstractmethod
     def propose(self, history: History, n: int) -> list[Proposal]:
@@ -68,6 +81,11 @@ class Strategy(ABC):
     def promote(self, history: History) -> Proposal | None:
         """More training for a known candidate; None when none has earned it."""
         return None
+
+    def sifted(self, sieve: Sieve) -> "Strategy":
+        """The same less proposals that need not be measured. One that chooses among many asks
+        there itself; from others more are drawn until one is left."""
+        return Redrawn(self, sieve)
 
     def resumed(self, trial: Trial, *, seeds: tuple[int, ...], budget: float) -> Proposal:
         """What a trial that a kill cut short was to reach.
@@ -82,6 +100,44 @@ class Strategy(ABC):
             budget=budget,
             seeds=seeds,
         )
+
+
+GROWTH = 4
+"""Each time that nobody of those drawn is left, so many times as many are drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redrawn(Strategy):
+    """A strategy's proposals less those that need not be measured.
+
+    Nothing is remembered: it draws again from the strategy, more at a time, until one is left; if
+    none is, the first is taken, and found out as a candidate, with a record that says so.
+    """
+
+    strategy: Strategy
+    sieve: Sieve
+
+    def propose(self, history: History, n: int) -> list[Proposal]:
+        """Up to `n` of the strategy's that are left."""
+        first: list[Proposal] = []
+        ask = n
+        while True:
+            drawn = self.strategy.propose(history, ask)
+            first = first or drawn
+            left = [p for p in drawn if not self.sieve.drops(history, p)]
+            if left:
+                return [self.sieve.told(p) if len(drawn) > len(left) else p for p in left[:n]]
+            if len(drawn) < ask or ask >= self.sieve.draws:
+                return first[:n]
+            ask = min(GROWTH * ask, self.sieve.draws)
+
+    def promote(self, history: History) -> Proposal | None:
+        """More training for a known candidate, which was measured."""
+        return self.strategy.promote(history)
+
+    def resumed(self, trial: Trial, *, seeds: tuple[int, ...], budget: float) -> Proposal:
+        """As the strategy goes on with it."""
+        return self.strategy.resumed(trial, seeds=seeds, budget=budget)
 
 
 def generator(seed: int, number: int) -> random.Random:

@@ -22,11 +22,10 @@ from evnas.measure.target import Target
 from evnas.phases.base import TimedOn
 from evnas.record import Record
 from evnas.search.limits import limits_for
-from evnas.search.propose import Proposal, Strategy
+from evnas.search.propose import Proposal
 from evnas.search.state.history import SCREENED, History
 from evnas.search.state.objectives import phase_of
 from evnas.search.state.trial import Trial
-from evnas.search.strategies.first import After
 from evnas.space.space import SearchSpace
 from evnas.stats.interval import Interval
 from evnas.store import Store
@@ -34,8 +33,6 @@ from evnas.tables import chooses
 
 NOTED = "calibrations"
 """Under this a study keeps what its predictions are made from."""
-GROWTH = 4
-"""Each time that nobody of those drawn is left, so many times as many are drawn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +90,7 @@ class Predicted:
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """What is known of a search's targets by calibration."""
+    """What is known of a search's targets by calibration: a strategy's `Sieve`."""
 
     by_target: Mapping[str, Predicted]
     draws: int
@@ -112,14 +109,16 @@ class Screen:
         trial = history.trials.get(label)
         return None if trial is None else self.verdict(history, trial, target)
 
-    def of_proposal(self, history: History, proposal: Proposal) -> Verdict | None:
-        """The same of one whose architecture is all that is known of it."""
+    def drops(self, history: History, proposal: Proposal) -> bool:
+        """Whether one whose architecture is all that is known of it need not be timed."""
         if proposal.arch is None or proposal.label:
-            return None
-        arch = proposal.arch
-        trial = self._counted(history, arch, proposal.origin)
-        verdicts = (self.verdict(history, trial, target) for target in self.by_target)
-        return next((verdict for verdict in verdicts if verdict is not None), None)
+            return False
+        trial = self._counted(history, proposal.arch, proposal.origin)
+        return any(self.verdict(history, trial, target) for target in self.by_target)
+
+    def told(self, proposal: Proposal) -> Proposal:
+        """The proposal, saying that others were dropped before it."""
+        return replace(proposal, origin=f"{proposal.origin}, others dropped by {self.ids}")
 
     def _counted(self, history: History, arch: ArchSpec, origin: str) -> Trial:
         """A trial that knows its counts, where these and speeds are all that is wanted."""
@@ -157,52 +156,6 @@ class Screen:
             if beyond:
                 return _verdict(limit, ends=(low, mid, high), by=by)
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class Screened(Strategy):
-    """A strategy's proposals less those that need not be measured.
-
-    Nothing is remembered: it draws again from the strategy, more at a time, until one is left; if
-    none is, the first is taken, and screened as a candidate, with a record that says so.
-    """
-
-    strategy: Strategy
-    screen: Screen
-
-    def propose(self, history: History, n: int) -> list[Proposal]:
-        """Up to `n` of the strategy's that are left."""
-        first: list[Proposal] = []
-        ask, looked = n, 0
-        while True:
-            drawn = self.strategy.propose(history, ask)
-            first = first or drawn
-            looked = looked + len(drawn) if self.strategy.walks else len(drawn)
-            left = [p for p in drawn if self.screen.of_proposal(history, p) is None]
-            if left:
-                return [self._told(p) if looked > len(left) else p for p in left[:n]]
-            if len(drawn) < ask or looked >= self.screen.draws:
-                return first[:n]
-            if not self.strategy.walks:
-                ask = min(GROWTH * ask, self.screen.draws)
-
-    def promote(self, history: History) -> Proposal | None:
-        """More training for a known candidate, which was measured."""
-        return self.strategy.promote(history)
-
-    def resumed(self, trial: Trial, *, seeds: tuple[int, ...], budget: float) -> Proposal:
-        """As the strategy goes on with it."""
-        return self.strategy.resumed(trial, seeds=seeds, budget=budget)
-
-    def _told(self, proposal: Proposal) -> Proposal:
-        return replace(proposal, origin=f"{proposal.origin}, others dropped by {self.screen.ids}")
-
-
-def screened(strategy: Strategy, screen: Screen) -> Strategy:
-    """A strategy behind a screen; what a search begins with is measured, whatever it promises."""
-    if isinstance(strategy, After):
-        return replace(strategy, strategy=screened(strategy.strategy, screen))
-    return Screened(strategy, screen)
 
 
 def calibrations_of(

@@ -15,11 +15,13 @@ from evnas.arch.paths import edit
 from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
 from evnas.cli import app
+from evnas.errors import MeasurementError
 from evnas.measure.anatomy import counters
-from evnas.measure.anatomy.counters import anatomy, kind_of, stage_of
+from evnas.measure.anatomy.counters import anatomy, kind_of, must_be_read, stage_of
 from evnas.measure.anatomy.operator_time import OperatorTime
 from evnas.measure.anatomy.torch_operators import STATE_SPACE, operator_times
 from evnas.measure.counting.flops import count
+from evnas.measure.target import Target
 from evnas.record import Record
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.panels.table import compute_panel
@@ -59,7 +61,8 @@ def deployed(name: str) -> nn.Module:
 @pytest.mark.parametrize("name", ["vmamba_tiny_s1l8", "vssd_micro"])
 def test_parts_add_up_to_the_forward(name: str, runtime: str) -> None:
     images = torch.randn(1, 3, SIDE, SIDE)
-    found = anatomy(deployed(name), images, runtime)
+    target = Target(device="cpu", runtime=runtime, form="deployed")
+    found = anatomy(deployed(name), images, target)
     total = sum(part.ms for part in found.parts)
     assert total == pytest.approx(found.latency_ms)
     assert all(part.ms >= 0 for part in found.parts)
@@ -182,6 +185,41 @@ def test_what_is_not_taken_apart_is_refused(asked: list[str], reason: str) -> No
     done = CliRunner().invoke(app, [*model, *asked])
     assert done.exit_code != 0
     assert reason in str(done.exception) + done.output
+
+
+@pytest.mark.parametrize(
+    ("runtime", "precision", "refused"),
+    [
+        ("torch", "float16", ""),
+        ("torch", "float32", ""),
+        ("onnx", "float32", "from the runtime torch"),
+    ],
+)
+def test_on_a_gpu_torch_is_taken_apart(runtime: str, precision: Any, refused: str) -> None:
+    target = Target(device="cuda:0", runtime=runtime, precision=precision)
+    if not refused:
+        must_be_read(target)
+        return
+    with pytest.raises(MeasurementError, match=refused):
+        must_be_read(target)
+
+
+def test_gaps_of_a_gpu_are_what_its_kernels_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortest of each operator's kernels, against the shortest forward."""
+    given = iter([9.0, 3.0, 2.0, 4.0, *[5.0] * 5])  # the first warms up
+
+    def kernels(call: Any, model: nn.Module) -> list[OperatorTime]:
+        call()
+        return [OperatorTime("/stem/Conv", "Conv", next(given), 1e9, 1e6)]
+
+    monkeypatch.setattr(counters, "kernel_times", kernels)
+    monkeypatch.setattr(counters, "_shortest_ms", lambda call, device: 10.0)
+    target = Target(device="cuda:0", precision="float32")
+    latency_ms, operators = counters._by_kernels(
+        nn.Conv2d(3, 3, 1), torch.zeros(1, 3, 2, 2), target
+    )
+    parts = {part.kind: part.ms for part in counters._parts(latency_ms, operators, 1e10, 1e11)}
+    assert parts == {"projection": 2.0, "gaps": 8.0}
 
 
 def test_a_command_takes_a_forward_apart() -> None:

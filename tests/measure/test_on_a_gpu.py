@@ -15,6 +15,8 @@ from evnas.errors import MeasurementError
 from evnas.kernels import dispatch, nc_ssd
 from evnas.kernels.autotune_table import CallShape
 from evnas.measure import stopwatch
+from evnas.measure.anatomy import torch_kernels
+from evnas.measure.anatomy.torch_kernels import kernel_ns
 from evnas.measure.runtimes.cuda_graph import cuda_graph
 from evnas.measure.target import Target
 from evnas.measure.timing import breakdown, device_lock, memory, speed
@@ -25,6 +27,7 @@ from evnas.measure.timing.noise_monitor import (
     foreign_processes,
     noise_monitor_for,
 )
+from evnas.measure.timing.profiling import profiled, raw_events
 from evnas.runtime import Ready
 
 UUID = "GPU-01234567-89ab-cdef-0123-456789abcdef"
@@ -231,9 +234,13 @@ def test_a_model_is_made_ready_beside_no_measurement(driver, monkeypatch, tmp_pa
         pass
 
 
-def event(name: str, own_id: int = 0, by: int = 0, ns: int = 0, *, on_gpu: bool = True) -> Any:
+def event(
+    name: str, own_id: int = 0, by: int = 0, ns: int = 0, *, on_gpu: bool = True, at: int = 0
+) -> Any:
     """Stands for an event of torch's profiler."""
     return types.SimpleNamespace(
+        start_ns=lambda: at,
+        end_ns=lambda: at + ns,
         name=lambda: name,
         correlation_id=lambda: own_id,
         linked_correlation_id=lambda: by,
@@ -260,6 +267,58 @@ def test_what_a_gpu_ran_is_counted_once_and_to_its_operator(monkeypatch):
     monkeypatch.setattr(breakdown, "raw_events", lambda _: EVENTS)
     shares = breakdown._operator_shares(lambda: None, torch.device("cuda"))
     assert shares == pytest.approx({"scan": 0.6, "matmul": 0.3, "rest": 0.1})
+
+
+RANGES = [
+    event("evnas operator 0", 1, ns=50, at=100, on_gpu=False),
+    event("aten::conv2d", 2, ns=40, at=105, on_gpu=False),
+    event("aten::cudnn_convolution", 3, ns=30, at=110, on_gpu=False),  # inside of the other
+    event("cudaLaunchKernel", 20, by=3, ns=5, at=120, on_gpu=False),
+    event("sm90_conv", 20, by=3, ns=400, at=900),
+    event("nchwToNhwc", 21, by=2, ns=100, at=800),
+    event("evnas operator 0", 22, ns=500, at=800),  # the range as the GPU has it
+    event("evnas operator 1", 4, ns=50, at=200, on_gpu=False),
+    event("evnas::ss2d_scan", 5, ns=40, at=205, on_gpu=False),
+    event("_scan_fwd", 23, by=5, ns=700, at=1400),
+    event("aten::copy_", 6, ns=20, at=300, on_gpu=False),  # between two operators
+    event("Memcpy DtoD", 24, by=6, ns=60, at=2200),
+    event("graph", 25, ns=60, at=2300),  # nobody's
+]
+
+
+def test_an_operator_takes_what_the_gpu_ran_for_it_once():
+    assert kernel_ns(RANGES) == {0: 500, 1: 700}
+
+
+def test_a_forward_on_a_gpu_is_taken_apart_by_its_kernels(driver, monkeypatch):
+    """On this CPU with torch's own events, each innermost operator having started one kernel."""
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU()).eval()
+    kernels: list[Any] = []
+
+    def events_of(profile: Any) -> list[Any]:
+        found = raw_events(profile)
+        inner = [e for e in found if e.name() in ("aten::clamp_min", "aten::convolution")]
+        assert len(inner) == 2
+        started = [event("kernel", 90, by=e.correlation_id(), ns=2_000_000) for e in inner]
+        kernels.extend(started)
+        return [*found, *started]
+
+    def on_cpu(call: Any, *, cuda: bool, memory: bool) -> Any:
+        assert cuda
+        return profiled(call, cuda=False, memory=memory)
+
+    monkeypatch.setattr(torch_kernels, "profiled", on_cpu)
+    monkeypatch.setattr(torch_kernels, "raw_events", events_of)
+    images = torch.randn(1, 3, 8, 8)
+
+    def call() -> object:
+        with torch.inference_mode():
+            return model(images)
+
+    convolution, relu = torch_kernels.operator_times(call, model)
+    assert (convolution.operator, convolution.ms) == ("Conv", 2.0)
+    assert (relu.name.rpartition("/")[0], relu.ms) == ("/1", 2.0)
+    assert len(kernels) == 2
 
 
 SMI = """#!/bin/sh

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 import torch
+from made_up_vendors import CoreML, TensorRT
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from evnas.arch.catalog import entry
 from evnas.errors import MeasurementError
+from evnas.measure.runtimes import ready_call, unrolled
 from evnas.measure.runtimes.agreement import (
+    LARGEST_ERROR,
     LARGEST_SHARE,
     as_tensor,
     difference,
@@ -60,6 +64,21 @@ def test_a_runtime_gives_torchs_logits(runtime: str, family: str) -> None:
     assert agreed["share"] < LARGEST_SHARE
     assert timed.facts["threads"] == torch.get_num_threads()
     assert timed.facts["version"]
+
+
+class NothingInTorch(TorchDispatchMode):
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        raise AssertionError(f"{func} ran in torch")
+
+
+@pytest.mark.parametrize("runtime", [*EXPORTED, "openvino_auto"])
+def test_of_what_is_exported_nothing_runs_in_torch(runtime: str) -> None:
+    target = on(runtime)
+    timed = prepare(model_on(tiny("vmamba"), target), target)
+    with NothingInTorch():
+        timed.call()
+        with pytest.raises(AssertionError, match="ran in torch"):
+            timed.model(timed.images)
 
 
 def test_a_difference_is_of_what_the_images_decide() -> None:
@@ -182,6 +201,7 @@ def test_a_speed_in_int8_is_held_against_the_sweeps_images() -> None:
     [
         ("executorch", "executorch not installed: pip install executorch"),
         ("coreml", "coremltools not installed: pip install coremltools"),
+        ("tensorrt", "tensorrt not installed: pip install onnx tensorrt"),
         ("inductor", "no C[+][+] compiler is here: install g[+][+], or name one in CXX"),
         ("compile", "no C[+][+] compiler is here"),
     ],
@@ -190,16 +210,120 @@ def test_what_is_not_here_says_what_to_install(
     runtime: str, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = importlib.util.find_spec
-    gone = ("executorch", "coremltools")
+    gone = ("executorch", "coremltools", "tensorrt")
     monkeypatch.setattr(
         "importlib.util.find_spec", lambda name: None if name in gone else real(name)
     )
     monkeypatch.setattr("shutil.which", lambda name: None)
+    device = "cuda:0" if RUNTIMES.get(runtime).needs_cuda else "cpu"
     sentence = f"runtime {runtime} cannot run on this machine: {message}"
     with pytest.raises(MeasurementError, match=sentence):
-        prepare(Scaled(), on(runtime, resolution=8))
+        ready_call(Scaled(), torch.zeros(1, 3, 8, 8), on(runtime, device=device))
     with pytest.raises(DeviceMissing, match=sentence):
-        on(runtime).resolved()
+        on(runtime, device=device).resolved()
+
+
+BATCH = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+
+def ready_in(runtime: str, family: str, precision: str = "float32") -> Ready:
+    """A model of the family, made ready on this CPU whatever device the runtime is of."""
+    device = "cuda:0" if RUNTIMES.get(runtime).needs_cuda else "cpu"
+    target = on(runtime, device=device, precision=precision)
+    return ready_call(model_on(tiny(family), target), BATCH.clone(), target)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tensorrt_computes_the_deployed_form_in_the_types_of_its_graph(
+    family: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    package = TensorRT()
+    package.install(monkeypatch)
+    ready = ready_in("tensorrt", family, precision)
+    assert ready.facts["precision"] == precision and ready.facts["version"] == "11.4.0"
+    assert ready.facts["difference_from_torch"]["error"] < LARGEST_ERROR[precision]
+    assert package.cleared == [package.BuilderFlag.TF32]
+    graph = onnx.load_from_string(package.graph).graph
+    assert "BatchNormalization" not in {node.op_type for node in graph.node}
+    types = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    weights = {types.get(n.input[1]) for n in graph.node if n.op_type == "Conv"}
+    assert weights - {None} == {getattr(onnx.TensorProto, precision.upper().removesuffix("32"))}
+    assert ("Scan" in {node.op_type for node in graph.node}) == ("vmamba" in family)
+
+
+@pytest.mark.parametrize(
+    ("fails_to", "reason"),
+    [
+        ("parse", "no form in TensorRT: No importer for Scan"),
+        ("build", "no form in TensorRT: no engine was built"),
+        ("read", "no form in TensorRT: its engine is not read"),
+        ("fit", "no form in TensorRT: it found no memory to run in"),
+        ("place", "no form in TensorRT: it takes no images"),
+        ("queue", "no form in TensorRT: a call could not be queued"),
+    ],
+)
+def test_where_tensorrt_fails_it_is_said(
+    fails_to: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    TensorRT(fails_to=fails_to).install(monkeypatch)
+    with pytest.raises(MeasurementError, match=reason):
+        ready_in("tensorrt", "efficientvim")
+
+
+def test_an_engine_that_computes_something_else_has_no_speed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    TensorRT(off_by=1.1).install(monkeypatch)
+    with pytest.raises(MeasurementError, match="its speed does not count"):
+        ready_in("tensorrt", "efficientvim", "float16")
+
+
+@pytest.mark.parametrize(
+    ("family", "precision"),
+    [("efficientvim", "float32"), ("efficientvim", "float16"), ("vssd", "float32")],
+)
+def test_core_ml_is_handed_the_deployed_form_in_torchs_own_operators(
+    family: str, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = CoreML()
+    package.install(monkeypatch)
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    ready = ready_in("coreml", family, precision)
+    assert ready.facts["precision"] == package.asked["compute_precision"] == precision
+    assert ready.facts["difference_from_torch"]["error"] < 1e-5  # the stand-in rounds nothing
+    assert "aten.conv" in package.graph
+    for not_there in ("batch_norm", "evnas.", "mkldnn."):
+        assert not_there not in package.graph
+
+
+def test_a_scan_too_long_to_be_written_out_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unrolled, "MOST", 1500)
+    for runtime in ("coreml", "executorch"):
+        target = on(runtime)
+        without, scanned = (model_on(tiny(f), target) for f in ("vssd", "vmamba"))
+        unrolled.must_be_short(without, BATCH, "Core ML")
+        with pytest.raises(MeasurementError, match=r"no form in .* that is short enough"):
+            RUNTIMES.get(runtime).call(scanned, BATCH, target)
+
+
+def test_what_core_ml_lacks_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    CoreML(lacks="im2col").install(monkeypatch)
+    with pytest.raises(MeasurementError, match="cannot run on this machine: Core ML runs models"):
+        ready_in("coreml", "efficientvim")
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    with pytest.raises(MeasurementError, match=r"function for op 'im2col' not implemented\.$"):
+        ready_in("coreml", "efficientvim")
+
+
+@pytest.mark.parametrize("runtime", ["tensorrt", "coreml"])
+def test_neither_computes_in_bfloat16(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    TensorRT().install(monkeypatch)
+    CoreML().install(monkeypatch)
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    with pytest.raises(MeasurementError, match="needs precision float32 or float16, got bfloat16"):
+        ready_in(runtime, "efficientvim", "bfloat16")
 
 
 def test_best_itself_runs_nothing() -> None:

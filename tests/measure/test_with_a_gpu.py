@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from evnas.measure.anatomy.counters import anatomy
 from evnas.measure.stopwatch import stopwatch_for
 from evnas.measure.target import Target
 from evnas.measure.timing.breakdown import breakdown
@@ -54,3 +55,12 @@ def test_a_small_model_is_measured_whole():
     assert sum(split.operators_fraction.values()) == pytest.approx(1)
     assert split.operators_fraction["convolution"] > 0
     assert peak_mib(subject.call, subject.model, subject.images) > 0
+
+
+def test_a_forward_is_taken_apart():
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 64, 3), torch.nn.ReLU()).cuda().eval()
+    target = Target(device="cuda:0", precision="float16")
+    found = anatomy(model, torch.randn(16, 3, 224, 224, device="cuda"), target)
+    assert sum(part.ms for part in found.parts) == pytest.approx(found.latency_ms)
+    times = {part.kind: part.ms for part in found.parts}
+    assert times["projection"] > 0 and times["elementwise"] > 0

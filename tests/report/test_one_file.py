@@ -23,7 +23,9 @@ from evnas.store import Store
 def written(results: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The files of a report, by name."""
     out = tmp_path_factory.mktemp("report")
-    return {path.name: path for path in write_report(results / "made", out)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(one_file, "write_pictures", write_pictures)
+        return {path.name: path for path in write_report(results / "made", out)}
 
 
 def test_it_opens_from_disk_and_asks_for_nothing(written: Any, watched: Any) -> None:
@@ -49,7 +51,6 @@ def test_of_a_large_study_it_has_the_cards_that_are_looked_for(
 ) -> None:
     monkeypatch.setattr(study_reader, "LARGE", 100)
     monkeypatch.setattr(one_file, "MOST_CARDS", 60)
-    monkeypatch.setattr(one_file, "write_pictures", lambda page, out: [])
     found = {path.name: path for path in write_report(results / "made", tmp_path)}
     cards = block(found["report.html"].read_text(), "cards")
     held = {card["label"] for card in cards if card}

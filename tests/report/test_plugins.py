@@ -60,9 +60,8 @@ def wait_until_read(client: TestClient, study: str) -> None:
     ids=["search", "ablation"],
 )
 def test_a_study_opens_without_the_package_that_made_it(
-    sweep: dict[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sweep: dict[str, object], tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("evnas.report.page.one_file.write_pictures", lambda *_: [])
     folder = made(tmp_path / "theirs", sweep)
     outputs = write_outputs(folder)
     assert outputs.table is None
@@ -163,9 +162,8 @@ def broken_package(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_broken_package_leaves_the_dashboard_and_the_report(
-    broken_package: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broken_package: None, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("evnas.report.page.one_file.write_pictures", lambda *_: [])
     arch = {"stages": [{"depth": 2, "dim": 64, "block": "vss", "mixer": {"kind": "broken"}}]}
     for name, sweep in {
         "search": {"name": "search", "strategy": {"kind": "broken"}},

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from evnas.errors import SpecError
 from evnas.phases.work import Event, Finished, Work
 from evnas.record import Measurement, Record
 from evnas.search.driver import Schedule, drive
-from evnas.search.propose import Strategy
+from evnas.search.propose import Proposal, Sieve, Strategy
 from evnas.search.results.importances import importances
 from evnas.search.state.history import History
 from evnas.search.state.objectives import resolved_constraints, resolved_objectives
@@ -124,15 +125,17 @@ def searched(
     *,
     constraints: tuple[str, ...] = (),
     budget: BudgetSpec | None = None,
+    sieve: Sieve | None = None,
 ) -> tuple[Schedule, str]:
     spec = spec_of(kind, startup=8, population=8, screen=8, replicates=3)
+    asked: Strategy = spec.strategy(SPACE, warm=(), full_budget=FULL)
     search = Schedule(
         history=History(
             objectives=OBJECTIVES,
             constraints=resolved_constraints(constraints, targets_called(TARGET)),
             full_budget=FULL,
         ).take_all(store.records()),
-        strategy=spec.strategy(SPACE, warm=(), full_budget=FULL),
+        strategy=asked if sieve is None else asked.sifted(sieve),
         setting=PaperSetting((TARGET,)),
         budget=budget or BudgetSpec(trials=24),
         first_budget=0.0 if spec.rungs_of(FULL) else FULL,
@@ -165,6 +168,66 @@ def test_killed_and_resumed_is_as_unbroken(kind: str, new_store: Callable[[str],
     assert len(set(digests)) == len(digests)  # nothing twice
     for trial in search.history.trials.values():
         assert isinstance(SPACE.encode(ArchSpec.from_dict(trial.arch)), dict)
+
+
+class NoneDeepAtFirst:
+    """Drops architectures whose first stage has three blocks, a third of the space."""
+
+    draws = 16
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def drops(self, history: History, proposal: Proposal) -> bool:
+        self.asked += 1
+        return not proposal.label and is_deep(proposal.arch)
+
+    def told(self, proposal: Proposal) -> Proposal:
+        return replace(proposal, origin=f"{proposal.origin}, sifted")
+
+
+def is_deep(arch: ArchSpec | None) -> bool:
+    return arch is not None and arch.stages[0].depth == 3
+
+
+@pytest.mark.parametrize("kind", ["random", "grid", "evolution", "tpe", "mo_asha"])
+def test_what_need_not_be_measured_is_dropped_killed_or_not(
+    kind: str, new_store: Callable[[str], Store]
+) -> None:
+    sieve = NoneDeepAtFirst()
+    with new_store("whole") as whole, new_store("broken") as broken:
+        search, reason = searched(whole, kind, Inline(), sieve=sieve)
+        asked = sieve.asked
+        for phases in (17, 30):
+            with pytest.raises(KeyboardInterrupt):
+                searched(broken, kind, Inline(dies_after=phases), sieve=sieve)
+        searched(broken, kind, Inline(), sieve=sieve)
+        assert lines(broken) == lines(whole)
+    trials = [t for t in search.history.trials.values() if not t.origin.startswith("published")]
+    assert reason == "24 trials" and len(trials) >= 20
+    assert not any(is_deep(ArchSpec.from_dict(t.arch)) for t in trials)
+    if kind != "grid":  # which begins with the shallow ones
+        assert any(t.origin.endswith(", sifted") for t in trials)
+    if kind in ("evolution", "mo_asha"):  # among the children of each, not only of what is chosen
+        assert asked > 1.5 * len(trials)
+
+
+@pytest.mark.parametrize("draws", [1, 3, 5])
+def test_a_walk_over_what_is_dropped_goes_on_where_it_was(draws: int) -> None:
+    """Whether it was kept or is begun again, where all that it may look at is dropped too."""
+
+    class Odd(NoneDeepAtFirst):
+        def drops(self, history: History, proposal: Proposal) -> bool:
+            return int(proposal.digest, 16) % 4 > 0
+
+    sieve = Odd()
+    sieve.draws = draws
+    kept, history = strategy("grid", SPACE).sifted(sieve), History(objectives=OBJECTIVES)
+    for _ in range(20):
+        (one,) = kept.propose(history, 1)
+        (again,) = strategy("grid", SPACE).sifted(sieve).propose(history, 1)
+        assert again == one
+        history.begin(str(history.next_number), one.digest)
 
 
 @pytest.mark.parametrize("kind", ["nsga2", "nsga3"])

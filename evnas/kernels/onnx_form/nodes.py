@@ -20,11 +20,16 @@ def without_own_nodes(model: Any) -> Any:
     return model
 
 
+INNER = "/recurrence/"
+"""In the names of all that is between a scan's operands and its result. Below float32 it would be
+rounded at a price: a state is the product of as many decays as there are steps."""
+
+
 class _Names(dict[str, str]):
     """Names of a node's operands and result; each other value gets one that no other has."""
 
     def __missing__(self, name: str) -> str:
-        return f"{self['y']}/{name}"
+        return f"{self['y']}{INNER}{name}"
 
 
 OPERANDS = ("dt", "drive", "rate", "B", "C", "start", "whole")

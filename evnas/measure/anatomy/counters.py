@@ -19,8 +19,10 @@ from torch import nn
 
 from evnas.errors import MeasurementError
 from evnas.measure.anatomy.operator_time import OperatorTime
+from evnas.measure.anatomy.torch_kernels import operator_times as kernel_times
 from evnas.measure.anatomy.torch_operators import STATE_SPACE, operator_times
 from evnas.measure.runtimes.onnx_export import export
+from evnas.measure.runtimes.torch_eager import eager
 from evnas.measure.stopwatch import stopwatch_for
 from evnas.measure.target import Target
 from evnas.measure.timing.allocator import keep_freed_memory
@@ -87,26 +89,29 @@ class Anatomy:
     """What else the machine did meanwhile, which makes gaps and ceilings doubtful."""
 
 
-def anatomy(model: nn.Module, images: torch.Tensor, runtime: str) -> Anatomy:
+def anatomy(model: nn.Module, images: torch.Tensor, target: Target) -> Anatomy:
     """Take a model's forward apart.
 
     Args:
-        model: in evaluation mode, in the form that is asked about.
-        images: (B, 3, H, W), float32, on the CPU.
-        runtime: of `READERS`.
+        model: in evaluation mode, in the target's form, on its device.
+        images: (B, 3, H, W), float32, on the same device.
+        target: one that `must_be_read` lets pass.
 
     Raises:
-        MeasurementError: the model has no form in that runtime.
+        MeasurementError: the model has no form in the target's runtime.
     """
     keep_freed_memory()
-    monitor = noise_monitor_for("cpu")
+    device, dtype = images.device, getattr(torch, target.precision)
+    monitor, watch = noise_monitor_for(device), stopwatch_for(device)
     before = monitor.read()
-    latency_ms, operators = READERS[runtime](model, images)
-    device, watch = torch.device("cpu"), stopwatch_for("cpu")
-    copied, multiplied = copy_bytes_s(device, watch), matmul_flop_s(device, torch.float32, watch)
+    if device.type == "cuda":
+        latency_ms, operators = _by_kernels(model, images, target)
+    else:
+        latency_ms, operators = READERS[target.runtime](model, images)
+    copied, multiplied = copy_bytes_s(device, watch), matmul_flop_s(device, dtype, watch)
     parts = _parts(latency_ms, operators, copied, multiplied)
     return Anatomy(
-        runtime=runtime,
+        runtime=target.runtime,
         latency_ms=latency_ms,
         profiled_ms=sum(each.ms for each in operators),
         copy_bytes_s=copied,
@@ -127,7 +132,13 @@ def must_be_read(target: Target) -> None:
             f"a breakdown by stage and kind is read from the runtimes {', '.join(READERS)}, "
             f"got {target.runtime!r}"
         )
-    if target.device != "cpu" or target.precision != "float32":
+    if target.device_type == "cuda":
+        if target.runtime != "torch":
+            raise MeasurementError(
+                "a breakdown by stage and kind is read on a GPU from the runtime torch, got "
+                f"{target.runtime!r}"
+            )
+    elif target.device != "cpu" or target.precision != "float32":
         raise MeasurementError(
             "a breakdown by stage and kind is read of float32 on the CPU, got "
             f"{target.precision} on {target.device}"
@@ -205,8 +216,8 @@ def _total(members: Sequence[OperatorTime], what: str) -> float | None:
     return None if None in found else float(sum(found))
 
 
-def _shortest_ms(call: Callable[[], object]) -> float:
-    watch = stopwatch_for("cpu")
+def _shortest_ms(call: Callable[[], object], device: torch.device | str = "cpu") -> float:
+    watch = stopwatch_for(device)
     call()
     times: list[float] = []
     while len(times) < FORWARDS or (sum(times) < LEAST_S and len(times) < MOST_FORWARDS):
@@ -226,6 +237,16 @@ def _by_torch(model: nn.Module, images: torch.Tensor) -> tuple[float, list[Opera
 
     latency_ms = _shortest_ms(forward)
     runs = [operator_times(model, images) for _ in range(FORWARDS + 1)]
+    return latency_ms, _each_at_its_shortest(runs)
+
+
+def _by_kernels(
+    model: nn.Module, images: torch.Tensor, target: Target
+) -> tuple[float, list[OperatorTime]]:
+    """On a GPU, where gaps are the time in which it waited for launches."""
+    call = eager(model, images, target)
+    latency_ms = _shortest_ms(call, images.device)
+    runs = [kernel_times(call, model) for _ in range(FORWARDS + 1)]
     return latency_ms, _each_at_its_shortest(runs)
 
 

@@ -1,11 +1,11 @@
-"""Times of torch's operators in an eager forward on a CPU, with the modules around them.
+"""Times of torch's operators in an eager forward, with the modules around them.
 
-Each operator is timed by itself, where torch hands it over before it is dispatched; what Python
-does between two of them, views included, belongs to none.
+Each operator is met where torch hands it over before it is dispatched, and timed there by itself
+on a CPU; what Python does between two of them, views included, belongs to none.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import prod
 from typing import Any
@@ -35,6 +35,10 @@ STATE_SPACE = "StateSpace"
 """The type of our own operators but for the norm."""
 
 
+Run = Callable[[int, Callable[[], Any]], tuple[Any, float]]
+"""Runs an operator, given its number among those that are noted: its result, and milliseconds."""
+
+
 def operator_times(model: nn.Module, images: torch.Tensor) -> list[OperatorTime]:
     """One forward's operators in their order.
 
@@ -42,18 +46,36 @@ def operator_times(model: nn.Module, images: torch.Tensor) -> list[OperatorTime]
         model: in evaluation mode, plain or deployed, on the CPU.
         images: (B, 3, H, W), float32.
     """
-    with torch.inference_mode(), _paths(model) as around:
-        watch = _Watch(around)
+    with torch.inference_mode():
+        return noted_operators(lambda: model(images), model, _on_the_clock)
+
+
+def noted_operators(call: Callable[[], object], model: nn.Module, run: Run) -> list[OperatorTime]:
+    """The operators of a forward in their order.
+
+    Args:
+        call: one eager forward of `model`.
+        run: runs each, and says what it took.
+    """
+    with _paths(model) as around:
+        watch = _Watch(around, run)
         with watch:
-            model(images)
+            call()
     return watch.found
 
 
+def _on_the_clock(number: int, operator: Callable[[], Any]) -> tuple[Any, float]:
+    start = time.perf_counter()
+    result = operator()
+    return result, 1e3 * (time.perf_counter() - start)
+
+
 class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
-    def __init__(self, around: list[tuple[str, nn.Module]]) -> None:
+    def __init__(self, around: list[tuple[str, nn.Module]], run: Run) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # torch's own
         self.found: list[OperatorTime] = []
         self._around = around
+        self._run = run
 
     def __torch_dispatch__(
         self,
@@ -63,9 +85,7 @@ class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        start = time.perf_counter()
-        result = func(*args, **kwargs)
-        ms = 1e3 * (time.perf_counter() - start)
+        result, ms = self._run(len(self.found), lambda: func(*args, **kwargs))
         if not (func.is_view and is_shared(result, args)):
             self.found.append(self._noted(func, args, kwargs, result, ms))
         return result

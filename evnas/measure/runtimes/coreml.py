@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from evnas.errors import MeasurementError
+from evnas.measure.runtimes.unrolled import must_be_short
 from evnas.measure.target import Target
 from evnas.runtime import Ready
 
@@ -16,29 +17,30 @@ def coreml(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
     """A call that runs `model`, converted to Core ML, on all units of the machine.
 
     Raises:
-        MeasurementError: an operator has no form there, or the precision is bfloat16.
+        MeasurementError: an operator has no form there, a scan is too long for it, or the
+            precision is bfloat16.
     """
     if target.precision == "bfloat16":
         raise MeasurementError(
             f"runtime {target.runtime!r} needs precision float32 or float16, got bfloat16"
         )
+    must_be_short(model, images, "Core ML")
     import coremltools as ct
 
     precision = ct.precision.FLOAT32 if target.precision == "float32" else ct.precision.FLOAT16
     try:
         with torch.no_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tracing warns of every constant shape: meant here
-            traced = torch.jit.trace(  # type: ignore[no-untyped-call] # torch's own
-                model, images, check_trace=False
-            )
+            warnings.simplefilter("ignore")  # of its inside
+            # a traced graph would hold sizes as tensors, which it cannot convert everywhere
+            program = torch.export.export(model, (images,)).run_decompositions({})
             converted = ct.convert(
-                traced,
+                program,
                 inputs=[ct.TensorType(name="images", shape=tuple(images.shape))],
                 outputs=[ct.TensorType(name="logits", dtype=np.float32)],
                 compute_precision=precision,
                 compute_units=ct.ComputeUnit.ALL,
             )
-    except (NotImplementedError, RuntimeError, ValueError) as error:  # an operator, by name
+    except Exception as error:  # its passes raise whatever they stumble over
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise MeasurementError(f"the model has no form in Core ML: {reason}") from error
     held = {"images": images.contiguous().numpy()}

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from evnas.errors import MeasurementError
+from evnas.measure.runtimes.unrolled import must_be_short
 from evnas.measure.target import Target
 from evnas.runtime import Ready
 
@@ -18,13 +19,15 @@ def executorch(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
     ExecuTorch decides its threads itself, one a physical core: the facts say None.
 
     Raises:
-        MeasurementError: the target is no CPU in float32, or an operator has no form there.
+        MeasurementError: the target is no CPU in float32, an operator has no form there, or a scan
+            is too long for it.
     """
     if images.device.type != "cpu" or target.precision != "float32":
         raise MeasurementError(
             f"runtime {target.runtime!r} needs device cpu and precision float32, got "
             f"{images.device} and {target.precision}"
         )
+    must_be_short(model, images, "ExecuTorch")
     from executorch import version
     from executorch.runtime import Runtime
 

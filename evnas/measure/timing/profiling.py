@@ -47,6 +47,8 @@ class Kernel:
     operator: str
     """The innermost operator that started it; "" where none did, as in a replayed graph."""
     ns: int
+    started_ns: int | None
+    """When that operator began, on the host's clock; None where none did."""
 
 
 def kernels_of(events: Sequence[Any]) -> list[Kernel]:
@@ -57,12 +59,15 @@ def kernels_of(events: Sequence[Any]) -> list[Kernel]:
     """
     on_host = [e for e in events if e.device_type() == DeviceType.CPU]
     # what torch calls ids of operators; the driver's own calls are linked to one of them
-    operators = {e.correlation_id(): e.name() for e in on_host if e.linked_correlation_id() == 0}
-    return [
-        Kernel(e.name(), operators.get(e.linked_correlation_id(), ""), e.duration_ns())
-        for e in events
-        if e.device_type() == DeviceType.CUDA and not e.is_user_annotation()
-    ]
+    operators = {e.correlation_id(): e for e in on_host if e.linked_correlation_id() == 0}
+    found = []
+    for e in events:
+        if e.device_type() != DeviceType.CUDA or e.is_user_annotation():
+            continue
+        by = operators.get(e.linked_correlation_id())
+        name, start = ("", None) if by is None else (by.name(), by.start_ns())
+        found.append(Kernel(e.name(), name, e.duration_ns(), start))
+    return found
 
 
 def self_times_ns(profile: torch.profiler.profile) -> dict[str, int]:

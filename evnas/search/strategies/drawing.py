@@ -2,11 +2,11 @@
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from evnas.arch.spec import ArchSpec
-from evnas.search.propose import Proposal, Strategy, generator
+from evnas.search.propose import Proposal, Sieve, Strategy, generator
 from evnas.search.state.history import History
 from evnas.search.strategies.first import after
 from evnas.space.space import Point, SearchSpace
@@ -51,9 +51,10 @@ def fresh_sample(space: SearchSpace, taken: set[str], rng: random.Random) -> Arc
 class Grid(Strategy):
     """Every architecture of the space in its order."""
 
-    walks: ClassVar[bool] = True
-
     space: SearchSpace
+    sieve: Sieve | None = None
+    """Passes over what need not be measured; of as many in a row as it may look at, the last is
+    proposed, so that the walk goes on from there whoever walks it again."""
     _walk: Iterator[tuple[Point, ArchSpec]] | None = field(default=None, repr=False)
 
     def propose(self, history: History, n: int) -> list[Proposal]:
@@ -62,10 +63,25 @@ class Grid(Strategy):
         if self._walk is None:
             self._walk = self.space.enumerate()
         found: list[Proposal] = []
+        dropped = 0  # in a row, since what was last proposed
         while len(found) < n and (step := next(self._walk, None)) is not None:
-            if step[1].digest not in history.digests:
-                found.append(Proposal(arch=step[1], origin="grid"))
+            if step[1].digest in history.digests:
+                dropped = 0
+                continue
+            proposal = Proposal(arch=step[1], origin="grid")
+            if self.sieve is not None and self.sieve.drops(history, proposal):
+                dropped += 1
+                if dropped < self.sieve.draws:
+                    continue
+            elif self.sieve is not None and dropped:
+                proposal = self.sieve.told(proposal)
+            found.append(proposal)
+            dropped = 0
         return found
+
+    def sifted(self, sieve: Sieve) -> Strategy:
+        """The same walk, which steps over what is dropped."""
+        return replace(self, sieve=sieve)
 
 
 class RandomSpec(StrategySpec):

@@ -6,6 +6,7 @@ process on the trials so far picks the one with the largest expected gain of hyp
 et al. 2006), after the most promising have bred a few generations in the model alone.
 """
 
+import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from evnas.arch.spec import ArchSpec
-from evnas.search.propose import Proposal, Strategy, generator
+from evnas.search.propose import Proposal, Sieve, Strategy, generator
 from evnas.search.state.history import History
 from evnas.search.state.trial import Trial
 from evnas.search.strategies.acquisition import Acquisition
@@ -78,6 +79,8 @@ class Evolution(Strategy):
     population: int = 40
     startup: int = 24
     screen: int = 64
+    sieve: Sieve | None = None
+    """Drops children that need not be measured, before they breed or are proposed."""
     _features: Features = field(init=False)
     _known: dict[str, tuple[Point, Array]] = field(default_factory=dict, repr=False)
 
@@ -96,13 +99,34 @@ class Evolution(Strategy):
                 models = models or self.models(history)
                 proposal = self.child(history, taken, rng, models=models)
             else:
-                arch = fresh_sample(self.space, taken, rng)
-                proposal = None if arch is None else Proposal(arch=arch, origin="random")
+                proposal = self.newcomer(history, taken, rng)
             if proposal is None:
                 break
             taken.add(proposal.digest)
             found.append(proposal)
         return found
+
+    def sifted(self, sieve: Sieve) -> "Evolution":
+        """The same, whose children are sifted where they are chosen among."""
+        return replace(self, sieve=sieve)
+
+    def newcomer(self, history: History, taken: set[str], rng: random.Random) -> Proposal | None:
+        """A random one that nobody has proposed, the first that is not dropped, if one is; None
+        when the space is used up."""
+        first: Proposal | None = None
+        dropped: set[str] = set()
+        for _ in range(1 if self.sieve is None else self.sieve.draws):
+            arch = fresh_sample(self.space, taken | dropped, rng)
+            if arch is None:
+                break
+            proposal = Proposal(arch=arch, origin="random")
+            if self.sieve is None:
+                return proposal
+            if not self.sieve.drops(history, proposal):
+                return self.sieve.told(proposal) if dropped else proposal
+            dropped.add(arch.digest)
+            first = first or proposal
+        return first
 
     def known(self, digest: str, arch: Mapping[str, Any]) -> tuple[Point, Array]:
         """Point and features of a trial's architecture."""
@@ -125,13 +149,13 @@ class Evolution(Strategy):
     def child(
         self, history: History, taken: set[str], rng: random.Random, *, models: list[Surrogate]
     ) -> Proposal | None:
-        """The most promising of `screen` children that nobody has proposed."""
+        """The most promising of `screen` children that nobody has proposed and none drops."""
         parents = [self._parent(t) for t in self._parents(history)]
         taken = taken | {p.digest for p in parents}
         judge = Acquisition(models, history.front.points, rng.getrandbits(64))
-        born: dict[str, _Child] = {}
+        born = _Litter(history, self.sieve)
         for _ in range(GENERATIONS):
-            breeders = _best(born, BREEDERS) or parents  # nobody new is born in a small space
+            breeders = born.best(BREEDERS) or parents  # nobody new is born in a small space
             fresh: dict[str, _Child] = {}
             for _ in range(max(1, self.screen // GENERATIONS)):
                 child = self._made(breeders, rng, first=breeders is parents)
@@ -140,12 +164,8 @@ class Evolution(Strategy):
             if fresh:
                 worth = judge(np.stack([c.features for c in fresh.values()]))
                 for child, value in zip(fresh.values(), worth.tolist(), strict=True):
-                    born[child.digest] = replace(child, worth=value)
-        if not born:
-            spare = fresh_sample(self.space, taken, rng)
-            return None if spare is None else Proposal(arch=spare, origin="random")
-        best = _best(born, 1)[0]
-        return Proposal(arch=best.arch, origin=best.origin)
+                    born.add(replace(child, worth=value))
+        return born.proposed() or self.newcomer(history, taken | born.digests, rng)
 
     def _parent(self, trial: Trial) -> "_Child":
         point, features = self.known(trial.digest, trial.arch)
@@ -196,8 +216,48 @@ class _Child:
     worth: float = 0.0
 
 
-def _best(born: Mapping[str, _Child], count: int) -> list[_Child]:
-    return sorted(born.values(), key=lambda c: -c.worth)[:count]
+class _Litter:
+    """The children of one proposal, the sieve being asked of no more of them than it must."""
+
+    def __init__(self, history: History, sieve: Sieve | None) -> None:
+        self._history, self._sieve = history, sieve
+        self._born: dict[str, _Child] = {}
+        self._dropped: dict[str, bool] = {}
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._born
+
+    def add(self, child: _Child) -> None:
+        """A new one, with what it promises."""
+        self._born[child.digest] = child
+
+    @property
+    def digests(self) -> set[str]:
+        """Of all that were born."""
+        return set(self._born)
+
+    def best(self, count: int) -> list[_Child]:
+        """The most promising that are left."""
+        ranked = sorted(self._born.values(), key=lambda c: -c.worth)
+        return list(itertools.islice((c for c in ranked if not self._drops(c)), count))
+
+    def proposed(self) -> Proposal | None:
+        """The most promising of all; None where none is left."""
+        found = next(iter(self.best(1)), None)
+        if found is None:
+            return None
+        proposal = Proposal(arch=found.arch, origin=found.origin)
+        if self._sieve is None or not any(self._dropped.values()):
+            return proposal
+        return self._sieve.told(proposal)
+
+    def _drops(self, child: _Child) -> bool:
+        if self._sieve is None:
+            return False
+        if child.digest not in self._dropped:
+            proposal = Proposal(arch=child.arch, origin=child.origin)
+            self._dropped[child.digest] = self._sieve.drops(self._history, proposal)
+        return self._dropped[child.digest]
 
 
 def _tournament(parents: Sequence[_Child], rng: random.Random) -> _Child:

@@ -1,10 +1,10 @@
 """Candidates to begin with, before a strategy proposes its own."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evnas.arch.spec import ArchSpec
-from evnas.search.propose import Proposal, Strategy
+from evnas.search.propose import Proposal, Sieve, Strategy
 from evnas.search.state.history import History
 
 
@@ -37,3 +37,7 @@ class After(Strategy):
     def promote(self, history: History) -> Proposal | None:
         """What the strategy promotes, where it does."""
         return self.strategy.promote(history)
+
+    def sifted(self, sieve: Sieve) -> Strategy:
+        """What a search begins with is measured, whatever it promises."""
+        return replace(self, strategy=self.strategy.sifted(sieve))

@@ -14,11 +14,10 @@ from pydantic import Field, field_validator
 
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
-from evnas.search.propose import Proposal, Strategy, generator
+from evnas.search.propose import Proposal, Sieve, Strategy, generator
 from evnas.search.state.history import History
 from evnas.search.state.objectives import is_trained
 from evnas.search.state.trial import Trial
-from evnas.search.strategies.drawing import fresh_sample
 from evnas.search.strategies.evolution import BreedingSpec, Evolution, best_first
 from evnas.search.strategies.first import after
 from evnas.search.strategies.surrogate import MOST, Array, Surrogate, fit
@@ -104,6 +103,10 @@ class Halving(Strategy):
         """The promotion that is due, if one is."""
         return self._promotion(history, history.promised, self._accuracy(history))
 
+    def sifted(self, sieve: Sieve) -> Strategy:
+        """The same, whose newcomers are sifted; what it promotes was measured."""
+        return replace(self, breeder=self.breeder.sifted(sieve))
+
     def _promotion(
         self, history: History, aims: Mapping[str, float], model: Surrogate | None
     ) -> Proposal | None:
@@ -188,8 +191,8 @@ class Halving(Strategy):
         if len(history.complete) >= 4 and rng.random() < 0.7:
             child = self.breeder.child(history, taken, rng, models=self.breeder.models(history))
             return child and replace(child, budget=0.0)
-        arch = fresh_sample(self.breeder.space, taken, rng)
-        return None if arch is None else Proposal(arch=arch, origin="random", budget=0.0)
+        new = self.breeder.newcomer(history, taken, rng)
+        return new and replace(new, budget=0.0)
 
 
 def _newest(history: History) -> list[Trial]:
