@@ -4,6 +4,9 @@
 /** The best figure by an objective; `place` tells targets apart where there are several. */
 EV.bestText = (b) => `${b.name}${b.place ? ` on ${b.place}` : ""} ${EV.number(b.value)} ${b.unit}`.trim();
 
+/** A link to what a study's sweep would run, or runs. */
+EV.planLink = (study, text) => EV.h("a", { href: `plan?${new URLSearchParams({ study })}` }, text);
+
 /** Studies ticked to be set side by side, in the order of ticking. */
 EV.beside = new Set();
 
@@ -43,7 +46,7 @@ EV.studiesPage = async () => {
   }, 1500);
 
   function compared(studies) {
-    const there = studies.filter((s) => !s.error).map((s) => s.name);
+    const there = studies.filter((s) => !s.error && !s.planned).map((s) => s.name);
     for (const name of EV.beside) if (!there.includes(name)) EV.beside.delete(name);
     if (there.length < 2) return null;
     const query = new URLSearchParams([...EV.beside].map((name) => ["study", name]));
@@ -92,6 +95,20 @@ EV.studiesPage = async () => {
   function row(s) {
     if (s.error) {
       return EV.h("tr", {}, EV.h("th", { scope: "row" }, s.name), EV.h("td", { colspan: 6, class: "wrong" }, s.error));
+    }
+    if (s.planned) {
+      const { trials, seconds, made } = s.planned;
+      return EV.h(
+        "tr",
+        {},
+        EV.h("th", { scope: "row" }, EV.planLink(s.name, s.name)),
+        EV.h(
+          "td",
+          { colspan: 6 },
+          EV.h("span", { class: "status" }, "planned"),
+          ` ${EV.plural(trials, "trial")}, about ${EV.duration(seconds)}; made ${EV.when(made)}`,
+        ),
+      );
     }
     const others = Object.entries(s.states).filter(([k]) => k !== "complete").map(([k, n]) =>
       `${n.toLocaleString("en-GB")} ${k}`
