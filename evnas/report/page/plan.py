@@ -61,12 +61,14 @@ def begun_page(reader: StudyReader) -> str:
 
 
 def _power_of(reader: StudyReader) -> Data | None:
+    if not reader.sweep.get("rows"):
+        return None
     try:
         sweep = sweep_of(reader.sweep)
     except EvnasError:  # an older or newer sweep: the rest is worth showing
         return None
     with reader.lock:
-        records = [record for _, record in reader.store.records()] if sweep.candidates else []
+        records = [record for _, record in reader.store.records()]
     found = detectable_differences(sweep, records)
     return found and found.to_dict()
 
