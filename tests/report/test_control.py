@@ -238,5 +238,5 @@ def test_the_run_panel_says_what_workers_do_and_what_failed(
         worker = page.get_by_role("region", name="Workers").get_by_role("row").nth(1)
         expect(worker).to_have_text("2speedcpu50 %3.0 s")
         failures = page.get_by_role("region", name="Failures")
-        expect(failures).to_contain_text("params_m must be at most 40")
+        expect(failures).to_contain_text("diverged1loss is nan at image 1,216")
         expect(page.locator("main")).to_contain_text("Conditions of the newest speed")
