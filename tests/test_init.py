@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from photos import write_photos
 
+from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.sweep import load_sweep
 
 
@@ -71,6 +72,7 @@ def test_three_questions_are_asked_where_somebody_sits(tmp_path):
     ):
         assert question in done.stderr
     loaded = load_sweep(tmp_path / "mine.yaml")
+    assert isinstance(loaded.spec, SearchSpec)
     assert loaded.spec.proxy is None and loaded.spec.budget.minutes == 5
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import expect
-from reader_of_pages import serious
+from reader_of_pages import IN_ONE_LINE, serious
 from starlette.testclient import TestClient
 
 from evnas.errors import EvnasError
@@ -224,6 +224,8 @@ def test_the_list_of_studies_shows_the_phase_under_way(
         store.note("progress", under_way())
         page = watched.open(workshop.url)
         expect(page.locator(".under-way")).to_have_text("speed 12 of 46, about 2 min left")
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.locator("#studies .status").evaluate(IN_ONE_LINE)
 
 
 def test_the_run_panel_says_what_workers_do_and_what_failed(
@@ -240,3 +242,11 @@ def test_the_run_panel_says_what_workers_do_and_what_failed(
         failures = page.get_by_role("region", name="Failures")
         expect(failures).to_contain_text("diverged1loss is nan at image 1,216")
         expect(page.locator("main")).to_contain_text("Conditions of the newest speed")
+
+
+def test_a_run_that_has_just_begun_claims_nothing(watched: Any, workshop: Any) -> None:
+    with Store.create(workshop.folder / "new" / "study.db", sweep={}, environment={}) as store:
+        store.note("progress", under_way(said=[]))
+        page = watched.open(f"{workshop.url}/#study=new&view=run")
+        expect(page.get_by_role("region", name="Failures")).to_have_text("No trial has ended yet")
+        expect(page.locator("main")).not_to_contain_text("Last words")

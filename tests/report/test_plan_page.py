@@ -93,7 +93,7 @@ def test_a_planned_sweep_stands_in_the_list_until_it_begins(
     KEPT_PLAN.write(workshop.folder / "mine")
     page = watched.open(workshop.url)
     row = page.locator("#studies tbody tr").filter(has_text="planned")
-    expect(row).to_contain_text("2 trials, about 12 min; made 2027-01-15 08:00 UTC")
+    expect(row).to_contain_text("2 trials, about 12 min; planned 2027-01-15 08:00 UTC")
     assert serious(page, axe) == []
     row.get_by_role("link", name="mine").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Plan of mine")

@@ -92,6 +92,11 @@ EV.studiesPage = async () => {
     return [...done, `about ${EV.duration(left_s)} left`].join(", ");
   }
 
+  /** A cell of several things that stay together: on a phone its children stand beside each other. */
+  function whole(...things) {
+    return EV.h("td", {}, EV.h("div", {}, things));
+  }
+
   function row(s) {
     if (s.error) {
       return EV.h("tr", {}, EV.h("th", { scope: "row" }, s.name), EV.h("td", { colspan: 6, class: "wrong" }, s.error));
@@ -102,12 +107,9 @@ EV.studiesPage = async () => {
         "tr",
         {},
         EV.h("th", { scope: "row" }, EV.planLink(s.name, s.name)),
-        EV.h(
-          "td",
-          { colspan: 6 },
-          EV.h("span", { class: "status" }, "planned"),
-          ` ${EV.plural(trials, "trial")}, about ${EV.duration(seconds)}; made ${EV.when(made)}`,
-        ),
+        EV.h("td", {}, "planned"),
+        EV.h("td", {}, `${EV.plural(trials, "trial")}, about ${EV.duration(seconds)}; planned ${EV.when(made)}`),
+        EV.h("td", { colspan: 4 }),
       );
     }
     const others = Object.entries(s.states).filter(([k]) => k !== "complete").map(([k, n]) =>
@@ -124,9 +126,7 @@ EV.studiesPage = async () => {
         s.title !== s.name ? EV.h("small", { class: "title" }, s.title) : null,
       ),
       EV.h("td", {}, s.kind),
-      EV.h(
-        "td",
-        {},
+      whole(
         s.control.paused
           ? EV.h("span", { class: "status" }, "paused")
           : s.running
@@ -137,7 +137,7 @@ EV.studiesPage = async () => {
         others ? EV.h("small", { class: "title" }, others) : null,
         s.reading.done < s.reading.of ? EV.h("small", { class: "title" }, "still reading") : null,
       ),
-      EV.h("td", {}, s.best.map((b) => EV.h("div", {}, `${EV.bestText(b)} (${b.label})`))),
+      whole(s.best.map((b) => EV.h("div", {}, `${EV.bestText(b)} (${b.label})`))),
       EV.h("td", { class: "number" }, Number.isFinite(s.hypervolume ?? NaN) ? s.hypervolume.toFixed(3) : "–"),
       EV.h("td", {}, EV.when(s.started)),
       EV.h("td", {}, s.where),

@@ -27,7 +27,9 @@ EV.panel({
       view.rest,
       progress ? EV.runPhases(progress) : null,
       progress && running ? EV.runWorkers(progress) : null,
-      progress ? [EV.h("h3", {}, "Last words"), EV.h("pre", { id: "run-said" }, progress.said.join("\n"))] : null,
+      progress?.said.length
+        ? [EV.h("h3", {}, "Last words"), EV.h("pre", { id: "run-said" }, progress.said.join("\n"))]
+        : null,
       EV.runFailures(found.failures),
       EV.runConditions(found.conditions),
       EV.runNotes(),
@@ -100,7 +102,11 @@ EV.runWorkers = ({ now }) =>
 EV.runFailures = (failures) =>
   EV.listing(
     "Failures",
-    failures.length ? "Trials that did not complete, by kind" : "Every trial so far is complete",
+    failures.length
+      ? "Trials that did not complete, by kind"
+      : EV.data.n
+      ? "Every trial so far is complete"
+      : "No trial has ended yet",
     failures.length ? ["Ended", "Trials", "Reason"] : null,
     failures.map(({ status, reason, trials }) =>
       EV.h(
