@@ -85,7 +85,9 @@ def test_the_lowest_member_of_a_nearly_straight_front_is_no_knee(tmp_path: Path)
 
 
 def test_a_bend_within_the_error_is_no_knee(tmp_path: Path) -> None:
-    rows = {label: {} for label in BENT}  # an ablation's top-1 has the interval of its images
+    rows: dict[str, dict[str, Any]] = {
+        label: {} for label in BENT
+    }  # an ablation's top-1 has the interval of its images
     folder = made_study(tmp_path / "unsure", BENT, rows=rows)
     with pytest.raises(SpecError, match=r"told: 1 lies 0\.10 .* within the error of 0\.2"):
         pick_trial(folder, "knee")

@@ -70,7 +70,7 @@ def _power_of(reader: StudyReader) -> Data | None:
     with reader.lock:
         records = [record for _, record in reader.store.records()]
     found = detectable_differences(sweep, records)
-    return found and found.to_dict()
+    return None if found is None else found.to_dict()
 
 
 def _counted(progress: Data) -> str:
