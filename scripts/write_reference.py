@@ -1,8 +1,10 @@
-"""Writes the pages of docs/reference/ that are made from the code.
+"""Writes the pages of docs/reference/ that are made from the code, and the notebook's page.
 
-To be run after a change of a sweep's keys, of what phases find, or of a command; a test compares.
+To be run after a change of a sweep's keys, of what phases find, of a command or of the notebook; a
+test compares.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +18,9 @@ from evnas.sweep.shipped import shipped_sweeps
 from evnas.sweep.sweep import load_sweep, sweep_schema
 from evnas.tables import phases
 
-FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "reference"
+NOTEBOOK = ROOT / "examples" / "table_c.ipynb"
 MADE = "<!-- Made by scripts/write_reference.py; change the code, then run it again. -->"
 COSTS: Mapping[str, str] = {
     "speed": "the target's `budget_s` at most: 2.5 s a search's candidate, 8 s a row",
@@ -73,8 +77,9 @@ too. The files lie under `sweeps/` in the repository, to copy and to change."""
 
 
 def pages() -> dict[str, str]:
-    """File name under docs/reference -> its text."""
+    """Path from docs/reference -> its text."""
     return {
+        "../guide/notebook.md": notebook_page(json.loads(NOTEBOOK.read_text(encoding="utf-8"))),
         "keys.md": keys_page(sweep_schema()),
         "quantities.md": quantities_page(),
         "commands.md": commands_page(),
@@ -215,6 +220,23 @@ def sweeps_page() -> str:
     rows = [(f"`{name}`", spec.title, spec.in_words) for name, spec in loaded.items()]
     parts = ["# Sweeps that come along", MADE, ABOUT_SWEEPS, _table(("name", "of", "is"), rows)]
     return "\n\n".join(parts) + "\n"
+
+
+def notebook_page(notebook: Mapping[str, Any]) -> str:
+    """The notebook's words and code; what it shows is made by whoever runs it."""
+    heading, *parts = (_cell(cell) for cell in notebook["cells"])
+    title, _, about = heading.partition("\n\n")
+    where = (
+        f"It is `examples/{NOTEBOOK.name}`: open it with Jupyter (`pip install notebook`) or an "
+        "editor that knows notebooks. A test runs it from its first cell to its last. "
+        "[Python](../reference/python.md) has every function."
+    )
+    return "\n\n".join([title, MADE, about, where, *parts]) + "\n"
+
+
+def _cell(cell: Mapping[str, Any]) -> str:
+    text = "".join(cell["source"])
+    return f"```python\n{text}\n```" if cell["cell_type"] == "code" else text
 
 
 def _command_part(name: str, command: Any) -> str:

@@ -9,6 +9,9 @@ from typing import Any
 
 from playwright.sync_api import Page, expect
 
+IN_ONE_LINE = "e => e.offsetHeight < 1.8 * parseFloat(getComputedStyle(e).lineHeight)"
+"""Asked of an element: whether its text stands in one line."""
+
 
 def block(page: str, name: str) -> Any:
     """What lies in the one-file page under a name."""

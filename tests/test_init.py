@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from photos import write_photos
 
+from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.sweep import load_sweep
 
 
@@ -50,6 +52,30 @@ def test_nothing_is_asked_where_nobody_sits(tmp_path):
     assert load_sweep(tmp_path / "mine.yaml").spec.name == "mine"
 
 
+def test_three_questions_are_asked_where_somebody_sits(tmp_path):
+    ours, theirs = pty.openpty()
+    os.write(ours, b"search\nnone\n5\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "evnas", "init"],
+        stdin=theirs,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert done.returncode == 0, done.stderr
+    for question in (
+        "a search (a front) [sweep]:",
+        "or none [none]:",
+        "Minutes it may take [10]:",
+    ):
+        assert question in done.stderr
+    loaded = load_sweep(tmp_path / "mine.yaml")
+    assert isinstance(loaded.spec, SearchSpec)
+    assert loaded.spec.proxy is None and loaded.spec.budget.minutes == 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "want"),
     [
@@ -58,6 +84,9 @@ def test_nothing_is_asked_where_nobody_sits(tmp_path):
         (("a.txt",), "ends in .yaml"),
         (("a.yaml", "--images", "fashion-mnist-12"), "did you mean 'fashion-mnist-12k'?"),
         (("-a b.yaml",), "its name must be letters, digits"),
+        (("a.yaml", "--minutes", "inf"), "must be 1 to 525,600 minutes, got 'inf'"),
+        (("a.yaml", "--minutes", "nan"), "must be 1 to 525,600 minutes, got 'nan'"),
+        (("a.yaml", "--minutes", "0"), "must be 1 to 525,600 minutes, got '0'"),
     ],
 )
 def test_what_it_refuses(tmp_path, arguments, want):

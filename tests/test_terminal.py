@@ -16,7 +16,7 @@ from evnas.arch.changes import read_changes, shortened
 from evnas.arch.paths import diff
 from evnas.arch.spec import ArchSpec
 from evnas.commands.fronts import members_table
-from evnas.commands.output import columns
+from evnas.commands.output import columns, fitted_text
 from evnas.commands.stages import stage_lines
 from evnas.report.page.erf_picture import BAR, CAPTION, GAP, SIDE, draw_fields
 
@@ -70,11 +70,28 @@ def test_where_not_even_words_fit_a_row_is_a_paragraph(monkeypatch):
 
 
 @pytest.mark.parametrize("width", [80, 200])
-@pytest.mark.parametrize("command", ["models", "check table_c", "show efficientvim_m2"])
+@pytest.mark.parametrize(
+    "command",
+    ["models", "check table_c", "show efficientvim_m2", "space search_cpu --samples 2"],
+)
 def test_look_ups_fit(command, width):
     text = evnas(*command.split(), columns=width)
     assert widest(text) <= width
     assert "{" not in text
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [
+        ("short enough", ["short enough"]),
+        ("  one: two three four", ["  one: two", "    three four"]),
+        ("a_path/that/has/no/blank x", ["a_path/that/has/no/blank", "  x"]),
+        ("", [""]),
+    ],
+)
+def test_a_long_line_goes_on_further_in(line, shown):
+    assert fitted_text(line, 14).split("\n") == shown
+    assert fitted_text(line, None) == line
 
 
 @pytest.mark.parametrize("width", [80, 160])

@@ -19,6 +19,8 @@ Kind = Literal["sweep", "search"]
 KINDS: Mapping[str, Kind] = {"sweep": "sweep", "search": "search"}
 NO_IMAGES = "none"
 SUFFIXES = (".yaml", ".yml")
+MOST_MINUTES = 525_600
+"""A year."""
 FEWEST = 4
 """Training images: two batches of two."""
 GPU = Path("/dev/nvidia0")
@@ -38,7 +40,7 @@ def init(
         typer.Option("--images", help="A folder, a named set, or none: nothing is trained."),
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=1, help="About how long it may run.")
+        float | None, typer.Option("--minutes", help="About how long it may run.")
     ] = None,
     json: AsJson = False,
 ) -> None:
@@ -55,7 +57,7 @@ def init(
     if images is None:
         images = _asked("Images: a folder, a named set, or none", NO_IMAGES)
     found = _images(images, file)
-    minutes = minutes or _asked_minutes()
+    minutes = _minutes(minutes)
     beginning = Beginning(
         name=file.stem, file=str(file), images=found, minutes=minutes, machine=_machine()
     )
@@ -105,14 +107,15 @@ def _asked_kind() -> Kind:
     return KINDS[answer]
 
 
-def _asked_minutes() -> float:
-    answer = _asked("Minutes it may take", "10")
+def _minutes(given: float | None) -> float:
+    answer = _asked("Minutes it may take", "10") if given is None else f"{given:g}"
     try:
         minutes = float(answer)
     except ValueError:
         minutes = 0.0
-    if not 1 <= minutes < float("inf"):
-        raise SpecError(f"must be 1 minute or more, got {answer!r}; --minutes says it too")
+    if not 1 <= minutes <= MOST_MINUTES:
+        must = f"must be 1 to {MOST_MINUTES:,} minutes"
+        raise SpecError(f"--minutes: {must}, got {answer!r}")
     return minutes
 
 

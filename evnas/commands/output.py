@@ -25,8 +25,34 @@ def as_json(data: object) -> str:
 
 
 def emit(data: object, text: str, json_wanted: bool) -> None:
-    """Print `data` as JSON or `text` to stdout."""
-    typer.echo(as_json(data) if json_wanted else text)
+    """Print `data` as JSON or `text` to stdout, on a terminal no wider than that."""
+    typer.echo(as_json(data) if json_wanted else fitted_text(text, terminal_width()))
+
+
+def fitted_text(text: str, width: int | None) -> str:
+    """Text whose lines have at most `width` signs where words allow it; None leaves them whole.
+
+    What a line goes on with stands two signs further in than its beginning.
+    """
+    if width is None:
+        return text
+    return "\n".join(part for line in text.split("\n") for part in _folded(line, width))
+
+
+def _folded(line: str, width: int) -> list[str]:
+    if len(line) <= width:
+        return [line]
+    inside = line.lstrip(" ")
+    begin = " " * (len(line) - len(inside))
+    return textwrap.wrap(
+        inside,
+        max(1, width),
+        initial_indent=begin,
+        subsequent_indent=f"{begin}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+        drop_whitespace=True,
+    )
 
 
 def talk(text: str) -> None:

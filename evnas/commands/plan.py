@@ -1,6 +1,7 @@
 """`evnas plan`: what a sweep would run, and for how long."""
 
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,10 @@ def plan(
     html: Annotated[
         Path | None, typer.Option("--html", help="Write it as a page too, one file.")
     ] = None,
+    keep: Annotated[
+        bool,
+        typer.Option("--keep", help="Keep it where the study will be: the dashboard shows it."),
+    ] = False,
     json: AsJson = False,
 ) -> None:
     """Say what a sweep would run and how long it would take, from a quick calibration.
@@ -30,6 +35,7 @@ def plan(
     Examples:
       evnas plan table_c
       evnas plan search_cpu --set budget.minutes=60 --html plan.html
+      evnas plan mine.yaml --keep
     """
     from evnas.sweep.sweep import load_sweep
 
@@ -45,8 +51,8 @@ def plan(
         expected = forecast(loaded, results=results)
     except SpecError as e:
         raise loaded.document.blame(e) from None
-    from evnas.search.detectable import detectable_differences
     from evnas.store import Store
+    from evnas.sweep.detectable import detectable_differences
 
     path = results / loaded.spec.name / "study.db"
     records = []
@@ -55,9 +61,9 @@ def plan(
             records = [record for _, record in store.records()]
     power = detectable_differences(loaded, records)
     data = {**expected.to_dict(), "power": power and power.to_dict()}
-    if html is not None:
+    if html is not None or keep:
         command = _command(file, overrides, quick, name, results)
-        _write_page(html, data, loaded.spec.to_dict(), command)
+        _keep(data, loaded.spec.to_dict(), command, html, path.parent if keep else None)
     emit(data, "\n".join([expected.text(), *([power.text()] if power else [])]), json)
 
 
@@ -72,13 +78,20 @@ def _command(
     return shlex.join(["evnas", "sweep", str(file), *more])
 
 
-def _write_page(
-    path: Path, plan: Mapping[str, Any], sweep: Mapping[str, Any], command: str
+def _keep(
+    plan: Mapping[str, Any],
+    sweep: Mapping[str, Any],
+    command: str,
+    html: Path | None,
+    folder: Path | None,
 ) -> None:
-    import yaml
-
+    """Write a page, and the plan into its study's folder, as far as these are asked for."""
+    from evnas.report.page.kept_plan import KeptPlan
     from evnas.report.page.plan import plan_page
 
-    text = yaml.safe_dump(dict(sweep), sort_keys=False, allow_unicode=True)
-    write_whole(path, plan_page(plan, command=command, sweep=text))
-    talk(str(path))
+    kept = KeptPlan(plan=plan, command=command, sweep=sweep, made=time.time())
+    if html is not None:
+        write_whole(html, plan_page(kept))
+        talk(str(html))
+    if folder is not None:
+        talk(f"{kept.write(folder)}: `evnas dashboard {folder.parent}` shows it")

@@ -103,7 +103,8 @@ def load_sweep(
         spec = _overridden(spec, text)
         _data_is_here(spec, YamlDocument(f"--set {text}", {}))
     places = {text.partition("=")[0].strip(): f"--set {text}" for text in overrides}
-    document = replace(document, overridden=places)
+    words = {place: word for text in overrides for place, word in _words_of(text).items()}
+    document = replace(document, overridden=places, words={**document.words, **words})
     if name is not None:
         spec = _revalidated(spec.to_dict() | {"name": name}, "--name")
     return _sweep(spec, document)
@@ -188,9 +189,11 @@ def _data_is_here(spec: SweepSpec, document: YamlDocument) -> None:
             raise document.blame(SpecError(str(e), "proxy.data")) from None
 
 
-def _revalidated(raw: Mapping[str, Any], where: str) -> AblationSpec | SearchSpec:
+def _revalidated(
+    raw: Mapping[str, Any], where: str, words: Mapping[str, tuple[str, str]] | None = None
+) -> AblationSpec | SearchSpec:
     try:
-        return _validated(YamlDocument(where, dict(raw)))
+        return _validated(YamlDocument(where, dict(raw), words=words or {}))
     except YamlSpecError as e:
         raise YamlSpecError(SpecError(e.reason, e.path), where) from None
 
@@ -210,7 +213,14 @@ def _overridden(spec: SweepSpec, text: str) -> AblationSpec | SearchSpec:
         raw = beside(raw, Path())  # those of the file are absolute already
     except SpecError as e:
         raise e if isinstance(e, YamlSpecError) else YamlSpecError(e, where) from None
-    return _revalidated(raw, where)
+    return _revalidated(raw, where, _words_of(text))
+
+
+def _words_of(text: str) -> dict[str, tuple[str, str]]:
+    """What a `--set` says otherwise than Python would, by its place in the sweep."""
+    path, _, value = text.partition("=")
+    words = parse_yaml(f"value: {value}", source=f"--set {text}").words
+    return {path.strip() + place.removeprefix("value"): word for place, word in words.items()}
 
 
 def _is_another_kind(raw: Mapping[str, Any], path: str, given: Any) -> bool:

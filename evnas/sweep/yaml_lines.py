@@ -58,6 +58,9 @@ class YamlDocument:
     """Spelt path (`rows.I`, `seeds[0]`) -> line, from 1; a key's line, an item's line."""
     overridden: Mapping[str, str] = field(default_factory=dict)
     """Spelt path -> `--set PATH=VALUE`, where that and not the file says what stands there."""
+    words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Spelt path -> a value as Python has it and as the file does (`True`, `yes`), where those
+    differ."""
 
     def line(self, path: str) -> int:
         """The line of `path`, or of the nearest thing around it that the file spells out."""
@@ -71,7 +74,23 @@ class YamlDocument:
         """`error`, whose path lies in this file, with file and line before it."""
         if isinstance(error, YamlSpecError):
             return error
-        return YamlSpecError(error, self.where(error.path))
+        reason = self._in_its_words(error.reason, error.path)
+        return YamlSpecError(SpecError(reason, error.path), self.where(error.path))
+
+    def _in_its_words(self, reason: str, path: str) -> str:
+        """`reason` with what was got as the file has it: who wrote `yes` looks for no `True`."""
+        while path and path not in self.lines and path not in self.words:
+            path = _shorter(path)
+        said = {
+            (value, word)
+            for place, (value, word) in self.words.items()
+            if (place == path or place.startswith((f"{path}.", f"{path}[")))
+            and re.search(rf"\bgot {re.escape(value)}(?![\w.])", reason)
+        }
+        if len(said) != 1:
+            return reason
+        ((value, word),) = said
+        return reason.replace(f"got {value}", f"got {word}", 1)
 
     def where(self, path: str) -> str:
         """File and line of `path`, or the override that set it."""
@@ -140,7 +159,7 @@ def parse_yaml(text: str, *, source: str) -> YamlDocument:
             SpecError(f"must be a mapping of keys to values, got {data!r:.60}"),
             f"{source}:{line}",
         )
-    return YamlDocument(source, data, reading.lines)
+    return YamlDocument(source, data, reading.lines, words=reading.words)
 
 
 class _Loader(yaml.SafeLoader):
@@ -184,6 +203,7 @@ class _Reading:
     source: str
     loader: _Loader
     lines: dict[str, int] = field(default_factory=dict)
+    words: dict[str, tuple[str, str]] = field(default_factory=dict)
     open: list[int] = field(default_factory=list)
     """Nodes that are being read: one that holds itself is refused."""
     values: int = 0
@@ -233,6 +253,8 @@ class _Reading:
             self._refuse(f"must be what its tag !!{kind} says, got {text!r:.60}", node, place)
         if isinstance(value, float) and not math.isfinite(value):
             self._refuse(f"must be a finite number, got {text}", node, place)
+        if not isinstance(value, str) and repr(value) != text:
+            self.words[spell(place)] = repr(value), text or "nothing"
         return value
 
     def _must_be_utf8(self, text: str, node: yaml.Node, place: Concrete) -> None:

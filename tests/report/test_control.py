@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import expect
-from reader_of_pages import serious
+from reader_of_pages import IN_ONE_LINE, serious
 from starlette.testclient import TestClient
 
 from evnas.errors import EvnasError
@@ -35,6 +35,21 @@ def client(study: Path) -> Iterator[TestClient]:
         while seen["done"] < seen["of"]:
             seen = found.get("/api/studies/mine", headers=RIGHT).json()["reading"]
         yield found
+
+
+def under_way(**more: Any) -> dict[str, Any]:
+    """What a driver notes of itself while it times trial 2."""
+    work = {"label": "2", "phase": "speed", "target": "cpu", "text": "", "fraction": 0.5}
+    return {
+        "at": time.time(),
+        "host": "here",
+        "pid": 1,
+        "said": ["1 speed: 90 images/s"],
+        "left_s": 120.0,
+        "done_fraction": 0.6,
+        "now": [work | {"seconds": 3.0}],
+        "phases": {"count": {"total": 9, "done": 9}, "speed": {"total": 46, "done": 12}},
+    } | more
 
 
 def paused(study: Path) -> bool:
@@ -148,15 +163,7 @@ def test_a_driver_takes_what_is_asked_while_it_runs(client: TestClient, study: P
 
 def test_buttons_and_notes_of_the_page(study: Path, watched: Any, serve: Any, axe: str) -> None:
     with Store.append_to(study / "study.db") as store:
-        work = {"label": "2", "phase": "speed", "target": "cpu", "text": "", "fraction": 0.5}
-        store.note(
-            "progress",
-            {
-                "at": time.time(), "host": "here", "pid": 1, "said": ["1 speed: 90 images/s"],
-                "left_s": 120.0, "done_fraction": 0.6, "now": [work | {"seconds": 3.0}],
-                "phases": {"speed": {"total": 46, "done": 12}},
-            },
-        )  # fmt: skip
+        store.note("progress", under_way(phases={"speed": {"total": 46, "done": 12}}))
     server = serve(study.parent, token=TOKEN, control=True)
     try:
         page = watched.open(f"{server.url}/?token={TOKEN}#study=mine&view=run")
@@ -214,14 +221,32 @@ def test_the_list_of_studies_shows_the_phase_under_way(
 ) -> None:
     synthetic.make(3, workshop.folder / "mine")
     with Store.append_to(workshop.folder / "mine" / "study.db") as store:  # held: it runs
-        work = {"label": "2", "phase": "speed", "target": "cpu", "text": "", "fraction": 0.5}
-        phases = {"count": {"total": 9, "done": 9}, "speed": {"total": 46, "done": 12}}
-        store.note(
-            "progress",
-            {
-                "at": time.time(), "host": "here", "pid": 1, "said": [], "left_s": 120.0,
-                "done_fraction": 0.6, "now": [work | {"seconds": 3.0}], "phases": phases,
-            },
-        )  # fmt: skip
+        store.note("progress", under_way())
         page = watched.open(workshop.url)
         expect(page.locator(".under-way")).to_have_text("speed 12 of 46, about 2 min left")
+        page.set_viewport_size({"width": 390, "height": 844})
+        assert page.locator("#studies .status").evaluate(IN_ONE_LINE)
+
+
+def test_the_run_panel_says_what_workers_do_and_what_failed(
+    synthetic: Any, watched: Any, workshop: Any
+) -> None:
+    synthetic.make(60, workshop.folder / "mine")
+    with Store.append_to(workshop.folder / "mine" / "study.db") as store:
+        store.note("progress", under_way())
+        page = watched.open(f"{workshop.url}/#study=mine&view=run")
+        expect(page.locator("#run-state")).to_contain_text("about 2 min left")
+        expect(page.locator("#run-state")).to_contain_text("trials an hour lately")
+        worker = page.get_by_role("region", name="Workers").get_by_role("row").nth(1)
+        expect(worker).to_have_text("2speedcpu50 %3.0 s")
+        failures = page.get_by_role("region", name="Failures")
+        expect(failures).to_contain_text("diverged1loss is nan at image 1,216")
+        expect(page.locator("main")).to_contain_text("Conditions of the newest speed")
+
+
+def test_a_run_that_has_just_begun_claims_nothing(watched: Any, workshop: Any) -> None:
+    with Store.create(workshop.folder / "new" / "study.db", sweep={}, environment={}) as store:
+        store.note("progress", under_way(said=[]))
+        page = watched.open(f"{workshop.url}/#study=new&view=run")
+        expect(page.get_by_role("region", name="Failures")).to_have_text("No trial has ended yet")
+        expect(page.locator("main")).not_to_contain_text("Last words")

@@ -266,4 +266,4 @@ def test_what_weakens_a_search_s_figures_stands_above_its_front(
     page = watched.open(f"{workshop.url}/#study=noisy")
     sentences = page.get_by_role("list", name="What weakens the figures").get_by_role("listitem")
     expect(sentences).to_have_count(1)
-    expect(sentences).to_contain_text("not quiet")
+    expect(sentences).to_contain_text("of the front: not quiet")

@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from evnas.errors import EvnasError
 from evnas.report.server import patience
 from evnas.report.server.app import make_app, server_of
-from evnas.report.server.security import Guard, address_of
+from evnas.report.server.security import Guard, address_of, cookie_of
 from evnas.report.server.wrong_tokens import MOST, MOST_ADDRESSES, WITHIN_S, WrongTokens
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -74,6 +74,38 @@ def test_below_a_path_of_a_proxy_it_is_whole(results: Path) -> None:
         assert '"/static' not in shown.text and '"/api' not in shown.text
         assert client.get("/evnas/static/style.css").status_code == 200
         assert client.get("/evnas/api/studies").status_code == 200
+
+
+def test_two_dashboards_of_one_host_keep_their_tokens_apart(results: Path) -> None:
+    """A browser hands a host's cookies to all its ports."""
+    tokens = {"http://127.0.0.1:8765": TOKEN, "http://127.0.0.1:8766": TOKEN[::-1]}
+    clients = [
+        TestClient(make_app(results, token=token), base_url=place)
+        for place, token in tokens.items()
+    ]
+    with clients[0], clients[1]:
+        welcomes = [
+            client.get(f"/?token={token}", follow_redirects=False)
+            for client, token in zip(clients, tokens.values(), strict=True)
+        ]
+        both = "; ".join(w.headers["set-cookie"].partition(";")[0] for w in welcomes)
+        for client in clients:
+            client.cookies.clear()
+            assert client.get("/api/studies", headers={"cookie": both}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [
+        ("127.0.0.1:8765", "evnas_token_8765"),
+        ("[::1]:9000", "evnas_token_9000"),
+        ("[::1]", "evnas_token"),
+        ("lab.example.org", "evnas_token"),
+        ("lab.example.org:x=1", "evnas_token"),
+    ],
+)
+def test_the_cookie_is_named_after_the_port(header: str, name: str) -> None:
+    assert cookie_of(header) == name
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,30 @@ def test_a_front_that_does_not_bend_has_no_knee(tmp_path: Path, points: Any) -> 
         pick_trial(folder, "knee")
 
 
+STRAIGHT = {"0": (1.0, 50.0), "1": (5.0, 60.4), "2": (9.0, 70.0)}
+BENT = {"0": (1.0, 50.0), "1": (5.0, 62.0), "2": (9.0, 70.0)}
+
+
+def test_the_lowest_member_of_a_nearly_straight_front_is_no_knee(tmp_path: Path) -> None:
+    folder = made_study(tmp_path / "nearly", STRAIGHT)
+    with pytest.raises(SpecError, match=r"told: 1 lies 0\.02 of its height .* nearly straight"):
+        pick_trial(folder, "knee")
+    assert pick_trial(made_study(tmp_path / "bent", BENT), "knee").trial == "1"
+
+
+def test_a_bend_within_the_error_is_no_knee(tmp_path: Path) -> None:
+    rows: dict[str, dict[str, Any]] = {
+        label: {} for label in BENT
+    }  # an ablation's top-1 has the interval of its images
+    folder = made_study(tmp_path / "unsure", BENT, rows=rows)
+    with pytest.raises(SpecError, match=r"told: 1 lies 0\.10 .* within the error of 0\.2"):
+        pick_trial(folder, "knee")
+
+
+def test_a_front_of_one_is_its_own_knee(tmp_path: Path) -> None:
+    assert pick_trial(made_study(tmp_path / "one", {"0": (1.0, 50.0)}), "knee").trial == "0"
+
+
 def test_without_an_objective_of_the_kind_it_says_so(tmp_path: Path) -> None:
     aims = [{"metric": "top1_percent", "goal": "max"}]
     folder = made_study(tmp_path / "slow", objectives=aims)

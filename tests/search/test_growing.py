@@ -76,6 +76,28 @@ def test_more_of_an_ablation_goes_on_where_it_stands(
     assert len(budgets) == 1  # shorter trainings stand in no table beside longer ones
 
 
+HALVES: dict[str, tuple[dict[str, Any], str]] = {
+    "proxy": ({"proxy": {"epochs": 2, "halve_batch": True}}, "proxy.halve_batch"),
+    "target": ({"targets": [{**ABLATION["targets"][0], "halve_batch": True}]}, "targets[0].halve"),
+}
+
+
+@pytest.mark.parametrize("part", HALVES)
+def test_a_study_that_ran_out_of_memory_may_halve_its_batches(
+    part: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more, want = HALVES[part]
+    monkeypatch.chdir(tmp_path)
+    run(ABLATION, tmp_path, PaperEngine(tmp_path))
+    said: list[str] = []
+    halves = sweep_of(changed(ABLATION, **more))
+    open_study(halves, tmp_path, environment={}, fresh=False, say=said.append).close()
+    assert len(said) == 1 and f"the study grows: {want}" in said[0] and said[0].endswith("True")
+    assert run(changed(ABLATION, **more), tmp_path, PaperEngine(tmp_path)) == []  # what fitted
+    with pytest.raises(StoreError, match="halve_batch: True -> 'nothing'"):
+        open_study(sweep_of(ABLATION), tmp_path, environment={}, fresh=False)
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "base": ({"base": "efficientvim_m2"}, "base: 'efficientvim_m1' -> 'efficientvim_m2'"),
     "a row's arch": (

@@ -1,5 +1,6 @@
 """What `check` and `plan` say before anything runs: phases, and targets in common."""
 
+import html
 import sys
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from evnas import cli
 from evnas.measure.target import Target
 from evnas.phases.base import Goal
 from evnas.phases.work import Event, Finished, Work
+from evnas.report.page.kept_plan import KeptPlan
 from evnas.search import forecast as forecasts
 from evnas.search.evaluate import Evaluator
 from evnas.search.forecast import forecast
@@ -109,6 +111,7 @@ def test_a_plan_is_written_as_a_page_with_the_command_that_starts_it(
 ) -> None:
     file, page = write(tmp_path / "rows.yaml", ROWS | {"targets": [CPU]}), tmp_path / "plan.html"
     said = ["--set", "targets[0].batch_size=2", "--results", str(tmp_path), "--html", str(page)]
+    said.append("--keep")
     monkeypatch.setattr(sys, "argv", ["evnas", "plan", str(file), *said])
     with pytest.raises(SystemExit) as done:
         cli.main()
@@ -117,6 +120,9 @@ def test_a_plan_is_written_as_a_page_with_the_command_that_starts_it(
     assert "Plan of rows" in text and "batch_size: 2" in text
     again = "--set &#x27;targets[0].batch_size=2&#x27; --results"
     assert f"<pre>evnas sweep {file} {again} {tmp_path}</pre>" in text
+    kept = KeptPlan.read(tmp_path / "rows")
+    assert kept.command == f"evnas sweep {file} {html.unescape(again)} {tmp_path}"
+    assert kept.plan["study"] == kept.sweep["name"] == "rows"
 
 
 class Deaf:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from evnas.report.table.verdicts import against_difference
-from evnas.search.detectable import detectable_differences
 from evnas.stats.interval import Interval
 from evnas.stats.power import SeedNoise, known_noise, noise_at, presentations_for, shipped_noise
+from evnas.sweep.detectable import detectable_differences
 from evnas.sweep.sweep import load_sweep
 
 TABLE_C = Path(__file__).parents[2] / "sweeps" / "table_c.yaml"

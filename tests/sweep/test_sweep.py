@@ -168,7 +168,7 @@ def test_a_strategy_of_another_kind_takes_the_place_of_the_file_s():
         ("proxy.epocs=3", "--set proxy.epocs=3: proxy.epocs: there is no 'epocs' at proxy; did"),
         ("proxy.epochs=0", "--set proxy.epochs=0: proxy.epochs: must be at least 1, got 0"),
         ("epochs", "--set epochs: must be path=value"),
-        ("failures.stop_after=yes", "failures.stop_after: must be an integer, got True"),
+        ("failures.stop_after=yes", "failures.stop_after: must be an integer, got yes"),
         ("seeds=[0, true]", "seeds: must be an integer, got [0, True]"),
         (
             "proxy={}",

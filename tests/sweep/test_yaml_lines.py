@@ -35,6 +35,30 @@ def test_a_complaint_gets_its_line():
 
 
 @pytest.mark.parametrize(
+    ("text", "path", "python", "said"),
+    [
+        ("a: {b: yes}", "a.b", "True", "got yes"),
+        ("a: {b: off}", "a.b", "False", "got off"),
+        ("a: {b: }", "a.b", "None", "got nothing"),
+        ("a: {b: ~}", "a.b", "None", "got ~"),
+        ("a: {b: 1e-9}", "a.b", "1e-09", "got 1e-9"),
+        ("a: {b: 1_000}", "a.b", "1000", "got 1_000"),
+        ("a: [no, 3]", "a[0]", "False", "got no"),
+        ("a: {'s[*].b': yes}", "a.s[1].b", "True", "got yes"),  # spelt otherwise, in that place
+        ("a: {b: true}", "a.b", "True", "got true"),
+        ("a: {b: 'yes'}", "a.b", "'yes'", "got 'yes'"),
+        ("a: {b: yes}", "a.b", "Trueish", "got Trueish"),
+        ("a: {c: yes, d: on}", "a.b", "True", "got True"),  # which of the two is not known
+        ("a: 1\nb: yes", "a", "True", "got True"),  # said elsewhere
+    ],
+)
+def test_a_complaint_quotes_the_file(text, path, python, said):
+    document = parse_yaml(text, source="x.yaml")
+    error = document.blame(SpecError(f"must be good, got {python}", path))
+    assert error.reason == f"must be good, {said}"
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("", "x.yaml:1: is empty"),

@@ -1,36 +1,121 @@
-"""What `evnas plan` says, as a page to be looked at before a sweep is started."""
+"""What `evnas plan` says, as a page to be looked at before a sweep is started; and what its study
+says of one that was started without."""
 
+import time
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+import yaml
+
+from evnas.errors import EvnasError
+from evnas.report.frame.study_reader import StudyReader
 from evnas.report.page.colours import PALETTE
+from evnas.report.page.kept_plan import KeptPlan
 from evnas.report.page.plain_page import listing, note, plain_page, section
+from evnas.sweep.detectable import detectable_differences
+from evnas.sweep.sweep import sweep_of
 
 Data = Mapping[str, Any]
 MOST_ROWS = 200
 """Rows that are listed one by one; a search's trials are all alike."""
 BAR = 640
 """Width of the bar of phases, in pixels."""
+SETTINGS = ("budget", "objectives", "constraints", "seeds")
+"""Keys of a sweep that say when it ends and what it is judged by."""
 
 
-def plan_page(plan: Data, *, command: str, sweep: str) -> str:
-    """The page, one file.
-
-    Args:
-        plan: what `evnas plan --json` prints.
-        command: that starts the sweep.
-        sweep: the resolved sweep as YAML.
-    """
+def plan_page(kept: KeptPlan) -> str:
+    """The page, one file."""
+    plan = kept.plan
     phases = _phases(plan["steps"])
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(kept.made))
+    done = sum(step["done"] for step in plan["steps"])
+    said = f"Made {when}, when {done} of {len(plan['steps'])} pieces of work were done."
     parts = [
-        section("What would run", *_whole(plan), _bar(phases), _phase_table(phases)),
+        section("What would run", *_whole(plan), note(said), _bar(phases), _phase_table(phases)),
+        *_what_varies(kept.sweep),
         section("Row by row", _rows(plan["steps"])),
         *([section("What it can tell", *_power(plan["power"]))] if plan.get("power") else []),
-        section("To start it", f"<pre>{escape(command)}</pre>"),
-        section("The sweep", f"<pre>{escape(sweep)}</pre>"),
+        *_how(kept.command, kept.sweep),
     ]
     return plain_page(f"Plan of {plan['study']}", parts)
+
+
+def begun_page(reader: StudyReader) -> str:
+    """The same of a study that has begun, from what it holds and its driver expects."""
+    sweep, progress = reader.sweep, reader.meta("progress")
+    place = f"results/{reader.folder.name}/sweep.resolved.yaml"
+    lines = [note(f"No plan was kept; `evnas plan {place} --keep` keeps one.")]
+    if progress:
+        left = spelt_time(progress["left_s"])
+        lines += [note(f"About {left} left, by what each phase has taken."), _counted(progress)]
+    power = _power_of(reader)
+    parts = [
+        section("What runs", *lines),
+        *_what_varies(sweep),
+        *([section("What it can tell", *_power(power))] if power else []),
+        *_how(f"evnas sweep {place}", sweep),
+    ]
+    return plain_page(f"Plan of {reader.folder.name}", parts)
+
+
+def _power_of(reader: StudyReader) -> Data | None:
+    if not reader.sweep.get("rows"):
+        return None
+    try:
+        sweep = sweep_of(reader.sweep)
+    except EvnasError:  # an older or newer sweep: the rest is worth showing
+        return None
+    with reader.lock:
+        records = [record for _, record in reader.store.records()]
+    found = detectable_differences(sweep, records)
+    return None if found is None else found.to_dict()
+
+
+def _counted(progress: Data) -> str:
+    rows = [
+        (phase, str(count["total"]), str(count["done"]))
+        for phase, count in progress["phases"].items()
+    ]
+    return listing("Work by phase", ("Phase", "Pieces of work", "Done"), rows)
+
+
+def _how(command: str, sweep: Data) -> list[str]:
+    text = yaml.safe_dump(dict(sweep), sort_keys=False, allow_unicode=True)
+    return [
+        section("To start it, or to go on", f"<pre>{escape(command)}</pre>"),
+        section("The sweep", f"<pre>{escape(text)}</pre>"),
+    ]
+
+
+def _what_varies(sweep: Data) -> list[str]:
+    """The rows of an ablation or the axes of a space, and what ends and judges it."""
+    rows, axes = sweep.get("rows") or {}, (sweep.get("space") or {}).get("axes") or {}
+    tables = []
+    if rows:
+        told = [(str(label), ", ".join(_pairs(row))) for label, row in rows.items()]
+        tables.append(listing("Rows", ("Row", "Changes"), told[:MOST_ROWS]))
+    if axes:
+        values = [(str(path), _flow(domain)) for path, domain in axes.items()]
+        tables.append(listing("Axes of the space", ("Axis", "Values"), values))
+    given = [(key, _flow(sweep[key])) for key in SETTINGS if sweep.get(key)]
+    tables += [listing("Budget and aims", ("Key", "Value"), given)] if given else []
+    return [section("What varies", *tables)] if tables else []
+
+
+def _pairs(row: Any) -> list[str]:
+    if not isinstance(row, Mapping):
+        return ["nothing"]
+    return [f"{path}: {_flow(value)}" for path, value in row.items()] or ["nothing"]
+
+
+def _flow(value: Any) -> str:
+    """A value as a sweep's file has it, in one line, without what is not given."""
+    if isinstance(value, Mapping):
+        value = {key: inner for key, inner in value.items() if inner is not None}
+    text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, width=10**6)
+    return text.removesuffix("...\n").strip()
 
 
 def spelt_time(seconds: float) -> str:

@@ -39,8 +39,10 @@ class SearchPanel:
 
 
 def _cautions(members: Sequence[Sequence[Record]]) -> list[str]:
+    """Said to be of the front, since `evnas front` counts all of the search's speeds."""
     records = [record for member in members for record in member]
-    return about_search(records, list(dict.fromkeys(r.label for r in records)))
+    said = about_search(records, list(dict.fromkeys(r.label for r in records)))
+    return [f"of the front: {sentence}" for sentence in said]
 
 
 PANEL = SearchPanel()

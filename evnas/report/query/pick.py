@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from evnas.errors import SpecError, nearest
 from evnas.record import Record
 from evnas.report.frame.objectives import Objective
+from evnas.report.frame.snapshot import take_snapshot
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.frame.trial_frame import TrialFrame
+from evnas.report.query.dominance import axis_sign, estimates
 from evnas.report.query.front import collect_points, find_front
+from evnas.stats.interval import Z95
 
 FASTEST, MOST_ACCURATE, KNEE = "fastest", "most-accurate", "knee"
 NAMED = (FASTEST, MOST_ACCURATE, KNEE)
@@ -26,6 +29,10 @@ ACCURACIES = ("top1_percent", "predicted_top1_percent", "loss")
 SHOWN_LABELS = 6
 SAME = 1e-9
 """Sums of scaled objectives that differ by less are equal but for rounding."""
+LEAST_BEND = 0.05
+"""A front whose best sum is nearer to that of its ends is straight for every purpose: which member
+lies lowest is then an accident of which were found."""
+Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +169,7 @@ def picked_row(
     if wish == KNEE:
         return front[_knee(frame, aims, front, where)], ""
     aim = _aim_of(aims, SPEEDS if wish == FASTEST else ACCURACIES, wish, where)
-    signed = _less_is_better(frame, [aim], front)[:, 0]
+    signed = axis_sign(aim.key, aims) * frame.column(aim.key)[front]
     return front[int(np.argmin(signed))], aim.key
 
 
@@ -204,9 +211,11 @@ def _knee(frame: TrialFrame, aims: Sequence[Objective], front: Sequence[int], wh
     Source: I. Das, "On characterizing the 'knee' of the Pareto curve based on normal-boundary
     intersection", Structural Optimization 18 (1999), for two objectives.
     """
-    values = _less_is_better(frame, aims, front)
+    keys, signs = [aim.key for aim in aims], [axis_sign(aim.key, aims) for aim in aims]
+    values, errors = estimates(take_snapshot(frame), keys, signs, np.array(front))
     low, high = values.min(axis=0), values.max(axis=0)
-    scaled = (values - low) / np.where(high > low, high - low, 1.0)
+    span = np.where(high > low, high - low, 1.0)
+    scaled, errors = (values - low) / span, errors / span
     sums = scaled.sum(axis=1)
     least: list[int] = np.flatnonzero(sums <= sums.min() + SAME).tolist()
     digests = {frame.text["digest"][front[i]] for i in least}
@@ -216,15 +225,31 @@ def _knee(frame: TrialFrame, aims: Sequence[Objective], front: Sequence[int], wh
             f"{where} has no knee: {labels} on its front are equally near "
             "to the best; pick front:N, fastest or most-accurate"
         )
+    if (high > low).any():
+        label = frame.text["label"][front[least[0]]]
+        _must_bend(scaled, errors, least[0], f"{where} has no knee that can be told: {label}")
     return least[0]
 
 
-def _less_is_better(
-    frame: TrialFrame, aims: Sequence[Objective], rows: Sequence[int]
-) -> NDArray[np.float64]:
-    signs = np.array([-1.0 if aim.better == "more" else 1.0 for aim in aims])
-    values = [frame.column(aim.key)[list(rows)] for aim in aims]
-    return np.asarray(np.stack(values, axis=1) * signs, dtype=np.float64)
+def _must_bend(scaled: Points, errors: Points, knee: int, start: str) -> None:
+    """Raises SpecError where the front is straight, or nearly so, or not sure to be bent.
+
+    Args:
+        scaled: (members, objectives), 0 the best and 1 the worst.
+        errors: standard deviations of these, 0 where none are known.
+        start: begins the complaint, and names the knee.
+    """
+    ends = (scaled == 0).any(axis=1)
+    bend = scaled[ends].sum(axis=1).mean() - scaled[knee].sum()
+    variances = (errors**2).sum(axis=1)
+    unsure = Z95 * np.sqrt(variances[knee] + variances[ends].mean())
+    if bend >= max(LEAST_BEND, unsure):
+        return
+    than = f"which is within the error of {unsure:.2f}" if bend < unsure else "nearly straight"
+    raise SpecError(
+        f"{start} lies {bend:.2f} of its height below the line between its ends, {than}; pick "
+        "front:N, fastest or most-accurate"
+    )
 
 
 def _aim_of(aims: Sequence[Objective], kinds: Sequence[str], wish: str, where: str) -> Objective:

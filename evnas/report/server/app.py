@@ -117,6 +117,7 @@ def make_app(
             Route("/static/{name}", pages.static),
             Route("/static/panels/{name}.js", pages.panel_script),
             Route("/compare", pages.comparison),
+            Route("/plan", pages.plan),
             Route("/api/studies", pages.studies),
             *(Route(f"/api/studies/{{study}}{path}", page) for path, page in of_a_study.items()),
             *([Route("/api/studies/{study}/control", pages.control, methods=["POST"])] * control),
@@ -185,6 +186,11 @@ class _Pages:
             if name not in folders:
                 raise StoreError(f"there is no study {name!r} here")
         page = comparison_page(compare([folders[name] for name in asked]))
+        return HTMLResponse(page, headers={"cache-control": "no-store"})
+
+    def plan(self, request: Request) -> Response:
+        """What the sweep of a `study` would run, or runs."""
+        page = self._studies.plan(request.query_params.get("study", ""))
         return HTMLResponse(page, headers={"cache-control": "no-store"})
 
     def about(self, request: Request) -> Response:

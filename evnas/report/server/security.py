@@ -15,6 +15,7 @@ from evnas.errors import EvnasError
 from evnas.report.server.wrong_tokens import WITHIN_S, WrongTokens
 
 COOKIE = "evnas_token"
+"""Begins the cookie's name; see `cookie_of`."""
 LEAST_TOKEN = 16
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
 POLICY = (
@@ -129,7 +130,7 @@ class Guard:
         if self.token is None:
             return None
         if self._is_token(in_address):
-            return self._welcome(query, scope)
+            return self._welcome(query, scope, headers["host"])
         if self._shows_token(headers):
             return None
         return PlainTextResponse(
@@ -167,7 +168,7 @@ class Guard:
             return PlainTextResponse("a request is JSON\n", 415)
         return None
 
-    def _welcome(self, query: dict[str, list[str]], scope: Scope) -> Response:
+    def _welcome(self, query: dict[str, list[str]], scope: Scope, host: str) -> Response:
         """Keep the token in a cookie, and out of the address from here on.
 
         Both are relative, for a proxy may serve the page below a path that it keeps to itself: a
@@ -177,7 +178,7 @@ class Guard:
         rest = urlencode(query, doseq=True)
         response = RedirectResponse(f"./?{rest}" if rest else "./", 303)
         response.set_cookie(
-            COOKIE,
+            cookie_of(host),
             self.token,
             path=None,
             httponly=True,
@@ -213,7 +214,15 @@ def _tokens_in(headers: dict[str, str]) -> list[str]:
         cookie = SimpleCookie(headers.get("cookie", ""))
     except CookieError:
         return found
-    return [*found, cookie[COOKIE].value] if COOKIE in cookie else found
+    name = cookie_of(headers.get("host", ""))
+    return [*found, cookie[name].value] if name in cookie else found
+
+
+def cookie_of(header: str) -> str:
+    """The name of the token's cookie under a Host header: browsers hand the cookies of a host to
+    all its ports, and two dashboards there have a token each."""
+    port = header.rpartition("]")[2].rpartition(":")[2] if ":" in header else ""
+    return f"{COOKIE}_{port}" if port.isdecimal() else COOKIE
 
 
 def _host_of(header: str) -> str:

@@ -9,6 +9,8 @@ from evnas.errors import EvnasError, StoreError
 from evnas.report.frame.objectives import find_objectives
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.page.about import describe_study
+from evnas.report.page.kept_plan import PLAN, KeptPlan
+from evnas.report.page.plan import begun_page, plan_page
 from evnas.report.query.front_history import compute_front_history
 
 
@@ -26,13 +28,25 @@ class Studies:
 
     def folders(self) -> dict[str, Path]:
         """Name -> folder of every study, in order of name; links that lead outside are not one."""
+        return self._with("study.db")
+
+    def planned(self) -> dict[str, Path]:
+        """The same of every plan that is kept, of studies that have begun and of others."""
+        return self._with(PLAN)
+
+    def _with(self, file: str) -> dict[str, Path]:
         if (self.folder / "study.db").is_file():
-            return {self.folder.name: self.folder}
+            return {self.folder.name: self.folder} if (self.folder / file).is_file() else {}
         return {
             path.name: path
             for path in sorted(self.folder.iterdir())
-            if _may_be_study(path) and (path / "study.db").resolve().is_relative_to(self.folder)
+            if _may_hold(path, file) and (path / file).resolve().is_relative_to(self.folder)
         }
+
+    def plan(self, name: str) -> str:
+        """The page of what a sweep would run, or of what it runs. Raises StoreError."""
+        folder = self.planned().get(name)
+        return plan_page(KeptPlan.read(folder)) if folder else begun_page(self.reader(name))
 
     def reader(self, name: str) -> StudyReader:
         """The reader of a study, opened on first use. Raises StoreError with a sentence."""
@@ -54,8 +68,13 @@ class Studies:
             return self._readers[name]
 
     def overview(self) -> list[dict[str, Any]]:
-        """A row a study; one that cannot be read says why in `error`."""
-        return [self._row(name) for name in self.folders()]
+        """A row a study; one that cannot be read says why in `error`. A sweep that is planned and
+        has not begun has `planned`: `trials`, `seconds` and when that was `made`."""
+        begun, planned = self.folders(), self.planned()
+        return [
+            self._row(name) if name in begun else _planned_row(name, planned[name])
+            for name in sorted({*begun, *planned})
+        ]
 
     def follow(self) -> None:
         """Begin to read every study, so that it is there when somebody looks."""
@@ -96,10 +115,19 @@ class Studies:
             self._identity.clear()
 
 
-def _may_be_study(folder: Path) -> bool:
-    """Whether a study is there, or what may not be looked at: its row says so."""
+def _planned_row(name: str, folder: Path) -> dict[str, Any]:
     try:
-        return (folder / "study.db").is_file()
+        kept = KeptPlan.read(folder)
+    except StoreError as e:
+        return {"name": name, "error": str(e)}
+    told = {key: kept.plan[key] for key in ("trials", "seconds")}
+    return {"name": name, "planned": {**told, "made": kept.made}}
+
+
+def _may_hold(folder: Path, file: str) -> bool:
+    """Whether a file is there, or what may not be looked at: its row says so."""
+    try:
+        return (folder / file).is_file()
     except OSError:
         return True
 

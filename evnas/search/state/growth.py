@@ -52,8 +52,8 @@ def _grown(old: Identity, sweep: Sweep, new: Identity) -> dict[str, Any]:
         found["seeds"] = new["seeds"]
     if _more_targets(old["targets"], sweep, new["targets"]):
         found["targets"] = new["targets"]
-    if _may_train_longer(old.get("proxy"), sweep):
-        found["proxy"] = _trained_longer(old.get("proxy"), new["proxy"])
+    if sweep.spec.proxy is not None:
+        found["proxy"] = _grown_proxy(old.get("proxy"), sweep, new["proxy"])
     if old.get("predict") is None and new.get("predict") is not None:
         found["predict"] = new["predict"]
     if "budget" in old and "budget" in new:
@@ -69,10 +69,21 @@ def _grown(old: Identity, sweep: Sweep, new: Identity) -> dict[str, Any]:
 def _more_targets(old: Sequence[Any], sweep: Sweep, new: Sequence[Any]) -> bool:
     """Further ones stand behind those that there were: the first says where rows are counted."""
     counted = old[0]["resolution"] if old else 224
-    return list(new[: len(old)]) == list(old) and sweep.spec.resolution == counted
+    begun = [_halving(*pair) for pair in zip(old, new, strict=False)]
+    return list(new[: len(old)]) == begun and sweep.spec.resolution == counted
 
 
-def _may_train_longer(old: Mapping[str, Any] | None, sweep: Sweep) -> bool:
+def _grown_proxy(
+    old: Mapping[str, Any] | None, sweep: Sweep, new: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A proxy that there was none of, or the old one as far as it may become the new one."""
+    if old is None:
+        return dict(new)
+    longer = {"epochs": new["epochs"]} if _may_train_longer(old, sweep) else {}
+    return _halving({**old, **longer}, new)
+
+
+def _may_train_longer(old: Mapping[str, Any], sweep: Sweep) -> bool:
     """Whole trainings are done again for longer; rungs are beginnings of a schedule that would be
     another one."""
     spec = sweep.spec
@@ -81,11 +92,13 @@ def _may_train_longer(old: Mapping[str, Any] | None, sweep: Sweep) -> bool:
     rungs = (
         spec.strategy.rungs_of(spec.proxy.presentations) if isinstance(spec, SearchSpec) else ()
     )
-    return old is None or (spec.proxy.epochs >= old["epochs"] and not rungs)
+    return spec.proxy.epochs >= old["epochs"] and not rungs
 
 
-def _trained_longer(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(new) if old is None else {**old, "epochs": new["epochs"]}
+def _halving(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """`old`, with batches halved from now on where `new` says so: what fitted into memory is as it
+    would be, and what did not has no result yet."""
+    return {**old, "halve_batch": True} if new.get("halve_batch") else dict(old)
 
 
 def _count(part: Mapping[str, Any] | None, key: str) -> int:
@@ -95,8 +108,11 @@ def _count(part: Mapping[str, Any] | None, key: str) -> int:
 def _added(old: Identity, grown: Identity) -> list[str]:
     rows = [label for label in grown.get("digests", {}) if label not in old.get("digests", {})]
     found = [f"rows: {', '.join(rows)} added"] if rows else []
-    targets = len(grown["targets"]) - len(old["targets"])
-    return found + ([f"targets: {targets} added"] if targets else [])
+    there = len(old["targets"])
+    targets = len(grown["targets"]) - there
+    found += [f"targets: {targets} added"] if targets else []
+    begun = ({"targets": side["targets"][:there]} for side in (old, grown))
+    return found + differences(*begun)
 
 
 def _less(identity: Identity, keys: Sequence[str]) -> dict[str, Any]:

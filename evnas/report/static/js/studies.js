@@ -4,6 +4,9 @@
 /** The best figure by an objective; `place` tells targets apart where there are several. */
 EV.bestText = (b) => `${b.name}${b.place ? ` on ${b.place}` : ""} ${EV.number(b.value)} ${b.unit}`.trim();
 
+/** A link to what a study's sweep would run, or runs. */
+EV.planLink = (study, text) => EV.h("a", { href: `plan?${new URLSearchParams({ study })}` }, text);
+
 /** Studies ticked to be set side by side, in the order of ticking. */
 EV.beside = new Set();
 
@@ -43,7 +46,7 @@ EV.studiesPage = async () => {
   }, 1500);
 
   function compared(studies) {
-    const there = studies.filter((s) => !s.error).map((s) => s.name);
+    const there = studies.filter((s) => !s.error && !s.planned).map((s) => s.name);
     for (const name of EV.beside) if (!there.includes(name)) EV.beside.delete(name);
     if (there.length < 2) return null;
     const query = new URLSearchParams([...EV.beside].map((name) => ["study", name]));
@@ -89,9 +92,25 @@ EV.studiesPage = async () => {
     return [...done, `about ${EV.duration(left_s)} left`].join(", ");
   }
 
+  /** A cell of several things that stay together: on a phone its children stand beside each other. */
+  function whole(...things) {
+    return EV.h("td", {}, EV.h("div", {}, things));
+  }
+
   function row(s) {
     if (s.error) {
       return EV.h("tr", {}, EV.h("th", { scope: "row" }, s.name), EV.h("td", { colspan: 6, class: "wrong" }, s.error));
+    }
+    if (s.planned) {
+      const { trials, seconds, made } = s.planned;
+      return EV.h(
+        "tr",
+        {},
+        EV.h("th", { scope: "row" }, EV.planLink(s.name, s.name)),
+        EV.h("td", {}, "planned"),
+        EV.h("td", {}, `${EV.plural(trials, "trial")}, about ${EV.duration(seconds)}; planned ${EV.when(made)}`),
+        EV.h("td", { colspan: 4 }),
+      );
     }
     const others = Object.entries(s.states).filter(([k]) => k !== "complete").map(([k, n]) =>
       `${n.toLocaleString("en-GB")} ${k}`
@@ -107,9 +126,7 @@ EV.studiesPage = async () => {
         s.title !== s.name ? EV.h("small", { class: "title" }, s.title) : null,
       ),
       EV.h("td", {}, s.kind),
-      EV.h(
-        "td",
-        {},
+      whole(
         s.control.paused
           ? EV.h("span", { class: "status" }, "paused")
           : s.running
@@ -120,7 +137,7 @@ EV.studiesPage = async () => {
         others ? EV.h("small", { class: "title" }, others) : null,
         s.reading.done < s.reading.of ? EV.h("small", { class: "title" }, "still reading") : null,
       ),
-      EV.h("td", {}, s.best.map((b) => EV.h("div", {}, `${EV.bestText(b)} (${b.label})`))),
+      whole(s.best.map((b) => EV.h("div", {}, `${EV.bestText(b)} (${b.label})`))),
       EV.h("td", { class: "number" }, Number.isFinite(s.hypervolume ?? NaN) ? s.hypervolume.toFixed(3) : "–"),
       EV.h("td", {}, EV.when(s.started)),
       EV.h("td", {}, s.where),

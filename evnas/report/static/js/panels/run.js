@@ -27,7 +27,9 @@ EV.panel({
       view.rest,
       progress ? EV.runPhases(progress) : null,
       progress && running ? EV.runWorkers(progress) : null,
-      progress ? [EV.h("h3", {}, "Last words"), EV.h("pre", { id: "run-said" }, progress.said.join("\n"))] : null,
+      progress?.said.length
+        ? [EV.h("h3", {}, "Last words"), EV.h("pre", { id: "run-said" }, progress.said.join("\n"))]
+        : null,
       EV.runFailures(found.failures),
       EV.runConditions(found.conditions),
       EV.runNotes(),
@@ -56,6 +58,7 @@ EV.runState = ({ trials_per_hour }) => {
     progress
       ? EV.h("progress", { max: 1, value: progress.done_fraction, "aria-label": "Share of the time that is over" })
       : null,
+    EV.h("p", { class: "note" }, EV.planLink(EV.about.name, "The plan of this sweep")),
     control.paused && !running
       ? EV.h("p", { class: "note" }, `evnas store resume results/${EV.about.name} lets it go on.`)
       : null,
@@ -99,7 +102,11 @@ EV.runWorkers = ({ now }) =>
 EV.runFailures = (failures) =>
   EV.listing(
     "Failures",
-    failures.length ? "Trials that did not complete, by kind" : "Every trial so far is complete",
+    failures.length
+      ? "Trials that did not complete, by kind"
+      : EV.data.n
+      ? "Every trial so far is complete"
+      : "No trial has ended yet",
     failures.length ? ["Ended", "Trials", "Reason"] : null,
     failures.map(({ status, reason, trials }) =>
       EV.h(
