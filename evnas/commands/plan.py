@@ -3,11 +3,9 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from evnas.commands.options import Name, Overrides, Quick, Results, SweepFile
+from evnas.commands.options import Name, Overrides, PageFile, Quick, Results, SweepFile
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import SpecError
 from evnas.files import must_have_a_place, write_whole
@@ -19,9 +17,7 @@ def plan(
     quick: Quick = False,
     name: Name = None,
     results: Results = Path("results"),
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Write it as a page too, one file.")
-    ] = None,
+    html: PageFile = None,
     json: AsJson = False,
 ) -> None:
     """Say what a sweep would run and how long it would take, from a quick calibration.
