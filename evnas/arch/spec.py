@@ -199,9 +199,14 @@ class ArchSpec(_Frozen):
         return self.model_dump(mode="json")
 
     @functools.cached_property
+    def plain(self) -> dict[str, Any]:
+        """`to_dict` made once, for who only looks at it."""
+        return self.to_dict()
+
+    @functools.cached_property
     def digest(self) -> str:
         """12 hex digits that name this architecture in the store."""
-        return digest_of(self.to_dict())
+        return digest_of(self.plain)
 
     @property
     def reduction(self) -> tuple[int, ...]:
