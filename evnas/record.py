@@ -9,7 +9,7 @@ import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -260,6 +260,21 @@ class Record:
         }
         raw["curve"] = tuple(raw["curve"])
         return cls(**raw)
+
+
+def comparable(record: Record, home: Machine | None) -> Record:
+    """The record; as `lost` where it is a speed of another kind of machine than those before.
+
+    Args:
+        home: the machine that timed its target first; None where none did.
+    """
+    there = record.machine
+    if record.on is None or record.status != "complete" or home is None or there is None:
+        return record
+    if there.is_like(home):
+        return record
+    reason = f"timed on {there}, while {record.target} is timed on {home}: not comparable"
+    return replace(record, status="lost", error=reason)
 
 
 def ends_trial(status: Status, seed: int) -> bool:

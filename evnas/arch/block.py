@@ -22,6 +22,9 @@ class Block:
     """The block that it is where `mlp_ratio` is 0, where that has a name of its own."""
     batch_norm: bool = True
     """Whether it has layers that `norm: partial_ln` makes batch norms."""
+    family: str = ""
+    """In whose releases it stands: `efficientvim`, `vssd`, `vmamba` or `efficientvmamba`, which
+    names its weights and has a recipe; "" for none."""
     drop_path: bool = True
     """Whether its branches can be skipped in training; the constructor takes `drop_path` then."""
     deployment: Any = None
@@ -32,14 +35,23 @@ class Block:
 EFFICIENTVIM = Block(
     module="evnas.blocks.efficientvim:EfficientVimBlock",
     mlp_needed="block efficientvim needs an FFN: mlp_ratio must be over 0, got 0",
+    family="efficientvim",
     drop_path=False,
 )
-VSS = Block(module="evnas.blocks.vss:VssBlock", without_mlp="vanilla_vss", batch_norm=False)
-VANILLA_VSS = Block(module="evnas.blocks.vss:VssBlock", mlp=False, batch_norm=False)
-VSSD = Block(module="evnas.blocks.vssd:VssdBlock", batch_norm=False)
-EVSS = Block(module="evnas.blocks.evss:EvssBlock")
+VSS = Block(
+    module="evnas.blocks.vss:VssBlock",
+    without_mlp="vanilla_vss",
+    batch_norm=False,
+    family="vmamba",
+)
+VANILLA_VSS = Block(
+    module="evnas.blocks.vss:VssBlock", mlp=False, batch_norm=False, family="vmamba"
+)
+VSSD = Block(module="evnas.blocks.vssd:VssdBlock", batch_norm=False, family="vssd")
+EVSS = Block(module="evnas.blocks.evss:EvssBlock", family="efficientvmamba")
 INRES = Block(
     module="evnas.blocks.inres:InResBlock",
     mixer=False,
     mlp_needed="mlp_ratio of block inres is its expansion and must be over 0",
+    family="efficientvmamba",
 )

@@ -1,5 +1,6 @@
 """The field `mixer` of a stage: its spec is looked up by kind when it is validated."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,13 +18,9 @@ class LookedUpByKind:
     def __get_pydantic_core_schema__(
         cls, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Validate by the kind's own spec, and write out all of its fields."""
-        return core_schema.no_info_plain_validator_function(
-            _validated,
-            serialization=core_schema.plain_serializer_function_ser_schema(
-                _plain, info_arg=True, return_schema=core_schema.any_schema()
-            ),
-        )
+        """Validate by the kind's own spec; all of its fields are written out, as it is of no
+        type that is known here."""
+        return core_schema.no_info_plain_validator_function(_validated)
 
     @classmethod
     def __get_pydantic_json_schema__(
@@ -43,18 +40,27 @@ def unknown_kind(kind: object) -> str:
 
 
 def _validated(value: Any) -> MixerSpec:
-    # by the spec's own validator, and a dict first: a search does this for each of its draws
-    if isinstance(value, dict | Mapping):
+    if isinstance(value, (dict, Mapping)):  # a dict first: a search asks this of all its draws
         kind = value.get("kind")
         if not isinstance(kind, str) or kind not in MIXERS:
             raise ValueError(unknown_kind(kind))
-        spec: MixerSpec = MIXERS.get(kind).spec.__pydantic_validator__.validate_python(value)
-        return spec
+        spec = MIXERS.get(kind).spec
+        try:
+            return _known(spec, tuple(value), *value.values())
+        except TypeError:  # a list or a mapping among the values
+            return _of_plain(spec, value)
     if isinstance(value, MixerSpec):
         return value
     raise PydanticKnownError("model_attributes_type")
 
 
-def _plain(spec: MixerSpec, info: core_schema.SerializationInfo) -> dict[str, Any]:
-    raw: dict[str, Any] = spec.__pydantic_serializer__.to_python(spec, mode=info.mode)
-    return raw
+@functools.lru_cache(maxsize=4096, typed=True)
+def _known(spec: type[MixerSpec], names: tuple[str, ...], *values: Any) -> MixerSpec:
+    """A mixer of these settings. A search draws the same ones over and over, and they are frozen;
+    `typed`, since 1, 1.0 and True are equal and need not mean the same."""
+    return _of_plain(spec, dict(zip(names, values, strict=True)))
+
+
+def _of_plain(spec: type[MixerSpec], value: Any) -> MixerSpec:
+    found: MixerSpec = spec.__pydantic_validator__.validate_python(value)
+    return found

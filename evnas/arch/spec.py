@@ -129,6 +129,13 @@ class StageSpec(_Frozen):
         self._set("mixer", self.mixer.fitted(self.dim))
         return self
 
+    @property
+    def family(self) -> str:
+        """In whose releases such a stage stands; "" for none."""
+        if self.block == "vanilla_vss" and self.mixer is not None and self.mixer.kind == "es2d":
+            return "efficientvmamba"  # row "ES2D" of its Table 5
+        return BLOCKS.get(self.block).family
+
     def _set(self, name: str, value: object) -> None:
         # the model is frozen for everybody else: this is its own construction
         object.__setattr__(self, name, value)
@@ -192,9 +199,14 @@ class ArchSpec(_Frozen):
         return self.model_dump(mode="json")
 
     @functools.cached_property
+    def plain(self) -> dict[str, Any]:
+        """`to_dict` made once, for who only looks at it."""
+        return self.to_dict()
+
+    @functools.cached_property
     def digest(self) -> str:
         """12 hex digits that name this architecture in the store."""
-        return digest_of(self.to_dict())
+        return digest_of(self.plain)
 
     @property
     def reduction(self) -> tuple[int, ...]:

@@ -6,15 +6,6 @@ from evnas.arch.spec import ArchSpec, StageSpec
 from evnas.blocks.names import FAMILIES, FamilyNames, Row, View, map_vector, token_vector
 from evnas.errors import SpecError
 
-FAMILY_OF_BLOCK = {
-    "efficientvim": "efficientvim",
-    "vssd": "vssd",
-    "vss": "vmamba",
-    "vanilla_vss": "vmamba",
-    "evss": "efficientvmamba",
-    "inres": "efficientvmamba",
-}
-
 
 def official_keys(arch: ArchSpec, keys: list[str]) -> dict[str, tuple[str, View]]:
     """Official key -> (our key, official shape from ours), for all of a model's `keys`.
@@ -49,13 +40,11 @@ def family_of(arch: ArchSpec) -> str:
 
 
 def _family_of_stage(stage: StageSpec) -> str:
-    if stage.block == "vanilla_vss" and stage.mixer is not None and stage.mixer.kind == "es2d":
-        return "efficientvmamba"  # row "ES2D" of its Table 5
-    if stage.block not in FAMILY_OF_BLOCK:
+    if not stage.family:
         raise SpecError(
             f"no release has blocks of kind {stage.block}, so none names their weights"
         )
-    return FAMILY_OF_BLOCK[stage.block]
+    return stage.family
 
 
 def rows(arch: ArchSpec) -> Iterator[Row]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from evnas.commands.options import PageFile
 from evnas.commands.output import AsJson, columns, emit, talk
 from evnas.files import must_have_a_place, write_whole
 from evnas.stats.interval import Interval
@@ -15,9 +16,7 @@ def compare(
     studies: Annotated[
         list[Path], typer.Argument(metavar="STUDY STUDY...", help="Folders under results/.")
     ],
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Write it as a page too, one file.")
-    ] = None,
+    html: PageFile = None,
     json: AsJson = False,
 ) -> None:
     """Set studies side by side: how far equal rows lie apart, and which change their order.

@@ -17,6 +17,7 @@ Quick = Annotated[bool, typer.Option("--quick", help="A first look, as study NAM
 Name = Annotated[str | None, typer.Option("--name", help="Another name for the study.")]
 Results = Annotated[Path, typer.Option("--results", help="Where studies are kept.")]
 Study = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder under results/.")]
+PageFile = Annotated[Path | None, typer.Option("--html", help="Write it as a page too, one file.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or cuda:N.")]
 Workers = Annotated[
     int | None,

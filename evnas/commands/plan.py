@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from evnas.commands.options import Name, Overrides, Quick, Results, SweepFile
+from evnas.commands.options import Name, Overrides, PageFile, Quick, Results, SweepFile
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import SpecError
 from evnas.files import must_have_a_place, write_whole
@@ -20,9 +20,7 @@ def plan(
     quick: Quick = False,
     name: Name = None,
     results: Results = Path("results"),
-    html: Annotated[
-        Path | None, typer.Option("--html", help="Write it as a page too, one file.")
-    ] = None,
+    html: PageFile = None,
     keep: Annotated[
         bool,
         typer.Option("--keep", help="Keep it where the study will be: the dashboard shows it."),

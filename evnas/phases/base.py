@@ -1,21 +1,34 @@
-"""What a phase of an evaluation is, and what it is handed: plain data, nothing live, no torch."""
+"""What a phase of an evaluation is, and what it asks of a sweep: plain data, no torch."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from evnas.record import Record, Status
+from evnas.phases.task import Found, Goal, Need, OnProgress, Seen, Task, Workshop
+from evnas.record import Record
 from evnas.stats.interval import Z95, Interval
 from evnas.sweep.candidate import Candidate
 
 if TYPE_CHECKING:
     from evnas.phases.work import Work
 
-OnProgress = Callable[[float, str], None]
+__all__ = [
+    "Found",
+    "Goal",
+    "Need",
+    "OnProgress",
+    "Phase",
+    "Quantity",
+    "Seen",
+    "Setting",
+    "Task",
+    "TimedOn",
+    "Workshop",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,47 +70,6 @@ class Quantity:
         if self.factor == 1.0 or not math.isfinite(value):
             return value * self.factor
         return float(Fraction(value) * Fraction(repr(self.factor)))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """What one phase has to know beside the candidate; frozen, and of plain data."""
-
-    @property
-    def device(self) -> str:
-        """What it runs on; the CPU, unless a task says otherwise."""
-        return "cpu"
-
-    @property
-    def place(self) -> int:
-        """Its place among tasks of the phase for one candidate, where they have an order."""
-        return 0
-
-    def noted(self) -> dict[str, Any]:
-        """What every record of the task notes among its details, however it ended."""
-        return {}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
-    """One piece of work of a phase that a candidate needs."""
-
-    seed: int = 0
-    budget: float = 0.0
-    """Image presentations of a training; 0 of all else."""
-    target: str = ""
-    """The id of a speed's target; of a training whose weights it begins with."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
-    """How far a candidate is to be evaluated."""
-
-    seeds: tuple[int, ...] = (0,)
-    budget: float = 0.0
-    """Image presentations of each training; 0 trains nothing."""
-    parent: str = ""
-    """Digest of the candidate that it was bred from; "" where it was bred from none."""
 
 
 class Setting(Protocol):
@@ -164,57 +136,6 @@ class TimedOn:
     """Whether half the batch is timed where it does not fit into memory."""
     command: Mapping[str, Any] | None = None
     """Fields of `evnas.measure.command.speed.CommandTarget`; None where a runtime runs it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a phase that came to an end found."""
-
-    status: Status = "complete"
-    error: str = ""
-    values: Mapping[str, float] = field(default_factory=dict)
-    rest: Mapping[str, Any] = field(default_factory=dict)
-    """`measurements`, `curve` and `details` of the record."""
-    busy_s: float = 0.0
-    """Seconds that measured or trained."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """What a plan knows before it guesses how long work takes."""
-
-    counted: Record
-    """The candidate's count."""
-    share: float
-    """Its multiply-adds over those of the reference."""
-    rehearsed: Record | None
-    """The second rehearsal, of the reference."""
-    earlier_s: float | None = None
-    """The median of what work of this phase on its target took in the study so far; None where
-    none came to an end."""
-
-
-@dataclass(slots=True)
-class Workshop:
-    """What a process keeps between two pieces of work: data on a device, the reference's model."""
-
-    _kept: dict[str, tuple[str, Any]] = field(default_factory=dict)
-
-    def kept(self, slot: str, key: str, make: Callable[[], Any]) -> Any:
-        """What `slot` holds for `key`; made again where it holds another, which goes first."""
-        if slot not in self._kept or self._kept[slot][0] != key:
-            self._kept.pop(slot, None)
-            self._kept[slot] = (key, make())
-        return self._kept[slot][1]
-
-    def make_room(self, slot: str, key: str) -> None:
-        """Free what a slot holds for another key, before something large is made."""
-        if slot in self._kept and self._kept[slot][0] != key:
-            self.drop(slot)
-
-    def drop(self, slot: str) -> None:
-        """Free what a slot holds."""
-        self._kept.pop(slot, None)
 
 
 class Phase(ABC):

@@ -5,18 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from evnas.arch.spec import ArchSpec
-from evnas.phases.base import (
-    Found,
-    Goal,
-    Need,
-    OnProgress,
-    Phase,
-    Quantity,
-    Seen,
-    Setting,
-    Task,
-    Workshop,
-)
+from evnas.phases.base import Phase, Quantity, Setting
+from evnas.phases.task import Found, Goal, Need, OnProgress, Seen, Task, Workshop
 from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate

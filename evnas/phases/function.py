@@ -11,17 +11,8 @@ from typing import Any
 
 from evnas.arch.spec import ArchSpec
 from evnas.errors import MeasurementError, SpecError
-from evnas.phases.base import (
-    Found,
-    Goal,
-    Need,
-    OnProgress,
-    Phase,
-    Quantity,
-    Setting,
-    Task,
-    Workshop,
-)
+from evnas.phases.base import Phase, Quantity, Setting
+from evnas.phases.task import Found, Goal, Need, OnProgress, Task, Workshop
 from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate

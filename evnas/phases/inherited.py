@@ -14,18 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evnas.arch.spec import ArchSpec
-from evnas.phases.base import (
-    Found,
-    Goal,
-    Need,
-    OnProgress,
-    Phase,
-    Quantity,
-    Seen,
-    Setting,
-    Task,
-    Workshop,
-)
+from evnas.phases.base import Phase, Quantity, Setting
 from evnas.phases.proxy import (
     batch_in_parts,
     data_for,
@@ -35,6 +24,7 @@ from evnas.phases.proxy import (
     trained,
     training_s,
 )
+from evnas.phases.task import Found, Goal, Need, OnProgress, Seen, Task, Workshop
 from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate

@@ -6,17 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from evnas.errors import MeasurementError
-from evnas.phases.base import (
-    Found,
-    Goal,
-    Need,
-    OnProgress,
-    Phase,
-    Quantity,
-    Setting,
-    Task,
-    Workshop,
-)
+from evnas.phases.base import Phase, Quantity, Setting
+from evnas.phases.task import Found, Goal, Need, OnProgress, Task, Workshop
 from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate

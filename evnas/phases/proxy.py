@@ -8,18 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from evnas.errors import DataError
-from evnas.phases.base import (
-    Found,
-    Goal,
-    Need,
-    OnProgress,
-    Phase,
-    Quantity,
-    Seen,
-    Setting,
-    Task,
-    Workshop,
-)
+from evnas.phases.base import Phase, Quantity, Setting
+from evnas.phases.task import Found, Goal, Need, OnProgress, Seen, Task, Workshop
 from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate

@@ -6,18 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from evnas.phases.base import (
-    Found,
-    Goal,
-    Need,
-    OnProgress,
-    Phase,
-    Quantity,
-    Seen,
-    Setting,
-    Task,
-    Workshop,
-)
+from evnas.phases.base import Phase, Quantity, Setting
+from evnas.phases.task import Found, Goal, Need, OnProgress, Seen, Task, Workshop
 from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.runtime import Pictures

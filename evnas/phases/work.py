@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evnas.phases.base import Task
+from evnas.phases.task import Task
 from evnas.record import Record, Status
 
 

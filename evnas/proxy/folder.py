@@ -12,7 +12,7 @@ from PIL import Image
 from evnas.errors import DataError
 from evnas.proxy.arrays import ImageArrays
 from evnas.proxy.folder_survey import FolderSurvey, Sample, survey
-from evnas.proxy.image_file import read_rgb
+from evnas.proxy.image_file import has_other_colours, read_rgb
 
 MAX_TRAIN_IMAGES = 50_000
 MAX_HELD_OUT_IMAGES = 10_000
@@ -34,15 +34,25 @@ def read_folder(root: Path, side: int) -> ImageArrays:
             an image that cannot be decoded.
     """
     found = proxy_images(root)
+    train, other_train = _decode_all(found.train, side)
+    held_out, other_held_out = _decode_all(found.held_out, side)
     return ImageArrays(
         name=f"folder {root}",
-        train_images=_decode_all(found.train, side),
+        train_images=train,
         train_labels=np.array([label for _, label in found.train]),
-        held_out_images=_decode_all(found.held_out, side),
+        held_out_images=held_out,
         held_out_labels=np.array([label for _, label in found.held_out]),
         classes=found.classes,
-        note=str(found),
+        note=f"{found}{_of_colours(other_train + other_held_out)}",
     )
+
+
+def _of_colours(count: int) -> str:
+    """What is to be said of images that have a colour profile of their own."""
+    if not count:
+        return ""
+    images = "1 image embeds" if count == 1 else f"{count} images embed"
+    return f"; {images} a colour profile other than sRGB, which is not applied"
 
 
 def proxy_images(root: Path) -> FolderSurvey:
@@ -63,31 +73,33 @@ def _spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
     return [samples[i * len(samples) // limit] for i in range(limit)]
 
 
-def _decode_all(samples: Sequence[Sample], side: int) -> npt.NDArray[np.uint8]:
-    """(N, 3, side, side). The error names the first image that cannot be read, and how many."""
+def _decode_all(samples: Sequence[Sample], side: int) -> tuple[npt.NDArray[np.uint8], int]:
+    """(N, 3, side, side), and how many have a colour profile other than sRGB. The error names the
+    first image that cannot be read, and how many."""
     # threads: Pillow decodes and resizes outside the interpreter lock
     out = np.empty((len(samples), 3, side, side), dtype=np.uint8)
     faults: list[DataError] = []
+    other_colours = 0
     with ThreadPoolExecutor() as pool:
         for i, image in enumerate(pool.map(lambda sample: _decode(sample[0], side), samples)):
             if isinstance(image, DataError):
                 faults.append(image)
             else:
-                out[i] = image
+                out[i] = np.asarray(image).transpose(2, 0, 1)
+                other_colours += has_other_colours(image)
     if len(faults) > 1:
         raise DataError(f"{faults[0]}; {len(faults) - 1} more cannot be read") from faults[0]
     if faults:
         raise faults[0]
-    return out
+    return out, other_colours
 
 
-def _decode(path: str, side: int) -> npt.NDArray[np.uint8] | DataError:
-    """One image as (3, side, side): centre square, resized with antialiasing (bicubic)."""
+def _decode(path: str, side: int) -> Image.Image | DataError:
+    """One image's centre square, side x side, resized with antialiasing (bicubic)."""
     try:
-        rgb = read_rgb(path, least_side=side)
+        return square(read_rgb(path, least_side=side), side)
     except DataError as e:
         return e
-    return np.asarray(square(rgb, side)).transpose(2, 0, 1)
 
 
 def square(image: Image.Image, side: int) -> Image.Image:

@@ -28,6 +28,8 @@ _UPRIGHT = {
 }
 """EXIF orientation -> what turns the stored pixels upright (CIPA DC-008, table of tag 274)."""
 _ORIENTATION = 0x0112
+_PROFILE = "icc_profile"
+"""Where Pillow has an embedded colour profile (ICC.1)."""
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # of TIFF 6.0
 _WHITE_IS_ZERO, _SIGNED = 0, 2
 
@@ -41,7 +43,8 @@ def read_rgb(path: Path | str, *, least_side: int = 0) -> Image.Image:
 
     16-bit grey is scaled by its range, transparent pixels are blended with white, CMYK is
     converted, and EXIF's orientation is applied. Colour profiles are not: the readers with which
-    the published weights were trained (timm's, torchvision's) take the numbers as sRGB too.
+    the published weights were trained (timm's, torchvision's) take the numbers as sRGB too. The
+    image keeps its profile, see `has_other_colours`.
 
     Args:
         least_side: a JPEG may be decoded at a fraction of its size, with no side below this; 0
@@ -57,11 +60,21 @@ def read_rgb(path: Path | str, *, least_side: int = 0) -> Image.Image:
             if least_side:
                 image.draft(None, (least_side, least_side))
             image.load()
-            return _turned(_as_rgb(image), _orientation(image))
+            upright = _turned(_as_rgb(image), _orientation(image))
+            upright.info[_PROFILE] = image.info.get(_PROFILE)
+            return upright
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as e:
         raise DataError(
             f"{path} must be an image, it cannot be read ({e}); save it again or remove it"
         ) from e
+
+
+def has_other_colours(image: Image.Image) -> bool:
+    """Whether a colour profile is embedded that says of itself nothing of sRGB: its numbers do not
+    quite mean what they are taken for. Names are texts of one byte a letter (ICC.1:2001) or two
+    (ICC.1:2022)."""
+    profile = image.info.get(_PROFILE) or b""
+    return bool(profile) and not any("sRGB".encode(c) in profile for c in ("ascii", "utf-16-be"))
 
 
 def _must_be_one(image: Image.Image) -> None:

@@ -3,6 +3,7 @@
 import random
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
@@ -65,6 +66,22 @@ class Sieve(Protocol):
     def told(self, proposal: Proposal) -> Proposal:
         """The proposal, saying that others were dropped before it."""
         ...
+
+
+class Taken:
+    """Digests that nobody proposes again: of the history, which is not copied for it, and of what
+    is proposed beside."""
+
+    def __init__(self, known: Container[str], more: Iterable[str] = ()) -> None:
+        self._known = known
+        self._more = set(more)
+
+    def __contains__(self, digest: object) -> bool:
+        return digest in self._known or digest in self._more
+
+    def add(self, digest: str) -> None:
+        """It is proposed now."""
+        self._more.add(digest)
 
 
 class Strategy(ABC):

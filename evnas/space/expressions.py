@@ -239,8 +239,7 @@ class _ConditionReader:
             hint = nearest(here.id, ArchSpec.model_fields)
             raise SpecError(f"an architecture has no {here.id!r}{hint}", self.text)
         self.fields.append(ast.unparse(tree).replace("[:]", "[*]"))
-        walked = _walker((here.id, *steps))
-        return lambda names: _exact(walked(names))
+        return _walker((here.id, *steps))
 
     def _known_field(self, name: str) -> str:
         known = _FIELDS.union(*(mixer.fields() for mixer in MIXERS.usable().values()))
@@ -297,8 +296,8 @@ class _ConditionReader:
 
 
 def _walker(steps: tuple[str | int | slice, ...]) -> _Node:
-    """What reads a path: a search asks tens of conditions of each draw, mostly of fields that are
-    there."""
+    """What reads a path, exactly: a search asks tens of conditions of each draw, mostly of fields
+    that are there, and whole numbers."""
     at = next((i for i, step in enumerate(steps) if isinstance(step, slice)), len(steps))
     plain: Any = steps[:at]
     if at < len(steps):
@@ -309,9 +308,11 @@ def _walker(steps: tuple[str | int | slice, ...]) -> _Node:
         try:
             for step in plain:
                 here = here[step]
-            return here if at == len(steps) else [inner(item) for item in here[many]]
+            if at < len(steps):
+                return [inner(item) for item in here[many]]
         except (KeyError, IndexError, TypeError):  # a field or a stage that is not there
-            return _walk(names, steps)
+            here = _walk(names, steps)
+        return here if type(here) is int else _exact(here)
 
     return walked
 

@@ -201,7 +201,7 @@ class SearchSpace:
             return Fault(str(e), (e.path,), 1 + len(self.require))
         if not self.require:
             return arch
-        raw = arch.to_dict()
+        raw = arch.plain
         broken = self.broken(raw)
         if not broken:
             return arch

@@ -2,13 +2,13 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from evnas.errors import StoreError
-from evnas.record import Machine, Record
+from evnas.record import Machine, Record, comparable
 from evnas.store.store import Store
 from evnas.sweep.sweep import differences
 
@@ -53,7 +53,7 @@ def merge(path: Path, other: Path) -> Merged:
                 done.doubles += 1
                 continue
             there.add(record.key)
-            judged = _judged(record, homes)
+            judged = comparable(record, homes.get(record.target))
             done.not_comparable += judged is not record
             store.append(judged)
             done.added += 1
@@ -104,17 +104,6 @@ def _homes(store: Store) -> dict[str, Machine]:
         if record.on is not None and record.status == "complete" and record.machine:
             homes.setdefault(record.target, record.machine)
     return homes
-
-
-def _judged(record: Record, homes: Mapping[str, Machine]) -> Record:
-    """The record; as `lost` where it is a speed that those of a search cannot be compared with."""
-    home, there = homes.get(record.target), record.machine
-    if record.on is None or record.status != "complete" or home is None or there is None:
-        return record
-    if there.is_like(home):
-        return record
-    reason = f"timed on {there}, while {record.target} is timed on {home}: not comparable"
-    return replace(record, status="lost", error=reason)
 
 
 def _note(store: Store, source: Store, done: Merged) -> None:

@@ -25,6 +25,8 @@ ONCE_COMMON: Mapping[str, Any] = {
     "replicates": 1,
 }
 """Knobs that every kind was once written with, at their defaults: older studies have them."""
+VERSION = "version"
+"""The knob of a kind that proposes otherwise than it did: studies from before it have 1."""
 RENAMED: Mapping[object, str] = {"ablation": "one_at_a_time"}
 """Kinds of older studies."""
 
@@ -150,4 +152,8 @@ def as_written_now(raw: Mapping[str, Any]) -> dict[str, Any]:
     """An older study's `strategy` as it is written now; one that is not known stays."""
     name = RENAMED.get(str(raw.get("kind")), str(raw.get("kind")))
     renamed = {**raw, "kind": name}
-    return less_common(renamed, STRATEGIES.get(name)) if name in STRATEGIES else renamed
+    if name not in STRATEGIES:
+        return renamed
+    kind = STRATEGIES.get(name)
+    first = {VERSION: 1} if VERSION in kind.model_fields else {}
+    return less_common(first | renamed, kind)

@@ -30,15 +30,6 @@ VSSD = _SHIPPED / "vssd.yaml"
 VMAMBA = _SHIPPED / "vmamba.yaml"
 EFFICIENTVMAMBA = _SHIPPED / "efficientvmamba.yaml"
 
-_OF_BLOCK = {
-    "efficientvim": "efficientvim",
-    "vssd": "vssd",
-    "vss": "vmamba",
-    "vanilla_vss": "vmamba",
-    "evss": "efficientvmamba",
-    "inres": "efficientvmamba",
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedRecipe:
@@ -136,7 +127,7 @@ def recipe_for(arch: ArchSpec, arch_name: str = "") -> NamedRecipe:
         arch_name = next((name for name, e in known.items() if e.arch == arch), "")
     if arch_name:
         return recipe_of(known[arch_name].family, arch_name=arch_name)
-    blocks = [_family(arch, i) for i, stage in enumerate(arch.stages) for _ in range(stage.depth)]
+    blocks = [stage.family for stage in arch.stages for _ in range(stage.depth)]
     votes = [name for name in blocks if name]
     if not votes:
         raise SpecError(
@@ -261,10 +252,3 @@ def _with_head_keys(error: SpecError) -> SpecError:
         known = [*_Head.model_fields, *Recipe.model_fields]
         return SpecError(unknown_key(error.path, known), error.path)
     return error
-
-
-def _family(arch: ArchSpec, stage: int) -> str:
-    spec = arch.stages[stage]
-    if spec.block == "vanilla_vss" and spec.mixer is not None and spec.mixer.kind == "es2d":
-        return "efficientvmamba"
-    return _OF_BLOCK.get(spec.block, "")

@@ -1,13 +1,16 @@
 """ArchSpec: canonical at birth, named by content, refused with the path and the reason."""
 
 import copy
+from typing import Literal
 
 import pytest
 
 from evnas.arch.catalog import catalog, entry
+from evnas.arch.mixer_field import _known
 from evnas.arch.paths import edit
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
+from evnas.mixers import MixerSpec
 
 M2 = entry("efficientvim_m2").arch
 VMAMBA = entry("vmamba_tiny_s1l8").arch
@@ -139,3 +142,15 @@ def test_scaled_is_valid_and_keeps_the_design(name, width):
     assert small.stem.stride == min(4, arch.stem.stride)
     if width == 1.0:
         assert small.stages == arch.stages
+
+
+class _Wide(MixerSpec):
+    kind: Literal["wide"] = "wide"
+    width: int | float = 1
+
+
+def test_a_mixer_that_was_seen_before_means_what_it_means() -> None:
+    """1 and 1.0 are equal, and are spelt otherwise where a field takes both."""
+    for value in (1, 1.0, 1):
+        found = _known(_Wide, ("kind", "width"), "wide", value).model_dump()["width"]
+        assert (found, type(found)) == (value, type(value))

@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 from evnas.errors import DataError
-from evnas.proxy.image_file import read_rgb
+from evnas.proxy.folder import read_folder
+from evnas.proxy.image_file import has_other_colours, read_rgb
 
 RAMP = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
 CORNERS = ("tl", "tr", "br", "bl")
@@ -95,6 +96,45 @@ def test_what_is_transparent_lies_on_white(tmp_path, image, name, mean):
 def test_cmyk(tmp_path, suffix):
     Image.new("CMYK", (8, 8), (255, 0, 0, 51)).save(tmp_path / f"x.{suffix}")
     assert mean_rgb(tmp_path / f"x.{suffix}") == [0, 204, 204]
+
+
+def profile(colours):
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile(colours)).tobytes()
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize(
+    ("embedded", "others"),
+    [
+        (None, False),
+        (profile("sRGB"), False),
+        (b"desc sRGB IEC61966-2.1", False),
+        (profile("XYZ"), True),
+    ],
+    ids=["none", "sRGB", "sRGB of 2001", "XYZ"],
+)
+def test_a_colour_profile_is_noticed_and_not_applied(tmp_path, suffix, embedded, others):
+    path = tmp_path / f"x.{suffix}"
+    Image.new("RGB", (16, 16), (200, 100, 50)).save(path, icc_profile=embedded, lossless=True)
+    assert mean_rgb(path) == pytest.approx([200, 100, 50], abs=1)
+    assert has_other_colours(read_rgb(path)) is others
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "I;16"])
+def test_a_colour_profile_is_noticed_whatever_the_pixels_are(tmp_path, mode):
+    Image.new(mode, (8, 8)).save(tmp_path / "x.png", icc_profile=profile("XYZ"))
+    assert has_other_colours(read_rgb(tmp_path / "x.png"))
+
+
+@pytest.mark.parametrize(("others", "said"), [(0, ""), (1, "1 image embeds"), (3, "3 images em")])
+def test_what_was_found_says_how_many_have_other_colours(tmp_path, others, said):
+    for i in range(12):
+        path = tmp_path / f"{'ab'[i % 2]}/{i}.png"
+        path.parent.mkdir(exist_ok=True)
+        colours = "XYZ" if i < others else "sRGB"
+        Image.new("RGB", (8, 8), (i, 0, 0)).save(path, icc_profile=profile(colours))
+    note = read_folder(tmp_path, 8).note
+    assert ("a colour profile other than sRGB" in note) == bool(others) and said in note
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "pgm"])

@@ -14,6 +14,7 @@ from evnas.phases.proxy import ProxyTask
 from evnas.phases.speed import SpeedTask
 from evnas.search.preflight import checked
 from evnas.search.prepare import PreparedSearch, prepared
+from evnas.search.state.begun import as_begun
 from evnas.search.state.history import History
 from evnas.search.state.objectives import resolved_objectives
 from evnas.search.state.study import open_study
@@ -129,8 +130,9 @@ def test_a_study_from_when_strategies_shared_their_knobs_goes_on(tmp_path):
         Store.create(
             folder / "study.db", sweep=sweep.spec.to_dict(), environment={}, identity=identity
         ).close()
-        open_study(sweep, folder, environment={}, fresh=False).close()
-        other = session(strategy={"kind": kind, "seed": 3}).sweep
+        now, _ = as_begun(sweep, folder / "study.db")
+        open_study(now, folder, environment={}, fresh=False).close()
+        other, _ = as_begun(session(strategy={"kind": kind, "seed": 3}).sweep, folder / "study.db")
         with pytest.raises(StoreError, match=r"strategy\.seed: 0 -> 3"):
             open_study(other, folder, environment={}, fresh=False)
 

@@ -1,5 +1,7 @@
-"""A study goes on with the runtimes that it began with; a new search takes the best ones."""
+"""A study goes on with the runtimes and the strategy's version that it began with; a new search
+takes the best ones."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from evnas.search.bench import bench_target
 from evnas.search.state.begun import as_begun, choices, on_this_machine
 from evnas.search.state.study import open_study
 from evnas.store import Store
+from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.sweep import Sweep, sweep_of
 
 CPU = {"device": "cpu", "resolution": 32, "batch_size": 1, "budget_s": 0.1}
@@ -124,6 +127,27 @@ def test_auto_is_a_graph_where_it_means_a_gpu(
     benched = {"device": "auto", "form": "deployed"}
     assert bench_target(benched).spelt().parts[:2] == ("cuda0", "cuda_graph")
     assert bench_target(benched | {"runtime": "torch"}).runtime == "torch"
+
+
+def test_a_study_from_before_its_strategy_had_versions_goes_on_with_the_first(
+    tmp_path: Path,
+) -> None:
+    new = search({}, strategy="evolution")
+    identity = json.loads(json.dumps(new.identity()))
+    del identity["strategy"]["version"]
+    path = tmp_path / "study.db"
+    Store.create(path, sweep=new.spec.to_dict(), environment={}, identity=identity).close()
+    now, (note,) = as_begun(new, path)
+    assert isinstance(now.spec, SearchSpec)
+    assert now.spec.strategy.model_dump()["version"] == 1
+    assert "strategy evolution goes on in version 1" in note and "version 2" in note
+    begin(now, tmp_path)  # not refused
+    asked, notes = as_begun(
+        search({}, strategy={"kind": "evolution", "version": 2, "seed": 0}), path
+    )
+    assert notes == []
+    with pytest.raises(StoreError, match=r"strategy.version: 1 -> 2"):
+        begin(asked, tmp_path)
 
 
 def test_what_is_chosen_among_is_that_of_the_beginning(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from evnas.space.space import Point, SearchSpace
 from evnas.space.spec import SpaceSpec
 from evnas.store import Store
 from evnas.sweep.search_spec import BudgetSpec, ObjectiveSpec
-from evnas.sweep.strategy_spec import StrategySpec, strategy_spec
+from evnas.sweep.strategy_spec import VERSION, StrategySpec, strategy_spec
 from evnas.tables import STRATEGIES
 
 TARGET = "cpu-torch-224-b16-float32"
@@ -125,9 +125,11 @@ def searched(
     *,
     constraints: tuple[str, ...] = (),
     budget: BudgetSpec | None = None,
+    version: int | None = None,
     sieve: Sieve | None = None,
 ) -> tuple[Schedule, str]:
-    spec = spec_of(kind, startup=8, population=8, screen=8, replicates=3)
+    more = {} if version is None else {VERSION: version}
+    spec = spec_of(kind, startup=8, population=8, screen=8, replicates=3, **more)
     asked: Strategy = spec.strategy(SPACE, warm=(), full_budget=FULL)
     search = Schedule(
         history=History(
@@ -154,15 +156,24 @@ def lines(store: Store) -> list[tuple[object, ...]]:
     return [(*r.key, r.status, r.origin, tuple(r.values.items())) for _, r in store.records()]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_killed_and_resumed_is_as_unbroken(kind: str, new_store: Callable[[str], Store]) -> None:
+VERSIONS = [
+    (kind, version)
+    for kind in KINDS
+    for version in ((1, 2) if VERSION in STRATEGIES.get(kind).model_fields else (None,))
+]
+
+
+@pytest.mark.parametrize(("kind", "version"), VERSIONS)
+def test_killed_and_resumed_is_as_unbroken(
+    kind: str, version: int | None, new_store: Callable[[str], Store]
+) -> None:
     with new_store("whole") as whole, new_store("broken") as broken:
-        search, reason = searched(whole, kind, Inline())
+        search, reason = searched(whole, kind, Inline(), version=version)
         assert reason == "24 trials"
         for phases in (1, 17, 30):
             with pytest.raises(KeyboardInterrupt):
-                searched(broken, kind, Inline(dies_after=phases))
-        searched(broken, kind, Inline())
+                searched(broken, kind, Inline(dies_after=phases), version=version)
+        searched(broken, kind, Inline(), version=version)
         assert lines(broken) == lines(whole)
     digests = [t.digest for t in search.history.trials.values()]
     assert len(set(digests)) == len(digests)  # nothing twice

@@ -198,7 +198,8 @@ def test_blocks_without_mixers_are_branches_too() -> None:
     assert isinstance(space.check(repair(space, inside, random.Random(0))[0]), ArchSpec)
 
 
-@given(st.integers(0, 2**32))
+@settings(max_examples=60, deadline=None)
+@given(SEEDS)
 def test_a_near_repair_is_valid_and_leaves_what_is(seed: int) -> None:
     rng = random.Random(seed)
     point = WIDE_SPACE.draw(rng)

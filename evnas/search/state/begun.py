@@ -1,4 +1,4 @@
-"""What an earlier version left unsaid: a study goes on with the runtimes that it began with."""
+"""What an earlier version left unsaid: a study goes on with what it began with."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -7,6 +7,8 @@ from typing import Any
 
 from evnas.store import Store
 from evnas.sweep.parts import GRAPH, TargetSpec, takes_a_graph
+from evnas.sweep.search_spec import SearchSpec
+from evnas.sweep.strategy_spec import VERSION, as_written_now
 from evnas.sweep.sweep import Sweep
 from evnas.tables import RUNTIMES, chooses
 
@@ -41,18 +43,21 @@ def _is_open(sweep: Sweep, index: int, file: Any) -> bool:
 
 
 def as_begun(sweep: Sweep, path: Path) -> tuple[Sweep, list[str]]:
-    """The sweep with the runtime and form that its study has, for targets whose file names none.
+    """The sweep with the runtime and form that its study has, for targets whose file names none,
+    and with the version of its strategy.
 
     Args:
         path: of the study's store, which may not be there.
 
     Returns:
-        The sweep, and a sentence for each target that is not measured as a new study's would be.
+        The sweep, and a sentence for each thing that is not as a new study's would be.
     """
     if not path.exists():
         return sweep, []
     with Store.read(path) as store:
-        before = (store.meta("identity") or {}).get("targets") or []
+        identity = store.meta("identity") or {}
+    sweep, strategy_notes = _of_strategy(sweep, identity.get("strategy"))
+    before = identity.get("targets") or []
     said = sweep.document.data.get("targets", [{}])
     targets, notes = list(sweep.spec.targets), []
     for i, (target, file, old) in enumerate(zip(targets, said, before, strict=False)):
@@ -65,7 +70,27 @@ def as_begun(sweep: Sweep, path: Path) -> tuple[Sweep, list[str]]:
                 f"--fresh or --name, would take {_differs(target, kept)}"
             )
     spec = sweep.spec.model_copy(update={"targets": tuple(targets)})
-    return replace(sweep, spec=spec), notes
+    return replace(sweep, spec=spec), strategy_notes + notes
+
+
+def _of_strategy(sweep: Sweep, old: Mapping[str, Any] | None) -> tuple[Sweep, list[str]]:
+    """The sweep with its study's version of the strategy, where its file says none."""
+    file = sweep.document.data.get("strategy")
+    if old is None or (isinstance(file, Mapping) and VERSION in file):
+        return sweep, []
+    spec = sweep.spec
+    was = as_written_now(old)
+    if not isinstance(spec, SearchSpec) or was["kind"] != spec.strategy.kind:
+        return sweep, []
+    now, then = getattr(spec.strategy, VERSION, None), was.get(VERSION)
+    if now == then:
+        return sweep, []
+    kept = spec.strategy.model_copy(update={VERSION: then})
+    note = (
+        f"strategy {spec.strategy.kind} goes on in version {then}, as the study began; a new "
+        f"study, by --fresh or --name, would take version {now}"
+    )
+    return replace(sweep, spec=spec.model_copy(update={"strategy": kept})), [note]
 
 
 def choices(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from evnas.record import Machine, Record, Status
+from evnas.record import Machine, Record, Status, comparable
 from evnas.search.state.trial import Trial
 from evnas.space.expressions import Expression
 from evnas.stats.pareto import Front, Points
@@ -73,15 +73,9 @@ class History:
 
     def judged(self, record: Record) -> Record:
         """The record; as `lost` where it is a speed that those so far cannot be compared with."""
-        home, there = self.homes.get(record.target), record.machine
         if not self.objectives:  # a table compares ratios, which any machine may take
             return record
-        if record.on is None or record.status != "complete" or home is None or there is None:
-            return record
-        if there.is_like(home):
-            return record
-        reason = f"timed on {there}, while {record.target} is timed on {home}: not comparable"
-        return replace(record, status="lost", error=reason)
+        return comparable(record, self.homes.get(record.target))
 
     def _learn(self, record: Record) -> Trial:
         """Add a record to its trial, which the front does not see before it is settled."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from evnas.search.strategies.surrogate import Array, Surrogate
+from evnas.search.strategies.surrogate import Array, Surrogate, scaled
 from evnas.stats.pareto import Points, front_mask, hypervolume
 
 DRAWS = 16
@@ -13,12 +13,19 @@ DRAWS = 16
 class Acquisition:
     """Expected gain of hypervolume over draws from the models' posteriors.
 
+    `ratios`: of logarithms, where a model has those, so that what is twice as fast counts the same
+    everywhere; else the slow end of a front, which is long in milliseconds, takes most children.
     Where no draw adds anything, how far the child is beaten by the front, below zero, in units
     of the front's range: so children differ everywhere.
     """
 
-    def __init__(self, models: Sequence[Surrogate], front: Points, seed: int) -> None:
+    def __init__(
+        self, models: Sequence[Surrogate], front: Points, seed: int, *, ratios: bool
+    ) -> None:
         self._models = models
+        self._back = [(lambda y: y) if ratios else model.back for model in models]
+        if ratios:
+            front = np.stack([scaled(front[:, k], m.sign) for k, m in enumerate(models)], axis=1)
         self._front = front
         self._noise = np.random.default_rng(seed).standard_normal((len(models), DRAWS))
         self._best = front.min(axis=0)
@@ -26,19 +33,20 @@ class Acquisition:
 
     def __call__(self, x: Array) -> Array:
         """(k,) for features (k, F)."""
-        pairs = [model.predict(x) for model in self._models]
+        gaps = self._models[0].gaps(x)
+        pairs = [model.predict(gaps) for model in self._models]
         held = (self._front - self._best) / self._span
         reference = [1.2] * held.shape[1]
         total = np.zeros(len(x))
         for draw in range(DRAWS):
             columns = [
-                model.back(mean + sd * self._noise[k, draw])
-                for k, (model, (mean, sd)) in enumerate(zip(self._models, pairs, strict=True))
+                back(mean + sd * self._noise[k, draw])
+                for k, (back, (mean, sd)) in enumerate(zip(self._back, pairs, strict=True))
             ]
             here = (np.stack(columns, axis=1) - self._best) / self._span
             total += added(here, held, reference)
         middle = np.stack(
-            [m.back(mean) for m, (mean, _) in zip(self._models, pairs, strict=True)], axis=1
+            [back(mean) for back, (mean, _) in zip(self._back, pairs, strict=True)], axis=1
         )
         here = (middle - self._best) / self._span
         beaten = (here[:, None, :] - held[None, :, :]).max(axis=2).min(axis=1)

@@ -1,12 +1,12 @@
 """`random` and `grid`: strategies that look at what was proposed, not at results."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from evnas.arch.spec import ArchSpec
-from evnas.search.propose import Proposal, Sieve, Strategy, generator
+from evnas.search.propose import Proposal, Sieve, Strategy, Taken, generator
 from evnas.search.state.history import History
 from evnas.search.strategies.first import after
 from evnas.space.space import Point, SearchSpace
@@ -24,7 +24,7 @@ class Random(Strategy):
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Fewer than `n` when the space seems to hold nothing new."""
-        taken = set(history.digests)
+        taken = Taken(history.digests)
         found: list[Proposal] = []
         for i in range(n):
             arch = fresh_sample(self.space, taken, generator(self.seed, history.next_number + i))
@@ -35,7 +35,7 @@ class Random(Strategy):
         return found
 
 
-def fresh_sample(space: SearchSpace, taken: set[str], rng: random.Random) -> ArchSpec | None:
+def fresh_sample(space: SearchSpace, taken: Container[str], rng: random.Random) -> ArchSpec | None:
     """A random architecture that is not taken; by a walk when draws find none; None at the end."""
     for _ in range(MOST_TRIES):
         _, arch = space.sample(rng)

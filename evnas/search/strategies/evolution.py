@@ -8,7 +8,7 @@ et al. 2006), after the most promising have bred a few generations in the model 
 
 import itertools
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -16,14 +16,14 @@ import numpy as np
 from pydantic import Field
 
 from evnas.arch.spec import ArchSpec
-from evnas.search.propose import Proposal, Sieve, Strategy, generator
+from evnas.search.propose import Proposal, Sieve, Strategy, Taken, generator
 from evnas.search.state.history import History
 from evnas.search.state.trial import Trial
 from evnas.search.strategies.acquisition import Acquisition
 from evnas.search.strategies.drawing import fresh_sample
 from evnas.search.strategies.features import Features
 from evnas.search.strategies.first import after
-from evnas.search.strategies.surrogate import MOST, Array, Surrogate, fit
+from evnas.search.strategies.surrogate import MOST, Array, Surrogate, fit, sign_of
 from evnas.search.strategies.warm import seeds
 from evnas.space.mutation import crossover, mutate
 from evnas.space.space import Point, SearchSpace
@@ -62,12 +62,18 @@ class EvolutionSpec(BreedingSpec):
     """Mutation, crossover and repair, screened by a model of the trials so far."""
 
     kind: Literal["evolution"] = "evolution"
+    version: Literal[1, 2] = 2
+    """Of how it chooses among children. 2 has a model that knows what every two axes say together,
+    and counts gains in ratios; a study that was begun with 1 goes on with it."""
 
     def strategy(
         self, space: SearchSpace, *, warm: Sequence[tuple[str, ArchSpec]], full_budget: float
     ) -> Strategy:
         """Warm starts and the catalogue's members of the space, then children."""
-        return after([*warm, *seeds(space)], self.breeder(space))
+        breeder = self.breeder(space)
+        if self.version > 1:
+            breeder = replace(breeder, pairs=True, ratios=True)
+        return after([*warm, *seeds(space)], breeder)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +85,10 @@ class Evolution(Strategy):
     population: int = 40
     startup: int = 24
     screen: int = 64
+    pairs: bool = False
+    """Whether the models know what every two axes say together."""
+    ratios: bool = False
+    """Whether gains are those of logarithms, see `Acquisition`."""
     sieve: Sieve | None = None
     """Drops children that need not be measured, before they breed or are proposed."""
     _features: Features = field(init=False)
@@ -89,7 +99,7 @@ class Evolution(Strategy):
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """`n` children, each of its own generator; none when the space is used up."""
-        taken = set(history.digests)
+        taken = Taken(history.digests)
         found: list[Proposal] = []
         models: list[Surrogate] | None = None
         for i in range(n):
@@ -110,13 +120,15 @@ class Evolution(Strategy):
         """The same, whose children are sifted where they are chosen among."""
         return replace(self, sieve=sieve)
 
-    def newcomer(self, history: History, taken: set[str], rng: random.Random) -> Proposal | None:
+    def newcomer(
+        self, history: History, taken: Container[str], rng: random.Random
+    ) -> Proposal | None:
         """A random one that nobody has proposed, the first that is not dropped, if one is; None
         when the space is used up."""
         first: Proposal | None = None
         dropped: set[str] = set()
         for _ in range(1 if self.sieve is None else self.sieve.draws):
-            arch = fresh_sample(self.space, taken | dropped, rng)
+            arch = fresh_sample(self.space, Taken(taken, dropped), rng)
             if arch is None:
                 break
             proposal = Proposal(arch=arch, origin="random")
@@ -135,8 +147,12 @@ class Evolution(Strategy):
             point = self.space.encode(spec)
             if isinstance(point, str):  # a warm start from outside: varied as far as it goes
                 point = {}
-            self._known[digest] = (point, self._features(point, spec.to_dict()))
+            self._known[digest] = (point, self._described(point, spec.to_dict()))
         return self._known[digest]
+
+    def _described(self, point: Point, raw: Mapping[str, Any]) -> Array:
+        """What the models see of an architecture."""
+        return self._features.with_axes(point, raw) if self.pairs else self._features(point, raw)
 
     def models(self, history: History) -> list[Surrogate]:
         """One model an objective, fitted on the front and the newest trials."""
@@ -144,18 +160,27 @@ class Evolution(Strategy):
         trials = [history.complete[i] for i in chosen]
         x = np.stack([self.known(t.digest, t.arch)[1] for t in trials])
         y = np.asarray([history.vectors[i] for i in chosen])
-        return [fit(x, y[:, k]) for k in range(y.shape[1])]
+        pairs = self._features.pairs() if self.pairs else None
+        signed = np.vstack([y, history.front.points]) if self.ratios else y
+        signs = [sign_of(column) for column in signed.T]
+        return fit(x, list(y.T), signs=signs, pairs=pairs)
 
     def child(
-        self, history: History, taken: set[str], rng: random.Random, *, models: list[Surrogate]
+        self,
+        history: History,
+        taken: Container[str],
+        rng: random.Random,
+        *,
+        models: list[Surrogate],
     ) -> Proposal | None:
         """The most promising of `screen` children that nobody has proposed and none drops."""
         parents = [self._parent(t) for t in self._parents(history)]
-        taken = taken | {p.digest for p in parents}
-        judge = Acquisition(models, history.front.points, rng.getrandbits(64))
+        seed = rng.getrandbits(64)
+        judge = Acquisition(models, history.front.points, seed, ratios=self.ratios)
         born = _Litter(history, self.sieve)
         for _ in range(GENERATIONS):
-            breeders = born.best(BREEDERS) or parents  # nobody new is born in a small space
+            # nobody new is born in a small space
+            breeders: Sequence[_Parent] = born.best(BREEDERS) or parents
             fresh: dict[str, _Child] = {}
             for _ in range(max(1, self.screen // GENERATIONS)):
                 child = self._made(breeders, rng, first=breeders is parents)
@@ -165,12 +190,10 @@ class Evolution(Strategy):
                 worth = judge(np.stack([c.features for c in fresh.values()]))
                 for child, value in zip(fresh.values(), worth.tolist(), strict=True):
                     born.add(replace(child, worth=value))
-        return born.proposed() or self.newcomer(history, taken | born.digests, rng)
+        return born.proposed() or self.newcomer(history, Taken(taken, born.digests), rng)
 
-    def _parent(self, trial: Trial) -> "_Child":
-        point, features = self.known(trial.digest, trial.arch)
-        arch = ArchSpec.from_dict(trial.arch)
-        return _Child(trial.digest, arch, point, features, trial.label)
+    def _parent(self, trial: Trial) -> "_Parent":
+        return _Parent(self.known(trial.digest, trial.arch)[0], trial.label)
 
     def _parents(self, history: History) -> list[Trial]:
         """The `population` best of the young, and the front whatever its age; best first."""
@@ -184,7 +207,7 @@ class Evolution(Strategy):
         ]
 
     def _made(
-        self, parents: Sequence["_Child"], rng: random.Random, *, first: bool
+        self, parents: Sequence["_Parent"], rng: random.Random, *, first: bool
     ) -> "_Child | None":
         mother, father = (_tournament(parents, rng) for _ in range(2))
         if not mother.point or not father.point:
@@ -201,18 +224,26 @@ class Evolution(Strategy):
             origin = f"mutation of {mother.origin}"
             if crossed:
                 origin = f"child of {mother.origin} and {father.origin}"
-        return _Child(arch.digest, arch, point, self._features(point, arch.to_dict()), origin)
+        features = self._described(point, arch.plain)
+        return _Child(point, origin, arch.digest, arch, features)
 
 
 @dataclass(frozen=True, slots=True)
-class _Child:
-    """A parent (its origin is its label) or what was bred from one, with what it promises."""
+class _Parent:
+    """What children are bred from."""
+
+    point: Point
+    origin: str
+    """Of a trial its label."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Child(_Parent):
+    """What was bred, with what it promises; it may breed too."""
 
     digest: str
     arch: ArchSpec
-    point: Point
     features: Array
-    origin: str
     worth: float = 0.0
 
 
@@ -260,7 +291,7 @@ class _Litter:
         return self._dropped[child.digest]
 
 
-def _tournament(parents: Sequence[_Child], rng: random.Random) -> _Child:
+def _tournament(parents: Sequence[_Parent], rng: random.Random) -> _Parent:
     return parents[min(int(rng.random() * len(parents)) for _ in range(2))]
 
 

@@ -14,13 +14,13 @@ from pydantic import Field, field_validator
 
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
-from evnas.search.propose import Proposal, Sieve, Strategy, generator
+from evnas.search.propose import Proposal, Sieve, Strategy, Taken, generator
 from evnas.search.state.history import History
 from evnas.search.state.objectives import is_trained
 from evnas.search.state.trial import Trial
 from evnas.search.strategies.evolution import BreedingSpec, Evolution, best_first
 from evnas.search.strategies.first import after
-from evnas.search.strategies.surrogate import MOST, Array, Surrogate, fit
+from evnas.search.strategies.surrogate import MOST, Array, Surrogate, fit, sign_of
 from evnas.search.strategies.warm import seeds
 from evnas.space.space import SearchSpace
 from evnas.stats.pareto import Points
@@ -92,7 +92,7 @@ class Halving(Strategy):
                 aims[up.label] = up.budget or 0.0
                 found.append(up)
                 continue
-            new = self._newcomer(history, fresh, model=model, taken={p.digest for p in found})
+            new = self._newcomer(history, fresh, model=model, beside={p.digest for p in found})
             if new is None:
                 break
             fresh += 1
@@ -169,7 +169,7 @@ class Halving(Strategy):
         x = np.stack([self.breeder.known(t.digest, t.arch)[1] for t in trials])
         if model is None:
             return -x[:, -3]
-        mean, sd = model.predict(x)
+        mean, sd = model.predict(model.gaps(x))
         return model.back(mean - sd)
 
     def _accuracy(self, history: History) -> Surrogate | None:
@@ -181,13 +181,14 @@ class Halving(Strategy):
         sign = -1.0 if names[0].goal == "max" else 1.0
         lowest = self.rungs[0]
         y = np.asarray([sign * self._at(t, lowest, names[0].metric) for t in trained])
-        return fit(np.stack([self.breeder.known(t.digest, t.arch)[1] for t in trained]), y)
+        x = np.stack([self.breeder.known(t.digest, t.arch)[1] for t in trained])
+        return fit(x, [y], signs=[sign_of(y)])[0]
 
     def _newcomer(
-        self, history: History, offset: int, *, model: Surrogate | None, taken: set[str]
+        self, history: History, offset: int, *, model: Surrogate | None, beside: set[str]
     ) -> Proposal | None:
         rng = generator(self.breeder.seed, history.next_number + offset)
-        taken = taken | history.digests
+        taken = Taken(history.digests, beside)
         if len(history.complete) >= 4 and rng.random() < 0.7:
             child = self.breeder.child(history, taken, rng, models=self.breeder.models(history))
             return child and replace(child, budget=0.0)

@@ -10,13 +10,13 @@ draw at random where a knob is conditional): `evolution` does.
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
 
-from evnas.search.propose import Proposal, Strategy, generator
+from evnas.search.propose import Proposal, Strategy, Taken, generator
 from evnas.search.state.history import History
 from evnas.search.strategies.drawing import fresh_sample
 from evnas.search.strategies.optuna_study import (
@@ -60,22 +60,26 @@ class OptunaAsk(Strategy):
     """The same as Optuna has them, while trials may be given again."""
     _chosen: tuple[int, list[int]] = (0, [])
     """Of so many complete trials, the places of those that are given."""
-    _common: Distributions | None = None
-    """Axes that every given trial has."""
+    _common: list[Distributions] | None = None
+    """Of a genetic one the axes that every given trial has."""
+    _groups: list[Distributions] = field(default_factory=list)
+    """Of `tpe` the axes in groups: of each the given trials have all or none."""
     _settled: int = 0
     """Generations whose parents are chosen."""
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """`n` proposals; what was proposed before is replaced by a random one."""
         study = self._brought_up(history)
-        taken = set(history.digests)
+        taken = Taken(history.digests)
         found: list[Proposal] = []
         for i in range(n):
             number = history.next_number + i
             rng = generator(self.seed, number)
             proposal = None
-            sampler = self._sampler(rng.getrandbits(31), together=number % 2 == 0)
-            study.sampler = sampler if self._common is None else _Bred(sampler, self._common)
+            together = self.sampler == "tpe" and number % 2 == 0
+            sampler = self._sampler(rng.getrandbits(31), together=together)
+            spaces = self._groups if together else self._common
+            study.sampler = sampler if spaces is None else _WithSpaces(sampler, spaces)
             for _ in range(MOST_ASKS):
                 with _one_thread() if self.sampler == "gp" else contextlib.nullcontext():
                     asked = self._asked(study)
@@ -100,16 +104,18 @@ class OptunaAsk(Strategy):
         places = self._places(history)
         if self._study is None or places[: len(self._told)] != self._told:
             self._study, self._told = new_study(len(history.objectives)), []
-            self._common, self._settled = None, 0
+            self._common, self._groups, self._settled = None, [], 0
         fresh = enumerate(places[len(self._told) :], start=len(self._told))
         trials = {i: self._frozen.get(i) or self._trial(history, i, at) for at, i in fresh}
         self._study.add_trials(trials.values())
         self._told = places
         if self.sampler in GENETIC:
             for trial in trials.values():
-                self._common = _shared(self._common, trial.distributions)
+                self._common = [_shared(self._common, trial.distributions)]
             self._settle_parents(self._study)
         else:
+            for trial in trials.values():
+                self._groups = _split(self._groups, trial.distributions)
             self._frozen = {i: trials.get(i) or self._frozen[i] for i in places}
         return self._study
 
@@ -177,13 +183,12 @@ class OptunaAsk(Strategy):
                 together; in turn they reach more than either (docs/guide/search.md).
         """
         if self.sampler == "tpe":
-            with warnings.catch_warnings():  # both settings are said to be experimental
+            with warnings.catch_warnings():  # the setting is said to be experimental
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
                 return optuna.samplers.TPESampler(
                     n_startup_trials=self.startup,
                     seed=seed,
                     multivariate=together,
-                    group=together,
                 )
         if self.sampler == "gp":
             with warnings.catch_warnings():
@@ -218,24 +223,41 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _shared(known: Distributions | None, here: Distributions) -> Distributions:
+def _shared(known: Sequence[Distributions] | None, here: Distributions) -> Distributions:
     if known is None:
-        return dict(sorted(here.items()))
-    return known if known.keys() <= here.keys() else {k: known[k] for k in known if k in here}
+        return here
+    (before,) = known
+    return before if before.keys() <= here.keys() else {k: before[k] for k in before if k in here}
 
 
-class _Bred(optuna.samplers.BaseSampler):
-    """A genetic sampler that is given which axes all trials have, in place of finding that out
-    from all of them each time."""
+def _split(groups: list[Distributions], here: Distributions) -> list[Distributions]:
+    """Groups of axes such that `here` too has of each all or none (`group` of Optuna's
+    TPESampler, in its order)."""
+    found = []
+    for group in groups:
+        found.append({k: group[k] for k in group if k in here})
+        found.append({k: group[k] for k in group if k not in here})
+        here = {k: here[k] for k in here if k not in group}
+    return [group for group in [*found, here] if group]
 
-    def __init__(self, inner: optuna.samplers.BaseSampler, common: Distributions) -> None:
+
+class _WithSpaces(optuna.samplers.BaseSampler):
+    """A sampler that is given which axes it models together, in place of finding that out from
+    all trials each time."""
+
+    def __init__(
+        self, inner: optuna.samplers.BaseSampler, spaces: Sequence[Distributions]
+    ) -> None:
         self._inner = inner
-        self._common = {name: axis for name, axis in common.items() if not axis.single()}
+        several = [
+            {k: space[k] for k in sorted(space) if not space[k].single()} for space in spaces
+        ]
+        self._spaces = [space for space in several if space]
 
     def infer_relative_search_space(
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial
     ) -> Distributions:
-        return self._common
+        return {name: axis for space in self._spaces for name, axis in space.items()}
 
     def sample_relative(
         self,
@@ -243,7 +265,10 @@ class _Bred(optuna.samplers.BaseSampler):
         trial: optuna.trial.FrozenTrial,
         search_space: Distributions,
     ) -> dict[str, Any]:
-        return self._inner.sample_relative(study, trial, search_space)
+        found: dict[str, Any] = {}
+        for space in self._spaces:
+            found |= self._inner.sample_relative(study, trial, space)
+        return found
 
     def sample_independent(
         self,
