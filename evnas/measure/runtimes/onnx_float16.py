@@ -1,6 +1,7 @@
 """An ONNX model in float16, for runtimes that compute in the types of the graph they are given."""
 
 import importlib.util
+from typing import Any
 
 from evnas.errors import MeasurementError
 
@@ -31,5 +32,33 @@ def in_float16(graph: bytes) -> bytes:
         op_block_list=[*DEFAULT_OP_BLOCK_LIST, "Scan"],
         node_block_list=[node.name for node in model.graph.node if INNER in node.name],
     )
+    _without_casts_and_back(half.graph)
     content: bytes = half.SerializeToString()
     return content
+
+
+def _without_casts_and_back(graph: Any) -> None:
+    """What goes from one float32 node to another stays float32, in place: the converter rounds it
+    in between, and casts it back once for each reader, under one name."""
+    import onnx
+
+    casts, kept = dict[str, Any](), []
+    for node in graph.node:
+        if node.op_type != "Cast":
+            kept.append(node)
+        elif node.output[0] not in casts:
+            casts[node.output[0]] = node
+            kept.append(node)
+
+    def before(name: str, kind: int) -> str:
+        """What a value was before it was cast to this; "" where it was not."""
+        cast = casts.get(name)
+        return cast.input[0] if cast is not None and cast.attribute[0].i == kind else ""
+
+    for node in kept:
+        for i, name in enumerate(node.input):
+            half = before(name, onnx.TensorProto.FLOAT)
+            if whole := before(half, onnx.TensorProto.FLOAT16):
+                node.input[i] = whole
+    del graph.node[:]
+    graph.node.extend(kept)
