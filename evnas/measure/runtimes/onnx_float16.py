@@ -1,6 +1,7 @@
 """An ONNX model in float16, for runtimes that compute in the types of the graph they are given."""
 
 import importlib.util
+from typing import Any
 
 from evnas.errors import MeasurementError
 
@@ -22,14 +23,31 @@ def in_float16(graph: bytes) -> bytes:
 
     from evnas.kernels.onnx_form.nodes import INNER
 
-    model = onnx.load_from_string(graph)
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
+    left = []
     for node in model.graph.node:
         node.name = node.output[0]  # by which the converter is told what it leaves
+        if any(INNER in name for name in (*node.input, *node.output)):
+            left.append(node.name)
+    # it rounds each value whose type it is told, also between two nodes that it leaves
+    rounded = [value for value in model.graph.value_info if INNER not in value.name]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(rounded)
     half = convert_float_to_float16(
         model,
         keep_io_types=True,
+        disable_shape_infer=True,
         op_block_list=[*DEFAULT_OP_BLOCK_LIST, "Scan"],
-        node_block_list=[node.name for node in model.graph.node if INNER in node.name],
+        node_block_list=left,
     )
+    _keep_one_of_each(half.graph)
     content: bytes = half.SerializeToString()
     return content
+
+
+def _keep_one_of_each(graph: Any) -> None:
+    """The converter casts a value as often as nodes that it leaves read it, under one name, which
+    no graph may hold twice."""
+    nodes = {node.name: node for node in graph.node}
+    del graph.node[:]
+    graph.node.extend(nodes.values())
