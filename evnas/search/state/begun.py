@@ -19,11 +19,9 @@ NOTED = "runtimes"
 def on_this_machine(sweep: Sweep) -> Sweep:
     """The sweep with a captured graph where `auto` is a GPU here, for deployed forms whose file
     names no runtime; one that names the GPU has it already."""
-    said = sweep.document.data.get("targets", [{}])
     targets = list(sweep.spec.targets)
-    for i, (target, file) in enumerate(zip(targets, said, strict=False)):
-        usual = target.device == "auto" and target.runtime == "torch"
-        if usual and _is_open(sweep, i, file):
+    for i, target in enumerate(targets):
+        if target.device == "auto" and "runtime" not in target.model_fields_set:
             as_it_is = target.model_dump(include={"kind", "form", "mode"})
             if takes_a_graph({**as_it_is, "device": _auto_here()}):
                 targets[i] = target.model_copy(update={"runtime": GRAPH})
@@ -38,7 +36,11 @@ def _auto_here() -> str:
 
 def _is_open(sweep: Sweep, index: int, file: Any) -> bool:
     """Whether neither the file nor `--set` names a target's runtime."""
-    named = f"targets[{index}].runtime" in sweep.document.overridden
+    named = any(
+        (place == "targets" or place.startswith((f"targets[{index}]", "targets[*]")))
+        and "runtime" in override
+        for place, override in sweep.document.overridden.items()
+    )
     return isinstance(file, Mapping) and "runtime" not in file and not named
 
 
