@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_search import tiny_search
+from tiny_search import tiny_search, write
 
 import evnas
 from evnas.errors import StoreError
@@ -185,6 +185,19 @@ def test_a_study_from_before_its_strategy_had_versions_goes_on_with_the_first(
     assert notes == []
     with pytest.raises(StoreError, match=r"strategy.version: 1 -> 2"):
         begin(asked, tmp_path)
+
+
+@pytest.mark.parametrize("named", ["strategy.version=2", "strategy={kind: evolution, version: 2}"])
+def test_a_version_that_an_override_names_stands(named: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "sweep.yaml", tiny_search())
+    path = begin(load_sweep(file, overrides=["strategy.version=1"]), tmp_path)
+    asked, notes = as_begun(load_sweep(file, overrides=[named]), path)
+    assert notes == []
+    with pytest.raises(StoreError, match=r"strategy.version: 1 -> 2"):
+        begin(asked, tmp_path)
+    usual, notes = as_begun(load_sweep(file), path)
+    assert len(notes) == 1
+    begin(usual, tmp_path)  # not refused
 
 
 def test_what_is_chosen_among_is_that_of_the_beginning(tmp_path: Path) -> None:

@@ -36,12 +36,15 @@ def _auto_here() -> str:
 
 def _is_open(sweep: Sweep, index: int, file: Any) -> bool:
     """Whether neither the file nor `--set` names a target's runtime."""
-    named = any(
-        (place == "targets" or place.startswith((f"targets[{index}]", "targets[*]")))
-        and "runtime" in override
-        for place, override in sweep.document.overridden.items()
-    )
+    places = ("targets=", f"targets[{index}]", "targets[*]")
+    named = _is_overridden(sweep, places, "runtime")
     return isinstance(file, Mapping) and "runtime" not in file and not named
+
+
+def _is_overridden(sweep: Sweep, places: tuple[str, ...], key: str) -> bool:
+    """Whether a `--set` that begins with one of `places` says something of `key`."""
+    texts = (text.removeprefix("--set ") for text in sweep.document.overridden.values())
+    return any(text.startswith(places) and key in text for text in texts)
 
 
 def as_begun(sweep: Sweep, path: Path) -> tuple[Sweep, list[str]]:
@@ -76,9 +79,11 @@ def as_begun(sweep: Sweep, path: Path) -> tuple[Sweep, list[str]]:
 
 
 def _of_strategy(sweep: Sweep, old: Mapping[str, Any] | None) -> tuple[Sweep, list[str]]:
-    """The sweep with its study's version of the strategy, where its file says none."""
+    """The sweep with its study's version of the strategy, where neither its file nor `--set`
+    says one."""
     file = sweep.document.data.get("strategy")
-    if old is None or (isinstance(file, Mapping) and VERSION in file):
+    named = isinstance(file, Mapping) and VERSION in file
+    if old is None or named or _is_overridden(sweep, ("strategy",), VERSION):
         return sweep, []
     spec = sweep.spec
     was = as_written_now(old)
