@@ -1,11 +1,9 @@
-"""The space and target that `evnas calibrate` and `evnas lut` are asked for; no torch."""
+"""The space and target that `evnas calibrate` and `evnas lut` are asked for; no torch until one
+is made out."""
 
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from evnas.arch.spec import first_fault
 from evnas.commands.bench_targets import target_fields
 from evnas.errors import SpecError
 from evnas.sweep.parts import TargetSpec
@@ -35,13 +33,15 @@ def asked_target(
     Raises:
         SpecError: it says what no target can be.
     """
+    from evnas.search.bench import bench_target  # torch knows what `auto` is
+
     own = sweep.spec.targets[0] if sweep.spec.targets else TargetSpec()
     usual = own.model_dump(mode="json", exclude_unset=True)
     said = target_fields(text, {})
     if "runtime" in said and "form" not in said:
         usual.pop("form", None)  # that of the runtime
     given = {"batch_size": batch_size, "resolution": resolution}
-    return _target({**usual, **said, **{key: v for key, v in given.items() if v is not None}})
+    return bench_target({**usual, **said, **{key: v for key, v in given.items() if v is not None}})
 
 
 def target_spec(text: str) -> TargetSpec:
@@ -50,11 +50,6 @@ def target_spec(text: str) -> TargetSpec:
     Raises:
         SpecError: it says what no target can be.
     """
-    return _target(target_fields(text, {}))
+    from evnas.search.bench import bench_target  # likewise
 
-
-def _target(fields: dict[str, Any]) -> TargetSpec:
-    try:
-        return TargetSpec.model_validate(fields)
-    except ValidationError as e:
-        raise first_fault(e, fields) from None
+    return bench_target(target_fields(text, {}))

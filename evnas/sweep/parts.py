@@ -5,7 +5,13 @@ import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    model_validator,
+)
 
 from evnas.arch.catalog import Family
 from evnas.errors import SpecError, nearest
@@ -296,10 +302,16 @@ class TargetSpec(SweepPart):
         known = isinstance(name, str) and name in RUNTIMES.usable()
         return {**data, "form": RUNTIMES.get(str(name)).form} if known else data
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _graph_of_a_deployed_form(cls, data: Any) -> Any:
-        return {**data, "runtime": GRAPH} if takes_a_graph(data) else data
+    def _graph_of_a_deployed_form(
+        cls, data: Any, handler: ModelWrapValidatorHandler[Self]
+    ) -> Self:
+        if not takes_a_graph(data):
+            return handler(data)
+        target = handler({**data, "runtime": GRAPH})
+        target.model_fields_set.discard("runtime")  # another device or form chooses anew
+        return target
 
     @model_validator(mode="after")
     def _can_be_trained(self) -> Self:

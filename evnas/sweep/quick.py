@@ -36,7 +36,7 @@ def quick_form(spec: AblationSpec | SearchSpec) -> dict[str, Any]:
     Batches become `auto`, which bounds what one forward costs on any device. What the file says
     under `quick` comes on top and is not applied here.
     """
-    raw = spec.to_dict()
+    raw = spec.with_open_runtimes()
     raw["title"] = f"{spec.title or spec.name} (a first look by --quick)"
     raw["name"] += "_quick"
     raw["seeds"] = raw["seeds"][:1]

@@ -71,6 +71,14 @@ class SweepSpec(SweepPart):
         """The resolved sweep: every default spelt out; itself a sweep."""
         return self.model_dump(mode="json")
 
+    def with_open_runtimes(self) -> dict[str, Any]:
+        """The same with None for each runtime that nobody named: form and device choose it."""
+        raw = self.to_dict()
+        for target, plain in zip(self.targets, raw["targets"], strict=True):
+            if "runtime" not in target.model_fields_set:
+                plain["runtime"] = None
+        return raw
+
     @property
     def resolution(self) -> int:
         """Where rows are counted that name no resolution of their own."""

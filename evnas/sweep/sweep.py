@@ -106,7 +106,7 @@ def load_sweep(
     words = {place: word for text in overrides for place, word in _words_of(text).items()}
     document = replace(document, overridden=places, words={**document.words, **words})
     if name is not None:
-        spec = _revalidated(spec.to_dict() | {"name": name}, "--name")
+        spec = _revalidated(spec.with_open_runtimes() | {"name": name}, "--name")
     return _sweep(spec, document)
 
 
@@ -123,10 +123,10 @@ def quickened(spec: AblationSpec | SearchSpec) -> AblationSpec | SearchSpec:
     for path, value in raw.pop("quick").items():
         try:
             assign(raw, path, value)
-            _validated(YamlDocument("--quick", raw))
+            _validated(YamlDocument("--quick", _without_open_runtimes(raw)))
         except SpecError as e:
             raise SpecError(e.reason, f"quick.{path}") from None
-    return _validated(YamlDocument("--quick", raw))
+    return _validated(YamlDocument("--quick", _without_open_runtimes(raw)))
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -193,7 +193,7 @@ def _revalidated(
     raw: Mapping[str, Any], where: str, words: Mapping[str, tuple[str, str]] | None = None
 ) -> AblationSpec | SearchSpec:
     try:
-        return _validated(YamlDocument(where, dict(raw), words=words or {}))
+        return _validated(YamlDocument(where, _without_open_runtimes(raw), words=words or {}))
     except YamlSpecError as e:
         raise YamlSpecError(SpecError(e.reason, e.path), where) from None
 
@@ -203,7 +203,7 @@ def _overridden(spec: SweepSpec, text: str) -> AblationSpec | SearchSpec:
     where = f"--set {text}"
     if not equals:
         raise SpecError(f"{where}: must be path=value, such as proxy.epochs=4")
-    raw = spec.to_dict()
+    raw = spec.with_open_runtimes()
     given = parse_yaml(f"value: {value}", source=where).data["value"]
     try:
         _must_change_something(raw, path.strip(), given)
@@ -214,6 +214,21 @@ def _overridden(spec: SweepSpec, text: str) -> AblationSpec | SearchSpec:
     except SpecError as e:
         raise e if isinstance(e, YamlSpecError) else YamlSpecError(e, where) from None
     return _revalidated(raw, where, _words_of(text))
+
+
+def _without_open_runtimes(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """What `with_open_runtimes` gave and was changed since, as a file would say it: so another
+    device or form chooses its runtime anew."""
+    targets = raw.get("targets")
+    if not isinstance(targets, list):
+        return dict(raw)
+    return {**raw, "targets": [_without_open_runtime(target) for target in targets]}
+
+
+def _without_open_runtime(target: Any) -> Any:
+    if not isinstance(target, Mapping) or target.get("runtime", "") is not None:
+        return target
+    return {key: value for key, value in target.items() if key != "runtime"}
 
 
 def _words_of(text: str) -> dict[str, tuple[str, str]]:

@@ -15,12 +15,13 @@ from torch import Tensor, nn
 
 from evnas.kernels import selective_scan, ss2d_scan
 from evnas.kernels.onnx_form.exporting import own_nodes
-from evnas.kernels.onnx_form.nodes import without_own_nodes
+from evnas.kernels.onnx_form.nodes import INNER, without_own_nodes
 from evnas.kernels.onnx_form.step_size import softplus, softplus_form
 from evnas.kernels.operator_inputs import MapInputs
 from evnas.kernels.selective_scan.reference import selective_scan_reference
 from evnas.kernels.ss2d_scan.reference import ss2d_scan_reference
 from evnas.kernels.ss2d_scan.routes import route_count
+from evnas.measure.runtimes.onnx_float16 import in_float16
 
 RELATIVE = 1e-5
 """Of the largest value: what sums of float32 in another order leave."""
@@ -135,6 +136,20 @@ def test_large_steps_and_activations_neither_overflow_nor_lose_the_small_ones(N:
     want = ss2d_scan_reference(as_maps([x.double() for x in given]), scan="cross")
     for run in runs(exported.in_onnx(given, {})):
         assert_near(run(given).double(), want)
+
+
+@pytest.mark.parametrize("N", [1, 3])
+def test_in_float16_a_scan_stays_float32_from_operands_to_result(N: int) -> None:
+    given = maps("cross", 1, (2, 8, 9), N)
+    exported = Exported(lambda *inputs: ss2d_scan(*inputs, scan="cross")).in_onnx(given, {})
+    half = onnx.load_from_string(in_float16(exported.SerializeToString()))
+    names = [name for node in half.graph.node for name in node.output]
+    assert len(set(names)) == len(names)
+    cast = [node.input[0] for node in half.graph.node if node.op_type == "Cast"]
+    assert cast and not [name for name in cast if INNER in name]
+    want = ss2d_scan_reference(as_maps([x.half().float() for x in given]), scan="cross")
+    by_onnxruntime = next(runs(half))
+    assert_near(by_onnxruntime(given), want, 1e-2)
 
 
 def test_a_scan_without_skip_bias_or_softplus() -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from made_up_device import MadeUpDevice
 from typer.testing import CliRunner
 
 from evnas.cli import app
 from evnas.commands.calibrate import calibration_text
-from evnas.commands.latency_targets import asked_target, space_of
+from evnas.commands.latency_targets import asked_target, space_of, target_spec
 from evnas.errors import EvnasError
 from evnas.latency import measuring, report
 from evnas.latency.design import design_of
@@ -33,6 +34,14 @@ def device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MadeUpDevice:
 def said(*arguments: str) -> Any:
     """What a command prints; its mistake is raised."""
     return CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+
+
+def test_what_is_calibrated_runs_as_what_is_benched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for fields in ("device=auto,form=deployed", "device=cuda,form=deployed"):
+        assert target_spec(fields).runtime == "cuda_graph"
+    assert target_spec("device=auto,form=deployed,runtime=torch").runtime == "torch"
 
 
 def test_calibrate_measures_once_and_the_table_can_be_exported(

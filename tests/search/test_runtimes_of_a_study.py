@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_search import tiny_search
+from tiny_search import tiny_search, write
 
 import evnas
 from evnas.errors import StoreError
@@ -16,7 +16,7 @@ from evnas.search.state.begun import as_begun, choices, on_this_machine
 from evnas.search.state.study import open_study
 from evnas.store import Store
 from evnas.sweep.search_spec import SearchSpec
-from evnas.sweep.sweep import Sweep, sweep_of
+from evnas.sweep.sweep import Sweep, load_sweep, sweep_of
 
 CPU = {"device": "cpu", "resolution": 32, "batch_size": 1, "budget_s": 0.1}
 ABLATION = {"name": "tiny", "base": "efficientvim_m1", "rows": {"A": {}}}
@@ -107,6 +107,43 @@ def test_a_deployed_form_on_a_gpu_is_a_graph_unless_a_runtime_is_named() -> None
     assert again.identity() == rows(on).identity()
 
 
+@pytest.mark.parametrize(
+    ("device", "overrides", "runtime"),
+    [
+        ("cuda", ["device=cpu"], "torch"),
+        ("cuda", ["form=plain"], "torch"),
+        ("cuda", ["form=plain", "mode=training"], "torch"),
+        ("cpu", ["device=cuda"], "cuda_graph"),
+        ("auto", ["device=cuda"], "cuda_graph"),
+        ("cuda", ["runtime=torch", "batch_size=2"], "torch"),
+        ("auto", ["runtime=torch", "device=cuda"], "torch"),
+    ],
+)
+@pytest.mark.parametrize("changes", [{}, {"name": "other"}, {"quick": True}])
+def test_an_override_of_device_or_form_is_read_as_if_the_file_said_it(
+    device: str, overrides: list[str], runtime: str, changes: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "sweep.yaml"
+    file.write_text(json.dumps(ABLATION | {"targets": [{"device": device, "form": "deployed"}]}))
+    said = [f"targets[0].{text}" for text in overrides]
+    (target,) = load_sweep(file, overrides=said, **changes).spec.targets
+    assert target.runtime == runtime
+
+
+@pytest.mark.parametrize("named", ["targets[*].runtime=torch", "targets[0].runtime=torch"])
+def test_a_runtime_that_an_override_names_stands(
+    named: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    file = tmp_path / "sweep.yaml"
+    file.write_text(json.dumps(ABLATION | {"targets": [{"device": "auto", "form": "deployed"}]}))
+    path = begin(on_this_machine(load_sweep(file)), tmp_path)
+    sweep = on_this_machine(load_sweep(file, overrides=[named]))
+    assert as_begun(sweep, path) == (sweep, [])
+    assert sweep.spec.targets[0].runtime == "torch"
+
+
 def test_auto_is_a_graph_where_it_means_a_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +185,19 @@ def test_a_study_from_before_its_strategy_had_versions_goes_on_with_the_first(
     assert notes == []
     with pytest.raises(StoreError, match=r"strategy.version: 1 -> 2"):
         begin(asked, tmp_path)
+
+
+@pytest.mark.parametrize("named", ["strategy.version=2", "strategy={kind: evolution, version: 2}"])
+def test_a_version_that_an_override_names_stands(named: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "sweep.yaml", tiny_search())
+    path = begin(load_sweep(file, overrides=["strategy.version=1"]), tmp_path)
+    asked, notes = as_begun(load_sweep(file, overrides=[named]), path)
+    assert notes == []
+    with pytest.raises(StoreError, match=r"strategy.version: 1 -> 2"):
+        begin(asked, tmp_path)
+    usual, notes = as_begun(load_sweep(file), path)
+    assert len(notes) == 1
+    begin(usual, tmp_path)  # not refused
 
 
 def test_what_is_chosen_among_is_that_of_the_beginning(tmp_path: Path) -> None:

@@ -57,8 +57,10 @@ def test_the_driver_hears_one_end_of_each_job():
     mailbox.submit(work("B"))
     job = mailbox.next_job(patient=True)
     assert job is not None and job.work.label == "A"
+    job.began, job.starts_since = 1.0, 1.0
     mailbox.take_back(job)
     assert mailbox.next_job(patient=True) is job  # before B
+    assert job.began is None and job.starts_since is None  # nor does its next worker's time run
     mailbox.give_up(job, "timeout", "too long")
     mailbox.end(job, Finished(job.work, job.work.record("complete", started=0.0, seconds=0.0)))
     assert [e.record.status for e in mailbox.wait(0.0) if isinstance(e, Finished)] == ["timeout"]

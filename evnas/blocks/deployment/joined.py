@@ -10,7 +10,7 @@ from evnas.blocks.deployment.fused import FusedConv, followed
 from evnas.blocks.deployment.layers import TokenNorm
 from evnas.blocks.norms import ChannelNorm
 from evnas.kernels import Impl, pixel_linear
-from evnas.kernels.pixel_linear import takes_kernel
+from evnas.kernels.pixel_linear import kernel_is_fastest
 
 
 class JoinedLinear(nn.Module):
@@ -42,7 +42,7 @@ class JoinedLinear(nn.Module):
 
     def _takes_kernel(self, x: Tensor, total: Tensor | None) -> bool:
         weight = self.conv.weight
-        if self.impl != "triton" and not takes_kernel(x, weight, self.conv.bias, total):
+        if self.impl != "triton" and not kernel_is_fastest(x, weight, self.conv.bias, total):
             return False
         fits = total is None or total.dtype == weight.dtype
         return fits and (x.dtype == weight.dtype or type(self.norm) is not nn.Identity)

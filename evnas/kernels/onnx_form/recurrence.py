@@ -66,7 +66,7 @@ def steps_at_once(x: Tensor, A: Tensor) -> int:
     """How many steps of (L, Bt, K, Dm) may be one of the loop, where A is (K, Dm, N)."""
     if not sides_are_fixed():
         return 1
-    steps, elements = int(x.shape[0]), int(x.shape[1]) * A.numel()
+    steps, elements = int(x.shape[0]), max(1, int(x.shape[1]) * A.numel())
     most = min(MOST_AT_ONCE, steps, max(1, MOST_ELEMENTS // elements))
     return max(n for n in range(1, most + 1) if steps % n == 0)
 

@@ -55,7 +55,7 @@ def pixel_linear(
             "impl='triton' was asked for, but that kernel is for inference and has no backward"
         )
     if impl == "auto":
-        impl = "triton" if takes_kernel(x, weight, bias, total) else "cpu"
+        impl = "triton" if kernel_is_fastest(x, weight, bias, total) else "cpu"
     impl = choose("pixel_linear", impl, (x, weight, bias, total))
     if impl == "reference":
         return pixel_linear_reference(x, weight, bias, total, norm, act)
@@ -65,7 +65,7 @@ def pixel_linear(
     return pixel_linear_plain(x, weight, bias, total, norm, act)
 
 
-def takes_kernel(x: Tensor, weight: Tensor, bias: Tensor, total: Tensor | None) -> bool:
+def kernel_is_fastest(x: Tensor, weight: Tensor, bias: Tensor, total: Tensor | None) -> bool:
     """Whether "auto" is the kernel: where it was measured to be the fastest, in eager mode, with
     no gradient asked for and no autocast, which has dtypes of its own for products."""
     if not x.is_cuda or torch.compiler.is_compiling() or exporting():

@@ -23,42 +23,31 @@ def in_float16(graph: bytes) -> bytes:
 
     from evnas.kernels.onnx_form.nodes import INNER
 
-    model = onnx.load_from_string(graph)
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(graph))
+    left = []
     for node in model.graph.node:
         node.name = node.output[0]  # by which the converter is told what it leaves
+        if any(INNER in name for name in (*node.input, *node.output)):
+            left.append(node.name)
+    # it rounds each value whose type it is told, also between two nodes that it leaves
+    rounded = [value for value in model.graph.value_info if INNER not in value.name]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(rounded)
     half = convert_float_to_float16(
         model,
         keep_io_types=True,
+        disable_shape_infer=True,
         op_block_list=[*DEFAULT_OP_BLOCK_LIST, "Scan"],
-        node_block_list=[node.name for node in model.graph.node if INNER in node.name],
+        node_block_list=left,
     )
-    _without_casts_and_back(half.graph)
+    _keep_one_of_each(half.graph)
     content: bytes = half.SerializeToString()
     return content
 
 
-def _without_casts_and_back(graph: Any) -> None:
-    """What goes from one float32 node to another stays float32, in place: the converter rounds it
-    in between, and casts it back once for each reader, under one name."""
-    import onnx
-
-    casts, kept = dict[str, Any](), []
-    for node in graph.node:
-        if node.op_type != "Cast":
-            kept.append(node)
-        elif node.output[0] not in casts:
-            casts[node.output[0]] = node
-            kept.append(node)
-
-    def before(name: str, kind: int) -> str:
-        """What a value was before it was cast to this; "" where it was not."""
-        cast = casts.get(name)
-        return cast.input[0] if cast is not None and cast.attribute[0].i == kind else ""
-
-    for node in kept:
-        for i, name in enumerate(node.input):
-            half = before(name, onnx.TensorProto.FLOAT)
-            if whole := before(half, onnx.TensorProto.FLOAT16):
-                node.input[i] = whole
+def _keep_one_of_each(graph: Any) -> None:
+    """The converter casts a value as often as nodes that it leaves read it, under one name, which
+    no graph may hold twice."""
+    nodes = {node.name: node for node in graph.node}
     del graph.node[:]
-    graph.node.extend(kept)
+    graph.node.extend(nodes.values())

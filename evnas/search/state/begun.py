@@ -19,11 +19,9 @@ NOTED = "runtimes"
 def on_this_machine(sweep: Sweep) -> Sweep:
     """The sweep with a captured graph where `auto` is a GPU here, for deployed forms whose file
     names no runtime; one that names the GPU has it already."""
-    said = sweep.document.data.get("targets", [{}])
     targets = list(sweep.spec.targets)
-    for i, (target, file) in enumerate(zip(targets, said, strict=False)):
-        usual = target.device == "auto" and target.runtime == "torch"
-        if usual and _is_open(sweep, i, file):
+    for i, target in enumerate(targets):
+        if target.device == "auto" and "runtime" not in target.model_fields_set:
             as_it_is = target.model_dump(include={"kind", "form", "mode"})
             if takes_a_graph({**as_it_is, "device": _auto_here()}):
                 targets[i] = target.model_copy(update={"runtime": GRAPH})
@@ -38,8 +36,15 @@ def _auto_here() -> str:
 
 def _is_open(sweep: Sweep, index: int, file: Any) -> bool:
     """Whether neither the file nor `--set` names a target's runtime."""
-    named = f"targets[{index}].runtime" in sweep.document.overridden
+    places = ("targets=", f"targets[{index}]", "targets[*]")
+    named = _is_overridden(sweep, places, "runtime")
     return isinstance(file, Mapping) and "runtime" not in file and not named
+
+
+def _is_overridden(sweep: Sweep, places: tuple[str, ...], key: str) -> bool:
+    """Whether a `--set` that begins with one of `places` says something of `key`."""
+    texts = (text.removeprefix("--set ") for text in sweep.document.overridden.values())
+    return any(text.startswith(places) and key in text for text in texts)
 
 
 def as_begun(sweep: Sweep, path: Path) -> tuple[Sweep, list[str]]:
@@ -74,9 +79,11 @@ def as_begun(sweep: Sweep, path: Path) -> tuple[Sweep, list[str]]:
 
 
 def _of_strategy(sweep: Sweep, old: Mapping[str, Any] | None) -> tuple[Sweep, list[str]]:
-    """The sweep with its study's version of the strategy, where its file says none."""
+    """The sweep with its study's version of the strategy, where neither its file nor `--set`
+    says one."""
     file = sweep.document.data.get("strategy")
-    if old is None or (isinstance(file, Mapping) and VERSION in file):
+    named = isinstance(file, Mapping) and VERSION in file
+    if old is None or named or _is_overridden(sweep, ("strategy",), VERSION):
         return sweep, []
     spec = sweep.spec
     was = as_written_now(old)

@@ -97,7 +97,7 @@ class Mailbox:
 
     def take_back(self, job: Job) -> None:
         """Tune: a job is to be run again, before what was handed in later."""
-        job.trial, job.began = None, None
+        job.trial, job.began, job.starts_since = None, None, None
         self._again.append(job)
 
     def again(self, job: Job, why: str) -> None:
