@@ -9,11 +9,13 @@ import io
 import os
 import select
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
+from typer.core import TyperGroup
 
 from evnas import __version__
 from evnas.commands import (
@@ -86,8 +88,46 @@ GROUPS: dict[str, tuple[str, tuple[Callable[..., None], ...]]] = {
 }
 """Commands of two words: the first, its help, and functions called like the second."""
 
+USAGE_ERROR = cast(type[typer.BadParameter], typer.BadParameter.__base__)
+"""What typer raises at wrong words of a command; it has no public name in all its versions."""
+
+
+@contextmanager
+def _usage_in_a_line() -> Iterator[None]:
+    """A wrong option, argument or command as one sentence of ours, in place of typer's lines."""
+    try:
+        yield
+    except USAGE_ERROR as e:
+        if type(e).__name__ == "NoArgsIsHelpError" or e.ctx is None:
+            raise  # `evnas` alone prints its help
+        what = e.format_message().rstrip(".").replace("Value error, ", "")
+        got = [one for one in _refused(e) if one not in what]
+        said = ", got " + ", ".join(got) if got else ""
+        asked = f"`{e.ctx.command_path} --help` says what it takes"
+        raise EvnasError(f"{what}{said}; {asked}") from None
+
+
+def _refused(error: typer.BadParameter) -> list[str]:
+    """The values that pydantic refused, where typer asks it: its message leaves them out."""
+    told: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
+    return [repr(one["input"]) for one in told]
+
+
+class _Commands(TyperGroup):
+    """All commands: what they are given is parsed within these two."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _usage_in_a_line():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _usage_in_a_line():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="evnas",
+    cls=_Commands,
     help="Architecture search and ablation sweeps over efficient vision state-space backbones.",
     no_args_is_help=True,
     context_settings={"max_content_width": 200},  # as wide as the terminal, to a readable end

@@ -44,6 +44,38 @@ def test_version_and_unknown_command():
     assert "Traceback" not in wrong.stderr
 
 
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        (["bench", "M1", "--batch-size", "0"], ["'--batch-size'", "1, got '0'; `evnas bench --h"]),
+        (["init", "--kind", "z"], ["'--kind': 'z' is not one of 'sweep'", "`evnas init --help`"]),
+        (["store", "merge", "st"], ["Missing argument 'OTHER'; `evnas store merge --help`"]),
+        (["store", "nope"], ["No such command 'nope'; `evnas store --help`"]),
+        (["--nope"], ["No such option: --nope; `evnas --help`"]),
+    ],
+)
+def test_wrong_words_get_one_line(words, wrong, monkeypatch, capsys):
+    from evnas import cli
+
+    monkeypatch.setattr(sys, "argv", ["evnas", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert said.startswith("evnas: ")
+    assert said.count("\n") == 1
+    assert all(words in said for words in wrong), said
+
+
+def test_a_group_alone_prints_its_help(monkeypatch, capsys):
+    from evnas import cli
+
+    monkeypatch.setattr(sys, "argv", ["evnas", "store"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert "Usage: evnas store" in "".join(capsys.readouterr())
+
+
 def test_check_prints_data_alone():
     done = evnas("check", TABLE_C, "--json")
     assert done.returncode == 0, done.stderr

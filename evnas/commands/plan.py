@@ -46,7 +46,7 @@ def plan(
         must_be_installed(loaded.spec.engine)
         from evnas.search.forecast import forecast  # torch: seconds that a mistake does not wait
 
-        expected = forecast(loaded, results=results)
+        expected = forecast(loaded, results=results, say=talk)
     except SpecError as e:
         raise loaded.document.blame(e) from None
     from evnas.store import Store

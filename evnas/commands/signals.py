@@ -77,6 +77,7 @@ def signals(
             f"{record.label} {record.phase} "
             f"{record.target} seed {record.seed}: {record.seconds:.1f} s {record.error}"
         ),
+        talk,
     )
     keys = {work.key for work in works}
     with Store.read(path) as store:

@@ -15,6 +15,7 @@ from evnas.latency.validation import cross_validated
 from evnas.measure.counting.flops import count
 from evnas.measure.target import Target
 from evnas.measure.timing.cpu_limits import heed_quota
+from evnas.measure.timing.device_lock import device_lock_for
 from evnas.space.space import SearchSpace
 from evnas.sweep.parts import TargetSpec
 from evnas.sweep.sweep import Sweep
@@ -54,9 +55,9 @@ def calibrated(
     target = settled_target(sweep, spec)
     table = LatencyTable.of_target(target, folder=folder)
     design = design_of(space, sweep.base, target.resolution)
-    progress = calibrate(
-        design, table, measurer or TargetMeasurer(target), target, minutes=minutes, say=say
-    )
+    if measurer is None:
+        measurer = TargetMeasurer(target, device_lock=device_lock_for(target.device, say))
+    progress = calibrate(design, table, measurer, target, minutes=minutes, say=say)
     found = calibration_in(table, design.networks, target)
     predictor = must_be_calibrated(found, "the same command goes on")
     ways = cross_validated(predictor)

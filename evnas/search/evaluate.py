@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from evnas.errors import EvnasError
+from evnas.measure.timing.device_lock import WAITS, OnWait
 from evnas.measure.timing.memory_bound import bounded_by_free_memory
 from evnas.measure.timing.protocol import OutOfMemory, is_out_of_memory
 from evnas.phases.base import Found, OnProgress, Workshop
@@ -48,6 +49,11 @@ class Evaluator:
 
 def silent(fraction: float, text: str) -> None:
     """Progress that nobody watches."""
+
+
+def only_waits(say: OnWait) -> OnProgress:
+    """Progress of which `say` hears for whom a device is waited, and no more."""
+    return lambda _, text: say(text) if text.startswith(WAITS) else None
 
 
 def _placed(rest: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from evnas.measure.timing.device_lock import OnWait, unsaid
 from evnas.phases.base import Goal, Seen
 from evnas.phases.work import Work
 from evnas.record import Record, mixed_machines
-from evnas.search.evaluate import Evaluator, silent
+from evnas.search.evaluate import Evaluator, only_waits, silent
 from evnas.search.prepare import Prepared, PreparedAblation, PreparedSearch, prepared
 from evnas.search.state.begun import as_begun, on_this_machine
 from evnas.search.terminal.view import clock
@@ -90,11 +91,12 @@ def _shortened(labels: Sequence[str]) -> str:
     return ", ".join(labels if len(labels) <= 30 else [*labels[:3], "...", labels[-1]])
 
 
-def forecast(sweep: Sweep, *, results: Path) -> Forecast:
+def forecast(sweep: Sweep, *, results: Path, say: OnWait = unsaid) -> Forecast:
     """Count all rows, train the reference for a few batches, and add up.
 
     Args:
         results: studies' folder; what a study there holds is not ahead.
+        say: hears who is waited for, where another process holds the device.
 
     Raises:
         MeasurementError: a target asks for what is not here.
@@ -104,14 +106,14 @@ def forecast(sweep: Sweep, *, results: Path) -> Forecast:
     sweep, _ = as_begun(on_this_machine(sweep), path)
     run = prepared(sweep)
     if isinstance(run, PreparedAblation):
-        found = _of_rows(run, evaluator, path)
+        found = _of_rows(run, evaluator, path, say)
     else:
-        found = _of_search(run, evaluator, path)
+        found = _of_search(run, evaluator, path, say)
     endings = _about_endings(found.steps, run.sweep, _earlier(_records(path)))
     return replace(found, notes=[*run.notes(), *_about_machines(run, path), *endings])
 
 
-def _of_rows(run: PreparedAblation, evaluator: Evaluator, path: Path) -> Forecast:
+def _of_rows(run: PreparedAblation, evaluator: Evaluator, path: Path, say: OnWait) -> Forecast:
     """An ablation: each row at its own cost."""
     sweep, setting = run.sweep, run.setting
     goal = Goal(seeds=sweep.spec.seeds, budget=run.full_budget)
@@ -126,7 +128,7 @@ def _of_rows(run: PreparedAblation, evaluator: Evaluator, path: Path) -> Forecas
         label: record.values.get("macs_exact", 0.0) / setting.reference_macs
         for label, record in counts.items()
     }
-    seen = _rehearsed(ahead, evaluator)
+    seen = _rehearsed(ahead, evaluator, say)
     records = _records(path)
     done, earlier = {record.key for record in records}, _earlier(records)
     steps = [
@@ -152,13 +154,13 @@ def _place(work: Work) -> tuple[int, int, int]:
     return phase_order().index(work.phase), work.task.place, work.seed
 
 
-def _of_search(run: PreparedSearch, evaluator: Evaluator, path: Path) -> Forecast:
+def _of_search(run: PreparedSearch, evaluator: Evaluator, path: Path, say: OnWait) -> Forecast:
     """A search's trials at the cost of its base, within the minutes that its budget has."""
     sweep = run.sweep
     budget = run.spec.budget
     base = Candidate(label="base", arch=sweep.base, published="")
     works = list(run.setting.works(base, Goal(budget=run.full_budget)))
-    seen = _rehearsed(works, evaluator)
+    seen = _rehearsed(works, evaluator, say)
     counted = evaluator.run(works[0], silent).record
     earlier = _earlier(_records(path))
     each = [(work, _seconds(work, counted, 1.0, seen, earlier)) for work in works]
@@ -182,13 +184,14 @@ def _of_search(run: PreparedSearch, evaluator: Evaluator, path: Path) -> Forecas
     return Forecast(study=sweep.spec.name, steps=steps, throughput_img_s=_train_rate(seen))
 
 
-def _rehearsed(works: Sequence[Work], evaluator: Evaluator) -> dict[str, Record]:
+def _rehearsed(works: Sequence[Work], evaluator: Evaluator, say: OnWait) -> dict[str, Record]:
     """Phase -> the second rehearsal of its first work, of phases that have one."""
     found: dict[str, Record] = {}
     for work in works:
         trial = PHASES.get(work.phase).rehearsal(work)
         if trial is not None and work.phase not in found:
-            found[work.phase] = [evaluator.run(trial, silent).record for _ in range(2)][-1]
+            twice = [evaluator.run(trial, only_waits(say)).record for _ in range(2)]
+            found[work.phase] = twice[-1]
     return found
 
 

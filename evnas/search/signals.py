@@ -13,6 +13,7 @@ from pathlib import Path
 from evnas.errors import SpecError, nearest
 from evnas.files import csv_cell
 from evnas.measure.timing.conditions import environment
+from evnas.measure.timing.device_lock import OnWait, unsaid
 from evnas.phases.base import Task
 from evnas.phases.count import CountTask
 from evnas.phases.score import ScoreTask
@@ -20,7 +21,7 @@ from evnas.phases.work import Work
 from evnas.proxy.scores.mixing import MixerScore
 from evnas.proxy.signal_images import IMAGES, SIDE
 from evnas.record import Record
-from evnas.search.evaluate import Evaluator, silent
+from evnas.search.evaluate import Evaluator, only_waits
 from evnas.store import Store
 from evnas.sweep.candidate import Candidate
 from evnas.tables import SCORES
@@ -87,9 +88,12 @@ def _work(candidate: Candidate, phase: str, task: Task, seed: int = 0, target: s
 
 
 def take_signals(
-    works: Iterable[Work], path: Path, on_record: Callable[[Record], None] = lambda _: None
+    works: Iterable[Work],
+    path: Path,
+    on_record: Callable[[Record], None] = lambda _: None,
+    say: OnWait = unsaid,
 ) -> None:
-    """Do what the store at `path` does not hold yet.
+    """Do what the store at `path` does not hold yet; `say` hears for whom a device is waited.
 
     Raises:
         StoreError: it cannot be written.
@@ -101,7 +105,7 @@ def take_signals(
         evaluator = Evaluator()
         for work in works:
             if work.key not in done:
-                record = evaluator.run(work, silent).record
+                record = evaluator.run(work, only_waits(say)).record
                 store.append(record)
                 on_record(record)
 

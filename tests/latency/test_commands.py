@@ -27,7 +27,7 @@ def device(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> MadeUpDevice:
     """In the place of this machine, with a cache of its own."""
     made_up = MadeUpDevice(noise=0.01)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(report, "TargetMeasurer", lambda target: made_up)
+    monkeypatch.setattr(report, "TargetMeasurer", lambda target, device_lock: made_up)
     return made_up
 
 

@@ -1,5 +1,6 @@
 """`evnas dashboard --control`: who may ask something of a study, and what comes of it."""
 
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from playwright.sync_api import expect
 from reader_of_pages import IN_ONE_LINE, serious
 from starlette.testclient import TestClient
 
-from evnas.errors import EvnasError
+from evnas.commands.dashboard import dashboard
+from evnas.errors import EvnasError, SpecError
 from evnas.report.server.app import make_app
 from evnas.store import Store
 from evnas.store.asked import annotations, is_paused, waiting
@@ -250,3 +252,15 @@ def test_a_run_that_has_just_begun_claims_nothing(watched: Any, workshop: Any) -
         page = watched.open(f"{workshop.url}/#study=new&view=run")
         expect(page.get_by_role("region", name="Failures")).to_have_text("No trial has ended yet")
         expect(page.locator("main")).not_to_contain_text("Last words")
+
+
+def test_a_port_that_is_taken_is_said_before_an_address_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SpecError, match=f"--port must be free, {port} is not"):
+            dashboard(tmp_path, host="127.0.0.1", port=port)
+    with pytest.raises(SpecError, match="--host must be a name"):
+        dashboard(tmp_path, host="no host", port=port, token="0" * 32)
+    assert "http" not in capsys.readouterr().err

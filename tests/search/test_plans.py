@@ -2,7 +2,9 @@
 
 import html
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from tiny_search import tiny_search, write
 
 from evnas import cli
 from evnas.measure.target import Target
+from evnas.measure.timing import device_lock
 from evnas.phases.base import Goal
 from evnas.phases.work import Event, Finished, Work
 from evnas.report.page.kept_plan import KeptPlan
@@ -60,6 +63,30 @@ def test_the_score_phase_is_forecast() -> None:
     assert "score: 5 to do, 0 done, 0:20 ahead" in found.text()
     plain = forecast(sweep_of(tiny_search()), results=Path("nowhere"))
     assert {s.phase for s in plain.steps} == {"count", "proxy"}
+
+
+def test_a_plan_says_for_whom_it_waits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forecasts, "Evaluator", Evaluator)
+    monkeypatch.setattr(device_lock, "SAID_AFTER_S", 0.05)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    said: list[str] = []
+    taken, heard = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with device_lock.DeviceLock("cpu").measuring():
+            taken.set()
+            heard.wait(10)
+
+    def hear(sentence: str) -> None:
+        said.append(sentence)
+        heard.set()
+
+    with ThreadPoolExecutor(1) as other:
+        other.submit(hold)
+        assert taken.wait(10)
+        forecast(sweep_of(tiny_search()), results=Path("nowhere"), say=hear)
+    assert said
+    assert "waits for cpu" in said[0]
 
 
 @pytest.mark.parametrize("command", ["check", "plan"])
@@ -186,4 +213,5 @@ def test_a_kind_of_device_names_its_target() -> None:
 def test_a_file_spells_the_id_that_the_store_has(device: str, form: str) -> None:
     fields: dict[str, Any] = {"device": device, "batch_size": 4, "resolution": 64, "form": form}
     spec = TargetSpec.model_validate(fields)
-    assert spec.is_settled and spec.spelt().id == Target(**fields).id
+    runtime = "cuda_graph" if (device, form) == ("cuda:1", "deployed") else "torch"
+    assert spec.is_settled and spec.spelt().id == Target(runtime=runtime, **fields).id

@@ -34,6 +34,8 @@ from evnas.errors import MeasurementError
 from evnas.files import held_locks
 
 POLL_S = 0.01
+WAITS = "waits for "
+"""What a sentence about a wait begins with."""
 SAID_AFTER_S = 2.0
 """After this long a wait is spoken of, and again as often."""
 STOPPED_S = 5.0
@@ -182,7 +184,7 @@ class _Wait:
             self._next_s = waited_s + SAID_AFTER_S
             found = holders(path)
             self.on_wait(
-                f"waits for {self.device_id}, since {waited_s:.0f} s: held by {_names(found)}"
+                f"{WAITS}{self.device_id}, since {waited_s:.0f} s: held by {_names(found)}"
             )
             if waited_s >= STOPPED_S and found and all(each.is_stopped for each in found):
                 _replace(path)

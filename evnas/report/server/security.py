@@ -164,8 +164,10 @@ class Guard:
         by_cookie = not self._shows_token(headers | {"cookie": ""})
         if not own and (origin is not None or by_cookie):
             return PlainTextResponse("evnas is controlled from its own page\n", 403)
-        if headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            return PlainTextResponse("a request is JSON\n", 415)
+        kind = headers.get("content-type", "").partition(";")[0].strip()
+        if kind != "application/json":
+            said = f"Content-Type must be application/json, got {kind!r}\n"
+            return PlainTextResponse(said, 415)
         return None
 
     def _welcome(self, query: dict[str, list[str]], scope: Scope, host: str) -> Response:
