@@ -24,6 +24,10 @@ def _none_is_null(value: Any) -> Any:
     return None if value == "none" else value
 
 
+OPEN = "\0"
+"""In plain data, a runtime that nobody named: no file and no command line can say so."""
+
+
 class SweepSpec(SweepPart):
     """What both kinds of sweep say; a file is an `AblationSpec` or a `SearchSpec`."""
 
@@ -72,11 +76,11 @@ class SweepSpec(SweepPart):
         return self.model_dump(mode="json")
 
     def with_open_runtimes(self) -> dict[str, Any]:
-        """The same with None for each runtime that nobody named: form and device choose it."""
+        """The same with `OPEN` for each runtime that nobody named: form and device choose it."""
         raw = self.to_dict()
         for target, plain in zip(self.targets, raw["targets"], strict=True):
             if "runtime" not in target.model_fields_set:
-                plain["runtime"] = None
+                plain["runtime"] = OPEN
         return raw
 
     @property

@@ -25,7 +25,7 @@ from evnas.sweep.parts import FolderData, known_data
 from evnas.sweep.quick import quick_form
 from evnas.sweep.search_spec import SEARCH_KEYS, SearchSpec
 from evnas.sweep.shipped import sweep_file
-from evnas.sweep.spec import AblationSpec, SweepSpec
+from evnas.sweep.spec import OPEN, AblationSpec, SweepSpec
 from evnas.sweep.validate import validate_search
 from evnas.sweep.yaml_lines import YamlDocument, YamlSpecError, parse_yaml, read_arch, read_yaml
 from evnas.tables import DATASETS
@@ -226,7 +226,7 @@ def _without_open_runtimes(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_open_runtime(target: Any) -> Any:
-    if not isinstance(target, Mapping) or target.get("runtime", "") is not None:
+    if not isinstance(target, Mapping) or target.get("runtime") != OPEN:
         return target
     return {key: value for key, value in target.items() if key != "runtime"}
 

@@ -71,9 +71,11 @@ def test_parts_add_up_to_the_forward(name: str, runtime: str) -> None:
     assert {"scan or state product", "projection", "ffn", "norm", "gaps"} <= kinds
 
 
-def test_flops_of_the_products_are_those_of_the_count() -> None:
+@pytest.mark.parametrize("d_state", [1, 4])
+def test_flops_of_the_products_are_those_of_the_count(d_state: int) -> None:
     """At widths that are multiples of 16, to which ONNX Runtime fills up channels."""
-    arch = edit(catalog()["vmamba_tiny_s1l8"].arch, {"stages[*].depth": 1})
+    changes = {"stages[*].depth": 1, "stages[*].mixer.d_state": d_state}
+    arch = edit(catalog()["vmamba_tiny_s1l8"].arch, changes)
     images = torch.randn(1, 3, SIDE, SIDE)
     _, operators = counters._by_onnxruntime(deploy(build(arch, seed=0).eval()), images)
     products = [o for o in operators if any(p in o.operator for p in PRODUCTS)]

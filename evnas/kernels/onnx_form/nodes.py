@@ -25,6 +25,10 @@ INNER = "/recurrence/"
 rounded at a price: a state is the product of as many decays as there are steps."""
 
 
+WALKED = "/end_t/scan"
+"""How the name ends of the node that gives a scan's states; those before it say from where."""
+
+
 class _Names(dict[str, str]):
     """Names of a node's operands and result; each other value gets one that no other has."""
 
@@ -103,7 +107,7 @@ def _of_several_states(names: _Names, *, at_once: int, fixed: bool) -> list[Any]
         *(_advance(names, "t") if at_once == 1 else _advance_by_several(names, at_once)),
         _node(names, "MatMul", "C_t", "h_t" if at_once == 1 else "states_t", to="y_t"),
     ]
-    carried = [("start" if at_once == 1 else "start_of_one", "before_t", "h_t", "end")]
+    carried = [("start" if at_once == 1 else "start_of_one", "before_t", "h_t", "end_t")]
     if not fixed:
         step.append(_node(names, "Identity", "rate_t", to="rate_after"))
         carried.append(("rate", "rate_t", "rate_after", "rate_end"))

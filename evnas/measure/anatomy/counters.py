@@ -301,7 +301,7 @@ def _of_event(event: Mapping[str, Any]) -> OperatorTime:
         name=name,
         operator=kind,
         ms=event["dur"] / 1e3,
-        flops=_flops(kind, inputs, outputs),
+        flops=_flops(name, kind, inputs, outputs),
         bytes=float(sum(size * prod(shape) for size, shape in (*inputs, *outputs))),
         depthwise="Conv" in kind and inputs[1][1][1] == 1 and inputs[1][1][0] > 1,
     )
@@ -322,14 +322,18 @@ def _shapes(about: Mapping[str, Any]) -> tuple[list[Operand], list[Operand]]:
     return read("input_type_shape"), read("output_type_shape")
 
 
-def _flops(kind: str, inputs: Sequence[Operand], outputs: Sequence[Operand]) -> float:
+def _flops(name: str, kind: str, inputs: Sequence[Operand], outputs: Sequence[Operand]) -> float:
+    """Of the definition: what a scan's form in the graph computes twice counts once."""
+    from evnas.kernels.onnx_form.nodes import WALKED  # needs onnx
+
     made = sum(prod(shape) for _, shape in outputs)
     if "Conv" in kind:
         return 2.0 * made * prod(inputs[1][1][1:])
     if "MatMul" in kind or "Gemm" in kind:
         return 2.0 * made * inputs[0][1][-1]
     if kind in LOOPS:  # of each state in each step: input, decay, read-out
-        return 6.0 * prod(inputs[0][1]) * inputs[-1][1][0]
+        sequence = inputs[-1][1]  # (L, Bt, K, ...), or L in two axes
+        return 6.0 * prod(inputs[0][1]) * prod(sequence[:-4]) * name.endswith(WALKED)
     return float(made)
 
 
