@@ -5,7 +5,7 @@
 
 The made-up engine has as many workers as it is told, each of which answers at once with a made-up
 count and speed; proposals, the store and its file are a real search's (`--strategy`). Printed is a
-trial's CPU time by hundredth of the search, and memory. With `--ray` empty work goes through Ray's
+trial's CPU time by tenth of the search, and memory. With `--ray` empty work goes through Ray's
 engine, and memory of the driver and of all Ray's processes is printed as it goes. One JSON line
 each.
 """
