@@ -21,7 +21,7 @@ from evnas.runtime import Ready
 
 def inductor(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
     """A call that runs `model` compiled for this very shape, weights being constants; it is
-    compiled and tuned here, which takes minutes.
+    compiled and tuned here, which takes half a minute and more.
 
     Raises:
         MeasurementError: it has no compiled form, or another precision than the target.
