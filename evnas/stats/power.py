@@ -90,13 +90,17 @@ def known_noise(
     return noise_at(presentations) if isinstance(data, str) else None
 
 
-def presentations_for(difference: float, seeds: int) -> float | None:
+def presentations_for(difference: float, seeds: int, *, beyond: float = 0.0) -> float | None:
     """The least shipped budget at which `seeds` trainings of each row tell a difference.
+
+    Args:
+        beyond: presentations that are known not to suffice, whatever the shipped noise says.
 
     Returns:
         Image presentations; None where the largest known budget does not suffice.
     """
     for presentations in shipped_noise():
-        if noise_at(presentations).smallest_difference(seeds) <= abs(difference):
+        enough = noise_at(presentations).smallest_difference(seeds) <= abs(difference)
+        if enough and presentations > beyond:
             return presentations
     return None

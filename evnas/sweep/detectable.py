@@ -36,11 +36,17 @@ class DetectableDifferences:
                     "printed_difference": difference,
                     "tells": abs(difference) >= self.smallest_percent,
                     "seeds_needed": self.noise.seeds_for(difference) if difference else None,
-                    "presentations_needed": presentations_for(difference, self.seeds),
+                    "presentations_needed": self._longer(difference),
                 }
                 for label, difference in self.printed.items()
             },
         }
+
+    def _longer(self, difference: float) -> float | None:
+        """A budget that tells it; where the study's own noise is known, one beyond the study's."""
+        shows = abs(difference) >= self.smallest_percent
+        beyond = 0.0 if shows else float(self.presentations)
+        return presentations_for(difference, self.seeds, beyond=beyond)
 
     def text(self) -> str:
         """A sentence, and a line per printed difference."""
@@ -58,7 +64,7 @@ class DetectableDifferences:
             return f"  {label}: {difference:+.1f} in print, can be detected"
         if not difference:
             return f"  {label}: no difference in print; none under the least can be ruled out"
-        more = presentations_for(difference, self.seeds)
+        more = self._longer(difference)
         longer = f", or {more:.0f} presentations" if more is not None else ""
         needed = f"needs {self.noise.seeds_for(difference)} seeds{longer}"
         return f"  {label}: {difference:+.1f} in print, cannot be detected; {needed}"

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from driver_nest import Nest
-from fault_counts import Cases
+from fault_counts import LIMIT_S, Cases
 from tiny_search import outcomes, records, tiny_search, write
 
 from evnas.errors import StoreError
@@ -24,7 +24,7 @@ from evnas.search.engines.local import MOST_STARTS, LocalEngine, _Worker
 from evnas.search.runner import run_sweep
 from evnas.sweep.sweep import load_sweep
 
-pytestmark = pytest.mark.timeout(1500)  # of the whole count
+pytestmark = pytest.mark.timeout(LIMIT_S)  # of the whole count
 MARK = "EVNAS_TEST_KILLS"
 """In the environment of all that a test starts."""
 RESULT = re.compile(r"^(\d+) (count|speed|proxy): .* left$", re.M)

@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from scipy import stats
+
 from evnas.record import Measurement, Record, ends_trial
 from evnas.report.frame.accuracy import mean_top1
 from evnas.report.frame.seed_noise import unit_interval
@@ -104,9 +106,16 @@ def interval_of(measured: Measurement) -> Value:
 
 
 def with_reference(trials: Sequence[Trial], found: list[dict[str, Value]], label: str) -> None:
-    """An ablation: its reference's speed is that of all alternations, its ratio 1, and top-1 is of
-    one seed."""
+    """An ablation: its reference's speed is that of all alternations, its ratio 1, and what
+    trainings give has Student's interval over a row's own seeds."""
     for trial, numbers in zip(trials, found, strict=True):
+        proxies = [r.values for r in trial if r.phase == "proxy"]
+        for name in {name for values in proxies for name in values}:
+            taken = [values[name] for values in proxies if name in values]
+            if len(taken) > 1:
+                half = float(stats.sem(taken) * stats.t.ppf(0.975, len(taken) - 1))
+                mean = statistics.fmean(taken)
+                numbers[name] = (mean - half, mean, mean + half)
         bounds = mean_top1(trial)
         assert bounds is not None
         numbers["top1_percent"] = (bounds.low, bounds.mid, bounds.high)

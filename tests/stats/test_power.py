@@ -37,6 +37,7 @@ def test_noise_is_read_between_measured_budgets():
     assert noise_at(1e9).sd_percent == list(known.values())[-1]
     assert presentations_for(1e-3, 1) is None
     assert presentations_for(50, 1) == first[0]
+    assert presentations_for(50, 1, beyond=first[0]) == second[0]
 
 
 def test_a_study_with_seeds_of_its_own_says_its_own_noise():
