@@ -1,6 +1,7 @@
 """No state of a worker ends or stalls a sweep: each state, killed, stopped and out of memory, once
 and always. Ray's part of the matrix is in test_engine_tune.py."""
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -24,6 +25,7 @@ from evnas.search.engines.local import (
     MOST_STARTS,
     LocalEngine,
 )
+from evnas.search.engines.worker import serve_work
 from evnas.search.evaluate import Evaluator, silent
 from evnas.tables import PHASES
 
@@ -167,3 +169,19 @@ def test_the_start_of_a_worker_is_not_its_works_time(
     faults("starting", 1, "STOP")
     assert ended(engine)[0].status == "complete"
     assert clock.ahead_s > engine._timeout_s  # until it was replaced
+
+
+def test_a_worker_whose_driver_is_gone_ends_without_a_word(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Its next beat finds nobody; that it sees the driver's end in time is not sure."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    worker = context.Process(target=serve_work, args=(there,), kwargs={"threads": 1, "added": b""})
+    worker.start()
+    there.close()
+    here.recv()  # it runs
+    here.close()
+    worker.join(60)
+    assert worker.exitcode == 1
+    assert capfd.readouterr().err == ""

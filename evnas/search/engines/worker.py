@@ -56,7 +56,7 @@ def serve_work(pipe: "Connection[FromWorker, Work | None]", *, threads: int, add
     evaluator = Evaluator()
     adopt_pickled(added)
     mouth.send(Sign.READY)
-    while (work := pipe.recv()) is not None:
+    while (work := mouth.hear()) is not None:
         mouth.send(evaluator.run(work, _Teller(mouth, work)))
 
 
@@ -68,9 +68,19 @@ class _Mouth:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def send(self, message: FromWorker) -> None:
-        """Say it to the driver."""
+        """Say it to the driver; a process without one ends here, without a word."""
         with self._lock:
-            self.pipe.send(message)
+            try:
+                self.pipe.send(message)
+            except OSError:  # its end of the pipe is closed: it is gone, or has given this one up
+                os._exit(1)
+
+    def hear(self) -> "Work | None":
+        """What the driver wants next; None is the end. Without a driver the process ends here."""
+        try:
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            os._exit(1)
 
     def beat(self) -> None:
         """Say once a second that the process runs."""
