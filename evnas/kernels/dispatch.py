@@ -33,6 +33,8 @@ from evnas.kernels.precision import widest
 Chosen = Literal["reference", "cpu", "numba", "triton", "triton_patches", "triton_fused"]
 Impl = Literal["auto", Chosen]
 IMPLEMENTATIONS: tuple[str, ...] = get_args(Impl)
+OF_EVERY_OPERATOR = ("auto", "reference", "cpu")
+"""Run on any tensors."""
 COMPILED_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 MEASURED_DEVICES = ("cpu", "cuda")
 MOST_TRITON_STATES = 128
@@ -116,6 +118,8 @@ def require(op_name: str, impl: str, x: torch.Tensor) -> None:
         ValueError: `impl` is none of IMPLEMENTATIONS.
         KernelUnavailable: "numba" or "triton" was asked for where it cannot run.
     """
+    if impl in OF_EVERY_OPERATOR:
+        return
     if impl not in IMPLEMENTATIONS:
         raise ValueError(f"impl must be one of {IMPLEMENTATIONS}, got {impl!r}")
     reason = None
@@ -133,7 +137,7 @@ def implementations(op_name: str) -> tuple[str, ...]:
     """The names that `impl` may have for an operator."""
     numba = ("numba",) if op_name in NUMBA_OPERATORS else ()
     further = (name for name in BY_MEASUREMENT.get(op_name, ()) if name != "triton")
-    return ("auto", "reference", "cpu", *numba, "triton", *further)
+    return (*OF_EVERY_OPERATOR, *numba, "triton", *further)
 
 
 def choose(
