@@ -253,12 +253,14 @@ def imported(place: str) -> Any:
 @functools.cache
 def points_of(group: str) -> Mapping[str, EntryPoint]:
     """Name -> entry point of all installed packages, looked up once."""
-    return {point.name: point for point in sorted(_all_points().select(group=group))}
+    found: EntryPoints = _all_points().select(group=group)
+    return {point.name: point for point in sorted(found)}
 
 
 @functools.cache
-def _all_points() -> EntryPoints:
-    """Of every group: installed packages are read once, which takes milliseconds each time."""
+def _all_points() -> Any:
+    """Of every group: installed packages are read once, which takes milliseconds each time. Their
+    type has another name before Python 3.12."""
     return entry_points()
 
 

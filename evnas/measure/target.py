@@ -76,7 +76,12 @@ class Target:
     @property
     def id(self) -> str:
         """That of its fields."""
-        return TargetFields(**asdict(self)).id
+        return self.fields.id
+
+    @property
+    def fields(self) -> TargetFields:
+        """As a record holds it."""
+        return TargetFields(**asdict(self))
 
     @property
     def by_command(self) -> bool:

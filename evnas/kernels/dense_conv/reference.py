@@ -5,8 +5,7 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor
 
-from evnas.kernels.depthwise_conv.reference import ACTIVATIONS
-from evnas.kernels.precision import accumulation_dtype
+from evnas.kernels.depthwise_conv.reference import ACTIVATIONS, rounded_once
 
 
 class Window(NamedTuple):
@@ -34,6 +33,4 @@ def dense_conv_reference(
     x: Tensor, weight: Tensor, bias: Tensor | None, window: Window, act: str
 ) -> Tensor:
     """In at least float32, rounded once."""
-    acc = accumulation_dtype(x)
-    wide = None if bias is None else bias.to(acc)
-    return dense_conv_plain(x.to(acc), weight.to(acc), wide, window, act).to(x.dtype)
+    return rounded_once(dense_conv_plain, x, weight, bias, window, act)
