@@ -27,7 +27,7 @@ from evnas.latency.calibration import Calibration, calibrate, calibration_in, wh
 from evnas.latency.design import Design, design_of, networks_of
 from evnas.latency.measuring import TargetMeasurer
 from evnas.latency.parts import Part
-from evnas.latency.predictor import NetworkTime, Predictor
+from evnas.latency.predictor import LatencyPredictor, NetworkTime
 from evnas.latency.report import settled_target
 from evnas.latency.table import LatencyTable, Timed
 from evnas.latency.validation import cross_validated, on_others
@@ -212,7 +212,7 @@ def _range(networks: list[NetworkTime]) -> list[float]:
     return [round(times[0], 3), round(times[-1], 3)]
 
 
-def _pairs(predictor: Predictor, networks: list[NetworkTime]) -> list[list[float]]:
+def _pairs(predictor: LatencyPredictor, networks: list[NetworkTime]) -> list[list[float]]:
     """Measured, predicted, and the ends of the interval, in ms."""
     found = []
     for network in networks:

@@ -21,11 +21,12 @@ from torch import nn
 from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
 from evnas.proxy.augment import training_batch
-from evnas.proxy.budget import Precision, ProxyBudget
+from evnas.proxy.budget import ProxyBudget
 from evnas.proxy.data import ProxyData, load_data
 from evnas.proxy.evaluation import autocast
 from evnas.proxy.schedule import adamw
 from evnas.proxy.seeding import seeded, stream
+from evnas.sweep.parts import ProxyPrecision
 from evnas.sweep.sweep import load_sweep
 
 STEPS = 2
@@ -43,7 +44,7 @@ def stepper(
         model.to(memory_format=torch.channels_last)
     budget = ProxyBudget(batch_size=batch_size)
     optimizer, views = adamw(model, budget), stream(0, "views")
-    precision: Precision = "bfloat16" if bfloat16 else "float32"
+    precision: ProxyPrecision = "bfloat16" if bfloat16 else "float32"
 
     def step() -> None:
         indices = torch.randint(len(data.train), (batch_size,), generator=views)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from evnas.api import bench as bench
-    from evnas.api import build as build
     from evnas.api import count as count
     from evnas.api import run as run
     from evnas.api import search as search
     from evnas.arch.spec import ArchSpec as ArchSpec
+    from evnas.blocks.backbone import build as build
     from evnas.blocks.deploy import deploy as deploy
     from evnas.blocks.official import load_official as load_official
     from evnas.blocks.official import load_state as load_state
@@ -32,7 +32,7 @@ _PUBLIC = {
     "Study": "evnas.report.notebook.study",
     "add_dataset": "evnas.proxy.torch_data",
     "bench": "evnas.api",
-    "build": "evnas.api",
+    "build": "evnas.blocks.backbone",
     "count": "evnas.api",
     "deploy": "evnas.blocks.deploy",
     "load_official": "evnas.blocks.official",

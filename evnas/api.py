@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
 from evnas.files import expanded
+from evnas.runtime import Form, Mode, Precision
 from evnas.sweep.named import Arch, arch_of
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from evnas.kernels import Impl
     from evnas.measure.counting.flops import Cost
     from evnas.report.notebook.study import Study
     from evnas.search.bench import Benched
@@ -143,9 +141,9 @@ def bench(
     runtime: str | None = None,
     resolution: int = 224,
     batch_size: int | Literal["auto"] = "auto",
-    precision: Literal["float32", "bfloat16", "float16"] = "float32",
-    form: Literal["plain", "deployed"] | None = None,
-    mode: Literal["inference", "training"] = "inference",
+    precision: Precision = "float32",
+    form: Form | None = None,
+    mode: Mode = "inference",
     uncertainty_percent: float | None = 2.0,
     budget_s: float = 8.0,
 ) -> "Benched":
@@ -208,45 +206,6 @@ def count(arch: Arch, resolution: int | tuple[int, int] = 224) -> "Cost":
     return counted(spec, resolution)
 
 
-def build(
-    arch: Arch,
-    *,
-    features_only: bool = False,
-    out_indices: Sequence[int] | None = None,
-    impl: "Impl" = "auto",
-    drop_path: float = 0.0,
-    in_chans: int = 3,
-    seed: int | None = None,
-) -> "nn.Module":
-    """Build a model with fresh parameters, in training mode: (B, 3, H, W) -> (B, classes) logits.
-
-    Args:
-        arch: an architecture: name, path, mapping or ArchSpec.
-        features_only: return the stages' maps (B, C, H', W') instead of logits.
-        out_indices: with `features_only`, the stages wanted; None for all.
-        impl: which implementation of the state-space operators runs, see `evnas.kernels`.
-        drop_path: stochastic depth of the last block; earlier ones rise to it linearly from 0.
-        in_chans: channels of the images.
-        seed: initialize from this seed and leave torch's CPU generator as it was; None draws
-            from it.
-
-    Raises:
-        SpecError: no such architecture, or `out_indices` names a stage that it lacks.
-    """
-    spec = arch_of(arch)
-    from evnas.blocks.backbone import build as built
-
-    return built(
-        spec,
-        features_only=features_only,
-        out_indices=out_indices,
-        impl=impl,
-        drop_path=drop_path,
-        in_chans=in_chans,
-        seed=seed,
-    )
-
-
 def recorded(arch: Arch) -> dict[str, Any]:
     """An architecture as a record keeps it; `timm:NAME` is one of timm's."""
     if isinstance(arch, str) and arch.startswith("timm:"):
@@ -290,4 +249,4 @@ def _sweep_of(
     return replace(settled, document=loaded.document)  # which says what was left unsaid
 
 
-__all__ = ["Arch", "ArchSpec", "bench", "build", "count", "run", "search"]
+__all__ = ["Arch", "ArchSpec", "bench", "count", "run", "search"]

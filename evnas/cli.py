@@ -109,8 +109,8 @@ def _usage_in_a_line() -> Iterator[None]:
 
 def _refused(error: typer.BadParameter) -> list[str]:
     """The values that pydantic refused, where typer asks it: its message leaves them out."""
-    told: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
-    return [repr(one["input"]) for one in told]
+    refused: list[dict[str, Any]] = getattr(error.__cause__, "errors", list)()
+    return [repr(one["input"]) for one in refused]
 
 
 class _Commands(TyperGroup):

@@ -6,6 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+Precision = Literal["float32", "bfloat16", "float16"]
+Form = Literal["plain", "deployed"]
+Mode = Literal["inference", "training"]
+MemoryFormat = Literal["auto", "contiguous", "channels_last"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
@@ -25,7 +30,7 @@ class Runtime:
     trains: bool = False
     """Whether a training step can be timed with it."""
     needs_cuda: bool = False
-    form: Literal["plain", "deployed"] = "plain"
+    form: Form = "plain"
     """What a target measures that names no form; an exporter's is `deployed`."""
     agreement: Literal["logits", "top1"] = "logits"
     """What of torch's answer it must give before its speed counts: the logits, within rounding;

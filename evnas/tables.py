@@ -193,6 +193,17 @@ def quantities() -> "dict[str, Quantity]":
     return {q.name: q for phase in PHASES.usable().values() for q in phase.quantities}
 
 
+def quantity_and_target(name: str) -> tuple[str, str]:
+    """Of a name such as `latency_ms@cpu`; the target is "" where none is named."""
+    quantity, _, target = name.partition("@")
+    return quantity, target
+
+
+def quantity_of(name: str) -> str:
+    """The quantity of a name that may name a target too: `latency_ms` of `latency_ms@cpu`."""
+    return quantity_and_target(name)[0]
+
+
 def found_by() -> Mapping[str, str]:
     """Quantity -> name of the phase that finds it, as far as that can be loaded."""
     return _found_by(PHASES.names(), SCORES.names())

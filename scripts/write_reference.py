@@ -33,7 +33,7 @@ PARTS = {
     "SearchSpec": ("A search", "Every key that a file with `space` may have."),
     "TargetSpec": ("`targets`, each", ""),
     "ProxySpec": ("`proxy`", ""),
-    "FolderData": ("`proxy.data`, a folder", ""),
+    "FolderSpec": ("`proxy.data`, a folder", ""),
     "PredictSpec": ("`predict`", ""),
     "PublishedSpec": ("`published`", ""),
     "EngineSpec": ("`engine`", ""),
@@ -45,7 +45,7 @@ PARTS = {
     "ObjectiveSpec": ("`objectives`, each", ""),
     "BudgetSpec": ("`budget`", ""),
     "ConfirmSpec": ("`confirm`", ""),
-    "WarmStart": ("`warm_start`, each", ""),
+    "WarmStartSpec": ("`warm_start`, each", ""),
 }
 """Parts of the schema, in the order of the page: heading, and what stands below it."""
 

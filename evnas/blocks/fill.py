@@ -12,7 +12,7 @@ from evnas.arch.catalog import catalog
 from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import Backbone, build
 from evnas.blocks.features import FeatureBackbone
-from evnas.blocks.names import Shape, View, renewed, same
+from evnas.blocks.names import Shape, ShapeMap, renewed, same
 from evnas.blocks.naming import family_of, official_keys
 from evnas.blocks.unwrap import unwrapped
 from evnas.errors import DataError, SpecError
@@ -106,10 +106,10 @@ def _matched(arch: ArchSpec, own: Mapping[str, Shape], state: Mapping[str, Any])
     return _Match(given, counters, left_out, faults, only)
 
 
-def _names(arch: ArchSpec, state: Mapping[str, Any]) -> dict[str, tuple[str, View]]:
+def _names(arch: ArchSpec, state: Mapping[str, Any]) -> dict[str, tuple[str, ShapeMap]]:
     """Key in the state dict -> our key of the whole model, and the shape there from ours."""
     ours = _whole(arch)
-    known: dict[str, tuple[str, View]] = {key: (key, same) for key in state if key in ours}
+    known: dict[str, tuple[str, ShapeMap]] = {key: (key, same) for key in state if key in ours}
     if 2 * len(known) >= len(state):
         return known
     pairs = official_keys(arch, list(ours))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 Shape = tuple[int, ...]
-View = Callable[[Shape], Shape]
+ShapeMap = Callable[[Shape], Shape]
 
 
 def same(shape: Shape) -> Shape:
@@ -43,7 +43,7 @@ def map_vector(shape: Shape) -> Shape:
     return (1, *shape, 1, 1)
 
 
-Row = tuple[str, str, View]
+Row = tuple[str, str, ShapeMap]
 """Official prefix, ours, and the official shape from ours."""
 
 

@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 
 from evnas.arch.spec import ArchSpec, StageSpec
-from evnas.blocks.names import FAMILIES, FamilyNames, Row, View, map_vector, token_vector
+from evnas.blocks.names import FAMILIES, FamilyNames, Row, ShapeMap, map_vector, token_vector
 from evnas.errors import SpecError
 
 
-def official_keys(arch: ArchSpec, keys: list[str]) -> dict[str, tuple[str, View]]:
+def official_keys(arch: ArchSpec, keys: list[str]) -> dict[str, tuple[str, ShapeMap]]:
     """Official key -> (our key, official shape from ours), for all of a model's `keys`.
 
     Raises:
         SpecError: a key that the family's release has no name for.
     """
-    pairs: dict[str, tuple[str, View]] = {}
+    pairs: dict[str, tuple[str, ShapeMap]] = {}
     for official, ours, view in rows(arch):
         for key in keys:
             if key == ours or key.startswith(f"{ours}."):

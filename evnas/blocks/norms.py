@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from evnas.arch.spec import Norm
 from evnas.kernels import Impl, channel_layer_norm
 
+NormKind = Literal["layer", "batch"]
 EPS = 1e-5
 
 
@@ -89,8 +91,8 @@ class Norms:
     """The two normalizations of a design: of tokens (before mixers and MLPs, inside mixers, in
     heads) and after the convolutions of blocks."""
 
-    tokens: Literal["layer", "batch"]
-    convs: Literal["layer", "batch"]
+    tokens: NormKind
+    convs: NormKind
     impl: Impl = "auto"
 
     def token(self, dim: int) -> nn.Module:
@@ -112,7 +114,7 @@ class Norms:
         return ChannelNorm(dim, impl=self.impl) if self.convs == "layer" else BatchNorm2d(dim)
 
 
-def norms(kind: Literal["partial_ln", "full_bn", "ln"], *, impl: Impl = "auto") -> Norms:
+def norms(kind: Norm, *, impl: Impl = "auto") -> Norms:
     """`partial_ln` as the papers have it; `full_bn` and `ln` use one kind throughout a block.
 
     Source: `full_bn` is row L of EfficientViM's Table C (arXiv 2411.15241, supplement).

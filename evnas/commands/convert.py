@@ -1,11 +1,12 @@
 """`evnas convert`: weights under other names."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from evnas.arch.catalog import entry
+from evnas.commands.options import Names
 from evnas.commands.output import AsJson, emit
 
 
@@ -13,9 +14,7 @@ def convert(
     arch: Annotated[str, typer.Argument(metavar="NAME", help="A name of `evnas models`.")],
     source: Annotated[Path, typer.Argument(metavar="FROM", help="A state dict's file.")],
     output: Annotated[Path, typer.Argument(metavar="TO", help="The file to write.")],
-    to: Annotated[
-        Literal["ours", "official"], typer.Option("--to", help="Whose names TO has.")
-    ] = "ours",
+    to: Annotated[Names, typer.Option("--to", help="Whose names TO has.")] = "ours",
     json: AsJson = False,
 ) -> None:
     """Turn released weights into ours, or ours into the release's names.

@@ -1,7 +1,8 @@
 """`evnas erf`: effective receptive fields, side by side."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +11,9 @@ from evnas.commands.output import AsJson, columns, emit, warn_of_random_weights
 from evnas.errors import SpecError
 from evnas.files import must_have_a_place
 from evnas.sweep.named import entry_of
+
+if TYPE_CHECKING:
+    from evnas.commands.fields import Field, FieldSubject
 
 
 def erf(
@@ -52,37 +56,31 @@ def erf(
     if from_study is not None:
         asked = picks or (None,)
         trials = [chosen(None, resolution, study=from_study, pick=pick) for pick in asked]
-    import time
-
     from evnas.commands import fields
-    from evnas.proxy.data import load_data
-    from evnas.report.page.erf_picture import area_fraction, draw_fields
-    from evnas.tables import DATASETS
+    from evnas.report.page.erf_picture import draw_fields
 
     must_have_a_place(output)
     wanted = fields.wanted(names or [], resolution, study)
     wanted += fields.picked(trials)
     subjects = fields.with_weights(wanted, weights or [])
-    source = data if data in DATASETS else {"folder": data}
-    found, rows = {}, []
-    for subject in subjects:
-        began = time.perf_counter()
-        loaded = load_data(source, resolution=subject.resolution)
-        field = fields.field_of(subject, loaded, images, seed)
-        if study is not None and subject.row is not None:
-            used = min(images, len(loaded.held_out))
-            seconds = time.perf_counter() - began
-            fields.keep(study, subject, field, data=data, images=used, seed=seed, seconds=seconds)
-        found[subject.name] = field
+    found = fields.taken(subjects, data=data, images=images, seed=seed, study=study)
+    draw_fields({subject.name: field for subject, field in found}, output)
+    _emit(found, output, json)
+
+
+def _emit(found: "Sequence[tuple[FieldSubject, Field]]", output: Path, json: bool) -> None:
+    from evnas.report.page.erf_picture import area_fraction
+
+    rows = []
+    for subject, field in found:
         known = subject.weights.name if subject.weights else "random"
         rows.append((subject.name, subject.resolution, area_fraction(field), known))
-    draw_fields(found, output)
     head = ("model", "resolution", "area over 5 % of the peak", "weights")
     keys = ("name", "resolution", "erf_area_fraction", "weights")
     listed = [
         {**dict(zip(keys, row, strict=True)), **subject.origin}
-        for subject, row in zip(subjects, rows, strict=True)
+        for (subject, _), row in zip(found, rows, strict=True)
     ]
     text = columns(head, [(*row[:2], f"{row[2]:.3f}", row[3]) for row in rows])
-    warn_of_random_weights([subject.name for subject in subjects if subject.weights is None])
+    warn_of_random_weights([subject.name for subject, _ in found if subject.weights is None])
     emit({"output": str(output), "fields": listed}, f"{text}\n{output}", json)

@@ -2,13 +2,14 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from evnas.commands.named import ArchNameOrFrom, From, Pick, chosen
 from evnas.commands.options import Resolution
 from evnas.commands.output import AsJson, emit, talk, warn_of_random_weights
+from evnas.runtime import Form
 
 
 def export(
@@ -22,9 +23,7 @@ def export(
     ] = None,
     resolution: Resolution = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 1,
-    form: Annotated[
-        Literal["plain", "deployed"], typer.Option("--form", help="deployed folds batch norms.")
-    ] = "deployed",
+    form: Annotated[Form, typer.Option("--form", help="deployed folds batch norms.")] = "deployed",
     dynamic_batch: Annotated[
         bool, typer.Option("--dynamic-batch", help="Take batches of any size; checked at others.")
     ] = False,

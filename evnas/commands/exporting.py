@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,11 +17,13 @@ from evnas.blocks.backbone import build
 from evnas.blocks.deploy import deploy
 from evnas.blocks.official import load_official, load_state, read_checkpoint, to_official
 from evnas.blocks.timm_models import CROP_FRACTION, IMAGENET_MEAN, IMAGENET_STD
+from evnas.commands.options import Names
 from evnas.errors import DataError, MeasurementError, SpecError
 from evnas.evaluate.subject import says_its_architecture, subject_of
 from evnas.files import whole, write_whole
 from evnas.measure.runtimes.agreement import LARGEST_SHARE, difference
 from evnas.measure.runtimes.onnx_export import export as onnx_form
+from evnas.runtime import Form
 
 ROUNDING = 1e-6
 """Of the logits' norm: some roundings of float32, a difference that any two programs have."""
@@ -49,7 +51,7 @@ def write_export(
     weights: Path | None,
     resolution: int,
     batch_size: int,
-    form: Literal["plain", "deployed"],
+    form: Form,
     dynamic_batch: bool = False,
     dynamic_sides: bool = False,
     origin: Mapping[str, Any] | None = None,
@@ -103,9 +105,7 @@ def write_export(
     }
 
 
-def convert_weights(
-    name: str, source: Path, output: Path, *, to: Literal["ours", "official"]
-) -> int:
+def convert_weights(name: str, source: Path, output: Path, *, to: Names) -> int:
     """Write the weights of `source` under other names; how many tensors.
 
     Raises:

@@ -17,17 +17,20 @@ from evnas.commands.exporting import as_trained, load_weights
 from evnas.commands.named import Chosen, arch_and_side
 from evnas.errors import SpecError, nearest
 from evnas.proxy.augment import evaluation_batch
-from evnas.proxy.data import ProxyData
+from evnas.proxy.data import ProxyData, load_data
 from evnas.record import Record
 from evnas.report.frame.receptive_fields import ReceptiveField, keep_field
 from evnas.report.page.erf_picture import area_fraction, reduce_field
 from evnas.store import Store
+from evnas.tables import DATASETS
 
 BATCH = 4
+Field = NDArray[np.float64]
+"""(H, W), values in [0, 1]."""
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class FieldSubject:
     """A model whose field is taken; `row` is the study's record of it, if it is a row."""
 
     name: str
@@ -39,7 +42,7 @@ class Subject:
     """`{"from": ...}` of a picked trial."""
 
 
-def wanted(names: Sequence[str], resolution: int | None, study: Path | None) -> list[Subject]:
+def wanted(names: Sequence[str], resolution: int | None, study: Path | None) -> list[FieldSubject]:
     """What the names mean: rows of the study, or architectures.
 
     Raises:
@@ -49,23 +52,24 @@ def wanted(names: Sequence[str], resolution: int | None, study: Path | None) -> 
     found = []
     for name in names:
         if study is None:
-            found.append(Subject(name, *arch_and_side(name, resolution)))
+            found.append(FieldSubject(name, *arch_and_side(name, resolution)))
         elif name not in rows:
             raise SpecError(f"{study}: has no row {name!r}{nearest(name, rows)}")
         else:
             arch = ArchSpec.from_dict(rows[name].arch)
-            found.append(Subject(name, arch, resolution or 224, row=rows[name]))
+            found.append(FieldSubject(name, arch, resolution or 224, row=rows[name]))
     return found
 
 
-def picked(trials: Sequence[Chosen]) -> list[Subject]:
+def picked(trials: Sequence[Chosen]) -> list[FieldSubject]:
     """A study's trials, as they were picked."""
     return [
-        Subject(found.name, found.arch, found.resolution, origin=found.origin) for found in trials
+        FieldSubject(found.name, found.arch, found.resolution, origin=found.origin)
+        for found in trials
     ]
 
 
-def with_weights(subjects: Sequence[Subject], weights: Sequence[Path]) -> list[Subject]:
+def with_weights(subjects: Sequence[FieldSubject], weights: Sequence[Path]) -> list[FieldSubject]:
     """The same with weights in their order.
 
     Raises:
@@ -77,7 +81,36 @@ def with_weights(subjects: Sequence[Subject], weights: Sequence[Path]) -> list[S
     return [replace(one, weights=file) for one, file in zip(subjects, files, strict=True)]
 
 
-def field_of(subject: Subject, data: ProxyData, images: int, seed: int) -> NDArray[np.float64]:
+def taken(
+    subjects: Sequence[FieldSubject],
+    *,
+    data: str,
+    images: int,
+    seed: int,
+    study: Path | None = None,
+) -> list[tuple[FieldSubject, Field]]:
+    """The field (H, W) of each model; those of a study's rows are noted in it.
+
+    Args:
+        data: a named set, or a folder of images.
+        images: held-out ones that a field is the mean over, at most.
+        seed: of weights that are not given.
+    """
+    source = data if data in DATASETS else {"folder": data}
+    found = []
+    for subject in subjects:
+        began = time.perf_counter()
+        loaded = load_data(source, resolution=subject.resolution)
+        field = field_of(subject, loaded, images, seed)
+        if study is not None and subject.row is not None:
+            used = min(images, len(loaded.held_out))
+            seconds = time.perf_counter() - began
+            keep(study, subject, field, data=data, images=used, seed=seed, seconds=seconds)
+        found.append((subject, field))
+    return found
+
+
+def field_of(subject: FieldSubject, data: ProxyData, images: int, seed: int) -> Field:
     """The effective receptive field (H, W) over the first held-out images."""
     arch, weights, _ = as_trained(subject.arch, subject.weights)
     model = build(arch, seed=seed)
@@ -90,8 +123,8 @@ def field_of(subject: Subject, data: ProxyData, images: int, seed: int) -> NDArr
 
 def keep(
     study: Path,
-    subject: Subject,
-    field: NDArray[np.float64],
+    subject: FieldSubject,
+    field: Field,
     *,
     data: str,
     images: int,

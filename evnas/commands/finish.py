@@ -8,11 +8,17 @@ import typer
 from evnas.commands.named import Pick, chosen
 from evnas.commands.options import Device, Resolution, Workers
 from evnas.commands.output import AsJson, emit, talk
+from evnas.commands.training import (
+    NewClassifier,
+    RecipeChanges,
+    RecipeName,
+    Seed,
+    SkipBroken,
+    TeacherWeights,
+    Weights,
+    recipe_with_changes,
+)
 from evnas.errors import SpecError
-
-STOPPED = 75
-"""Exit code of a training that a signal stopped and that the same command goes on with, as
-`evnas train` has it."""
 
 
 def finish(
@@ -30,31 +36,17 @@ def finish(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="STUDY/finish/TRIAL if not given.")
     ] = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option("--recipe", help="Of `evnas recipes`, or a YAML file; else its paper's."),
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change the recipe: recipe.epochs=30."),
-    ] = None,
+    recipe: RecipeName = None,
+    changes: RecipeChanges = None,
     resolution: Resolution = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", help="Begin the training with these.")
-    ] = None,
-    new_classifier: Annotated[
-        bool, typer.Option("--new-classifier", help="Leave the classifiers of --weights out.")
-    ] = False,
-    teacher_weights: Annotated[
-        Path | None, typer.Option("--teacher-weights", help="Of the recipe's teacher.")
-    ] = None,
+    weights: Weights = None,
+    new_classifier: NewClassifier = False,
+    teacher_weights: TeacherWeights = None,
     bench_budget_s: Annotated[
         float, typer.Option("--bench-budget-s", min=0.1, help="Seconds for each speed, at most.")
     ] = 8.0,
-    skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")
-    ] = False,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    skip_broken: SkipBroken = False,
+    seed: Seed = 0,
     workers: Workers = None,
     device: Device = "auto",
     json: AsJson = False,
@@ -74,17 +66,15 @@ def finish(
     if output is None:
         assert picked is not None
         output = Path(picked.study) / "finish" / picked.trial
+    named = recipe_with_changes(found, recipe, changes, {"resolution": resolution})
     from evnas.train.data import open_dataset
-    from evnas.train.recipes import recipe_for, recipe_of, with_changes
 
-    name = found.known.name if found.known else ""
-    named = recipe_of(recipe, arch_name=name) if recipe else recipe_for(found.arch, name)
-    named = with_changes(named, changes or [], {"resolution": resolution} if resolution else {})
     open_dataset(data)  # a mistake there does not wait for torch
-    from evnas.commands.finishing import Finish, Stopped
+    from evnas.commands.finishing import Finish, TrainingStopped
     from evnas.commands.finishing import finish as finished
     from evnas.measure.target import Target
     from evnas.train.config import TrainConfig
+    from evnas.train.stop import EXIT_CODE
 
     training = TrainConfig(
         arch=found.arch,
@@ -106,7 +96,7 @@ def finish(
     plan = Finish(name=found.name, training=training, output=output, bench_budget_s=bench_budget_s)
     try:
         report = finished(plan, tell=talk)
-    except Stopped as stopped:
+    except TrainingStopped as stopped:
         talk(str(stopped))
-        raise typer.Exit(STOPPED) from None
+        raise typer.Exit(EXIT_CODE) from None
     emit(report, f"{(output / 'report.md').read_text()}\n{output / 'report.md'}", json)

@@ -23,7 +23,7 @@ from evnas.evaluate.evaluation import Evaluated, Way, evaluate
 from evnas.evaluate.held_out import held_out_images
 from evnas.evaluate.subject import Subject, subject_of
 from evnas.files import drafts_in, write_whole
-from evnas.measure.target import Form
+from evnas.runtime import Form
 from evnas.search.bench import bench, bench_target
 from evnas.stats.proportions import paired_shares
 from evnas.train.checkpoint import load_checkpoint
@@ -42,7 +42,7 @@ Tell = Callable[[str], None]
 Found = dict[str, Any]
 
 
-class Stopped(Exception):
+class TrainingStopped(Exception):
     """A signal ended the training; it is saved, and whoever calls again goes on."""
 
 
@@ -128,7 +128,7 @@ def finish(plan: Finish, *, tell: Tell = lambda text: None) -> Found:
         What `report.json` holds.
 
     Raises:
-        Stopped: a signal ended the training.
+        TrainingStopped: a signal ended the training.
         DataError: the folder holds the finish of something else, or images or weights are wrong.
         MeasurementError: the exported file does not answer as the model does, or nothing can be
             measured here.
@@ -189,7 +189,9 @@ def _trained(plan: Finish, tell: Tell) -> Found:
 
 def _must_be_trained(result: TrainResult, training: TrainConfig) -> None:
     if result.status == "stopped":
-        raise Stopped(f"the training in {training.output} was stopped; the same command goes on")
+        raise TrainingStopped(
+            f"the training in {training.output} was stopped; the same command goes on"
+        )
     if result.status == "diverged":
         raise MeasurementError(
             f"the training in {training.output} diverged ({result.error}), so there is nothing to "

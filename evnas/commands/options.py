@@ -1,10 +1,12 @@
 """Arguments and options that several commands take."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+Names = Literal["ours", "official"]
+"""Whose names the tensors of weights have."""
 SweepFile = Annotated[
     Path,
     typer.Argument(metavar="SWEEP", help="A YAML file, or a sweep that comes along: table_c."),

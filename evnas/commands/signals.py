@@ -1,5 +1,6 @@
 """`evnas signals`: what untrained models show, of named ones or of all printed ones."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,8 @@ from evnas.files import write_whole
 from evnas.sweep.named import arch_of, entry_of
 
 if TYPE_CHECKING:
+    from evnas.phases.work import Work
+    from evnas.record import Record
     from evnas.sweep.candidate import Candidate
 
 
@@ -46,47 +49,41 @@ def signals(
     """
     if bool(names) == published:
         raise SpecError("name architectures or pass --published, one of the two")
-    if published:
-        from evnas.predict.printed import printed_architectures
-
-        wanted = [(p.candidate, p.resolution) for p in printed_architectures()]
-    else:
-        wanted = [_named(name) for name in names or ()]
-    from evnas.search.signals import (
-        known_signals,
-        signal_rows,
-        signal_works,
-        signals_csv,
-        take_signals,
-    )
-    from evnas.store import Store
+    wanted = _printed() if published else [_named(name) for name in names or ()]
+    from evnas.search.signals import known_signals, signal_works, signals_csv
     from evnas.tables import SCORES
 
     for error in () if signal else SCORES.broken().values():
         talk(f"{error}; it is left out")
-    works = list(
-        signal_works(
-            wanted, known_signals(signal or ()), range(seeds), side=resolution, images=images
-        )
-    )
-    path = results / "signals.db"
-    take_signals(
-        works,
-        path,
-        lambda record: talk(
-            f"{record.label} {record.phase} "
-            f"{record.target} seed {record.seed}: {record.seconds:.1f} s {record.error}"
-        ),
-        talk,
-    )
-    keys = {work.key for work in works}
-    with Store.read(path) as store:
-        rows = signal_rows(r for _, r in store.records() if r.key in keys)
+    asked = known_signals(signal or ())
+    works = list(signal_works(wanted, asked, range(seeds), side=resolution, images=images))
+    rows = _taken(works, results / "signals.db")
     if table is not None:
         write_whole(table, signals_csv(rows))
     head = list(dict.fromkeys(key for row in rows for key in row if "seconds" not in key))
     text = columns(head, [[_short(row.get(key, "")) for key in head] for row in rows])
     emit(rows, text, json)
+
+
+def _taken(works: "Sequence[Work]", kept: Path) -> list[dict[str, object]]:
+    """A row per architecture and seed; what `kept` does not hold yet is taken first."""
+    from evnas.search.signals import signal_rows, take_signals
+    from evnas.store import Store
+
+    def say(record: "Record") -> None:
+        which = f"{record.label} {record.phase} {record.target} seed {record.seed}"
+        talk(f"{which}: {record.seconds:.1f} s {record.error}")
+
+    take_signals(works, kept, say, talk)
+    keys = {work.key for work in works}
+    with Store.read(kept) as store:
+        return signal_rows(r for _, r in store.records() if r.key in keys)
+
+
+def _printed() -> "list[tuple[Candidate, int]]":
+    from evnas.predict.printed import printed_architectures
+
+    return [(p.candidate, p.resolution) for p in printed_architectures()]
 
 
 def _named(name: str) -> "tuple[Candidate, int]":

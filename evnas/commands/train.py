@@ -2,100 +2,105 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from evnas.commands.named import ArchNameOrFrom, Chosen, From, Pick, chosen
+from evnas.commands.named import ArchNameOrFrom, From, Pick, chosen
 from evnas.commands.options import Device, Workers
 from evnas.commands.output import AsJson, emit, talk
+from evnas.commands.training import (
+    NewClassifier,
+    RecipeChanges,
+    RecipeName,
+    Seed,
+    SkipBroken,
+    TeacherWeights,
+    Weights,
+    recipe_with_changes,
+)
 from evnas.errors import EvnasError, SpecError
+from evnas.runtime import MemoryFormat, Precision
+
+if TYPE_CHECKING:
+    from evnas.train.config import TrainConfig, TrainResult
+
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="A folder with train/ and val/; fashion-mnist, "
+        "fashion-mnist-12k, cifar10, cifar100; hfds/PATH or wds/PATH.",
+    ),
+]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Checkpoints and curve; goes on from there.")
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", min=1)]
+WarmupEpochs = Annotated[int | None, typer.Option("--warmup-epochs", min=0)]
+CooldownEpochs = Annotated[int | None, typer.Option("--cooldown-epochs", min=0)]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        min=1,
+        help="Images a device takes at a time; the recipe's batch is reached by accumulation.",
+    ),
+]
+Accumulate = Annotated[
+    int | None,
+    typer.Option(
+        "--accumulate", min=1, help="With --batch-size: makes another batch of the recipe's."
+    ),
+]
+Resolution = Annotated[int | None, typer.Option("--resolution", min=8)]
+Freeze = Annotated[
+    list[str] | None,
+    typer.Option("--freeze", metavar="MODULE", help="Keep as it is: stem, stages.0."),
+]
+LinearProbe = Annotated[bool, typer.Option("--linear-probe", help="Train the classifiers alone.")]
+Keep = Annotated[int, typer.Option("--keep", min=1, help="Newest checkpoints kept.")]
+CheckpointMinutes = Annotated[
+    float, typer.Option("--checkpoint-minutes", min=0.0, help="Within an epoch; 0 for none.")
+]
+UntilEpoch = Annotated[
+    int | None, typer.Option("--until-epoch", min=1, help="Stop there, to go on later.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what it would take, after some seconds.")
+]
 
 
 def train(
-    data: Annotated[
-        str,
-        typer.Option(
-            "--data",
-            help="A folder with train/ and val/; fashion-mnist, "
-            "fashion-mnist-12k, cifar10, cifar100; hfds/PATH or wds/PATH.",
-        ),
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Checkpoints and curve; goes on from there.")
-    ],
+    data: Data,
+    output: Output,
     arch: ArchNameOrFrom = None,
     study: From = None,
     pick: Pick = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            "--recipe",
-            help="A name of `evnas recipes`, or a YAML file; the "
-            "architecture's own paper's if left out.",
-        ),
-    ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="recipe.FIELD=VALUE", help="Change it: recipe.lr=1e-3."),
-    ] = None,
-    epochs: Annotated[int | None, typer.Option("--epochs", min=1)] = None,
-    warmup_epochs: Annotated[int | None, typer.Option("--warmup-epochs", min=0)] = None,
-    cooldown_epochs: Annotated[int | None, typer.Option("--cooldown-epochs", min=0)] = None,
-    batch_size: Annotated[
-        int | None,
-        typer.Option(
-            "--batch-size",
-            min=1,
-            help="Images a device takes at a time; the recipe's batch is reached by accumulation.",
-        ),
-    ] = None,
-    accumulate: Annotated[
-        int | None,
-        typer.Option(
-            "--accumulate", min=1, help="With --batch-size: makes another batch of the recipe's."
-        ),
-    ] = None,
-    resolution: Annotated[int | None, typer.Option("--resolution", min=8)] = None,
-    precision: Annotated[
-        Literal["float32", "bfloat16", "float16"] | None, typer.Option("--precision")
-    ] = None,
-    teacher: Annotated[
-        Path | None, typer.Option("--teacher-weights", help="Of the recipe's teacher.")
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", help="Begin with these, ours or a release's.")
-    ] = None,
-    new_classifier: Annotated[
-        bool, typer.Option("--new-classifier", help="Leave the classifiers of --weights out.")
-    ] = False,
-    freeze: Annotated[
-        list[str] | None,
-        typer.Option("--freeze", metavar="MODULE", help="Keep as it is: stem, stages.0."),
-    ] = None,
-    linear_probe: Annotated[
-        bool, typer.Option("--linear-probe", help="Train the classifiers alone.")
-    ] = False,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
+    recipe: RecipeName = None,
+    changes: RecipeChanges = None,
+    epochs: Epochs = None,
+    warmup_epochs: WarmupEpochs = None,
+    cooldown_epochs: CooldownEpochs = None,
+    batch_size: BatchSize = None,
+    accumulate: Accumulate = None,
+    resolution: Resolution = None,
+    precision: Annotated[Precision | None, typer.Option("--precision")] = None,
+    teacher: TeacherWeights = None,
+    weights: Weights = None,
+    new_classifier: NewClassifier = False,
+    freeze: Freeze = None,
+    linear_probe: LinearProbe = False,
+    seed: Seed = 0,
     workers: Workers = None,
-    memory_format: Annotated[
-        Literal["auto", "contiguous", "channels_last"], typer.Option("--memory-format")
-    ] = "auto",
-    skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Leave images out that cannot be read.")
-    ] = False,
-    keep: Annotated[int, typer.Option("--keep", min=1, help="Newest checkpoints kept.")] = 3,
-    checkpoint_minutes: Annotated[
-        float, typer.Option("--checkpoint-minutes", min=0.0, help="Within an epoch; 0 for none.")
-    ] = 20.0,
-    until_epoch: Annotated[
-        int | None, typer.Option("--until-epoch", min=1, help="Stop there, to go on later.")
-    ] = None,
+    memory_format: Annotated[MemoryFormat, typer.Option("--memory-format")] = "auto",
+    skip_broken: SkipBroken = False,
+    keep: Keep = 3,
+    checkpoint_minutes: CheckpointMinutes = 20.0,
+    until_epoch: UntilEpoch = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard")] = False,
     wandb: Annotated[bool, typer.Option("--wandb", help="Offline.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what it would take, after some seconds.")
-    ] = False,
+    dry_run: DryRun = False,
     device: Device = "auto",
     json: AsJson = False,
 ) -> None:
@@ -109,25 +114,17 @@ def train(
       evnas train efficientvim_m1 --data imagenet --output runs/m1
     """
     found = chosen(arch, resolution, study=study, pick=pick)
-    devices = int(os.environ.get("WORLD_SIZE", "1"))
     edits: dict[str, Any] = {
         "epochs": epochs,
         "warmup_epochs": warmup_epochs,
         "cooldown_epochs": cooldown_epochs,
         "precision": precision,
         "resolution": resolution,
+        "batch_size": _recipe_batch(batch_size, accumulate),
     }
-    if accumulate is not None:
-        if batch_size is None:
-            raise SpecError("--accumulate must come with --batch-size, got it alone")
-        edits["batch_size"] = batch_size * accumulate * devices
-    named = _recipe(found, recipe, changes or [], edits)
+    named = recipe_with_changes(found, recipe, changes, edits)
     from evnas.train.config import TrainConfig
 
-    if linear_probe and freeze:
-        raise SpecError(
-            "--linear-probe must stand without --freeze, it freezes all but classifiers"
-        )
     config = TrainConfig(
         arch=found.arch,
         recipe=named.recipe,
@@ -140,7 +137,7 @@ def train(
         weights=weights,
         new_classifier=new_classifier,
         teacher_weights=teacher,
-        frozen=("*",) if linear_probe else tuple(freeze or ()),
+        frozen=_frozen(freeze, linear_probe),
         memory_format=memory_format,
         workers=workers,
         skip_broken=skip_broken,
@@ -161,17 +158,24 @@ def train(
         raise
 
 
-def _recipe(found: Chosen, recipe: str | None, changes: list[str], edits: dict[str, Any]) -> Any:
-    from evnas.train.recipes import recipe_for, recipe_of, with_changes
+def _recipe_batch(batch_size: int | None, accumulate: int | None) -> int | None:
+    """Images of one step over all devices, where that is asked for."""
+    if accumulate is None:
+        return None
+    if batch_size is None:
+        raise SpecError("--accumulate must come with --batch-size, got it alone")
+    return batch_size * accumulate * int(os.environ.get("WORLD_SIZE", "1"))
 
-    name = found.known.name if found.known else ""
-    named = recipe_of(recipe, arch_name=name) if recipe else recipe_for(found.arch, name)
-    given = {key: value for key, value in edits.items() if value is not None}
-    named = with_changes(named, changes, given)
-    return named
+
+def _frozen(freeze: list[str] | None, linear_probe: bool) -> tuple[str, ...]:
+    if linear_probe and freeze:
+        raise SpecError(
+            "--linear-probe must stand without --freeze, it freezes all but classifiers"
+        )
+    return ("*",) if linear_probe else tuple(freeze or ())
 
 
-def _run(config: Any, *, dry_run: bool, json: bool) -> None:
+def _run(config: "TrainConfig", *, dry_run: bool, json: bool) -> None:
     import dataclasses
 
     from evnas.measure.target import Target
@@ -195,7 +199,7 @@ def _run(config: Any, *, dry_run: bool, json: bool) -> None:
         raise typer.Exit(EXIT_CODE)
 
 
-def _emit(result: Any, config: Any, json: bool) -> None:
+def _emit(result: "TrainResult", config: "TrainConfig", json: bool) -> None:
     best = result.best("top1_percent")
     found: dict[str, object] = {
         "status": result.status,

@@ -13,11 +13,11 @@ from evnas.errors import DataError, SpecError
 from evnas.evaluate.answers import TOP, Answers, Logits, answers_of
 from evnas.evaluate.exported import ExportedFile
 from evnas.evaluate.images import labelled_batches, pixels_of, training_pixels
-from evnas.evaluate.printed import Printed, printed_top1
+from evnas.evaluate.printed import PrintedAccuracy, printed_top1
 from evnas.evaluate.running import Running
 from evnas.evaluate.subject import Subject
-from evnas.measure.target import Form, Precision, Target
-from evnas.runtime import Pictures
+from evnas.measure.target import Target
+from evnas.runtime import Form, Pictures, Precision
 from evnas.stats.interval import Interval
 from evnas.stats.proportions import (
     PairedShares,
@@ -58,7 +58,7 @@ class Evaluated:
     precision: str
     device: str
     answers: Answers
-    printed: Sequence[Printed] = ()
+    printed: Sequence[PrintedAccuracy] = ()
     beside: PairedShares | None = None
     """Top-1 beside the first model's on the same images; None of the first, and where either has
     logits that are not finite."""

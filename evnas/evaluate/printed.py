@@ -18,7 +18,7 @@ is of the appendix's Tiny (28M), not of the released one (24M)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Printed:
+class PrintedAccuracy:
     """One printed accuracy."""
 
     paper: str
@@ -35,7 +35,7 @@ class Printed:
         return f"{self.top1_percent:g} ({self.paper} Table {self.table})"
 
 
-def printed_top1(known: Entry | None, resolution: int) -> list[Printed]:
+def printed_top1(known: Entry | None, resolution: int) -> list[PrintedAccuracy]:
     """What is printed of a catalogue entry at a resolution, on ImageNet; nothing of others."""
     if known is None:
         return []
@@ -43,7 +43,7 @@ def printed_top1(known: Entry | None, resolution: int) -> list[Printed]:
     place = known.published_top1 or known.published
     at_home = published_top1(place)
     if resolution == known.resolution and at_home is not None and place is not None:
-        found.append(Printed(place[0], place[1], at_home, ""))
+        found.append(PrintedAccuracy(place[0], place[1], at_home, ""))
     models = BY_RESOLUTION.get(known.name, ())
     for row in published_rows():
         top1 = row.number("top1")
@@ -52,5 +52,5 @@ def printed_top1(known: Entry | None, resolution: int) -> list[Printed]:
             and row.resolution == resolution
             and top1 is not None
         ):
-            found.append(Printed(row.paper, row.table, top1, row.change))
+            found.append(PrintedAccuracy(row.paper, row.table, top1, row.change))
     return found

@@ -30,9 +30,11 @@ from evnas.kernels.autotune_table import (
 from evnas.kernels.onnx_form.exporting import exporting
 from evnas.kernels.precision import widest
 
-Impl = Literal["auto", "reference", "cpu", "numba", "triton", "triton_patches", "triton_fused"]
 Chosen = Literal["reference", "cpu", "numba", "triton", "triton_patches", "triton_fused"]
+Impl = Literal["auto", Chosen]
 IMPLEMENTATIONS: tuple[str, ...] = get_args(Impl)
+OF_EVERY_OPERATOR = ("auto", "reference", "cpu")
+"""Run on any tensors."""
 COMPILED_DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 MEASURED_DEVICES = ("cpu", "cuda")
 MOST_TRITON_STATES = 128
@@ -51,6 +53,7 @@ BY_MEASUREMENT: Mapping[str, tuple[Chosen, ...]] = {
 }
 """Implementations that nobody has timed, by operator: they run under their name, and `auto` takes
 one only where a measurement has it as the fastest."""
+NO_BACKWARD = "impl='triton' was asked for, but that kernel is for inference and has no backward"
 OPERATORS = (
     "selective_scan",
     "ss2d_scan",
@@ -115,6 +118,8 @@ def require(op_name: str, impl: str, x: torch.Tensor) -> None:
         ValueError: `impl` is none of IMPLEMENTATIONS.
         KernelUnavailable: "numba" or "triton" was asked for where it cannot run.
     """
+    if impl in OF_EVERY_OPERATOR:
+        return
     if impl not in IMPLEMENTATIONS:
         raise ValueError(f"impl must be one of {IMPLEMENTATIONS}, got {impl!r}")
     reason = None
@@ -132,7 +137,7 @@ def implementations(op_name: str) -> tuple[str, ...]:
     """The names that `impl` may have for an operator."""
     numba = ("numba",) if op_name in NUMBA_OPERATORS else ()
     further = (name for name in BY_MEASUREMENT.get(op_name, ()) if name != "triton")
-    return ("auto", "reference", "cpu", *numba, "triton", *further)
+    return (*OF_EVERY_OPERATOR, *numba, "triton", *further)
 
 
 def choose(
@@ -174,6 +179,23 @@ def choose(
     if listening is not None:
         listening.append(question)
     return question.answer(x.device)
+
+
+def choose_for_inference(op_name: str, impl: Impl, inputs: Sequence[torch.Tensor | None]) -> Impl:
+    """As `choose`, of an operator whose kernel has no backward: "auto" is torch's own where a
+    gradient is asked for, and within autocast, which has dtypes of its own.
+
+    Raises:
+        KernelUnavailable: `impl` is "triton" and a gradient is asked for.
+        ValueError, KernelUnavailable: see `require`.
+    """
+    tensors = [t for t in inputs if t is not None]
+    gradient = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    if gradient and impl == "triton":
+        raise KernelUnavailable(NO_BACKWARD)
+    if impl == "auto" and (gradient or torch.is_autocast_enabled(tensors[0].device.type)):
+        impl = "cpu"
+    return choose(op_name, impl, inputs)
 
 
 def resolve(op_name: str, impl: str, x: torch.Tensor) -> Chosen:

@@ -12,7 +12,7 @@ from evnas.errors import MeasurementError
 from evnas.latency.design import Design
 from evnas.latency.measuring import Measurer, what_network, what_part
 from evnas.latency.parts import Part, part_of_dict
-from evnas.latency.predictor import NetworkTime, PartTime, Predictor
+from evnas.latency.predictor import LatencyPredictor, NetworkTime, PartTime
 from evnas.latency.table import LatencyTable, Timed
 from evnas.measure.target import Target
 
@@ -79,17 +79,17 @@ class Calibration:
             for row in self.networks
         ]
 
-    def predictor(self) -> Predictor:
+    def predictor(self) -> LatencyPredictor:
         """Fitted to it; the same every time.
 
         Raises:
             MeasurementError: too little was measured.
         """
-        return Predictor(self.part_times, self.network_times, resolution=self.resolution)
+        return LatencyPredictor(self.part_times, self.network_times, resolution=self.resolution)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class CalibrationProgress:
     """How far a calibration is."""
 
     measured: int
@@ -112,7 +112,7 @@ def calibrate(
     minutes: float | None = None,
     say: Callable[[str], None] = lambda text: None,
     clock: Callable[[], float] = time.monotonic,
-) -> Progress:
+) -> CalibrationProgress:
     """Measure what the design asks for and the table lacks, keeping each at once.
 
     Args:
@@ -143,7 +143,7 @@ def calibrate(
         if clock() - said >= SAY_EVERY_S:
             said = clock()
             say(_how_far(i + 1, len(wanted), found, said - start, measured))
-    return Progress(
+    return CalibrationProgress(
         measured=measured,
         known=known,
         left=left,
@@ -182,7 +182,7 @@ def calibration_in(
     )
 
 
-def must_be_calibrated(calibration: Calibration, command: str) -> Predictor:
+def must_be_calibrated(calibration: Calibration, command: str) -> LatencyPredictor:
     """Its predictor.
 
     Args:

@@ -184,7 +184,7 @@ class _Row:
     outside: str
 
 
-class Predictor:
+class LatencyPredictor:
     """Fitted to parts and networks that were measured on one target.
 
     Args:

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evnas.errors import MeasurementError
-from evnas.latency.predictor import FOLDS, NetworkTime, PredictedLatency, Predictor
+from evnas.latency.predictor import FOLDS, LatencyPredictor, NetworkTime, PredictedLatency
 from evnas.stats.rank_correlation import kendall
 
 NEAR_PERCENT = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agreement:
+class LatencyAgreement:
     """Of predicted with measured latencies of n networks."""
 
     n: int
@@ -45,7 +45,7 @@ def agreement(
     predicted_ms: Sequence[float],
     measured_ms: Sequence[float],
     intervals: Sequence[tuple[float, float]] = (),
-) -> Agreement:
+) -> LatencyAgreement:
     """How far they are from each other.
 
     Args:
@@ -55,7 +55,7 @@ def agreement(
     errors = 100 * np.abs(np.asarray(predicted_ms) / np.asarray(measured_ms) - 1)
     rank = kendall(list(predicted_ms), list(measured_ms))
     inside = [low <= t <= high for (low, high), t in zip(intervals, measured_ms, strict=False)]
-    return Agreement(
+    return LatencyAgreement(
         n=len(errors),
         mean_error_percent=float(errors.mean()),
         within_10_percent=float(100 * (errors <= NEAR_PERCENT).mean()),
@@ -64,7 +64,7 @@ def agreement(
     )
 
 
-def cross_validated(predictor: Predictor) -> dict[str, Agreement]:
+def cross_validated(predictor: LatencyPredictor) -> dict[str, LatencyAgreement]:
     """The calibration's own networks, each predicted by a fit to others, in three ways.
 
     Returns:
@@ -79,7 +79,9 @@ def cross_validated(predictor: Predictor) -> dict[str, Agreement]:
     }
 
 
-def on_others(predictor: Predictor, networks: Sequence[NetworkTime]) -> dict[str, Agreement]:
+def on_others(
+    predictor: LatencyPredictor, networks: Sequence[NetworkTime]
+) -> dict[str, LatencyAgreement]:
     """Networks that the calibration did not measure, in the same three ways.
 
     Raises:
@@ -95,17 +97,17 @@ def on_others(predictor: Predictor, networks: Sequence[NetworkTime]) -> dict[str
 
 def of_predictions(
     predicted: Sequence[PredictedLatency], measured_ms: Sequence[float]
-) -> Agreement:
+) -> LatencyAgreement:
     """Middles and intervals against what was measured."""
     ends = [(p.low_ms, p.high_ms) for p in predicted]
     return agreement([p.mid_ms for p in predicted], measured_ms, ends)
 
 
 def ladder_of(
-    predictor: Predictor,
+    predictor: LatencyPredictor,
     known: Sequence[NetworkTime],
     others: Sequence[NetworkTime] | None,
-) -> dict[str, Agreement]:
+) -> dict[str, LatencyAgreement]:
     """FLOPs alone and the parts' sum alone, each as a line between logarithms.
 
     Args:

@@ -7,12 +7,9 @@ import torch
 
 from evnas.errors import MeasurementError, nearest
 from evnas.record import TargetFields
+from evnas.runtime import Form, Mode, Precision
 from evnas.sweep.parts import COMMAND, device_fault, is_openvino_device, training_fault
 from evnas.tables import RUNTIMES
-
-Precision = Literal["float32", "bfloat16", "float16"]
-Form = Literal["plain", "deployed"]
-Mode = Literal["inference", "training"]
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 FORMS: tuple[Form, ...] = get_args(Form)
@@ -79,7 +76,12 @@ class Target:
     @property
     def id(self) -> str:
         """That of its fields."""
-        return TargetFields(**asdict(self)).id
+        return self.fields.id
+
+    @property
+    def fields(self) -> TargetFields:
+        """As a record holds it."""
+        return TargetFields(**asdict(self))
 
     @property
     def by_command(self) -> bool:

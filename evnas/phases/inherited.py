@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from evnas.arch.spec import ArchSpec
-from evnas.phases.base import Phase, Quantity, Setting
+from evnas.phases.base import Quantity, Setting
 from evnas.phases.proxy import (
+    TrainingPhase,
+    TrainingTask,
     batch_in_parts,
     data_for,
     details_of,
     fresh_model,
-    rehearsal_of,
     trained,
-    training_s,
 )
-from evnas.phases.task import Found, Goal, Need, OnProgress, Seen, Task, Workshop
+from evnas.phases.task import Found, Goal, Need, OnProgress, Workshop
 from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate
@@ -37,11 +37,9 @@ FROM = "from-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InheritedTask(Task):
+class InheritedTask(TrainingTask):
     """Train a model that starts from a parent's weights."""
 
-    proxy: Mapping[str, Any]
-    """`ProxySpec` as plain data, and under `images` which they are, where that is known."""
     parent: str
     """Its digest, or `base`."""
     base: Mapping[str, Any]
@@ -49,25 +47,17 @@ class InheritedTask(Task):
     weights: str
     """The folder of weights that are handed down; "" keeps none."""
 
-    @property
-    def device(self) -> str:
-        """The proxy's."""
-        return str(self.proxy["device"])
-
     def noted(self) -> dict[str, Any]:
         """Whose weights it began with."""
         return {"inherited_from": self.parent}
 
 
-class Inherited(Phase):
+class Inherited(TrainingPhase):
     """Held-out top-1 and training loss of a training that began with a parent's weights."""
 
     name = "inherited"
-    per_seed = True
-    trains = True
     trains_whole = True
     guess_s = 61.0
-    needs = "proxy"
     caution = (
         "inherited_top1_percent is of trainings that begin with a parent's weights, the base's "
         "where a candidate has no parent: it compares with no top1_percent, and it is experimental"
@@ -131,24 +121,10 @@ class Inherited(Phase):
             busy_s=min(result.seconds, time.perf_counter() - start),
         )
 
-    def rehearsal(self, work: Work) -> Work:
-        """The proxy's: a training step costs what it costs from scratch."""
-        assert isinstance(work.task, InheritedTask)
-        return rehearsal_of(work, work.task.proxy)
-
-    def expected_s(self, work: Work, seen: Seen) -> float:
-        """Images trained and held out, at the rate of the reference."""
-        assert isinstance(work.task, InheritedTask)
-        return self.guess_s if seen.rehearsed is None else training_s(work, work.task.proxy, seen)
-
     def words(self, record: Record) -> str:
         """Top-1, and from whom."""
         parent = record.details.get("inherited_from", "its parent")
         return f"top-1 {record.values[TOP1]:.1f} % on weights of {parent}{batch_in_parts(record)}"
-
-    def lacking(self, metric: str) -> str:
-        """A proxy, which is `{}` at its shortest."""
-        return f"{metric!r} needs a training; say proxy: {{}}"
 
 
 def _handed_down(work: Work, task: InheritedTask, data: Any, workshop: Workshop) -> Any:

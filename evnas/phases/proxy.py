@@ -28,15 +28,11 @@ BUDGET_FIELDS = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyTask(Task):
-    """Train a model, or go on with its training."""
+class TrainingTask(Task):
+    """Train a model on the proxy's images."""
 
     proxy: Mapping[str, Any]
     """`ProxySpec` as plain data, and under `images` which they are, where that is known."""
-    until_epoch: int | None = None
-    """Break off after so many epochs of the schedule, a rung; None runs it all."""
-    checkpoint: str = ""
-    """The file that a next rung goes on from; "" keeps none."""
 
     @property
     def device(self) -> str:
@@ -44,15 +40,43 @@ class ProxyTask(Task):
         return str(self.proxy["device"])
 
 
-class Proxy(Phase):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyTask(TrainingTask):
+    """Train a model from scratch, or go on with its training."""
+
+    until_epoch: int | None = None
+    """Break off after so many epochs of the schedule, a rung; None runs it all."""
+    checkpoint: str = ""
+    """The file that a next rung goes on from; "" keeps none."""
+
+
+class TrainingPhase(Phase):
+    """A short training, whatever the weights that it begins with."""
+
+    per_seed = True
+    trains = True
+    needs = "proxy"
+
+    def rehearsal(self, work: Work) -> Work:
+        """Four batches from scratch, which cost what any others do; the first time loads the data
+        too."""
+        return rehearsal_of(work, _proxy_of(work))
+
+    def expected_s(self, work: Work, seen: Seen) -> float:
+        """Images trained and held out, at the rate of the reference."""
+        return self.guess_s if seen.rehearsed is None else training_s(work, _proxy_of(work), seen)
+
+    def lacking(self, metric: str) -> str:
+        """A proxy, which is `{}` at its shortest."""
+        return f"{metric!r} needs a training; say proxy: {{}}"
+
+
+class Proxy(TrainingPhase):
     """Held-out top-1 and training loss after a short training, with its curve."""
 
     name = "proxy"
-    per_seed = True
-    trains = True
     status_column = "top1"
     guess_s = 60.0
-    needs = "proxy"
     by_digest = True
     quantities = (
         Quantity("top1_percent", "Top-1 (proxy)", "%", "max"),
@@ -104,16 +128,6 @@ class Proxy(Phase):
             busy_s=min(result.seconds, here_s),
         )
 
-    def rehearsal(self, work: Work) -> Work:
-        """Four batches; the first time loads the data too."""
-        assert isinstance(work.task, ProxyTask)
-        return rehearsal_of(work, work.task.proxy)
-
-    def expected_s(self, work: Work, seen: Seen) -> float:
-        """Images trained and held out, at the rate of the reference."""
-        assert isinstance(work.task, ProxyTask)
-        return self.guess_s if seen.rehearsed is None else training_s(work, work.task.proxy, seen)
-
     def shown(self, record: Record) -> dict[str, str]:
         """Top-1 alone."""
         return {"top1": f"{record.values['top1_percent']:.1f}"}
@@ -127,9 +141,10 @@ class Proxy(Phase):
         if budget:
             yield Need(seed=seed, budget=budget)
 
-    def lacking(self, metric: str) -> str:
-        """A proxy, which is `{}` at its shortest."""
-        return f"{metric!r} needs a training; say proxy: {{}}"
+
+def _proxy_of(work: Work) -> Mapping[str, Any]:
+    assert isinstance(work.task, TrainingTask)
+    return work.task.proxy
 
 
 def device_of(proxy: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.runtime import Pictures
 from evnas.sweep.candidate import Candidate
-from evnas.tables import RUNTIMES, chooses
+from evnas.tables import RUNTIMES, chooses, quantity_of
 
 AROUND_S = 2.0
 """Building a model and finding its peak memory, beside the budget of its measurement."""
@@ -186,7 +186,7 @@ class SpeedPhase(Phase):
 
     def lacking(self, metric: str) -> str:
         """A target, which is `{}` at its shortest."""
-        name = metric.partition("@")[0]
+        name = quantity_of(metric)
         return f"{name} needs a target, and targets is empty; say targets: [{{}}]"
 
 
@@ -318,7 +318,7 @@ def _by_command(
 ) -> Found:
     """The same of a target whose command is handed the model's file."""
     from evnas.measure.command.model_file import model_file
-    from evnas.measure.command.speed import CommandTarget, lane_of, measure_by_command
+    from evnas.measure.command.speed import CommandTarget, lock_of, measure_by_command
 
     assert task.command is not None
     command = CommandTarget(**task.command)
@@ -334,7 +334,7 @@ def _by_command(
         base,
         command,
         protocol=_protocol(task),
-        device_lock=lane_of(command, on_wait),
+        device_lock=lock_of(command, on_wait),
         one_image=lambda: model_file(model_on(arch, target), target, batch=1),
     )
     medians = {n: speed.measurements[n].median for n in ("throughput_img_s", "latency_ms")}

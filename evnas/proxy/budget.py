@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from evnas.errors import SpecError
+from evnas.sweep.parts import ProxyPrecision
 
-Precision = Literal["float32", "bfloat16"]
 Ending = Literal["complete", "pruned", "diverged", "oom", "timeout"]
 
 
@@ -40,7 +40,7 @@ class ProxyBudget:
     label_smoothing: float = 0.1
     clip_norm: float = 1.0
     """Largest global gradient norm."""
-    precision: Precision = "float32"
+    precision: ProxyPrecision = "float32"
     """`bfloat16`: autocast; parameters and optimizer stay float32."""
     points_per_epoch: int = 2
     """Points of the learning curve an epoch, the last one at its end."""

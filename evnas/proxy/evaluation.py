@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from evnas.proxy.augment import evaluation_batch
-from evnas.proxy.budget import Precision
 from evnas.proxy.data import ProxyData
+from evnas.sweep.parts import ProxyPrecision
 
 EVALUATION_BATCH = 100
 
@@ -19,7 +19,7 @@ def right_answers(
     *,
     images: int,
     resolution: int,
-    precision: Precision = "float32",
+    precision: ProxyPrecision = "float32",
     device_lock: Callable[[], AbstractContextManager[object]],
 ) -> Tensor | None:
     """Whether each of the first `images` held-out images is named right: (images,) bool, CPU.
@@ -41,7 +41,7 @@ def right_answers(
     return torch.cat(right)
 
 
-def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+def autocast(device: torch.device, precision: ProxyPrecision) -> torch.autocast:
     """bfloat16 where asked for, otherwise nothing."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 

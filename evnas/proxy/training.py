@@ -64,13 +64,13 @@ def train(
             f"{budget.batch_size} images per epoch, it has {len(data.train)} training images; "
             "lower proxy.batch_size or proxy.points_per_epoch"
         )
-    run = _Run(model=model, data=data, budget=budget, seed=seed, hooks=hooks or Hooks())
+    run = _ProxyRun(model=model, data=data, budget=budget, seed=seed, hooks=hooks or Hooks())
     try:
         run.prepare(checkpoint)
         for epoch in range(run.epochs, budget.epochs if until_epoch is None else until_epoch):
             run.train_epoch(epoch)
             run.save(checkpoint)
-    except _Ended as end:
+    except _EndedEarly as end:
         return run.result(end.status, str(end))
     except (RuntimeError, MemoryError) as e:
         if not _is_out_of_memory(e):
@@ -79,7 +79,7 @@ def train(
     return run.result("complete")
 
 
-class _Ended(Exception):
+class _EndedEarly(Exception):
     """The training ended before its time."""
 
     def __init__(self, status: Ending, reason: str) -> None:
@@ -95,7 +95,7 @@ def _is_out_of_memory(error: BaseException) -> bool:
 
 
 @dataclass(kw_only=True)
-class _Run:
+class _ProxyRun:
     """A training under way."""
 
     model: nn.Module
@@ -179,10 +179,14 @@ class _Run:
 
     def _between_steps(self) -> None:
         if self.seconds > self.budget.limit_s:
-            raise _Ended("timeout", f"stopped at step {self.steps} of {self.total}: the limit of "
-                                    f"{self.budget.limit_s:g} s is over")  # fmt: skip
+            limit_s = self.budget.limit_s
+            raise _EndedEarly(
+                "timeout",
+                f"stopped at step {self.steps} of {self.total}: the limit of {limit_s:g} s is "
+                "over",
+            )
         if self.hooks.should_stop():
-            raise _Ended("pruned", f"stopped at step {self.steps} of {self.total}")
+            raise _EndedEarly("pruned", f"stopped at step {self.steps} of {self.total}")
 
     def _train_chunk(self, batches: Tensor, views: torch.Generator) -> None:
         self.model.train()
@@ -192,7 +196,9 @@ class _Run:
         for step, loss in enumerate(losses, start=first + 1):
             if not math.isfinite(loss):
                 self.steps = step
-                raise _Ended("diverged", f"the loss was {loss} at step {step} of {self.total}")
+                raise _EndedEarly(
+                    "diverged", f"the loss was {loss} at step {step} of {self.total}"
+                )
         self.losses += losses
         rate = batches.numel() / max(self.training_time.seconds - before, 1e-9)
         self.hooks.on_progress(
@@ -247,7 +253,7 @@ class _Run:
             device_lock=self.evaluation_time,
         )
         if right is None:
-            raise _Ended("diverged", f"a logit was not finite after step {self.steps}")
+            raise _EndedEarly("diverged", f"a logit was not finite after step {self.steps}")
         self.correct_hex = to_hex(right)
         point = CurvePoint(
             epoch=self.steps / self.steps_per_epoch,

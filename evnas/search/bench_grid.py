@@ -165,7 +165,7 @@ def _doubled(start: int) -> Iterator[int]:
 
 
 def _without_batch(target: Target) -> list[str]:
-    return [part for part in target.id.split("-") if part != f"b{target.batch_size}"]
+    return [part for part in target.fields.parts if part != f"b{target.batch_size}"]
 
 
 def _beside(

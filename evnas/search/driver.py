@@ -17,7 +17,7 @@ from evnas.search.budget import HOPELESS, Meter
 from evnas.search.engines.base import Engine
 from evnas.search.limits import limits_of
 from evnas.search.propose import Proposal, Strategy
-from evnas.search.screening import Screen, Verdict
+from evnas.search.screening import Screen, ScreenedOut
 from evnas.search.setting import needs_of
 from evnas.search.state.history import History
 from evnas.store import Store
@@ -39,7 +39,7 @@ class Ask:
     origin: str = ""
     limits: tuple[Mapping[str, Any], ...] = ()
     """Fields of the `Limit`s beyond which it need not be measured further."""
-    screened_out: Verdict | None = None
+    screened_out: ScreenedOut | None = None
     """Why it need not be measured at all."""
 
     @property
@@ -270,7 +270,7 @@ class Schedule:
                 )
         return None
 
-    def _verdict(self, candidate: Candidate, need: Need) -> Verdict | None:
+    def _verdict(self, candidate: Candidate, need: Need) -> ScreenedOut | None:
         if self.screen is None or not need.target or need.seed:
             return None
         return self.screen.of_candidate(self.history, candidate.label, need.target)
@@ -367,7 +367,7 @@ def _nothing(seconds: float) -> list[Event]:
     return []
 
 
-def unmeasured(work: Work, verdict: Verdict) -> Finished:
+def unmeasured(work: Work, verdict: ScreenedOut) -> Finished:
     """What stands in the place of a measurement."""
     record = work.record(
         verdict.status,

@@ -14,6 +14,7 @@ from evnas.search.state.trial import Trial
 from evnas.space.expressions import Expression
 from evnas.stats.interval import Interval
 from evnas.sweep.search_spec import ObjectiveSpec
+from evnas.tables import quantity_of
 
 Fields = Mapping[str, Any]
 """Of `evnas.measure.timing.ending.Limit`, which a process without torch does not load."""
@@ -64,7 +65,7 @@ def _of_constraint(constraint: Expression, trial: Trial, target: str) -> Iterato
     kept_below = bool(answers[0])
     value = _turn(lambda x: holds(x) is kept_below, SPEEDS[turns[0] - 1], SPEEDS[turns[0]])
     yield {
-        "quantity": names[0].partition("@")[0],
+        "quantity": quantity_of(names[0]),
         "beyond": "above" if kept_below else "below",
         "value": value[1] if kept_below else value[0],
         "why": f"breaks {constraint.text}",
@@ -100,7 +101,7 @@ def _of_front(history: History, trial: Trial, target: str) -> Iterator[Fields]:
         return
     best = (max if asked.goal == "max" else min)(rivals, key=lambda label: rivals[label])
     yield {
-        "quantity": asked.metric.partition("@")[0],
+        "quantity": quantity_of(asked.metric),
         "beyond": "below" if asked.goal == "max" else "above",
         "value": rivals[best],
         "why": f"trial {best} is better or as good in every objective",

@@ -22,7 +22,7 @@ from evnas.space.space import SearchSpace
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
-from evnas.tables import PHASES, chooses, found_by, left_out_phases
+from evnas.tables import PHASES, chooses, found_by, left_out_phases, quantity_of
 
 _BATCH = re.compile(r"@([\w.]+-)*b\d")
 """A target that is called by its batch."""
@@ -105,7 +105,7 @@ def needs_of(spec: SearchSpec, targets: Sequence[TargetFields]) -> Needs:
     names += [q for c in resolved_constraints(spec.constraints, targets) for q in c.quantities]
     return Needs(
         trains=any(is_trained(name) for name in names),
-        wanted=frozenset(name.partition("@")[0] for name in names),
+        wanted=frozenset(quantity_of(name) for name in names),
     )
 
 

@@ -63,7 +63,7 @@ class Sieve(Protocol):
         """Whether a proposal need not be measured."""
         ...
 
-    def told(self, proposal: Proposal) -> Proposal:
+    def noted(self, proposal: Proposal) -> Proposal:
         """The proposal, saying that others were dropped before it."""
         ...
 
@@ -143,7 +143,7 @@ class Redrawn(Strategy):
             first = first or drawn
             left = [p for p in drawn if not self.sieve.drops(history, p)]
             if left:
-                return [self.sieve.told(p) if len(drawn) > len(left) else p for p in left[:n]]
+                return [self.sieve.noted(p) if len(drawn) > len(left) else p for p in left[:n]]
             if len(drawn) < ask or ask >= self.sieve.draws:
                 return first[:n]
             ask = min(GROWTH * ask, self.sieve.draws)

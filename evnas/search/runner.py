@@ -39,7 +39,7 @@ from evnas.search.state.machines import first_timed
 from evnas.search.state.study import BEAT_S, StudyClock, extend_budget, open_study
 from evnas.search.stopping import stopped_by_signals
 from evnas.search.terminal.progress_state import ProgressRow, ProgressState, sentence_of
-from evnas.search.terminal.view import View, view_for
+from evnas.search.terminal.view import SweepView, view_for
 from evnas.store import Store
 from evnas.store.asked import Request
 from evnas.sweep.parts import EngineSpec, FailuresSpec
@@ -177,7 +177,7 @@ def run_of(
     store: Store,
     engine: Engine,
     began: float | None = None,
-    view_of: Callable[[ProgressState], View] = view_for,
+    view_of: Callable[[ProgressState], SweepView] = view_for,
 ) -> "AblationRun | SearchRun":
     """What runs a sweep that is prepared.
 
@@ -199,16 +199,16 @@ class Run(ABC):
     store: Store
     engine: Engine
     clock: StudyClock
-    view_of: Callable[[ProgressState], View]
+    view_of: Callable[[ProgressState], SweepView]
     busy_s: float = 0.0
     """Seconds that measured or trained."""
     schedule: Schedule = field(init=False)
     progress: ProgressState = field(init=False)
-    view: View = field(init=False)
+    view: SweepView = field(init=False)
     asked: Asked = field(init=False)
     said: deque[str] = field(default_factory=lambda: deque(maxlen=SAID_LINES))
     """The last lines that were said, which a page shows."""
-    _told_at: float = -math.inf
+    _noted_at: float = -math.inf
 
     def __post_init__(self) -> None:
         self.progress = ProgressState({label: ProgressRow() for label in self.labels()})
@@ -239,7 +239,7 @@ class Run(ABC):
                 self._set_end(wall_s)  # a pause moves it
             self.clock.beat(busy_s=self.busy_s, searched_s=searched_so_far_s)
             self.asked.take()
-            if time.monotonic() - self._told_at >= BEAT_S:
+            if time.monotonic() - self._noted_at >= BEAT_S:
                 self._tell()
 
         try:
@@ -266,9 +266,9 @@ class Run(ABC):
 
     def _tell(self) -> None:
         """Note how far it is, for pages: they read the store, and nothing else."""
-        self._told_at = time.monotonic()
+        self._noted_at = time.monotonic()
         about = {"at": time.time(), "host": socket.gethostname(), "pid": os.getpid()}
-        found = self.progress.to_dict(self._told_at)
+        found = self.progress.to_dict(self._noted_at)
         self.store.note("progress", {**about, **found, "said": list(self.said)})
 
     @abstractmethod

@@ -15,7 +15,7 @@ from evnas.arch.spec import ArchSpec
 from evnas.errors import MeasurementError, SpecError
 from evnas.latency.calibration import Calibration, calibration_in, must_be_calibrated
 from evnas.latency.design import networks_of
-from evnas.latency.predictor import Predictor
+from evnas.latency.predictor import LatencyPredictor
 from evnas.latency.table import LatencyTable, conditions_of
 from evnas.measure.counting.flops import count
 from evnas.measure.target import Target
@@ -36,7 +36,7 @@ NOTED = "calibrations"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class ScreenedOut:
     """Why a candidate need not be measured."""
 
     status: Literal["infeasible", "pruned"]
@@ -47,18 +47,18 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Predicted:
+class FittedCalibration:
     """A calibration of one target, fitted."""
 
     calibration: str
     """Its id."""
-    predictor: Predictor
+    predictor: LatencyPredictor
     batch_size: int
     base_ms: float
     """Of the base, which ratios refer to."""
 
     @classmethod
-    def of(cls, calibration: Calibration, base: ArchSpec) -> "Predicted":
+    def of(cls, calibration: Calibration, base: ArchSpec) -> "FittedCalibration":
         """Raises MeasurementError where it is too little."""
         predictor = must_be_calibrated(calibration, "evnas calibrate measures it")
         known = [n.latency_ms for n in predictor.networks if n.arch.digest == base.digest]
@@ -92,7 +92,7 @@ class Predicted:
 class Screen:
     """What is known of a search's targets by calibration: a strategy's `Sieve`."""
 
-    by_target: Mapping[str, Predicted]
+    by_target: Mapping[str, FittedCalibration]
     draws: int
     """Proposals that are looked at for each candidate, at most."""
     counted_at: int = 224
@@ -104,7 +104,7 @@ class Screen:
         names = [each.calibration for each in self.by_target.values()]
         return f"calibration {names[0]}" if len(names) == 1 else f"calibrations {', '.join(names)}"
 
-    def of_candidate(self, history: History, label: str, target: str) -> Verdict | None:
+    def of_candidate(self, history: History, label: str, target: str) -> ScreenedOut | None:
         """Why a candidate need not be timed on a target; None where it is to be."""
         trial = history.trials.get(label)
         return None if trial is None else self.verdict(history, trial, target)
@@ -116,7 +116,7 @@ class Screen:
         trial = self._counted(history, proposal.arch, proposal.origin)
         return any(self.verdict(history, trial, target) for target in self.by_target)
 
-    def told(self, proposal: Proposal) -> Proposal:
+    def noted(self, proposal: Proposal) -> Proposal:
         """The proposal, saying that others were dropped before it."""
         return replace(proposal, origin=f"{proposal.origin}, others dropped by {self.ids}")
 
@@ -140,7 +140,7 @@ class Screen:
             )
         return trial
 
-    def verdict(self, history: History, trial: Trial, target: str) -> Verdict | None:
+    def verdict(self, history: History, trial: Trial, target: str) -> ScreenedOut | None:
         """Whether a trial's predicted speed lies beyond a limit."""
         by = self.by_target.get(target)
         limits = () if by is None else limits_for(history, trial, target)
@@ -226,7 +226,7 @@ def screen_of(
         draws: proposals that are looked at for each candidate, at most.
         counted_at: side of the image that candidates are counted for, in pixels.
     """
-    by_target = {c.target: Predicted.of(c, base) for c in calibrations}
+    by_target = {c.target: FittedCalibration.of(c, base) for c in calibrations}
     return Screen(by_target, draws, counted_at)
 
 
@@ -237,13 +237,13 @@ def _predictable(targets: Sequence[TimedOn]) -> list[Target]:
 
 
 def _verdict(
-    limit: Mapping[str, Any], *, ends: tuple[float, float, float], by: Predicted
-) -> Verdict:
+    limit: Mapping[str, Any], *, ends: tuple[float, float, float], by: FittedCalibration
+) -> ScreenedOut:
     low, mid, high = ends
     quantity, why = limit["quantity"], str(limit["why"])
     breaks = why.startswith("breaks ")
     said = f"{quantity} predicted {Interval(low, mid, high).spelt()}"
-    return Verdict(
+    return ScreenedOut(
         status="infeasible" if breaks else "pruned",
         reason=f"{why.removeprefix('breaks ')}: {said} by calibration {by.calibration}",
         details={

@@ -226,7 +226,7 @@ def targets_here(sweep: Sweep) -> list[TargetFields]:
     for spec in sweep.spec.targets:
         try:
             here = settled(spec, sweep.reference, macs=macs, counted=counted)
-            found.append(TargetFields(**asdict(here)))
+            found.append(here.fields)
         except DeviceMissing:
             found.append(spec.spelt())
     return found

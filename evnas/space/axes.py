@@ -66,12 +66,12 @@ def compile_axes(spec: SpaceSpec, raw: Plain) -> list[Axis]:
         try:
             axes.extend(_staged(_root(path, domain, raw, spec), axes))
         except SpecError as e:
-            raise SpecError(_told(e, path), f"space.axes.{path}") from None
+            raise SpecError(_message(e, path), f"space.axes.{path}") from None
     _refuse_overlaps(axes)
     return sorted(axes, key=lambda a: min(len(p) for p in a.places))
 
 
-def _told(error: SpecError, path: str) -> str:
+def _message(error: SpecError, path: str) -> str:
     return error.reason if error.path in ("", path) else str(error)
 
 

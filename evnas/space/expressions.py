@@ -22,7 +22,7 @@ from typing import Any
 from evnas.arch.spec import ArchSpec, HeadSpec, StageSpec, StemSpec
 from evnas.errors import SpecError, nearest
 from evnas.mixers import MIXERS
-from evnas.tables import broken_phases
+from evnas.tables import broken_phases, quantity_of
 
 Names = Mapping[str, Any]
 """What the names of an expression stand for: fields of the plain architecture, and quantities."""
@@ -216,7 +216,7 @@ class _ConditionReader:
         if name in ArchSpec.model_fields:
             self.fields.append(name)
             return lambda names: _exact(names[name])
-        if name.partition("@")[0] not in self.known:
+        if quantity_of(name) not in self.known:
             choices = [*self.known, *ArchSpec.model_fields]
             hint = f"{nearest(name, choices)}{broken_phases()}"
             raise SpecError(f"nothing is called {name!r}{hint}", self.text)

@@ -6,7 +6,6 @@ Points are rows, (n, m), every objective to be minimised; callers negate what is
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import moocore
 import numpy as np
 from numpy.typing import NDArray
 
@@ -104,13 +103,17 @@ def front_mask(points: Points) -> NDArray[np.bool_]:
     """Which rows nothing dominates; equal rows all stay. NaN rows never do."""
     mask: NDArray[np.bool_] = np.asarray(np.isfinite(points).all(axis=1))
     if mask.any():
-        mask[mask] = moocore.is_nondominated(points[mask], keep_weakly=True)
+        from moocore import is_nondominated
+
+        mask[mask] = is_nondominated(points[mask], keep_weakly=True)
     return mask
 
 
 def ranks(points: Points) -> NDArray[np.int64]:
     """0 for the front, 1 for the front of the rest, and so on (Deb et al. 2002)."""
-    return np.asarray(moocore.pareto_rank(points), dtype=np.int64)
+    from moocore import pareto_rank
+
+    return np.asarray(pareto_rank(points), dtype=np.int64)
 
 
 def crowding(points: Points) -> NDArray[np.float64]:
@@ -154,7 +157,7 @@ def front_probability(trials: Sequence[Sequence[Estimate]]) -> NDArray[np.float6
 
 
 def _drawn(
-    estimate: Estimate, rng: np.random.Generator, worlds: NDArray[np.int64]
+    estimate: Estimate, rng: "np.random.Generator", worlds: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Draws of one estimate, (len(worlds),): joint ones of the same worlds."""
     if estimate.joint:
@@ -165,7 +168,11 @@ def _drawn(
 def hypervolume(points: Points, reference: Sequence[float]) -> float:
     """Volume that the rows dominate up to `reference`; rows beyond it add nothing."""
     inside = points[(points < np.asarray(reference)).all(axis=1)] if len(points) else points
-    return float(moocore.hypervolume(inside, ref=list(reference))) if len(inside) else 0.0
+    if not len(inside):
+        return 0.0
+    from moocore import hypervolume as volume
+
+    return float(volume(inside, ref=list(reference)))
 
 
 class Front:

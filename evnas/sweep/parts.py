@@ -17,6 +17,7 @@ from evnas.arch.catalog import Family
 from evnas.errors import SpecError, nearest
 from evnas.papers.published import published_table
 from evnas.record import TargetFields
+from evnas.runtime import Form, Mode, Precision
 from evnas.sweep.numbers import NumbersAreNumbers
 from evnas.tables import DATASETS, RUNTIMES
 
@@ -29,7 +30,12 @@ CONVENTIONS: Mapping[str, Family] = {
 """A paper's own way of counting FLOPs."""
 MOST_IMAGES = 1_000_000
 """At once."""
-Batch = Annotated[int, Field(ge=1, le=MOST_IMAGES)] | Literal["auto", "printed"]
+Parse = Literal["json", "numbers"]
+"""How a command's output is read."""
+ProxyPrecision = Literal["float32", "bfloat16"]
+"""What a short training may compute in."""
+BatchByRule = Literal["auto", "printed"]
+Batch = Annotated[int, Field(ge=1, le=MOST_IMAGES)] | BatchByRule
 """Images at once; `printed` is what the published row was measured at, and `auto` where it says
 nothing."""
 MOST_S = 31_536_000.0
@@ -151,13 +157,14 @@ class TargetSpec(SweepPart):
     kind: Literal["runtime", "command"] = "runtime"
     """Whether a runtime runs the model here, or `command` is handed its file."""
     name: str = Field(default="", pattern=r"^[A-Za-z][A-Za-z0-9_]*$|^$")
-    """Of a command's device: its lane, and what its target is called in place of `device`."""
+    """Of a command's device: runs on one name never overlap. Its target is called so in place of
+    `device`."""
     command: str = ""
     """Program and arguments with `{model}`, and perhaps `{batch}` and `{resolution}`, in them; no
     shell reads them. It prints the latencies of a batch in milliseconds."""
     format: Literal["onnx"] = "onnx"
     """Of the file that a command is handed."""
-    parse: Literal["json", "numbers"] = "json"
+    parse: Parse = "json"
     """How a command's output is read: a list or object of JSON, or nothing but numbers."""
     timeout_s: float = Field(default=60.0, gt=0, le=MOST_S)
     """After which one run of a command is killed."""
@@ -172,11 +179,11 @@ class TargetSpec(SweepPart):
     """Rows are timed at this share of their side, in whole multiples of 32; counts are not."""
     batch_size: Batch | dict[Literal["cpu", "cuda"], Batch] = "auto"
     """One for all devices, or by kind of device, `auto` on one that is not named."""
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Precision = "float32"
     """What the model computes in."""
-    form: Literal["plain", "deployed"] = Field(default="plain", json_schema_extra=_no_default)
+    form: Form = Field(default="plain", json_schema_extra=_no_default)
     """That of its runtime unless given: plain in torch, deployed in what exports a model."""
-    mode: Literal["inference", "training"] = "inference"
+    mode: Mode = "inference"
     """`training` times forward, loss and backward in place of a forward."""
     uncertainty_percent: float | None = Field(default=2.0, gt=0, le=100)
     """A row is measured until its interval reaches no further from the median to either side;
@@ -193,7 +200,7 @@ class TargetSpec(SweepPart):
         """Whether any device takes the published rows' batches."""
         return "printed" in map(self.batch_on, ("cpu", "cuda"))
 
-    def batch_on(self, device_type: str) -> int | Literal["auto", "printed"]:
+    def batch_on(self, device_type: str) -> int | BatchByRule:
         """The batch on a kind of device, `cpu` or `cuda`."""
         if isinstance(self.batch_size, Mapping):
             return next((b for kind, b in self.batch_size.items() if kind == device_type), "auto")
@@ -310,7 +317,7 @@ class TargetSpec(SweepPart):
         if not takes_a_graph(data):
             return handler(data)
         target = handler({**data, "runtime": GRAPH})
-        target.model_fields_set.discard("runtime")  # another device or form chooses anew
+        target.model_fields_set.discard("runtime")  # another device or form chooses again
         return target
 
     @model_validator(mode="after")
@@ -365,7 +372,7 @@ PLACES = ("model", "batch", "resolution")
 _PLACE = re.compile(r"\{(\w+)\}")
 
 
-class FolderData(SweepPart):
+class FolderSpec(SweepPart):
     """An image folder in torchvision's layout: a folder a class, under train/ and val/ or not."""
 
     folder: str
@@ -398,7 +405,7 @@ class PredictSpec(SweepPart):
 class ProxySpec(SweepPart):
     """A short training on real images, the same for every row."""
 
-    data: DataName | FolderData = "fashion-mnist-12k"
+    data: DataName | FolderSpec = "fashion-mnist-12k"
     """A named set, or `{folder: PATH}`."""
     resolution: int = Field(default=56, ge=8, le=1024)
     """Side of the images in pixels."""
@@ -414,7 +421,7 @@ class ProxySpec(SweepPart):
     """Images a step."""
     lr: float = Field(default=2e-3, gt=0, le=1000)
     """Peak learning rate."""
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: ProxyPrecision = "float32"
     """What the training computes in."""
     points_per_epoch: int = Field(default=2, ge=1, le=10_000)
     """Points of the learning curve an epoch."""

@@ -26,7 +26,7 @@ from evnas.space.spec import (
 )
 from evnas.sweep.spec import SweepSpec
 from evnas.sweep.strategy_spec import StrategySpec, strategy_spec
-from evnas.tables import found_by, quantity_must_load
+from evnas.tables import found_by, quantity_must_load, quantity_of
 
 Goal = Literal["max", "min"]
 
@@ -48,7 +48,7 @@ class ObjectiveSpec(_Spec):
     @classmethod
     def _is_measured(cls, name: str) -> str:
         try:
-            quantity_must_load(name.partition("@")[0])
+            quantity_must_load(quantity_of(name))
         except PluginError as e:
             raise ValueError(str(e)) from None
         return name
@@ -115,7 +115,7 @@ class ScreeningSpec(_Spec):
     """Proposals that are looked at for each candidate, at most; 1 looks at candidates alone."""
 
 
-class WarmStart(_Spec):
+class WarmStartSpec(_Spec):
     """Candidates to begin with; exactly one of the three."""
 
     published: bool = False
@@ -165,7 +165,7 @@ class SearchSpec(SweepSpec):
     """When the search ends."""
     confirm: ConfirmSpec | None = None
     """How often the final front is taken again."""
-    warm_start: tuple[WarmStart, ...] = ()
+    warm_start: tuple[WarmStartSpec, ...] = ()
     """Candidates to begin with."""
     screening: ScreeningSpec | None = None
     """None measures every candidate."""

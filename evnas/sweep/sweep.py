@@ -21,7 +21,7 @@ from evnas.sweep.candidate import Candidate, candidate_of, named_arch
 from evnas.sweep.described import DescribedSchema
 from evnas.sweep.file_paths import RULE, beside, is_arch_file
 from evnas.sweep.messages import sweep_message, unknown_key
-from evnas.sweep.parts import FolderData, known_data
+from evnas.sweep.parts import FolderSpec, known_data
 from evnas.sweep.quick import quick_form
 from evnas.sweep.search_spec import SEARCH_KEYS, SearchSpec
 from evnas.sweep.shipped import sweep_file
@@ -176,7 +176,7 @@ def _kind_of(document: YamlDocument) -> type[AblationSpec] | type[SearchSpec]:
 
 def _data_is_here(spec: SweepSpec, document: YamlDocument) -> None:
     data = spec.proxy.data if spec.proxy else None
-    if isinstance(data, FolderData) and not Path(data.folder).is_dir():
+    if isinstance(data, FolderSpec) and not Path(data.folder).is_dir():
         reason = f"must be a folder of images, {shown(data.folder)!r} is not there; {RULE}"
         raise document.blame(SpecError(reason, "proxy.data.folder"))
     if isinstance(data, str) and data not in DATASETS:
@@ -218,7 +218,7 @@ def _overridden(spec: SweepSpec, text: str) -> AblationSpec | SearchSpec:
 
 def _without_open_runtimes(raw: Mapping[str, Any]) -> dict[str, Any]:
     """What `with_open_runtimes` gave and was changed since, as a file would say it: so another
-    device or form chooses its runtime anew."""
+    device or form chooses its runtime again."""
     targets = raw.get("targets")
     if not isinstance(targets, list):
         return dict(raw)

@@ -15,7 +15,7 @@ from evnas.space.expressions import parse_expression
 from evnas.space.size import size_of
 from evnas.space.space import MOST_DRAWS, Fault, SearchSpace
 from evnas.sweep.search_spec import SearchSpec
-from evnas.tables import PHASES, found_by, quantity_must_load
+from evnas.tables import PHASES, found_by, quantity_must_load, quantity_of
 
 WALK, PARTS = 10_000, 75_000
 """Points that are counted out, in about 2 s, where no draw holds."""
@@ -48,7 +48,7 @@ def must_be_measured(search: SearchSpec) -> None:
         wanted += [(name, f"constraints[{i}]") for name in names]
     has = {"targets": bool(search.targets), "proxy": search.proxy is not None, "": True}
     for name, path in wanted:
-        metric = name.partition("@")[0]
+        metric = quantity_of(name)
         try:
             quantity_must_load(metric)
         except (SpecError, PluginError) as e:

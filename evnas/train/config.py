@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
+from evnas.runtime import MemoryFormat
 from evnas.train.recipe import Recipe
 
-MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 Status = Literal["complete", "stopped", "diverged"]
 DEVICE_BATCH = 256
 """Images that a device takes at a time where nobody says: at most the recipe's batch."""

@@ -22,7 +22,7 @@ MOST_BATCHES = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forecast:
+class TrainingForecast:
     """One device's share of a training."""
 
     recipe: str
@@ -98,7 +98,9 @@ def _counted(count: int, one: str, several: str) -> str:
     return f"{count} {one if count == 1 else several}"
 
 
-def dry_run(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None) -> Forecast:
+def dry_run(
+    config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None
+) -> TrainingForecast:
     """Train for some seconds, keep nothing, and say what the whole would take.
 
     Of several devices, one is measured; what they say to each other is not.
@@ -136,7 +138,7 @@ def dry_run(config: TrainConfig, *, tell: Callable[[str], None] = lambda _: None
 
     batches_of_held_out = -(-count // session.plan.device_batch)
     each_s = _timed(evaluate, device)
-    return Forecast(
+    return TrainingForecast(
         recipe=config.recipe_name,
         epochs=config.recipe.all_epochs,
         plan=session.plan,

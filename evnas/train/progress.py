@@ -11,7 +11,7 @@ EVERY_S = 10.0
 """Between two lines."""
 
 
-class Progress:
+class EpochProgress:
     """Counts images and time, and says how long the rest takes."""
 
     def __init__(
@@ -26,19 +26,19 @@ class Progress:
     ) -> None:
         self._tell, self._clock, self._device = tell, clock, device
         self._steps, self._epochs, self._images = steps, epochs, images_per_step
-        self._told = self._began = clock()
+        self._said_at = self._began = clock()
         self._done = 0
         """Steps since this process began."""
 
     def due(self) -> bool:
         """One more step is done; whether a line is due."""
         self._done += 1
-        return self._clock() - self._told >= EVERY_S
+        return self._clock() - self._said_at >= EVERY_S
 
     def say(self, epoch: int, step: int, loss: float) -> None:
         """A line: `epoch` from 0, `step` steps of it done, the mean loss of the epoch so far."""
         now = self._clock()
-        self._told = now
+        self._said_at = now
         rate = self._done / max(now - self._began, 1e-9)
         left = (self._epochs - epoch) * self._steps - step
         self._tell(

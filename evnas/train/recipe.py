@@ -7,10 +7,10 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from evnas.arch.spec import first_fault
 from evnas.errors import SpecError
+from evnas.runtime import Precision
 from evnas.sweep.messages import unknown_key
 from evnas.sweep.numbers import NumbersAreNumbers
 
-Precision = Literal["float32", "bfloat16", "float16"]
 Distillation = Literal["none", "hard", "soft"]
 ClipMode = Literal["norm", "value", "agc"]
 

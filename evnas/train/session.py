@@ -25,6 +25,7 @@ from evnas.blocks.official import read_checkpoint
 from evnas.blocks.timm_backbone import TimmBackbone
 from evnas.blocks.unwrap import unwrapped
 from evnas.errors import DataError, SpecError, nearest
+from evnas.runtime import Precision
 from evnas.train.batch_norm import StepStatistics
 from evnas.train.config import TrainConfig, batch_plan
 from evnas.train.data import ImageData, image_count, is_stream, open_dataset
@@ -39,7 +40,7 @@ from evnas.train.loaders import (
 )
 from evnas.train.losses import training_loss
 from evnas.train.optimizer import clip, optimizer_of, scheduler
-from evnas.train.recipe import Precision, Recipe
+from evnas.train.recipe import Recipe
 from evnas.train.seeding import globally_seeded, seed_globally
 from evnas.train.teacher import Teacher, load_teacher
 from evnas.train.workers import image_workers

@@ -20,7 +20,7 @@ from evnas.train import checkpoint as checkpoints
 from evnas.train.config import Status, TrainConfig, TrainResult
 from evnas.train.data import is_stream
 from evnas.train.metrics import Sink, must_be_installed, sinks, write_curve
-from evnas.train.progress import Progress, memory_mib
+from evnas.train.progress import EpochProgress, memory_mib
 from evnas.train.seeding import globally_seeded
 from evnas.train.session import Session, identity_of
 from evnas.train.stop import StopRequest, listening
@@ -137,7 +137,7 @@ class _Run:
         if found is not None:
             self._restore(*found)
         self.world.wait()
-        self.progress = Progress(
+        self.progress = EpochProgress(
             self.tell,
             steps=self.plan.steps_per_epoch,
             epochs=self.recipe.all_epochs,

@@ -13,7 +13,7 @@ from evnas.arch.catalog import catalog
 from evnas.arch.spec import ArchSpec
 from evnas.commands.latency_targets import space_of
 from evnas.errors import MeasurementError
-from evnas.latency.calibration import Calibration, Progress, calibrate, calibration_in
+from evnas.latency.calibration import Calibration, CalibrationProgress, calibrate, calibration_in
 from evnas.latency.design import Design, design_of, networks_of
 from evnas.latency.parts import Part
 from evnas.latency.predictor import NetworkTime
@@ -43,7 +43,9 @@ def small() -> Design:
     return Design(design().networks[:20], design().parts[:45])
 
 
-def run(device: MadeUpDevice, folder: Path, **more: Any) -> tuple[Progress, Calibration]:
+def run(
+    device: MadeUpDevice, folder: Path, **more: Any
+) -> tuple[CalibrationProgress, Calibration]:
     table = LatencyTable.of_target(TARGET, folder=folder)
     chosen = more.pop("design", None) or small()
     progress = calibrate(chosen, table, device, TARGET, clock=device.clock, **more)

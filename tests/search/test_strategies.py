@@ -193,7 +193,7 @@ class NoneDeepAtFirst:
         self.asked += 1
         return not proposal.label and is_deep(proposal.arch)
 
-    def told(self, proposal: Proposal) -> Proposal:
+    def noted(self, proposal: Proposal) -> Proposal:
         return replace(proposal, origin=f"{proposal.origin}, sifted")
 
 

@@ -21,7 +21,7 @@ from evnas.space.space import SearchSpace
 from evnas.space.spec import SpaceSpec
 from evnas.store import Store
 from evnas.sweep.parts import EngineSpec
-from evnas.sweep.search_spec import WarmStart
+from evnas.sweep.search_spec import WarmStartSpec
 from evnas.sweep.sweep import sweep_of
 
 M1 = entry("efficientvim_m1").arch
@@ -100,7 +100,7 @@ def test_all_three_sources_in_one_search(tmp_path: Path) -> None:
 
 def test_an_earlier_searchs_front_comes_first(tmp_path: Path) -> None:
     earlier = searched(tmp_path, counting("earlier", 9))
-    start = WarmStart(study=str(tmp_path / "earlier" / "study.db"), most=1)
+    start = WarmStartSpec(study=str(tmp_path / "earlier" / "study.db"), most=1)
     space = SearchSpace.from_spec(SpaceSpec.model_validate({"axes": AXES}), M1)
     ((origin, arch),) = warm_candidates([start], space)
     first = next(r for r in earlier if r.digest == arch.digest)
@@ -131,7 +131,7 @@ def test_a_bad_csv_is_said_with_its_line(fault: str, tmp_path: Path) -> None:
     rows.write_text(text)
     space = SearchSpace.from_spec(SpaceSpec.model_validate({"axes": AXES}), M1)
     with pytest.raises(SpecError, match=said) as caught:
-        warm_candidates([WarmStart(csv=str(rows))], space)
+        warm_candidates([WarmStartSpec(csv=str(rows))], space)
     assert caught.value.path == "warm_start[0]"
     assert "\n" not in str(caught.value)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from evnas.sweep.search_spec import SearchSpec, WarmStart
+from evnas.sweep.search_spec import SearchSpec, WarmStartSpec
 from evnas.sweep.sweep import load_sweep, sweep_schema
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +54,7 @@ def test_what_cannot_be_is_refused(change: dict[str, Any], reason: str) -> None:
 
 def test_a_warm_start_names_one_source() -> None:
     with pytest.raises(ValidationError, match="must name one"):
-        WarmStart(published=True, csv="x.csv")
+        WarmStartSpec(published=True, csv="x.csv")
 
 
 def test_the_schema_file_is_current() -> None:

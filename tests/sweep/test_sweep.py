@@ -2,13 +2,10 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from evnas.errors import SpecError
-from evnas.measure import target
-from evnas.sweep.parts import TargetSpec
 from evnas.sweep.search_spec import SEARCH_KEYS, SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import differences, load_sweep, sweep_of
@@ -193,13 +190,6 @@ def test_identity_says_what_changed():
     old = load_sweep(SWEEPS / "table_c.yaml")
     new = load_sweep(SWEEPS / "table_c.yaml", overrides=["proxy.epochs=3", "title=other"])
     assert differences(old.identity(), new.identity()) == ["proxy.epochs: 2 -> 3"]
-
-
-def test_targets_mean_what_measuring_knows():
-    fields: dict[str, Any] = TargetSpec.model_fields
-    assert set(fields["precision"].annotation.__args__) == set(target.PRECISIONS)
-    assert fields["form"].annotation == target.Form
-    assert fields["mode"].annotation == target.Mode
 
 
 def test_studies_from_before_there_were_modes_go_on():

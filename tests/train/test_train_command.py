@@ -162,7 +162,7 @@ def test_progress_says_how_long_the_rest_takes():
     said: list[str] = []
     import torch
 
-    watch = progress.Progress(
+    watch = progress.EpochProgress(
         said.append, steps=100, epochs=3, images_per_step=64, device=torch.device("cpu"),
         clock=lambda: next(now),
     )  # fmt: skip

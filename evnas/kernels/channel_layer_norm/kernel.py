@@ -41,6 +41,37 @@ def _normalise(x, inside, C, eps):
 
 
 @triton.jit
+def _tile(c, C, channel_stride, at, exists):
+    """Offsets (BC, BP) of channels c at positions `at`, and which of them exist."""
+    inside = (c < C)[:, None] & exists[None, :]
+    return c.to(tl.int64)[:, None] * channel_stride + at[None, :], inside
+
+
+@triton.jit
+def _loaded(ptr, offset, inside):
+    return tl.load(ptr + offset, inside, 0.0).to(tl.float32)
+
+
+@triton.jit
+def _by_channel(ptr, c, C):
+    """Of channels c, beside their positions: (BC, 1)."""
+    return tl.load(ptr + c, c < C, 0.0).to(tl.float32)[:, None]
+
+
+@triton.jit
+def _store_scaled(
+    y, y_ptr, offset, inside, weight_ptr, bias_ptr, c, C,
+    WEIGHT: tl.constexpr, BIAS: tl.constexpr,
+):  # fmt: skip
+    """weight y + bias, where there are such."""
+    if WEIGHT:
+        y *= _by_channel(weight_ptr, c, C)
+    if BIAS:
+        y += _by_channel(bias_ptr, c, C)
+    tl.store(y_ptr + offset, y.to(y_ptr.dtype.element_ty), inside)
+
+
+@triton.jit
 def _norm_fwd(
     x_ptr, weight_ptr, bias_ptr, y_ptr,
     C, images, P, image_stride, channel_stride, pixel_stride, image_blocks, eps,
@@ -51,14 +82,9 @@ def _norm_fwd(
         tl.program_id(0), images, P, image_stride, pixel_stride, image_blocks, BI, BP
     )
     c = tl.arange(0, BC)
-    inside = (c < C)[:, None] & exists[None, :]
-    at = c.to(tl.int64)[:, None] * channel_stride + at[None, :]
-    y, _ = _normalise(tl.load(x_ptr + at, inside, 0.0).to(tl.float32), inside, C, eps)
-    if WEIGHT:
-        y *= tl.load(weight_ptr + c, c < C, 0.0).to(tl.float32)[:, None]
-    if BIAS:
-        y += tl.load(bias_ptr + c, c < C, 0.0).to(tl.float32)[:, None]
-    tl.store(y_ptr + at, y.to(y_ptr.dtype.element_ty), inside)
+    offset, inside = _tile(c, C, channel_stride, at, exists)
+    y, _ = _normalise(_loaded(x_ptr, offset, inside), inside, C, eps)
+    _store_scaled(y, y_ptr, offset, inside, weight_ptr, bias_ptr, c, C, WEIGHT, BIAS)
 
 
 @triton.jit
@@ -68,24 +94,22 @@ def _norm_bwd(
     WEIGHT: tl.constexpr, BC: tl.constexpr, BI: tl.constexpr, BP: tl.constexpr,
 ):  # fmt: skip
     c = tl.arange(0, BC)
-    weight = tl.full((BC,), 1.0, tl.float32)
+    weight = tl.full((BC, 1), 1.0, tl.float32)
     if WEIGHT:
-        weight = tl.load(weight_ptr + c, c < C, 0.0).to(tl.float32)
+        weight = _by_channel(weight_ptr, c, C)
     g_weight = tl.zeros((BC,), tl.float32)
     g_bias = tl.zeros((BC,), tl.float32)
     for block in range(tl.program_id(0), blocks, tl.num_programs(0)):
         at, exists = _place(block, images, P, image_stride, pixel_stride, image_blocks, BI, BP)
-        inside = (c < C)[:, None] & exists[None, :]
-        at = c.to(tl.int64)[:, None] * channel_stride + at[None, :]
-        x = tl.load(x_ptr + at, inside, 0.0).to(tl.float32)
-        gy = tl.load(gy_ptr + at, inside, 0.0).to(tl.float32)
+        offset, inside = _tile(c, C, channel_stride, at, exists)
+        x, gy = _loaded(x_ptr, offset, inside), _loaded(gy_ptr, offset, inside)
         normal, rstd = _normalise(x, inside, C, eps)
         g_weight += tl.sum(gy * normal, 1)
         g_bias += tl.sum(gy, 1)
-        g = gy * weight[:, None]
+        g = gy * weight
         shift = (tl.sum(g, 0) / C)[None, :]
         gx = (g - shift - normal * (tl.sum(g * normal, 0) / C)[None, :]) * rstd[None, :]
-        tl.store(gx_ptr + at, gx.to(gx_ptr.dtype.element_ty), inside)
+        tl.store(gx_ptr + offset, gx.to(gx_ptr.dtype.element_ty), inside)
     row = tl.program_id(0) * C + c
     tl.store(g_weight_ptr + row, g_weight, c < C)
     tl.store(g_bias_ptr + row, g_bias, c < C)
@@ -115,24 +139,16 @@ def _wide_norm_fwd(
     )
     mean, square = tl.zeros((BP,), tl.float32), tl.zeros((BP,), tl.float32)
     for start in range(0, C, BC):
-        c = start + tl.arange(0, BC)
-        inside = (c < C)[:, None] & exists[None, :]
-        x_at = x_ptr + c.to(tl.int64)[:, None] * channel_stride + at[None, :]
-        x = tl.load(x_at, inside, 0.0).to(tl.float32)
+        offset, inside = _tile(start + tl.arange(0, BC), C, channel_stride, at, exists)
+        x = _loaded(x_ptr, offset, inside)
         count = tl.minimum(BC, C - start).to(tl.float32)
         mean, square, _centred, _apart = _merged(start * 1.0, mean, square, count, x, inside)
     rstd = 1.0 / tl.sqrt(square / C + eps)
     for start in range(0, C, BC):
         c = start + tl.arange(0, BC)
-        inside = (c < C)[:, None] & exists[None, :]
-        offset = c.to(tl.int64)[:, None] * channel_stride + at[None, :]
-        x = tl.load(x_ptr + offset, inside, 0.0).to(tl.float32)
-        y = (x - mean[None, :]) * rstd[None, :]
-        if WEIGHT:
-            y *= tl.load(weight_ptr + c, c < C, 0.0).to(tl.float32)[:, None]
-        if BIAS:
-            y += tl.load(bias_ptr + c, c < C, 0.0).to(tl.float32)[:, None]
-        tl.store(y_ptr + offset, y.to(y_ptr.dtype.element_ty), inside)
+        offset, inside = _tile(c, C, channel_stride, at, exists)
+        y = (_loaded(x_ptr, offset, inside) - mean[None, :]) * rstd[None, :]
+        _store_scaled(y, y_ptr, offset, inside, weight_ptr, bias_ptr, c, C, WEIGHT, BIAS)
 
 
 @triton.jit
@@ -150,12 +166,10 @@ def _wide_norm_bwd(
     mean_g, product = tl.zeros((BP,), tl.float32), tl.zeros((BP,), tl.float32)
     for start in range(0, C, BC):
         c = start + tl.arange(0, BC)
-        inside = (c < C)[:, None] & exists[None, :]
-        offset = c.to(tl.int64)[:, None] * channel_stride + at[None, :]
-        x = tl.load(x_ptr + offset, inside, 0.0).to(tl.float32)
-        g = tl.load(gy_ptr + offset, inside, 0.0).to(tl.float32)
+        offset, inside = _tile(c, C, channel_stride, at, exists)
+        x, g = _loaded(x_ptr, offset, inside), _loaded(gy_ptr, offset, inside)
         if WEIGHT:
-            g *= tl.load(weight_ptr + c, c < C, 0.0).to(tl.float32)[:, None]
+            g *= _by_channel(weight_ptr, c, C)
         n, count = start * 1.0, tl.minimum(BC, C - start).to(tl.float32)
         mean, square, centred, apart = _merged(n, mean, square, count, x, inside)
         apart_g = tl.sum(g, 0) / count - mean_g
@@ -165,17 +179,15 @@ def _wide_norm_bwd(
     slope = product * rstd / C
     for start in range(0, C, BC):
         c = start + tl.arange(0, BC)
-        inside = (c < C)[:, None] & exists[None, :]
-        offset = c.to(tl.int64)[:, None] * channel_stride + at[None, :]
-        x = tl.load(x_ptr + offset, inside, 0.0).to(tl.float32)
-        gy = tl.load(gy_ptr + offset, inside, 0.0).to(tl.float32)
+        offset, inside = _tile(c, C, channel_stride, at, exists)
+        x, gy = _loaded(x_ptr, offset, inside), _loaded(gy_ptr, offset, inside)
         normal = tl.where(inside, (x - mean[None, :]) * rstd[None, :], 0.0)
         row = tl.program_id(0).to(tl.int64) * C + c
         tl.store(g_weight_ptr + row, tl.sum(gy * normal, 1), c < C)
         tl.store(g_bias_ptr + row, tl.sum(gy, 1), c < C)
         g = gy
         if WEIGHT:
-            g *= tl.load(weight_ptr + c, c < C, 0.0).to(tl.float32)[:, None]
+            g *= _by_channel(weight_ptr, c, C)
         gx = (g - mean_g[None, :] - normal * slope[None, :]) * rstd[None, :]
         tl.store(gx_ptr + offset, gx.to(gx_ptr.dtype.element_ty), inside)
 

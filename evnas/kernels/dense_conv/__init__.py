@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from evnas.errors import KernelUnavailable
 from evnas.kernels.depthwise_conv import ACTS, Act
-from evnas.kernels.dispatch import Impl, choose
+from evnas.kernels.dispatch import Impl, choose_for_inference
 
 from .op import dense_conv_op
-from .reference import dense_conv_plain, dense_conv_reference
+from .reference import Window, dense_conv_plain, dense_conv_reference
 
 
 def dense_conv(
@@ -55,19 +53,11 @@ def dense_conv(
         raise ValueError(f"weight must be of {x.dtype}, got {weight.dtype}")
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ValueError(f"bias must be ({weight.shape[0]},), got {tuple(bias.shape)}")
-    tensors = [t for t in (x, weight, bias) if t is not None]
-    gradient = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    if gradient and impl == "triton":
-        raise KernelUnavailable(
-            "impl='triton' was asked for, but that kernel is for inference and has no backward"
-        )
-    if impl == "auto" and (gradient or torch.is_autocast_enabled(x.device.type)):
-        impl = "cpu"
-    chosen = choose("dense_conv", impl, (x, weight, bias))
-    shape = (list(stride), list(padding), groups)
+    chosen = choose_for_inference("dense_conv", impl, (x, weight, bias))
+    window = Window(list(stride), list(padding), groups)
     if chosen == "reference":
-        return dense_conv_reference(x, weight, bias, *shape, act)
+        return dense_conv_reference(x, weight, bias, window, act)
     if chosen == "triton":
-        y: Tensor = dense_conv_op(x, weight, bias, *shape, act)
+        y: Tensor = dense_conv_op(x, weight, bias, *window, act)
         return y
-    return dense_conv_plain(x, weight, bias, *shape, act)
+    return dense_conv_plain(x, weight, bias, window, act)

@@ -2,11 +2,9 @@
 
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 
-from evnas.errors import KernelUnavailable
-from evnas.kernels.dispatch import Impl, choose
+from evnas.kernels.dispatch import Impl, choose_for_inference
 
 from .op import depthwise_conv_op
 from .reference import depthwise_conv_plain, depthwise_conv_reference
@@ -48,15 +46,7 @@ def depthwise_conv(
             asked for: it has none.
     """
     _check(x, weight, bias, stride, act)
-    tensors = [t for t in (x, weight, bias) if t is not None]
-    gradient = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    if gradient and impl == "triton":
-        raise KernelUnavailable(
-            "impl='triton' was asked for, but that kernel is for inference and has no backward"
-        )
-    if impl == "auto" and (gradient or torch.is_autocast_enabled(x.device.type)):
-        impl = "cpu"
-    chosen = choose("depthwise_conv", impl, (x, weight, bias))
+    chosen = choose_for_inference("depthwise_conv", impl, (x, weight, bias))
     if chosen == "reference":
         return depthwise_conv_reference(x, weight, bias, stride, act)
     if chosen == "triton":

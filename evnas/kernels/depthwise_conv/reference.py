@@ -1,6 +1,7 @@
 """A depthwise 3x3 convolution and its activation in plain torch."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,13 @@ def depthwise_conv_reference(
     x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, act: str
 ) -> Tensor:
     """In at least float32, rounded once."""
+    return rounded_once(depthwise_conv_plain, x, weight, bias, stride, act)
+
+
+def rounded_once(
+    plain: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any
+) -> Tensor:
+    """A convolution in at least float32, activation included; its result in the dtype of x."""
     acc = accumulation_dtype(x)
     wide = None if bias is None else bias.to(acc)
-    return depthwise_conv_plain(x.to(acc), weight.to(acc), wide, stride, act).to(x.dtype)
+    return plain(x.to(acc), weight.to(acc), wide, *rest).to(x.dtype)

@@ -6,7 +6,7 @@ from torch import Tensor
 from evnas.errors import KernelUnavailable
 from evnas.kernels.autotune_table import CallShape
 from evnas.kernels.depthwise_conv import ACTS, Act
-from evnas.kernels.dispatch import Impl, choose, implementation_in_use
+from evnas.kernels.dispatch import NO_BACKWARD, Impl, choose, implementation_in_use
 from evnas.kernels.onnx_form.exporting import exporting
 
 from .op import pixel_linear_op
@@ -51,9 +51,7 @@ def pixel_linear(
     """
     _check(x, weight, bias, total, norm, act)
     if impl == "triton" and _differentiated(x, weight, bias, total):
-        raise KernelUnavailable(
-            "impl='triton' was asked for, but that kernel is for inference and has no backward"
-        )
+        raise KernelUnavailable(NO_BACKWARD)
     if impl == "auto":
         impl = "triton" if kernel_is_fastest(x, weight, bias, total) else "cpu"
     impl = choose("pixel_linear", impl, (x, weight, bias, total))

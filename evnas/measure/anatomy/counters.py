@@ -55,7 +55,7 @@ BYTES = {"float": 4, "int64": 8, "int32": 4, "bool": 1, "float16": 2, "double": 
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class OperatorGroup:
     """The operators of one kind in one stage."""
 
     stage: str
@@ -81,7 +81,7 @@ class Anatomy:
     """What its operators add up to, each at its shortest, where they are noted down."""
     copy_bytes_s: float
     flop_s: float
-    parts: tuple[Part, ...]
+    parts: tuple[OperatorGroup, ...]
     """They add up to the latency. What belongs to no operator are gaps; what a scan takes is what
     the others leave, since noting each of its steps costs more than the step; and where operators
     still take more than the forward did, all are shortened alike."""
@@ -169,7 +169,7 @@ def kind_of(operator: OperatorTime) -> str:
 
 def _parts(
     latency_ms: float, operators: Sequence[OperatorTime], copied: float, multiplied: float
-) -> Iterator[Part]:
+) -> Iterator[OperatorGroup]:
     groups: dict[tuple[str, str], list[OperatorTime]] = {}
     stage = REST
     for each in operators:
@@ -187,7 +187,7 @@ def _parts(
             bound = max(times, key=lambda name: times[name])
             of_ceiling = 1e3 * times[bound] / ms
             bound = bound if of_ceiling >= LEAST_OF_CEILING else "neither"
-        yield Part(
+        yield OperatorGroup(
             stage=stage,
             kind=kind,
             ms=ms,
@@ -196,7 +196,7 @@ def _parts(
             bound=bound,
             of_ceiling=of_ceiling,
         )
-    yield Part(REST, GAPS, max(0.0, left), None, None, "", None)
+    yield OperatorGroup(REST, GAPS, max(0.0, left), None, None, "", None)
 
 
 def _shortened(latency_ms: float, operators: Sequence[OperatorTime]) -> tuple[float, float]:

@@ -16,11 +16,11 @@ from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
 )
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from evnas.errors import MeasurementError
 from evnas.measure.anatomy.operator_time import OperatorTime
 from evnas.measure.counting.operators import COPIES, MACS, macs
+from evnas.measure.operator_watch import OperatorWatch
 
 TYPES: Mapping[str, tuple[str, ...]] = {
     "Reorder": ("reorder",),
@@ -70,21 +70,16 @@ def _on_the_clock(number: int, operator: Callable[[], Any]) -> tuple[Any, float]
     return result, 1e3 * (time.perf_counter() - start)
 
 
-class _Watch(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
+class _Watch(OperatorWatch):
     def __init__(self, around: list[tuple[str, nn.Module]], run: Run) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # torch's own
+        super().__init__()
         self.found: list[OperatorTime] = []
         self._around = around
         self._run = run
 
-    def __torch_dispatch__(
-        self,
-        func: torch._ops.OpOverload,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+    def run(
+        self, func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        kwargs = kwargs or {}
         result, ms = self._run(len(self.found), lambda: func(*args, **kwargs))
         if not (func.is_view and is_shared(result, args)):
             self.found.append(self._noted(func, args, kwargs, result, ms))

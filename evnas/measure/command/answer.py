@@ -3,11 +3,11 @@
 import json
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from evnas.errors import MeasurementError
+from evnas.sweep.parts import Parse
 
-Parse = Literal["json", "numbers"]
 SHOWN = 80
 """Characters of nonsense that a message repeats."""
 

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from evnas.errors import MeasurementError
-from evnas.measure.command.answer import Answer, Parse, read_answer
+from evnas.measure.command.answer import Answer, read_answer
 from evnas.measure.command.process import output_of
 from evnas.measure.stopwatch import Call, CpuStopwatch, Stopwatch
 from evnas.measure.timing.device_lock import DeviceLock, OnWait, unsaid
 from evnas.measure.timing.noise_monitor import Reading
 from evnas.measure.timing.protocol import Protocol, time_alternating, time_forward
 from evnas.record import Measurement
+from evnas.sweep.parts import Parse
 
 MODEL_FILE = "model.onnx"
 TELLING_BATCH = 4
@@ -37,7 +38,7 @@ class CommandTarget:
     """A command and how its answer is read."""
 
     name: str
-    """Of the device behind it: its lane, and its part of the target's id."""
+    """Of the device behind it: that of its lock, and its part of the target's id."""
     command: str
     """With `{model}`, and perhaps `{batch}` and `{resolution}`, in its words."""
     parse: Parse = "json"
@@ -52,7 +53,7 @@ class CommandTarget:
         return words
 
 
-class _Folder:
+class _TemporaryFolder:
     """A temporary folder that goes when nobody holds it any more."""
 
     def __init__(self) -> None:
@@ -67,7 +68,7 @@ class ModelFile:
     content: bytes
     batch: int
     resolution: int
-    _folder: "_Folder" = field(default_factory=lambda: _Folder())
+    _folder: "_TemporaryFolder" = field(default_factory=lambda: _TemporaryFolder())
 
     @property
     def path(self) -> Path:
@@ -133,7 +134,7 @@ class _Unseen:
         return ""
 
 
-def lane_of(target: CommandTarget, on_wait: OnWait = unsaid) -> DeviceLock:
+def lock_of(target: CommandTarget, on_wait: OnWait = unsaid) -> DeviceLock:
     """The lock of what a command measures on, which is not this machine."""
     return DeviceLock(f"command-{target.name}", on_wait=on_wait)
 
@@ -155,7 +156,7 @@ def measure_by_command(
         protocol: its budget holds the command's runs, however long each takes to start.
         one_image: makes the same model's file for one image; a larger batch is then compared
             with it, where the command does not say what it took.
-        device_lock: the command's own lane, unless given.
+        device_lock: that of the command's device, unless given.
         device_lock_timeout_s: how long to wait for another measurement on it.
 
     Raises:
@@ -179,7 +180,7 @@ def measure_by_command(
         "watch": _Unseen(),
         "protocol": protocol,
     }
-    with (device_lock or lane_of(target)).measuring(device_lock_timeout_s):
+    with (device_lock or lock_of(target)).measuring(device_lock_timeout_s):
         if theirs is None:
             found = time_forward(mine, **watched)
         else:

@@ -16,7 +16,7 @@ from evnas.arch.spec import ArchSpec
 from evnas.measure.counting.conventions import CONVENTIONS
 from evnas.measure.counting.op_trace import Shape, record_forward
 from evnas.measure.counting.parts import (
-    Part,
+    PartCost,
     block_part,
     downsample_part,
     head_part,
@@ -32,7 +32,7 @@ class Cost:
     params: int
     macs: Mapping[str, int]
     """Convention -> count."""
-    parts: tuple[Part, ...]
+    parts: tuple[PartCost, ...]
     """In the order of the forward."""
 
     def by_operator(self, convention: str = "exact") -> dict[str, int]:
@@ -91,11 +91,11 @@ def count_module(model: nn.Module, resolution: int | tuple[int, int] = 224) -> C
         own = [operation for operation in trace if operation.path.partition(".")[0] == name]
         fresh = {id(p): p.numel() for p in module.parameters() if id(p) not in seen}
         seen.update(fresh)
-        parts.append(Part(name, sum(fresh.values()), prices(own)))
+        parts.append(PartCost(name, sum(fresh.values()), prices(own)))
     return _summed(parts)
 
 
-def _summed(parts: Sequence[Part]) -> Cost:
+def _summed(parts: Sequence[PartCost]) -> Cost:
     return Cost(
         params=sum(part.params for part in parts),
         macs={name: sum(part.macs(name) for part in parts) for name in CONVENTIONS},

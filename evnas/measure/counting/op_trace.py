@@ -6,7 +6,7 @@ the parts that they are made of; one that no formula knows is taken apart as far
 Views are left out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -17,11 +17,11 @@ from torch.nn.modules.module import (
     register_module_forward_hook,
     register_module_forward_pre_hook,
 )
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from evnas.errors import MeasurementError
 from evnas.measure.counting.operators import is_free, is_view, known
 from evnas.measure.counting.shapes import quick_result
+from evnas.measure.operator_watch import OperatorWatch
 from evnas.mixers import MIXERS
 
 Shape = tuple[int, ...]
@@ -76,20 +76,15 @@ def record_forward(model: nn.Module, *inputs: Any) -> tuple[list[TracedOp], Any]
     return recorder.operations, output
 
 
-class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
+class _Recorder(OperatorWatch):
     def __init__(self, stack: list[_Owner]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # torch's own
+        super().__init__()
         self.operations: list[TracedOp] = []
         self.stack = stack
 
-    def __torch_dispatch__(
-        self,
-        func: torch._ops.OpOverload,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+    def run(
+        self, func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
-        kwargs = kwargs or {}
         op = f"{func.namespace}.{func._opname}"
         if known(op):
             result = _result(func, args, kwargs)

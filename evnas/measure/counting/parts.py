@@ -18,7 +18,7 @@ KEPT_PARTS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PartCost:
     """What one part of a model costs, for one image."""
 
     path: str
@@ -35,7 +35,7 @@ class Part:
 
 
 @functools.lru_cache(KEPT_PARTS)
-def stem_part(stem: StemSpec, dim: int, norm: Norm, images: Shape) -> Part:
+def stem_part(stem: StemSpec, dim: int, norm: Norm, images: Shape) -> PartCost:
     """The stem, for images of shape (1, 3, H, W)."""
     arch = _arch(stages=(_plain_stage(dim),), stem=stem, norm=norm)
     with torch.device("meta"):
@@ -44,7 +44,7 @@ def stem_part(stem: StemSpec, dim: int, norm: Norm, images: Shape) -> Part:
 
 
 @functools.lru_cache(KEPT_PARTS)
-def block_part(stage: StageSpec, norm: Norm, shape: Shape) -> Part:
+def block_part(stage: StageSpec, norm: Norm, shape: Shape) -> PartCost:
     """One block of a stage, for a map of `shape`; its path is for the caller to set."""
     with torch.device("meta"):
         module = build_block(_arch(stages=(stage,), norm=norm), 0)
@@ -53,7 +53,9 @@ def block_part(stage: StageSpec, norm: Norm, shape: Shape) -> Part:
 
 
 @functools.lru_cache(KEPT_PARTS)
-def downsample_part(kind: DownsampleKind, dims: tuple[int, int], norm: Norm, shape: Shape) -> Part:
+def downsample_part(
+    kind: DownsampleKind, dims: tuple[int, int], norm: Norm, shape: Shape
+) -> PartCost:
     """What stands between two stages, for a map of `shape`."""
     stages = (_plain_stage(dims[0]), _plain_stage(dims[1]))
     arch = _arch(stages=stages, downsample=kind, norm=norm)
@@ -71,7 +73,7 @@ def head_part(
     *,
     maps: tuple[Shape, ...],
     states: tuple[Shape | None, ...],
-) -> Part:
+) -> PartCost:
     """The head, for the stages' maps and hidden states of these shapes."""
     arch = _arch(stages=stages, head=head, norm=norm, num_classes=num_classes)
     with torch.device("meta"):
@@ -86,12 +88,12 @@ def prices(trace: Sequence[TracedOp]) -> dict[str, dict[str, int]]:
     return {name: convention.by_operator(trace) for name, convention in CONVENTIONS.items()}
 
 
-def _counted(path: str, module: nn.Module, *inputs: Any) -> Part:
+def _counted(path: str, module: nn.Module, *inputs: Any) -> PartCost:
     trace, output = record_forward(module, *inputs)
     outputs = output if isinstance(output, (tuple, list)) else (output,)
     shapes = tuple(tuple(t.shape) for t in outputs if t is not None)
     params = sum(p.numel() for p in module.parameters())
-    return Part(path, params, prices(trace), shapes)
+    return PartCost(path, params, prices(trace), shapes)
 
 
 def _arch(

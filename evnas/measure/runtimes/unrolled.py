@@ -1,13 +1,13 @@
 """Exporters that have no loop: they are handed a scan step by step, all of its operators."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from evnas.errors import MeasurementError
+from evnas.measure.operator_watch import OperatorWatch
 
 MOST = 5000
 """Operators of a forward that are converted in a minute or two. VMamba-T at 224 pixels has ten
@@ -41,19 +41,15 @@ class _TooManyError(Exception):
     pass
 
 
-class _Counting(TorchDispatchMode):  # type: ignore[no-untyped-call] # torch's own
+class _Counting(OperatorWatch):
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # torch's own
+        super().__init__()
         self._left = MOST
 
-    def __torch_dispatch__(
-        self,
-        func: torch._ops.OpOverload,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: Mapping[str, Any] | None = None,
+    def run(
+        self, func: torch._ops.OpOverload, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Any:
         if not self._left:
             raise _TooManyError
         self._left -= 1
-        return func(*args, **(kwargs or {}))
+        return func(*args, **kwargs)

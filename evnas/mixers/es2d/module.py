@@ -9,6 +9,7 @@ from torch import Tensor
 from evnas.blocks.norms import Norms
 from evnas.kernels import Impl, selective_scan
 from evnas.mixers.selective.module import SelectiveMixer
+from evnas.mixers.selective.spec import Activation
 
 
 class Es2d(SelectiveMixer):
@@ -33,7 +34,7 @@ class Es2d(SelectiveMixer):
         conv: bool,
         conv_bias: bool,
         gate: bool,
-        act: Literal["silu", "gelu", "relu"],
+        act: Activation,
         init: str,
         step: int,
         norms: Norms,

@@ -1,13 +1,12 @@
 """HSM-SSD, the mixer of EfficientViM: channels mix in the hidden states, not in the tokens."""
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 
 from evnas.blocks import init
 from evnas.blocks.norms import Norms
 from evnas.kernels import Impl, hsm_ssd
+from evnas.mixers.hsm_ssd.spec import Score
 
 
 class HsmSsd(nn.Module):
@@ -35,7 +34,7 @@ class HsmSsd(nn.Module):
         *,
         states: int,
         heads: int,
-        score: Literal["per_state", "shared"],
+        score: Score,
         expand: float,
         norms: Norms,
         impl: Impl = "auto",

@@ -7,6 +7,8 @@ from pydantic import Field
 from evnas.mixers.mixer import Mixer
 from evnas.mixers.spec import MixerSpec, inner_width, must_divide
 
+Score = Literal["per_state", "shared"]
+
 
 class HsmSsdSpec(MixerSpec):
     """Hidden-state-mixer state-space duality (EfficientViM, arXiv 2411.15241, Fig. 2)."""
@@ -16,7 +18,7 @@ class HsmSsdSpec(MixerSpec):
     """N, columns of the hidden state (C, N)."""
     heads: int = Field(default=1, ge=1, le=256)
     """1 is the paper's single head; more split C, each with its own score (Table C row E)."""
-    score: Literal["per_state", "shared"] = "per_state"
+    score: Score = "per_state"
     """`per_state`: A in R^{LxN}; `shared`: a in R^L for all states of a head (row F)."""
     expand: float = Field(default=1.0, gt=0, le=8)
     """E: the gated middle part works on E*C channels."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from evnas.blocks import init
 from evnas.blocks.layers import PixelLinear
 from evnas.blocks.norms import Norms
+from evnas.mixers.selective.spec import Activation
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
@@ -114,7 +115,7 @@ class SelectiveMixer(nn.Module):
         conv: bool,
         conv_bias: bool,
         gate: bool,
-        act: Literal["silu", "gelu", "relu"],
+        act: Activation,
         init: str,
         routes: int,
         norms: Norms,

@@ -7,6 +7,8 @@ from torch import Tensor
 from evnas.blocks.norms import Norms
 from evnas.kernels import Impl, ss2d_scan_low_rank
 from evnas.mixers.selective.module import SelectiveMixer
+from evnas.mixers.selective.spec import Activation
+from evnas.mixers.ss2d.spec import Scan
 
 
 class Ss2d(SelectiveMixer):
@@ -30,9 +32,9 @@ class Ss2d(SelectiveMixer):
         conv: bool,
         conv_bias: bool,
         gate: bool,
-        act: Literal["silu", "gelu", "relu"],
+        act: Activation,
         init: str,
-        scan: Literal["unidi", "bidi", "cascade", "cross"],
+        scan: Scan,
         norms: Norms,
         impl: Impl = "auto",
     ) -> None:
@@ -49,7 +51,7 @@ class Ss2d(SelectiveMixer):
             routes=4,
             norms=norms,
         )
-        self.pattern: Literal["unidi", "bidi", "cascade", "cross"] = scan
+        self.pattern: Scan = scan
         self.impl: Impl = impl
         if scan == "cascade":
             inner = int(ssm_ratio * dim)

@@ -8,12 +8,13 @@ import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from evnas.tables import quantities
+from evnas.tables import quantities, quantity_and_target
 
 if TYPE_CHECKING:
     from evnas.phases.base import Quantity
 
-Better = Literal["more", "less", ""]
+Direction = Literal["more", "less"]
+Better = Direction | Literal[""]
 
 _BESIDE: dict[str, tuple[str, str, Better]] = {
     "macs_exact_g": ("FLOPs, exact", "G", "less"),
@@ -66,7 +67,7 @@ def spelt_intervals(phases: tuple[str, ...]) -> "tuple[Quantity, ...]":
 
 def describe_column(key: str) -> Column:
     """The column of a key; a name nobody knows is shown as it stands, without a direction."""
-    name, _, target = key.partition("@")
+    name, target = quantity_and_target(key)
     found = quantities().get(name)
     if name in _BESIDE:
         label, unit, better = _BESIDE[name]

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from evnas.report.frame.columns import describe_column
+from evnas.report.frame.columns import Direction, describe_column
 from evnas.report.frame.trial_frame import TrialFrame
+from evnas.tables import quantity_and_target
 
 _DEFAULTS = (
     ("throughput_ratio", "throughput_img_s"),
@@ -22,7 +23,7 @@ class Objective:
     """A column and which way is better."""
 
     key: str
-    better: Literal["more", "less"]
+    better: Direction
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def resolve_column(name: str, frame: TrialFrame) -> str | None:
     """The column a name means: itself, or itself on the first target that fits what follows @."""
     if name in frame.numbers:
         return name
-    metric, _, wish = name.partition("@")
+    metric, wish = quantity_and_target(name)
     if metric == "macs_g":  # objectives count exactly; a paper's own way is `macs_paper_g` here
         return "macs_exact_g" if "macs_exact_g" in frame.numbers else None
     fitting = [
@@ -74,7 +75,7 @@ def resolve_column(name: str, frame: TrialFrame) -> str | None:
     return next((key for key in keys if key in frame.numbers), None)
 
 
-def _better(key: str) -> Literal["more", "less"]:
+def _better(key: str) -> Direction:
     return "less" if describe_column(key).better == "less" else "more"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from evnas.report.frame.columns import describe_column
 from evnas.report.page.plain_page import listing, note, plain_page, section
 from evnas.stats.interval import Interval
+from evnas.tables import quantity_and_target
 
 Data = Mapping[str, Any]
 MOST_LINES = 40
@@ -81,7 +82,7 @@ def quantity(order: Data) -> str:
     """A quantity by its name, with both targets where they differ."""
     column = describe_column(order["quantity"])
     targets = dict.fromkeys(
-        key.partition("@")[2] for key in (order["quantity"], order["other_quantity"])
+        quantity_and_target(key)[1] for key in (order["quantity"], order["other_quantity"])
     )
     place = " and ".join(target for target in targets if target)
     unit = f", {column.unit}" if column.unit else ""

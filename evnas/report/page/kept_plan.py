@@ -43,9 +43,9 @@ class KeptPlan:
         try:
             raw = json.loads(path.read_bytes())
             plan = raw["plan"]
-            told = {"trials": int(plan["trials"]), "seconds": float(plan["seconds"])}
+            checked = {"trials": int(plan["trials"]), "seconds": float(plan["seconds"])}
             return cls(
-                plan={**plan, **told, "steps": list(plan["steps"])},
+                plan={**plan, **checked, "steps": list(plan["steps"])},
                 command=str(raw["command"]),
                 sweep=dict(raw["sweep"]),
                 made=float(raw["made"]),

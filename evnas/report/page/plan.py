@@ -94,8 +94,8 @@ def _what_varies(sweep: Data) -> list[str]:
     rows, axes = sweep.get("rows") or {}, (sweep.get("space") or {}).get("axes") or {}
     tables = []
     if rows:
-        told = [(str(label), ", ".join(_pairs(row))) for label, row in rows.items()]
-        tables.append(listing("Rows", ("Row", "Changes"), told[:MOST_ROWS]))
+        listed = [(str(label), ", ".join(_pairs(row))) for label, row in rows.items()]
+        tables.append(listing("Rows", ("Row", "Changes"), listed[:MOST_ROWS]))
     if axes:
         values = [(str(path), _flow(domain)) for path, domain in axes.items()]
         tables.append(listing("Axes of the space", ("Axis", "Values"), values))

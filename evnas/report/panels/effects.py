@@ -12,6 +12,7 @@ from evnas.report.frame.study_reader import StudyReader
 from evnas.report.panels.reproduction import ablation_of, ablation_table
 from evnas.report.table.ablation import AblationTable
 from evnas.sweep.strategy_spec import RENAMED
+from evnas.tables import quantity_of
 
 _RATIOS = ("throughput_ratio", "train_throughput_ratio", "peak_ratio")
 _DIFFERENCES = ("top1_difference", "predicted_top1_difference")
@@ -51,7 +52,7 @@ def _strategy(sweep: Mapping[str, Any]) -> str:
 
 def _of_table(table: AblationTable) -> Iterator[dict[str, Any]]:
     for column in table.columns:
-        name = column.key.partition("@")[0]
+        name = quantity_of(column.key)
         if name not in (*_RATIOS, *_DIFFERENCES):
             continue
         rows = [

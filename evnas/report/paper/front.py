@@ -11,6 +11,7 @@ from evnas.report.paper.labels import placed_labels
 from evnas.report.paper.legend import heading, legend_above
 from evnas.report.paper.points import FrontPoints
 from evnas.report.paper.style import Style
+from evnas.tables import quantity_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +63,7 @@ def _rules(axes: "Axes", found: FrontPoints, style: Style) -> None:
     """The reference of a ratio, and bounds on either axis."""
     rule = {"linewidth": style.line_pt, "zorder": 0.9}
     for key, draw in zip(found.keys, (axes.axvline, axes.axhline), strict=True):
-        if key.partition("@")[0].endswith("_ratio"):
+        if quantity_of(key).endswith("_ratio"):
             draw(1.0, color=MUTED, **rule)
         for bound in found.bounds:
             if bound.key == key:

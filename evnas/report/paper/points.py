@@ -15,6 +15,7 @@ from evnas.report.frame.snapshot import Snapshot
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.page.about import published_marks
 from evnas.report.query.dominance import DominanceGroups, axis_sign, group_by_dominance
+from evnas.tables import quantity_of
 
 RATIO = "throughput_ratio"
 _PRINTED = {
@@ -140,7 +141,7 @@ def _printed(
 
 
 def _why(key: str) -> str:
-    name = key.partition("@")[0]
+    name = quantity_of(key)
     if name in ("throughput_img_s", "latency_ms"):
         return f"{key} is of this machine, and print's of another; --x {RATIO} compares with it"
     return f"{key} is not what tables print"
@@ -151,7 +152,7 @@ def _printed_values(
 ) -> dict[str, float]:
     """Label -> what is printed of the kind of a column, as far as it compares: top-1 as far from
     the reference's own as in print."""
-    name, own = key.partition("@")[0], 0.0
+    name, own = quantity_of(key), 0.0
     printed = {mark["label"]: mark.get(_PRINTED.get(name, "")) for mark in marks}
     if name == "top1_percent":
         row = reader.frame.row(reader.frame.reference)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from evnas.errors import SpecError
 from evnas.report.frame.snapshot import Snapshot
+from evnas.tables import quantity_of
 
 Mask = NDArray[np.bool_]
 SEARCHED = (
@@ -69,7 +70,7 @@ def _test(token: str, columns: Snapshot) -> Mask:
 def _compared(name: str, sign: str, text: str, *, columns: Snapshot) -> Mask:
     key = columns.resolve(name)
     if key is None:
-        known = list(dict.fromkeys(k.split("@")[0] for k in columns.numbers if ":" not in k))
+        known = list(dict.fromkeys(quantity_of(k) for k in columns.numbers if ":" not in k))
         raise SpecError(f"no column is called {name}; one of {', '.join(known[:12])}")
     number = text.replace(",", "")
     if not _NUMBER.fullmatch(number):

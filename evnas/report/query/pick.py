@@ -18,6 +18,7 @@ from evnas.report.frame.trial_frame import TrialFrame
 from evnas.report.query.dominance import axis_sign, estimates
 from evnas.report.query.front import collect_points, find_front
 from evnas.stats.interval import Z95
+from evnas.tables import quantity_of
 
 FASTEST, MOST_ACCURATE, KNEE = "fastest", "most-accurate", "knee"
 NAMED = (FASTEST, MOST_ACCURATE, KNEE)
@@ -254,7 +255,7 @@ def _must_bend(scaled: Points, errors: Points, knee: int, start: str) -> None:
 
 def _aim_of(aims: Sequence[Objective], kinds: Sequence[str], wish: str, where: str) -> Objective:
     for aim in aims:
-        if aim.key.partition("@")[0] in kinds:
+        if quantity_of(aim.key) in kinds:
             return aim
     missing = "speed" if wish == FASTEST else "accuracy"
     raise SpecError(

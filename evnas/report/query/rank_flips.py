@@ -13,6 +13,7 @@ from evnas.report.frame.columns import describe_column
 from evnas.report.query.row_figures import Figure, Row, apart, unlike
 from evnas.stats.interval import Interval
 from evnas.stats.rank_correlation import Agreement, kendall
+from evnas.tables import quantity_of
 
 MOST_ROWS = 1500
 """Rows that are ranked at most: pairs grow with their square."""
@@ -75,11 +76,9 @@ def _quantities(common: Sequence[tuple[Row, Row]]) -> list[tuple[str, str]]:
     first = dict.fromkeys(key for a, _ in common for key in a.figures)
     other = dict.fromkeys(key for _, b in common for key in b.figures)
     same = [(key, key) for key in first if key in other]
-    names = dict.fromkeys(key.partition("@")[0] for key in first)
+    names = dict.fromkeys(quantity_of(key) for key in first)
     for name in names:
-        mine, theirs = (
-            [k for k in keys if k.partition("@")[0] == name] for keys in (first, other)
-        )
+        mine, theirs = ([k for k in keys if quantity_of(k) == name] for keys in (first, other))
         if len(mine) == len(theirs) == 1 and mine != theirs:
             same.append((mine[0], theirs[0]))
     return same

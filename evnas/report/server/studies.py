@@ -120,8 +120,8 @@ def _planned_row(name: str, folder: Path) -> dict[str, Any]:
         kept = KeptPlan.read(folder)
     except StoreError as e:
         return {"name": name, "error": str(e)}
-    told = {key: kept.plan[key] for key in ("trials", "seconds")}
-    return {"name": name, "planned": {**told, "made": kept.made}}
+    ahead = {key: kept.plan[key] for key in ("trials", "seconds")}
+    return {"name": name, "planned": {**ahead, "made": kept.made}}
 
 
 def _may_hold(folder: Path, file: str) -> bool:

@@ -46,7 +46,7 @@ def as_csv(table: AblationTable) -> str:
     writer.writerow(map(csv_cell, ["row", "note", *head, "changed"]))
     for line in table.lines:
         cells = [line.cells[column.key] for column in table.columns]
-        printed = [(c.published, _told(c)) if beside else () for c in cells]
+        printed = [(c.published, _verdict_text(c)) if beside else () for c in cells]
         flat = [x for c, p in zip(cells, printed, strict=True) for x in (*_numbers(c), *p)]
         writer.writerow(map(csv_cell, [line.label, line.note, *flat, line.changed]))
     return out.getvalue()
@@ -224,7 +224,7 @@ def _numbers(cell: Cell) -> list[float | str]:
     return [shown, *("" if v is None else v for v in (cell.low, cell.high))]
 
 
-def _told(cell: Cell) -> str:
+def _verdict_text(cell: Cell) -> str:
     return str(cell.verdict)
 
 

@@ -19,7 +19,7 @@ from evnas.sweep.parts import TargetSpec
 LEAST_ROUNDS = 5
 """Below, an interval says nothing and no verdict is given on a ratio."""
 
-Printed = Mapping[str, PublishedRow]
+PublishedRows = Mapping[str, PublishedRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class TimedRow:
     results: RowRecords
     candidate: Candidate
     target: int
-    printed: Printed
+    printed: PublishedRows
     """The table's rows by name."""
 
     @property
@@ -84,7 +84,7 @@ def throughput(timed: TimedRow) -> Cell:
 
 def throughput_ratio(timed: TimedRow, printed: Interval | None) -> Cell:
     """To the reference, in alternation with it at the row's resolution and batch."""
-    text, record = _told(printed), timed.record
+    text, record = _printed_text(printed), timed.record
     if record is None:
         return Cell(published=text, status=timed.status)
     measured = record.measurements.get("throughput_ratio")
@@ -121,9 +121,9 @@ def peak_ratio(timed: TimedRow) -> Cell:
     base = timed.results.speed(beside, timed.target) if beside else None
     peaks = [r.values.get("peak_mib") if r else None for r in (record, base)]
     if not (peaks[0] and peaks[1]):
-        return Cell(published=_told(printed), status=timed.status or "not measured")
+        return Cell(published=_printed_text(printed), status=timed.status or "not measured")
     if record is not None and base is not None and batch_timed(record) != batch_timed(base):
-        return Cell(published=_told(printed), status="at another batch")
+        return Cell(published=_printed_text(printed), status="at another batch")
     ratio = peaks[0] / peaks[1]
     verdict = Verdict()
     if printed is not None and record is not None and not _is_reference(timed):
@@ -132,7 +132,7 @@ def peak_ratio(timed: TimedRow) -> Cell:
         verdict = (
             not_comparable(apart) if apart else against_reference(exactly, printed, neutral=1.0)
         )
-    return Cell(value=ratio, published=_told(printed), verdict=verdict)
+    return Cell(value=ratio, published=_printed_text(printed), verdict=verdict)
 
 
 def latency(timed: TimedRow, quantity: str) -> Cell:
@@ -202,7 +202,7 @@ def _other_batch(timed: TimedRow, record: Record) -> str:
     return f"printed at batch {there}, measured at {here}, where weights are another share"
 
 
-def _told(printed: Interval | None) -> str:
+def _printed_text(printed: Interval | None) -> str:
     return f"{printed.mid:.3f}" if printed else ""
 
 

@@ -8,7 +8,14 @@ from evnas.errors import SpecError
 from evnas.record import TargetFields
 from evnas.space.expressions import Expression, parse_expression
 from evnas.sweep.search_spec import ObjectiveSpec
-from evnas.tables import PHASES, found_by, phase_order, quantity_must_load
+from evnas.tables import (
+    PHASES,
+    found_by,
+    phase_order,
+    quantity_and_target,
+    quantity_must_load,
+    quantity_of,
+)
 
 
 def resolved(name: str, targets: Sequence[TargetFields]) -> str:
@@ -17,7 +24,7 @@ def resolved(name: str, targets: Sequence[TargetFields]) -> str:
     Raises:
         SpecError: nothing measures it, or `@` names no target, or more than one.
     """
-    metric, _, wish = name.partition("@")
+    metric, wish = quantity_and_target(name)
     quantity_must_load(metric)
     if PHASES.get(found_by()[metric]).needs != "targets":
         if wish:
@@ -37,7 +44,7 @@ def resolved(name: str, targets: Sequence[TargetFields]) -> str:
 
 def phase_of(name: str) -> str:
     """The phase that gives a quantity."""
-    return found_by()[name.partition("@")[0]]
+    return found_by()[quantity_of(name)]
 
 
 def is_trained(name: str) -> bool:

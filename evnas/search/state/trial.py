@@ -10,7 +10,7 @@ from evnas.record import Record, Status, ends_trial
 from evnas.search.state.objectives import is_trained, phase_of
 from evnas.stats.pareto import Estimate, exact, from_samples, from_seeds
 from evnas.sweep.search_spec import ObjectiveSpec
-from evnas.tables import PHASES, found_by
+from evnas.tables import PHASES, found_by, quantity_and_target
 
 
 @dataclass(slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Trial:
         """A quantity by its resolved name; of trainings, the longest, its mean over seeds."""
         phase = PHASES.get(phase_of(name))
         if phase.per_target:
-            metric, _, target = name.partition("@")
+            metric, target = quantity_and_target(name)
             return self.speed.get(target, {}).get(metric)
         if phase.trains:
             seeds = self.trained.get(self.budget, {})

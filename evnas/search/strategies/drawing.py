@@ -74,7 +74,7 @@ class Grid(Strategy):
                 if dropped < self.sieve.draws:
                     continue
             elif self.sieve is not None and dropped:
-                proposal = self.sieve.told(proposal)
+                proposal = self.sieve.noted(proposal)
             found.append(proposal)
             dropped = 0
         return found

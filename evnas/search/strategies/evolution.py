@@ -135,7 +135,7 @@ class Evolution(Strategy):
             if self.sieve is None:
                 return proposal
             if not self.sieve.drops(history, proposal):
-                return self.sieve.told(proposal) if dropped else proposal
+                return self.sieve.noted(proposal) if dropped else proposal
             dropped.add(arch.digest)
             first = first or proposal
         return first
@@ -280,7 +280,7 @@ class _Litter:
         proposal = Proposal(arch=found.arch, origin=found.origin)
         if self._sieve is None or not any(self._dropped.values()):
             return proposal
-        return self._sieve.told(proposal)
+        return self._sieve.noted(proposal)
 
     def _drops(self, child: _Child) -> bool:
         if self._sieve is None:

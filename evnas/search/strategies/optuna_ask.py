@@ -182,26 +182,20 @@ class OptunaAsk(Strategy):
                 itself finds values that are good anywhere, together they find what must go
                 together; in turn they reach more than either (docs/guide/search.md).
         """
-        if self.sampler == "tpe":
-            with warnings.catch_warnings():  # the setting is said to be experimental
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with warnings.catch_warnings():  # settings and signatures are said to be experimental
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            if self.sampler == "tpe":
                 return optuna.samplers.TPESampler(
-                    n_startup_trials=self.startup,
-                    seed=seed,
-                    multivariate=together,
+                    n_startup_trials=self.startup, seed=seed, multivariate=together
                 )
-        if self.sampler == "gp":
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            if self.sampler == "gp":
                 return optuna.samplers.GPSampler(
                     n_startup_trials=self.startup,
                     seed=seed,
                     warn_independent_sampling=False,  # the module's docstring says it, once
                 )
-        if self.sampler == "nsga2":
-            return optuna.samplers.NSGAIISampler(population_size=self.population, seed=seed)
-        with warnings.catch_warnings():  # it says that its signature may change
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            if self.sampler == "nsga2":
+                return optuna.samplers.NSGAIISampler(population_size=self.population, seed=seed)
             return optuna.samplers.NSGAIIISampler(population_size=self.population, seed=seed)
 
 

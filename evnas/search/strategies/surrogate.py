@@ -34,7 +34,7 @@ class Pairs:
 
 
 @dataclass(frozen=True, slots=True)
-class Kernel:
+class Covariance:
     """What two points have in common: a line's part, and what is smooth in all features. Beside
     that, with `pairs`, what every two axes say together, whatever the others are (an additive
     kernel of second order; Duvenaud et al. 2011, eq. 4): most of what a mixer or a depth is worth
@@ -58,7 +58,7 @@ class Surrogate:
     """Posterior of one objective: a linear trend plus a smooth remainder, noise fitted."""
 
     x: Array
-    kernel: Kernel
+    kernel: Covariance
     whiten: Array
     """Inverse of the Gram matrix's Cholesky factor, (n, n)."""
     alpha: Array
@@ -109,7 +109,7 @@ def fit(
     some = np.linspace(0, len(x) - 1, min(FEW, len(x))).astype(int)
     few, every = Gaps(x[some], x[some], pairs), Gaps(x, x, pairs)
     shares = (0.0,) if pairs is None else _SHARES
-    kernels = [Kernel(scale, share, pairs) for scale in _SCALES for share in shares]
+    kernels = [Covariance(scale, share, pairs) for scale in _SCALES for share in shares]
     grams = [(kernel, kernel(few)) for kernel in kernels]
     return [
         _fitted(x, scaled(y, sign), sign, some=some, grams=grams, every=every)
@@ -123,7 +123,7 @@ def _fitted(
     sign: float,
     *,
     some: NDArray[np.intp],
-    grams: Sequence[tuple[Kernel, Array]],
+    grams: Sequence[tuple[Covariance, Array]],
     every: "Gaps",
 ) -> Surrogate:
     """`grams`: each kernel between the points `some`, by which it is chosen."""

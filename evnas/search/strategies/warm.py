@@ -16,12 +16,12 @@ from evnas.space.space import SearchSpace
 from evnas.stats.pareto import ranks
 from evnas.store import Store
 from evnas.sweep.file_paths import RULE
-from evnas.sweep.search_spec import ObjectiveSpec, WarmStart
+from evnas.sweep.search_spec import ObjectiveSpec, WarmStartSpec
 
 Origins = list[tuple[str, ArchSpec]]
 
 
-def warm_candidates(starts: Sequence[WarmStart], space: SearchSpace) -> Origins:
+def warm_candidates(starts: Sequence[WarmStartSpec], space: SearchSpace) -> Origins:
     """(origin, architecture) of every warm start, those outside the space left out.
 
     Raises:
@@ -50,7 +50,7 @@ def seeds(space: SearchSpace) -> Origins:
     return [(o, a) for o, a in _published() if isinstance(space.encode(a), dict)]
 
 
-def _candidates(start: WarmStart, base: ArchSpec) -> Origins:
+def _candidates(start: WarmStartSpec, base: ArchSpec) -> Origins:
     if start.published:
         return _published()
     file = Path(shown(start.study or start.csv))

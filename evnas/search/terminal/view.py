@@ -11,7 +11,7 @@ PLAIN_EVERY_S = 15.0
 """Between two lines about work under way, where there is no terminal."""
 
 
-class View(Protocol):
+class SweepView(Protocol):
     """Shows how a sweep goes."""
 
     def say(self, text: str) -> None:
@@ -35,7 +35,7 @@ class View(Protocol):
         ...
 
 
-def view_for(state: ProgressState, stream: TextIO | None = None) -> "View":
+def view_for(state: ProgressState, stream: TextIO | None = None) -> "SweepView":
     """The view that suits a stream; None is stderr as it is now."""
     stream = sys.stderr if stream is None else stream
     return RichView(state) if stream.isatty() else PlainView(state, stream)

@@ -61,7 +61,7 @@ EV.yaml = (data, indent = "") => {
 /** The stages as boxes: height by dim, width by depth, colour by mixer, words inside and for a reader. */
 EV.picture = (card) => {
   if (!card.stages.length) {
-    return EV.h("p", { class: "note" }, card.arch.timm ? `timm: ${card.arch.timm}` : "no stages");
+    return EV.note(card.arch.timm ? `timm: ${card.arch.timm}` : "no stages");
   }
   const widest = Math.max(...card.stages.map((s) => s.dim));
   return EV.h(

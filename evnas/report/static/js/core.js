@@ -16,6 +16,9 @@ EV.h = (tag, attributes = {}, ...children) => {
   return node;
 };
 
+/** Words about what stands around them. */
+EV.note = (...children) => EV.h("p", { class: "note" }, ...children);
+
 /** Put children into a node in place of what it holds; null and false are nothing. */
 EV.put = (node, ...children) =>
   node.replaceChildren(...children.flat(Infinity).filter((c) => c !== null && c !== undefined && c !== false));

@@ -2,17 +2,7 @@
 /* What is drawn of the front by plotly: its members, its references, bounds and flags, and its legend. */
 
 EV.bars = (rows, { column }, color) =>
-  column.low
-    ? {
-      type: "data",
-      symmetric: false,
-      array: rows.map((r) => column.high[r] - column.values[r] || 0),
-      arrayminus: rows.map((r) => column.values[r] - column.low[r] || 0),
-      thickness: 1.2,
-      width: 3,
-      color,
-    }
-    : undefined;
+  column.low ? EV.errorBars(rows.map((r) => [column.low[r], column.values[r], column.high[r]]), color) : undefined;
 
 /** A trace of marks, with labels where `labels` has some, [place, text] each. */
 EV.marksTrace = (rows, [x, y], { name, colour, symbol, size, labels = null, base }) => ({

@@ -30,15 +30,16 @@ EV.panel = ({ name, title, available = () => true, badge = null, build, refresh,
 /**
  * Add a panel that is drawn as a whole, again whenever its own data, the theme or `also()` has changed.
  *
- * As in EV.panel, but for build and refresh: reading: what it says until its data has come. draw(view, found): puts
- * into `view.node` what EV.panelData found, which is null where the study has nothing for it. whole: whether it looks
- * at every row of the study, which is then loaded first.
+ * As in EV.panel, but for build and refresh: reading: what it says until its data has come. nothing: what it says
+ * where EV.panelData found null, which is that the study has nothing for it. draw(view, found): puts into `view.node`
+ * what was found; null too, of a panel without `nothing`. whole: whether it looks at every row of the study, which is
+ * then loaded first.
  */
-EV.dataPanel = ({ reading, draw, also = () => null, whole = false, ...panel }) =>
+EV.dataPanel = ({ reading, nothing = null, draw, also = () => null, whole = false, ...panel }) =>
   EV.panel({
     ...panel,
     build(view) {
-      view.node = EV.h("section", { "aria-label": panel.title }, EV.h("p", { class: "note" }, reading));
+      view.node = EV.h("section", { "aria-label": panel.title }, EV.note(reading));
       view.shown = null;
       return view.node;
     },
@@ -47,7 +48,9 @@ EV.dataPanel = ({ reading, draw, also = () => null, whole = false, ...panel }) =
       if (key === view.shown) return;
       view.shown = key;
       const [found] = await Promise.all([EV.panelData(panel.name), whole ? EV.loadAll() : null]);
-      if (view.shown === key) await draw(view, found);
+      if (view.shown !== key) return;
+      if (!found && nothing) EV.put(view.node, EV.note(nothing));
+      else await draw(view, found);
     },
   });
 

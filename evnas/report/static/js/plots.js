@@ -93,6 +93,17 @@ EV.draw = async (node, traces, layout) => {
 /** What a place says until the chart that it is for is drawn. */
 EV.waiting = (text) => EV.h("p", { class: "note waiting" }, text);
 
+/** Error bars of points, each `[low, mid, high]` in the chart's unit; none towards a bound that is not known. */
+EV.errorBars = (spans, color, { thickness = 1.2, width = 3 } = {}) => ({
+  type: "data",
+  symmetric: false,
+  array: spans.map(([, mid, high]) => (high ?? mid) - mid || 0),
+  arrayminus: spans.map(([low, mid]) => mid - (low ?? mid) || 0),
+  color,
+  thickness,
+  width,
+});
+
 /** A figure: a caption, export buttons, the place to draw in, and words for who cannot see it. */
 EV.figure = (name, caption, words, { tall = false, exported = null } = {}) => {
   const plot = EV.h(
@@ -116,6 +127,9 @@ EV.figure = (name, caption, words, { tall = false, exported = null } = {}) => {
   );
   return { node, plot };
 };
+
+/** Figures side by side. They stand in the page before the first is drawn: each is drawn to its own width. */
+EV.grid = (figures) => EV.h("div", { class: "grid" }, figures.map((figure) => figure.node));
 
 EV.saveFigure = async (plot, name, format) => {
   const { width, height } = plot.getBoundingClientRect();

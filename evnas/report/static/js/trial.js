@@ -116,7 +116,7 @@ EV.trialPanel = async (aside) => {
         },
       }, "×"),
     ),
-    EV.h("p", { class: "note" }, `${card.digest} · ${card.origin || "no origin noted"}`),
+    EV.note(`${card.digest} · ${card.origin || "no origin noted"}`),
     EV.data.text.changed[row] ? EV.h("p", { class: "changed" }, `Changed: ${EV.data.text.changed[row]}`) : null,
     EV.noteOn(label, card.digest),
     EV.picture(card),
@@ -191,7 +191,7 @@ EV.measurements = (card) =>
           EV.spark(phase.curve.map((p, i) => [x(p, i), p[y]]).filter((p) => p.every(Number.isFinite)), {
             words: `learning curve, ${y} over ${phase.curve.length} points`,
           }),
-          EV.h("p", { class: "note" }, `${y}: ${EV.number(phase.curve[0][y])} to ${EV.number(phase.curve.at(-1)[y])}`),
+          EV.note(`${y}: ${EV.number(phase.curve[0][y])} to ${EV.number(phase.curve.at(-1)[y])}`),
         );
       }
       if (phase.error) parts.push(EV.h("pre", {}, phase.error));

@@ -74,7 +74,7 @@ class TuneEngine:
             raise SpecError(f"no node has room for {dict(resources)}: they have {have}", PATH)
         self._head = Head(nodes, self._needs)
         self._is_gone = False
-        self._desk = Mailbox()
+        self._mailbox = Mailbox()
         self._folder = tempfile.TemporaryDirectory(prefix="evnas-tune-")
         tuner = self._tuner(Packer(self._needs, evaluate), timeout_s)
         self._thread = threading.Thread(target=self._run, args=(tuner,), name="tune", daemon=True)
@@ -87,7 +87,7 @@ class TuneEngine:
 
     def submit(self, work: Work) -> None:
         """Start a phase: on a GPU where its device is one, measured where its target is."""
-        self._desk.submit(work)
+        self._mailbox.submit(work)
 
     def wait(self, timeout_s: float) -> list[Event]:
         """What has ended since the last call.
@@ -97,7 +97,7 @@ class TuneEngine:
             RuntimeError: Tune has ended by itself.
         """
         try:
-            found = self._desk.wait(timeout_s)
+            found = self._mailbox.wait(timeout_s)
             self._head.must_answer()
         except ClusterGone:
             self._is_gone = True
@@ -112,7 +112,7 @@ class TuneEngine:
     def close(self) -> None:
         """Stop what runs, and leave the cluster if this engine joined it."""
         self._head.close()
-        self._desk.close()
+        self._mailbox.close()
         if not self._is_gone:  # else every call would wait for it
             self._thread.join(ENDS_WITHIN_S)
             self._leave()
@@ -126,7 +126,7 @@ class TuneEngine:
         for name, value in SETTINGS.items():
             os.environ.setdefault(name, value)
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # the driver tells what ends how
-        jobs = Jobs(self._desk)
+        jobs = Jobs(self._mailbox)
         return Tuner(
             WorkTrainable,
             tune_config=TuneConfig(
@@ -154,7 +154,7 @@ class TuneEngine:
         except Closed:
             return
         except BaseException as e:  # the driver raises it: a search must not wait for ever
-            self._desk.broke(e)
+            self._mailbox.broke(e)
 
 
 def str_of_id(trial: Any) -> str:

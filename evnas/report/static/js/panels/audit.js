@@ -12,16 +12,14 @@ EV.dataPanel({
   async draw(view, found) {
     const scopes = found ? found.scopes.filter((scope) => scope.lines.length) : [];
     if (!scopes.length) {
-      EV.put(view.node, EV.h("p", { class: "note" }, "No row has both a printed top-1 and an accuracy from here."));
+      EV.put(view.node, EV.note("No row has both a printed top-1 and an accuracy from here."));
       return;
     }
     const note = "Kendall's tau with printed top-1, and its 95 % interval. What grows with size orders unlike rows " +
       "well; what a signal is worth shows between rows of equal FLOPs.";
-    EV.put(view.node, EV.h("p", { class: "note" }, note), scopes.map(table));
-    const grid = EV.h("div", { class: "grid" });
-    view.node.append(grid);
+    EV.put(view.node, EV.note(note), scopes.map(table));
     const drawn = scopes.map((scope) => [scope, EV.figure(`audit-${scope.name}`, scope.name, `tau, ${scope.name}`)]);
-    EV.put(grid, drawn.map(([, figure]) => figure.node)); // all in place first: each is drawn to its own width
+    view.node.append(EV.grid(drawn.map(([, figure]) => figure)));
     await Promise.all(drawn.map(([scope, figure]) => dots(figure, scope.lines)));
 
     function table(scope) {
@@ -51,15 +49,7 @@ EV.dataPanel({
         x: up.map((line) => line.tau),
         y: up.map((line) => EV.escaped(line.signal)),
         hovertemplate: "%{y}: %{x:.2f}<extra></extra>",
-        error_x: {
-          type: "data",
-          symmetric: false,
-          array: up.map((line) => line.high - line.tau),
-          arrayminus: up.map((line) => line.tau - line.low),
-          color: EV.css("--accent"),
-          thickness: 1.2,
-          width: 3,
-        },
+        error_x: EV.errorBars(up.map((line) => [line.low, line.tau, line.high]), EV.css("--accent")),
         marker: { size: 9, color: EV.css("--accent") },
       }], {
         showlegend: false,

@@ -16,7 +16,7 @@ EV.dataPanel({
   async draw(view, found) {
     if (!found || !found.rows.length) {
       const why = found ? "No trial has a result yet." : "The space of this study cannot be read by this version.";
-      EV.put(view.node, EV.h("p", { class: "note" }, why));
+      EV.put(view.node, EV.note(why));
       return;
     }
     const key = EV.axesResult(), { values } = EV.data.numbers.get(key), { axes, rows, held } = found;
@@ -27,7 +27,7 @@ EV.dataPanel({
     );
     const varied = axes.map((_, i) => i).filter((i) => medians[i].filter((m) => m.n).length > 1);
     if (!varied.length) {
-      EV.put(view.node, EV.h("p", { class: "note" }, "No axis has taken two values yet."));
+      EV.put(view.node, EV.note("No axis has taken two values yet."));
       return;
     }
     const moved = [...varied].sort((a, b) => reach(b) - reach(a));
@@ -36,7 +36,7 @@ EV.dataPanel({
     const note = `${EV.plural(found.of, "trial")} with a result${shown}. Each small chart holds one axis: dots are ` +
       "trials, the bar is the median and the middle half at a value, marks are the front. Trials differ in the other " +
       "axes too, so this is what was found where, not what an axis does alone.";
-    EV.put(view.node, EV.h("p", { class: "note" }, note), controls());
+    EV.put(view.node, EV.note(note), controls());
     const slices = groups().map(([caption, members], i) => [
       members,
       EV.figure(`slices-${i}`, caption, `${EV.heading(key)} against ${members.map((m) => axes[m].key).join(", ")}`),
@@ -166,15 +166,10 @@ EV.dataPanel({
           x: present.map(({ v }) => v),
           y: present.map(({ middle }) => middle),
           text: present.map(({ n }) => `Median of ${n}`),
-          error_y: {
-            type: "data",
-            symmetric: false,
-            array: present.map(({ high, middle }) => high - middle),
-            arrayminus: present.map(({ low, middle }) => middle - low),
-            color: EV.css("--ink"),
+          error_y: EV.errorBars(present.map((m) => [m.low, m.middle, m.high]), EV.css("--ink"), {
             thickness: 1.6,
             width: 0,
-          },
+          }),
           marker: { symbol: "line-ew", size: 13, line: { width: 2.4, color: EV.css("--ink") } },
         },
         {

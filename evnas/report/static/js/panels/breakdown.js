@@ -8,20 +8,15 @@ EV.dataPanel({
   pictures: true,
 
   reading: "Reading breakdowns …",
+  nothing: "No forward of this study has been taken apart.",
 
   async draw(view, found) {
-    if (!found) {
-      EV.put(view.node, EV.h("p", { class: "note" }, "No forward of this study has been taken apart."));
-      return;
-    }
     const kinds = [...new Set(found.flatMap((one) => one.parts.map((part) => part.kind)))];
     const targets = [...new Set(found.map((one) => one.target))];
     const note = "Milliseconds of a forward by kind of operator. A part is bound by what takes longer at the " +
       "ceilings of that device, memory or arithmetic, which were measured in the same run; above a share of 1 its " +
       "data came out of a cache.";
-    EV.put(view.node, EV.h("p", { class: "note" }, note));
-    const grid = EV.h("div", { class: "grid" });
-    view.node.append(grid);
+    EV.put(view.node, EV.note(note));
     const drawn = targets.map((
       target,
       i,
@@ -35,7 +30,7 @@ EV.dataPanel({
         tall: true,
       }),
     ]).filter(([ones]) => ones.some((one) => one.parts.some(placed)));
-    EV.put(grid, [...drawn, ...roofs].map(([, figure]) => figure.node)); // all in place first: each has its own width
+    view.node.append(EV.grid([...drawn, ...roofs].map(([, figure]) => figure)));
     view.node.append(...found.map(table));
     await Promise.all([
       ...drawn.map(([ones, figure]) => bars(figure, ones)),

@@ -89,7 +89,7 @@ EV.panel({
     function differences(cards, labels) {
       const archs = cards.map((c) => c.arch);
       if (archs.some((a) => a.timm)) {
-        return EV.h("p", { class: "note" }, "A timm peer has no architecture in the path language to compare.");
+        return EV.note("A timm peer has no architecture in the path language to compare.");
       }
       const changes = archs.map((a) => new Map(EV.diff(archs[0], a).map(([path, old, now]) => [path, [old, now]])));
       const paths = [...new Set(changes.flatMap((c) => [...c.keys()]))];
@@ -186,7 +186,7 @@ EV.panel({
           cards.flatMap((card, i) =>
             card.fields.length
               ? card.fields.map((field) => drawn(field, labels[i]))
-              : [EV.h("p", { class: "note" }, `Trial ${labels[i]}: not taken`)]
+              : [EV.note(`Trial ${labels[i]}: not taken`)]
           ),
         ),
       );
@@ -212,7 +212,7 @@ EV.panel({
         image.data.set([light * 0.95, light * 0.8, 60 + light * 0.3, 255], 4 * j);
       });
       context.putImageData(image, 0, 0);
-      return EV.h("div", {}, EV.h("h4", {}, `Trial ${label}`), canvas, EV.h("p", { class: "note" }, taken));
+      return EV.h("div", {}, EV.h("h4", {}, `Trial ${label}`), canvas, EV.note(taken));
     }
   },
 });

@@ -53,7 +53,7 @@ EV.panel({
           "div",
           {},
           EV.h("h2", {}, "Environment"),
-          !facts.length ? EV.h("p", { class: "note" }, "not noted") : EV.h(
+          !facts.length ? EV.note("not noted") : EV.h(
             "dl",
             { class: "facts" },
             facts.map(([place, v]) => [EV.h("dt", {}, EV.spell(place)), EV.h("dd", {}, String(v))]),

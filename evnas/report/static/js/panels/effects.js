@@ -8,20 +8,17 @@ EV.dataPanel({
   pictures: true,
 
   reading: "Reading effects …",
+  nothing: "No row has a value beside the reference yet.",
 
   async draw(view, found) {
-    if (!found) {
-      EV.put(view.node, EV.h("p", { class: "note" }, "No row has a value beside the reference yet."));
-      return;
-    }
     const note = "Each row beside the reference, with 95 % intervals: filled where the interval excludes the line of " +
       "no effect, open where it cannot tell.";
-    EV.put(view.node, EV.h("p", { class: "note" }, note));
+    EV.put(view.node, EV.note(note));
     const drawn = found.map((of, i) => [
       of,
       EV.figure(`effects-${i}`, of.title, `${of.title} of ${EV.plural(of.rows.length, "row")}, with intervals`),
     ]);
-    const grid = EV.h("div", { class: "grid" }, drawn.map(([, figure]) => figure.node));
+    const grid = EV.grid(drawn.map(([, figure]) => figure));
     view.node.append(grid, ...found.map(table));
     await Promise.all(drawn.map(([of, { plot }]) => forest(plot, of)));
 
@@ -44,15 +41,10 @@ EV.dataPanel({
         y: [...up.keys()],
         text: up.map((row) => EV.escaped(name(row))),
         hovertemplate: "%{text}: %{x:.4g}<extra></extra>",
-        error_x: {
-          type: "data",
-          symmetric: false,
-          array: up.map((row) => row.high === null ? 0 : row.high - row.value),
-          arrayminus: up.map((row) => row.low === null ? 0 : row.value - row.low),
-          color: EV.css("--accent"),
+        error_x: EV.errorBars(up.map((row) => [row.low, row.value, row.high]), EV.css("--accent"), {
           thickness: 1.4,
           width: 4,
-        },
+        }),
         marker: {
           size: 9,
           color: EV.css("--accent"),

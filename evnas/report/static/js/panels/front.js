@@ -46,22 +46,8 @@ EV.panel({
     EV.trialPanel(view.aside);
     EV.readPrinted();
     EV.readCautions(view.cautions);
-    const key = JSON.stringify([
-      EV.data.lastId,
-      EV.data.n,
-      EV.data.whole,
-      EV.axisKeys(),
-      EV.colourKey(),
-      s.filter,
-      s.lx,
-      s.ly,
-      s.zoom,
-      s.marks,
-      s.lasso,
-      EV.theme(),
-      s.pins,
-      s.drag,
-    ]);
+    const seen = [...EV.frontChoices(), EV.data.lastId, EV.data.n, EV.data.whole, s.filter, EV.theme(), s.pins];
+    const key = JSON.stringify(seen);
     if (key === view.drawn) return;
     view.drawn = key;
     EV.frontControls(view);
@@ -69,20 +55,15 @@ EV.panel({
   },
 });
 
+/** What is chosen of the axes and the chart. */
+EV.frontChoices = () => {
+  const { lx, ly, zoom, marks, lasso, drag } = EV.state;
+  return [EV.axisKeys(), EV.colourKey(), lx, ly, zoom, marks, lasso, drag];
+};
+
 EV.frontControls = (view) => {
   const keys = EV.axisChoices(), s = EV.state, printed = EV.printedOn(EV.axes(EV.axisKeys())).length > 0;
-  const shown = JSON.stringify([
-    keys,
-    EV.axisKeys(),
-    EV.colourKey(),
-    s.lx,
-    s.ly,
-    s.marks,
-    s.drag,
-    s.zoom,
-    s.lasso,
-    printed,
-  ]);
+  const shown = JSON.stringify([keys, ...EV.frontChoices(), printed]);
   if (shown === view.shown) return;
   view.shown = shown;
   const choice = (name, label, value, [none, title] = []) =>

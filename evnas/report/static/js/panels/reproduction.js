@@ -8,24 +8,19 @@ EV.dataPanel({
   pictures: true,
 
   reading: "Reading the published table …",
+  nothing: "No row has both a printed and a measured figure yet.",
 
   async draw(view, found) {
-    if (!found) {
-      EV.put(view.node, EV.h("p", { class: "note" }, "No row has both a printed and a measured figure yet."));
-      return;
-    }
     const notes = []; // reasons that many cells share, each once
-    EV.put(view.node, EV.h("p", { class: "note" }, found.source), cells(found.table));
+    EV.put(view.node, EV.note(found.source), cells(found.table));
     if (notes.length) {
       view.node.append(EV.h("ol", { class: "note", "aria-label": "Notes" }, notes.map((text) => EV.h("li", {}, text))));
     }
     if (found.taus.length) view.node.append(taus(found.taus));
-    const grid = EV.h("div", { class: "grid" });
-    view.node.append(grid);
     const drawn = found.pairs.map((
       pair,
     ) => [pair, EV.figure(`reproduction-${pair.name}`, pair.title, `${pair.title}: ${pair.points.length} rows`)]);
-    EV.put(grid, drawn.map(([, figure]) => figure.node)); // all in place first: each is drawn to its own width
+    view.node.append(EV.grid(drawn.map(([, figure]) => figure)));
     await Promise.all(drawn.map(([pair, figure]) => scatter(figure, pair)));
 
     function cells({ columns, rows }) {
@@ -110,15 +105,7 @@ EV.dataPanel({
         customdata: p.map((q) => EV.escaped(q.label)),
         hovertemplate: "%{customdata}: printed %{x:.4g}, measured %{y:.4g}<extra></extra>",
         error_y: p.some((q) => Number.isFinite(q.low))
-          ? {
-            type: "data",
-            symmetric: false,
-            array: p.map((q) => (q.high ?? q.measured) - q.measured),
-            arrayminus: p.map((q) => q.measured - (q.low ?? q.measured)),
-            color: EV.css("--accent"),
-            thickness: 1.2,
-            width: 3,
-          }
+          ? EV.errorBars(p.map((q) => [q.low, q.measured, q.high]), EV.css("--accent"))
           : undefined,
         marker: { size: 9, color: EV.css("--accent") },
       }], {

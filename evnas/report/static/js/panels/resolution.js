@@ -8,22 +8,17 @@ EV.dataPanel({
   pictures: true,
 
   reading: "Reading latencies …",
+  nothing: "No speed has been measured yet.",
 
   async draw(view, found) {
-    if (!found) {
-      EV.put(view.node, EV.h("p", { class: "note" }, "No speed has been measured yet."));
-      return;
-    }
     const note = "Milliseconds an image, both axes logarithmic, with 95 % intervals. A batch that did not fit into " +
       "memory was halved until it did, where the sweep says so; the table has the batch of each point.";
-    EV.put(view.node, EV.h("p", { class: "note" }, note));
-    const grid = EV.h("div", { class: "grid" });
-    view.node.append(grid);
+    EV.put(view.node, EV.note(note));
     const drawn = found.map((
       target,
       i,
     ) => [target, EV.figure(`resolution-${i}`, target.name, `Latency of an image, ${target.name}`, { tall: true })]);
-    EV.put(grid, drawn.map(([, figure]) => figure.node)); // all in place first: each is drawn to its own width
+    view.node.append(EV.grid(drawn.map(([, figure]) => figure)));
     view.node.append(...found.map(table));
     await Promise.all(drawn.map(([target, figure]) => curves(figure, target)));
 
@@ -39,15 +34,7 @@ EV.dataPanel({
           y: points.map((p) => p.ms),
           customdata: points.map((p) => p.batch),
           hovertemplate: "%{x} pixels: %{y:.4g} ms an image at batch %{customdata}",
-          error_y: {
-            type: "data",
-            symmetric: false,
-            array: points.map((p) => p.high - p.ms),
-            arrayminus: points.map((p) => p.ms - p.low),
-            color: colour,
-            thickness: 1.2,
-            width: 3,
-          },
+          error_y: EV.errorBars(points.map((p) => [p.low, p.ms, p.high]), colour),
           line: { color: colour, width: 1.8, dash: EV.DASHES[i % 8] },
           marker: { symbol: `${EV.SYMBOLS[i % 8]}${i < 8 ? "" : "-open"}`, size: 8 },
         };

@@ -58,10 +58,8 @@ EV.runState = ({ trials_per_hour }) => {
     progress
       ? EV.h("progress", { max: 1, value: progress.done_fraction, "aria-label": "Share of the time that is over" })
       : null,
-    EV.h("p", { class: "note" }, EV.planLink(EV.about.name, "The plan of this sweep")),
-    control.paused && !running
-      ? EV.h("p", { class: "note" }, `evnas store resume results/${EV.about.name} lets it go on.`)
-      : null,
+    EV.note(EV.planLink(EV.about.name, "The plan of this sweep")),
+    control.paused && !running ? EV.note(`evnas store resume results/${EV.about.name} lets it go on.`) : null,
   ];
 };
 

@@ -23,7 +23,7 @@ EV.dataPanel({
     states();
     if (found.importance) importances(found.importance);
     parallel();
-    view.node.append(EV.h("div", { class: "grid" }, drawn.map((d) => d.node)));
+    view.node.append(EV.grid(drawn));
     await Promise.all(drawn.map((d) => EV.draw(d.plot, d.traces, d.layout)));
 
     function figure(name, caption, words, traces, layout) {

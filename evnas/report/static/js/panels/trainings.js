@@ -8,25 +8,20 @@ EV.dataPanel({
   pictures: true,
 
   reading: "Reading trainings …",
+  nothing: "No trial of this study has been trained as a whole.",
 
   async draw(view, found) {
-    if (!found) {
-      EV.put(view.node, EV.h("p", { class: "note" }, "No trial of this study has been trained as a whole."));
-      return;
-    }
     const { trainings, unreadable } = found;
     const note =
       "Top-1 on held-out images after each epoch of whole trainings; dashed lines are the moving average's. " +
       "One that says running has been killed where its last epoch is long ago.";
-    EV.put(view.node, [note, ...unreadable].map((text) => EV.h("p", { class: "note" }, text)));
+    EV.put(view.node, [note, ...unreadable].map((text) => EV.note(text)));
     if (!trainings.length) return;
-    const grid = EV.h("div", { class: "grid" });
-    view.node.append(grid);
     const drawn = [
       ["trainings", "Top-1 of trainings", "top-1 on held-out images, %", ["top1_percent", "ema_top1_percent"]],
       ["trainings-loss", "Loss of trainings", "mean training loss of the epoch", ["loss"]],
     ].map(([name, title, axis, keys]) => [EV.figure(name, title, title, { tall: true }), axis, keys]);
-    EV.put(grid, drawn.map(([figure]) => figure.node)); // all in place first: each is drawn to its own width
+    view.node.append(EV.grid(drawn.map(([figure]) => figure)));
     view.node.append(table());
     await Promise.all(drawn.map(([figure, axis, keys]) => curves(figure, axis, keys)));
 
