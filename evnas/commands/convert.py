@@ -7,6 +7,7 @@ import typer
 
 from evnas.arch.catalog import entry
 from evnas.commands.output import AsJson, emit
+from evnas.words import counted
 
 
 def convert(
@@ -29,4 +30,4 @@ def convert(
 
     tensors = convert_weights(arch, source, output, to=to)
     data = {"output": str(output), "tensors": tensors, "names": to}
-    emit(data, f"{output}: {tensors} tensors under {to} names", json)
+    emit(data, f"{output}: {counted(tensors, 'tensor')} under {to} names", json)

@@ -24,7 +24,7 @@ EV.dataPanel({
     view.node.append(grid);
     const drawn = found.pairs.map((
       pair,
-    ) => [pair, EV.figure(`reproduction-${pair.name}`, pair.title, `${pair.title}: ${pair.points.length} rows`)]);
+    ) => [pair, EV.figure(`reproduction-${pair.name}`, pair.title, `${pair.title}: ${EV.plural(pair.points.length, "row")}`)]);
     EV.put(grid, drawn.map(([, figure]) => figure.node)); // all in place first: each is drawn to its own width
     await Promise.all(drawn.map(([pair, figure]) => scatter(figure, pair)));
 
