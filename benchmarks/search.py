@@ -145,8 +145,11 @@ def _with_kept(
 def _kept(file: Path | None) -> dict[str, Run]:
     if file is None or not file.exists():
         return {}
-    lines = [json.loads(line) for line in file.read_text().splitlines()]
-    return {line.pop("key"): Run(**line) for line in lines}
+    kept = {}
+    for line in map(json.loads, file.read_text().splitlines()):
+        vectors = [(latency, loss) for latency, loss in line["vectors"]]
+        kept[line["key"]] = Run(vectors, line["paid"], line["seconds"])
+    return kept
 
 
 def table_of(runs: Mapping[str, Sequence[Run]]) -> dict[str, Any]:

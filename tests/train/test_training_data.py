@@ -258,7 +258,8 @@ def wide(tmp_path):
 def test_a_training_goes_on_with_the_pixels_that_it_began_with(wide, tmp_path):
     def pixel():
         data = Session(tiny_config(wide, tmp_path), World(0, 1, torch.device("cpu"))).data
-        return data, *(split[0][0].getpixel((0, 0)) for split in (data.train, data.held_out))
+        first = [split[0][0] for split in (data.train, data.held_out)]  # type: ignore[index]
+        return data, *(image.getpixel((0, 0)) for image in first)
 
     data, *converted = pixel()
     assert converted[0] == converted[1] == pytest.approx(icc.to_srgb((120, 160, 90)), abs=1.5)

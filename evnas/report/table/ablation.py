@@ -95,7 +95,7 @@ def _conditions(
     found = []
     cpu = environment.get("cpu")
     if isinstance(cpu, Mapping):
-        found.append(f"machine: {cpu.get('model')}, {counted(cpu.get('cores'), 'core')}")
+        found.append(f"machine: {cpu.get('model')}, {counted(cpu.get('cores', 0), 'core')}")
     speeds = [r for r in results.records if r.on is not None]
     for target, index in dict.fromkeys((r.target, r.details.get("target_index")) for r in speeds):
         number = f", target {index + 1}" if index is not None and _has_several(results) else ""
