@@ -8,6 +8,7 @@ from typing import Any, Literal
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
 from evnas.train.recipe import Recipe
+from evnas.words import counted
 
 MemoryFormat = Literal["auto", "contiguous", "channels_last"]
 Status = Literal["complete", "stopped", "diverged"]
@@ -134,9 +135,8 @@ def batch_plan(config: TrainConfig, *, images: int, devices: int) -> BatchPlan:
     if share % device_batch:
         near = _largest_divisor(share, device_batch)
         raise SpecError(
-            f"must divide the recipe's batch of {whole} over {devices} "
-            f"device{'s' if devices > 1 else ''}, got {device_batch}; {near} does, or set "
-            "recipe.batch_size",
+            f"must divide the recipe's batch of {whole} over {counted(devices, 'device')}, got "
+            f"{device_batch}; {near} does, or set recipe.batch_size",
             "device_batch",
         )
     if images < whole:

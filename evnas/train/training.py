@@ -269,10 +269,10 @@ class _Run:
         names = sorted(self.world.gathered(self.session.broken))
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            one = len(names) == 1
+            were = "was" if len(names) == 1 else "were"
             self.tell(
-                f"{len(names)} image{'' if one else 's'} could not be read and "
-                f"{'was' if one else 'were'} left out: {', '.join(names[:3])}{more}"
+                f"{counted(len(names), 'image')} could not be read and {were} left out: "
+                f"{', '.join(names[:3])}{more}"
             )
 
     def _save_best(self, point: Mapping[str, float], before: list[dict[str, float]]) -> None:
