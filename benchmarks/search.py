@@ -6,8 +6,11 @@ at their best (`native_peers.py`); hypervolume of the noise-free values of what 
 over the number of evaluations (of `mo_asha`: over the training it paid for). Strategies were
 tuned on seeds 0 to 9 of the usual landscape, the development seeds; figures are of the seeds from
 `--first-seed` on. GP runs on few seeds and for fewer evaluations, since each of its proposals
-takes seconds. One unbroken run makes every figure; the last line is JSON. Speed is measured
-apart: `search_rates.py`.
+takes seconds. The last line is JSON. Speed is measured apart: `search_rates.py`.
+
+`--only KIND`, any number of times, runs these strategies alone, one after the other, on all
+landscapes. With `--runs FILE` each run is kept as a line when it ends, and the same command goes
+on from there; `--ended-only` makes the figures of strategies whose runs are all there.
 """
 
 import argparse
@@ -19,7 +22,7 @@ import platform
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +35,7 @@ from search_runs import REDUCED, REFERENCE, SPACE, Run, search, space_of
 
 from evnas.space.size import size_of
 from evnas.stats.pareto import front_mask, hypervolume
+from evnas.sweep.strategy_spec import strategy_spec
 
 RESULT = Path(__file__).parents[1] / "results/reference/search.json"
 SIBLINGS = ("deceptive", "coupled")
@@ -52,6 +56,11 @@ class Job:
     training: float = math.inf
     goal: float = math.inf
     landscape: str = "usual"
+
+    @property
+    def key(self) -> str:
+        """What a kept run is known by."""
+        return f"{self.space} {self.landscape} {self.kind} {self.seed} {self.trials}"
 
 
 def run(job: Job) -> tuple[Job, Run]:
@@ -91,6 +100,56 @@ def jobs_of(args: argparse.Namespace, goal: float) -> Iterator[Job]:
     for kind in ("evolution", "random"):
         for seed in seeds:
             yield Job(space="reduced", kind=kind, seed=seed, trials=SMALL_TRIALS)
+
+
+def chosen_jobs(args: argparse.Namespace) -> Iterator[Job]:
+    """Of the strategies that `--only` names, in its order."""
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    for kind in args.only:
+        for landscape in ("usual", *SIBLINGS):
+            for seed in seeds:
+                yield Job(space="large", kind=kind, seed=seed, trials=args.trials,
+                          landscape=landscape)  # fmt: skip
+
+
+def runs_of(jobs: Sequence[Job], args: argparse.Namespace) -> Iterator[tuple[Job, Run]]:
+    """Jobs with their runs, in their order; those that are kept are not run again."""
+    kept = _kept(args.runs)
+    missing = [] if args.ended_only else [job for job in jobs if job.key not in kept]
+    if args.jobs == 1:
+        yield from _with_kept(jobs, kept, map(run, missing), args.runs)
+        return
+    with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
+        yield from _with_kept(jobs, kept, pool.imap(run, missing), args.runs)
+
+
+def _with_kept(
+    jobs: Sequence[Job],
+    kept: Mapping[str, Run],
+    fresh: Iterator[tuple[Job, Run]],
+    file: Path | None,
+) -> Iterator[tuple[Job, Run]]:
+    for job in jobs:
+        if job.key in kept:
+            yield job, kept[job.key]
+            continue
+        ended = next(fresh, None)
+        if ended is None:  # only what has ended is wanted
+            continue
+        if file is not None:
+            with file.open("a") as lines:
+                lines.write(json.dumps({"key": job.key, **asdict(ended[1])}) + "\n")
+        yield ended
+
+
+def _kept(file: Path | None) -> dict[str, Run]:
+    if file is None or not file.exists():
+        return {}
+    kept = {}
+    for line in map(json.loads, file.read_text().splitlines()):
+        vectors = [(latency, loss) for latency, loss in line["vectors"]]
+        kept[line["key"]] = Run(vectors, line["paid"], line["seconds"])
+    return kept
 
 
 def table_of(runs: Mapping[str, Sequence[Run]]) -> dict[str, Any]:
@@ -164,22 +223,33 @@ def figures(args: argparse.Namespace) -> dict[str, Any]:
     began, size = time.perf_counter(), size_of(space_of(SPACE))
     runs: dict[str, dict[str, list[Run]]] = {"large": {}, "reduced": {}}
     seeds = range(args.first_seed, args.first_seed + args.seeds)
-    chance = [Job(space="large", kind="random", seed=s, trials=args.trials) for s in seeds]
-    with multiprocessing.get_context("spawn").Pool(args.jobs) as pool:
-        runs["large"]["random"] = [found for _, found in pool.imap(run, chance)]
-        goal = table_of(runs["large"])["random"]["median_hypervolume"]
-        for job, found in pool.imap(run, list(jobs_of(args, goal))):
+
+    def take(jobs: Sequence[Job]) -> None:
+        for job, found in runs_of(jobs, args):
             place = job.space if job.landscape == "usual" else job.landscape
             runs.setdefault(place, {}).setdefault(job.kind, []).append(found)
             print(f"{time.perf_counter() - began:.0f} s {place} {job.kind} {job.seed} "
                   f"{float(found.curve()[-1]):.1f}", flush=True)  # fmt: skip
-    halved = runs["large"].pop("mo_asha")
+
+    halved: dict[str, Any] = {}
+    if args.only:
+        take(list(chosen_jobs(args)))
+    else:
+        take([Job(space="large", kind="random", seed=s, trials=args.trials) for s in seeds])
+        goal = table_of(runs["large"])["random"]["median_hypervolume"]
+        take(list(jobs_of(args, goal)))
+        halved["mo_asha"] = halving(runs["large"].pop("mo_asha"), goal=goal, trials=args.trials)
+        halved["reduced"] = reduced(runs["reduced"])
+    if args.ended_only:
+        runs = {place: {kind: found for kind, found in each.items() if len(found) == args.seeds}
+                for place, each in runs.items()}  # fmt: skip
     table = table_of(runs["large"])
     beside = {name: table_of(runs[name]) for name in SIBLINGS}
     return {
         "date": date.today().isoformat(),
         "python": platform.python_version(),
         "versions": {n: version(n) for n in ("optuna", "numpy", "moocore", "pydantic")},
+        "evolution": strategy_spec({"kind": "evolution"}).model_dump(mode="json"),
         "processor": platform.processor() or platform.machine(),
         "seeds": [seeds[0], seeds[-1]],
         "architectures": {"mid": size.mid, "low": size.low, "high": size.high,
@@ -189,8 +259,7 @@ def figures(args: argparse.Namespace) -> dict[str, Any]:
         "siblings": {
             name: {"table": each, **reached(runs[name], each)} for name, each in beside.items()
         },
-        "mo_asha": halving(halved, goal=goal, trials=args.trials),
-        "reduced": reduced(runs["reduced"]),
+        **halved,
         "minutes": (time.perf_counter() - began) / 60,
     }  # fmt: skip
 
@@ -219,11 +288,15 @@ def main() -> None:
     parser.add_argument("--gp-seeds", type=int, default=3)
     parser.add_argument("--gp-trials", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", action="append", default=[], metavar="KIND")
+    parser.add_argument("--runs", type=Path, metavar="FILE", help="keep each run, and go on there")
+    parser.add_argument("--ended-only", action="store_true", help="run nothing that is not kept")
     parser.add_argument("--write", action="store_true", help="keep the JSON in results/reference")
+    parser.add_argument("--output", type=Path, default=RESULT, help="where --write keeps it")
     args = parser.parse_args()
     found = figures(args)
     if args.write:
-        RESULT.write_text(json.dumps(found, indent=1) + "\n")
+        args.output.write_text(json.dumps(found, indent=1) + "\n")
     print("\n".join(rows_of(found)))
     print(json.dumps(found))
 

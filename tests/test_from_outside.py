@@ -117,7 +117,7 @@ def test_all_kinds_take_part_and_a_killed_search_goes_on(broken_off: tuple[Path,
 def test_nothing_is_left_to_do(site: Path, broken_off: tuple[Path, int]) -> None:
     results, _ = broken_off
     before = len(records(results))
-    assert f"going on: {before} results are there already" in sweep(site, results)
+    assert f"going on: {before} results there already" in sweep(site, results)
     assert len(records(results)) == before
 
 

@@ -12,6 +12,7 @@ from evnas.arch.mixer_field import unknown_kind
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
 from evnas.mixers import MIXERS
+from evnas.words import counted
 
 Concrete = tuple[str | int, ...]
 """A path without wildcards: ("stages", 1, "dim")."""
@@ -70,7 +71,8 @@ def _steps(
     if isinstance(part, slice):
         return range(len(here))[part]
     if not -len(here) <= part < len(here):
-        raise SpecError(f"{spell(place)} has {len(here)} entries, index {part} is none", path)
+        entries = counted(len(here), "entry", "entries")
+        raise SpecError(f"{spell(place)} has {entries}, index {part} is none", path)
     return [part % len(here)]
 
 

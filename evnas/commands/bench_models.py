@@ -58,12 +58,11 @@ def _meant(name: str) -> dict[str, Mapping[str, Any]]:
             hint = nearest(trial, archs) or f"; {_way_out(folder, trial, list(archs))}"
             raise SpecError(f"{folder} has no trial or row {trial!r}{hint}")
         return {name: archs[trial]}
-    from evnas.commands.fronts import front  # reports are heavy, and few names need them
+    from evnas.report.query.pick import front_labels  # reports are heavy, and few names need them
 
-    members = front(Path(folder))
-    if not members:
+    labels = front_labels(Path(folder))
+    if not labels:
         raise SpecError(f"{folder} has no front; {folder}:TRIAL names one of its trials or rows")
-    labels = [str(member["trial"]) for member in members]
     return {f"{folder}:{label}": archs[label] for label in labels}
 
 

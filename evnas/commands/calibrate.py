@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from evnas.commands.output import AsJson, columns, emit, talk
+from evnas.words import counted
 
 TargetOption = Annotated[
     str,
@@ -54,7 +55,7 @@ def calibrate(
 def calibration_text(found: dict[str, Any]) -> str:
     """Lines for a person."""
     head = (
-        f"calibration {found['id']} of {found['target']}: {found['parts']} parts and "
+        f"calibration {found['id']} of {found['target']}: {counted(found['parts'], 'part')} and "
         f"{found['networks']} networks ({found['measured']} measured now in "
         f"{found['seconds'] / 60:.1f} min, {found['known']} known)"
     )

@@ -29,6 +29,7 @@ from evnas.registry import broken_plugins
 from evnas.report.page.pictures import browser
 from evnas.runtime import Runtime
 from evnas.tables import RUNTIMES
+from evnas.words import counted
 
 RANKED_MODEL = "efficientvim_m1"
 RANKED_SIDE = 224
@@ -61,7 +62,8 @@ def checkup_text(found: dict[str, Any]) -> str:
     cpu = machine["cpu"]
     lines = [
         f"python {machine['python']}, {', '.join(packages)}",
-        f"cpu: {cpu['model']}, {cpu['cores']} cores, {cpu['memory_gib']} GiB{_limits(cpu)}",
+        f"cpu: {cpu['model']}, {counted(cpu['cores'], 'core')}, {cpu['memory_gib']} GiB"
+        f"{_limits(cpu)}",
         *(f"cpu: {doubt}" for doubt in found["cpu_doubts"]),
         *(f"gpu: {gpu['name']}, driver {gpu['driver_version']}" for gpu in machine["gpus"]),
         *(f"energy of {on}: {why or 'is counted'}" for on, why in found["energy"].items()),
@@ -83,7 +85,7 @@ def checkup_text(found: dict[str, Any]) -> str:
 def _limits(cpu: Mapping[str, Any]) -> str:
     """What else decides the CPU's speed, as far as the machine tells it."""
     quota, governor = cpu.get("quota_cores"), cpu.get("governor")
-    found = f", a quota of {quota:g} cores" if quota is not None else ""
+    found = f", a quota of {counted(quota, 'core', form='g')}" if quota is not None else ""
     return found + (f", governor {governor}" if governor else "")
 
 
@@ -112,7 +114,7 @@ def _ranking_text(device: str, places: list[dict[str, Any]]) -> str:
             f"{place['latency_ms']:.1f} ms",
             f"{place['latency_ms'] / ran[0]['latency_ms']:.2f}",
             f"{place['prepare_s']:.1f} s",
-            f"{place['precision']}, {place['threads']} threads",
+            f"{place['precision']}, {counted(place['threads'], 'thread')}",
         )
         for place in ran
     ]

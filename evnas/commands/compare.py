@@ -10,6 +10,7 @@ from evnas.commands.options import PageFile
 from evnas.commands.output import AsJson, columns, emit, talk
 from evnas.files import must_have_a_place, write_whole
 from evnas.stats.interval import Interval
+from evnas.words import counted
 
 
 def compare(
@@ -46,12 +47,13 @@ def compare(
 def _text(found: Mapping[str, Any]) -> str:
     first, *others = (study["name"] for study in found["studies"])
     lines = [
-        f"{study['name']}: {study['rows']} rows, {study['complete']} complete ({study['folder']})"
+        f"{study['name']}: {counted(study['rows'], 'row')}, {study['complete']} complete "
+        f"({study['folder']})"
         for study in found["studies"]
     ]
     for name in others:
         rows = [row for row in found["rows"] if name in row["differences"]]
-        lines += ["", f"{name} less {first}: {len(rows)} architectures in common"]
+        lines += ["", f"{name} less {first}: {counted(len(rows), 'architecture')} in common"]
         if rows:
             cells = [cell for row in rows for cell in _cells(row, first, name)]
             head = ("row", "architecture", "quantity", first, name, "difference [95 %]")
@@ -73,7 +75,7 @@ def _order(order: Mapping[str, Any]) -> str:
     sure = [f"{f['better']}/{f['worse']}" for f in order["listed"] if f["sure"]]
     beyond = f" ({_shortened(sure)})" if sure else ""
     return (
-        f"order by {keys}: {order['flips']} of {order['pairs']} pairs turned round, "
+        f"order by {keys}: {order['flips']} of {counted(order['pairs'], 'pair')} turned round, "
         f"{order['sure']} beyond both intervals{beyond}{agree}"
     )
 

@@ -8,6 +8,7 @@ import typer
 from evnas.arch.catalog import entry
 from evnas.commands.options import Names
 from evnas.commands.output import AsJson, emit
+from evnas.words import counted
 
 
 def convert(
@@ -28,4 +29,4 @@ def convert(
 
     tensors = convert_weights(arch, source, output, to=to)
     data = {"output": str(output), "tensors": tensors, "names": to}
-    emit(data, f"{output}: {tensors} tensors under {to} names", json)
+    emit(data, f"{output}: {counted(tensors, 'tensor')} under {to} names", json)

@@ -14,6 +14,7 @@ from evnas.evaluate.formats import must_not_run_code
 from evnas.files import expanded
 from evnas.sweep.named import arch_of
 from evnas.tables import RUNTIMES
+from evnas.words import counted
 
 if TYPE_CHECKING:
     from evnas.arch.spec import ArchSpec
@@ -175,9 +176,9 @@ def _of_file(subject: "Subject") -> str:
 def _say_what_is_not_finite(row: "Evaluated") -> None:
     if row.not_finite:
         talk(
-            f"WARNING: {row.subject.name} at {row.resolution}: {row.not_finite} of "
-            f"{len(row.answers)} images have logits that are NaN or infinite, so its accuracy is "
-            "not known"
+            f"WARNING: {row.subject.name} at {row.resolution}: of "
+            f"{counted(len(row.answers), 'image')} {row.not_finite} have logits that are NaN or "
+            "infinite, so its accuracy is not known"
         )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from evnas.stats.interval import Interval
+from evnas.words import counted
 
 WHAT = {
     "evaluate": "trained weights, as trained",
@@ -29,7 +30,7 @@ def _head(report: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"Trial {origin['trial']} of `{origin['study']}`, picked as {origin['pick']}."
         )
-    lines.append(f"Training: {trained['epochs']} epochs, {trained['status']}.")
+    lines.append(f"Training: {counted(trained['epochs'], 'epoch')}, {trained['status']}.")
     export = report["steps"]["export"]
     lines.append(
         f"File: `{export['files']['model']['path']}`, {export['bytes']:,} bytes, input "
@@ -41,7 +42,7 @@ def _head(report: Mapping[str, Any]) -> list[str]:
 def _accuracy(report: Mapping[str, Any]) -> list[str]:
     rows = report["accuracy"]
     lines = [
-        f"## Accuracy on {rows[0]['images']} held-out images",
+        f"## Accuracy on {counted(rows[0]['images'], 'held-out image')}",
         "",
         "| step | top-1 % [95 %] | loss | cost in top-1, points [95 %] | images lost, won |",
         "| --- | --- | --- | --- | --- |",
@@ -56,7 +57,8 @@ def _accuracy(report: Mapping[str, Any]) -> list[str]:
             f"{lost} |"
         )
         if row["not_finite"]:
-            lines.append(f"| | {row['not_finite']} images have logits that are not finite | | | |")
+            images = counted(row["not_finite"], "image")
+            lines.append(f"| | {images} with logits that are not finite | | | |")
     lines += [
         "",
         "Intervals: Wilson's of top-1; of a cost, each step beside the one before it, paired "

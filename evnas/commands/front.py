@@ -6,6 +6,7 @@ from typing import Any
 from evnas.commands.options import Study
 from evnas.commands.output import AsJson, columns, emit, talk
 from evnas.stats.interval import Interval
+from evnas.words import counted
 
 
 def front(study: Study, json: AsJson = False) -> None:
@@ -79,9 +80,9 @@ def _cautions(reader: Any, members: list[str]) -> list[str]:
 
 
 def _text(found: dict[str, Any]) -> str:
-    members = found["members"]
+    members, trials = found["members"], counted(found["trials"], "trial")
     if not members:
-        return f"{found['study']}: no trial has reached the front ({found['trials']} trials)"
+        return f"{found['study']}: no trial has reached the front ({trials})"
     keys = list(members[0]["objectives"])
     beside = {"params_m": "params_m", "macs_g": "macs_exact_g"}
     shown = [name for name, key in beside.items() if key not in keys]
@@ -99,7 +100,7 @@ def _text(found: dict[str, Any]) -> str:
         )
         for member in members
     ]
-    last = f"{found['study']}: {len(members)} of {found['trials']} trials are on the front"
+    last = f"{found['study']}: {len(members)} of {trials} on the front"
     return f"{columns(head, rows)}\n\n{last}"
 
 

@@ -14,6 +14,7 @@ from evnas.commands.output import AsJson, emit
 from evnas.errors import SpecError, nearest
 from evnas.files import expanded
 from evnas.tables import DATASETS
+from evnas.words import counted
 
 Kind = Literal["sweep", "search"]
 KINDS: Mapping[str, Kind] = {"sweep": "sweep", "search": "search"}
@@ -150,4 +151,4 @@ def _machine() -> str:
 
     cores = usable_cores()
     gpu = "a GPU" if GPU.exists() else "no GPU"
-    return f"this machine: {cores} core{'s' if cores > 1 else ''}, {gpu}"
+    return f"this machine: {counted(cores, 'core')}, {gpu}"

@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from evnas.words import counted
+
 ROWS = 4
 SECONDS_A_ROW = 15.0
 """Counting, predicting and timing one."""
@@ -119,7 +121,7 @@ def _head(beginning: Beginning) -> str:
     return "\n".join(
         [
             f"# Written by `evnas init` for {beginning.machine}; "
-            f"about {beginning.minutes:g} minutes.",
+            f"about {counted(beginning.minutes, 'minute', form='g')}.",
             "# Change what you like, then",
             *said,
             "",

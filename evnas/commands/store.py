@@ -9,6 +9,7 @@ import typer
 from evnas.commands.options import Study
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import EvnasError, StoreError
+from evnas.words import counted
 
 SHOWN = 20
 """Findings that are printed; `--json` has all."""
@@ -54,7 +55,7 @@ def backup(
     from evnas.store.backup import backup as copied
 
     file = output if output.suffix == ".db" else output / "study.db"
-    talk(f"{file}: {copied(_database(study), file)} records, read back")
+    talk(f"{file}: {counted(copied(_database(study), file), 'record')}, read back")
 
 
 def export(
@@ -72,7 +73,7 @@ def export(
 
     try:
         with Store.read(_database(study)) as store:
-            talk(f"{output}: {written(store, output)} records")
+            talk(f"{output}: {counted(written(store, output), 'record')}")
     except OSError as e:
         raise StoreError(f"{output}: must be a file that can be written ({e.strerror})") from e
 
@@ -92,10 +93,11 @@ def merge(
     from evnas.store.merge import merge as merged
 
     done = merged(_database(study), _database(other))
-    said = f"{done.added} records added, {done.doubles} were there already"
+    said = f"{counted(done.added, 'record')} added, {done.doubles} there already"
     if done.not_comparable:
+        speeds = counted(done.not_comparable, "speed")
         said += (
-            f"; {done.not_comparable} speeds are of an unlike machine and count as lost: "
+            f"; of these {speeds} of an unlike machine, counting as lost: "
             "`evnas sweep --retry lost` takes them here"
         )
     talk(f"{study}: {said}")
@@ -151,7 +153,7 @@ def _database(study: Path) -> Path:
 
 def _check_lines(data: Mapping[str, Any]) -> list[str]:
     aside = f", {data['set_aside']} set aside" if data["set_aside"] else ""
-    first = f"{data['study']}: {data['records']} records{aside}"
+    first = f"{data['study']}: {counted(data['records'], 'record')}{aside}"
     if not data["checksums"]:
         first += "; written before there were checksums, which it gains when a sweep goes on"
     findings = data["findings"]
@@ -164,10 +166,10 @@ def _check_lines(data: Mapping[str, Any]) -> list[str]:
 
 def _repair_lines(data: Mapping[str, Any]) -> list[str]:
     if not data["damaged"]:
-        return [f"{data['study']}: nothing to mend, {data['kept']} records"]
+        return [f"{data['study']}: nothing to mend, {counted(data['kept'], 'record')}"]
     lost = data["lost_records"]
     lines = [
-        f"{data['study']}: {data['kept']} records kept, {len(lost)} lost",
+        f"{data['study']}: {counted(data['kept'], 'record')} kept, {len(lost)} lost",
         f"as it was: {data['damaged']}",
     ]
     if lost:

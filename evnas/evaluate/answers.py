@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from evnas.errors import DataError
+from evnas.words import counted
 
 TOP = 5
 """Of top-5."""
@@ -103,7 +104,7 @@ def _must_have_a_logit(labels: Tensor, logits: Tensor, where: str) -> None:
     if logits.ndim != 2 or len(logits) != len(labels):
         raise DataError(
             f"{where} must give logits (B, classes), it gives {tuple(logits.shape)} for "
-            f"{len(labels)} images"
+            f"{counted(len(labels), 'image')}"
         )
     if int(labels.max()) >= logits.shape[1]:
         raise DataError(

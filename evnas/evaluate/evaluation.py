@@ -28,6 +28,7 @@ from evnas.stats.proportions import (
 from evnas.tables import RUNTIMES, chooses
 from evnas.train.data import ImageData, is_stream
 from evnas.train.loaders import View
+from evnas.words import counted
 
 BATCH = 64
 CALIBRATION_IMAGES = 64
@@ -225,7 +226,7 @@ def labels_for(subject: Subject, images: ImageData) -> list[int] | None:
     theirs = len(images.classes)
     if subject.arch is not None and theirs and subject.arch.num_classes != theirs:
         raise DataError(
-            f"{images.name} holds {theirs} classes and {subject.name} tells "
+            f"{images.name} holds {counted(theirs, 'class', 'classes')} and {subject.name} tells "
             f"{subject.arch.num_classes} apart, whose names are not recorded; they must be as many"
         )
     return None

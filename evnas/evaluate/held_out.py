@@ -1,5 +1,6 @@
 """Held-out images, in one order for all models, so that their answers can be paired. No torch."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,7 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from evnas.errors import SpecError
-from evnas.train.data import ImageData, Item, Split, is_stream, open_dataset
+from evnas.proxy.colour_profile import Colours, about_colours, colours_in
+from evnas.train.data import FileSplit, ImageData, Item, Split, is_stream, open_dataset
+
+LOOKED_INTO = 500
+"""Files whose colour profiles are counted before anything is evaluated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ def held_out_images(source: str | Path, *, most: int | None = None) -> ImageData
         SpecError: some are wanted of a stream, whose images come in any order.
     """
     found = open_dataset(source, held_out_only=True)
+    if isinstance(found.held_out, FileSplit):
+        found = replace(found, note=f"{found.note}{_about_colours(found.held_out)}")
     if most is None:
         return found
     if is_stream(found.held_out):
@@ -48,6 +55,19 @@ def held_out_images(source: str | Path, *, most: int | None = None) -> ImageData
     some = evenly(found.held_out, most)
     note = f"{found.note}; {len(some)} of the held-out ones are taken"
     return replace(found, held_out=some, note=note)
+
+
+def _about_colours(split: FileSplit) -> str:
+    some = evenly(split, LOOKED_INTO)
+    files = (Path(some.name(i)) for i in range(len(some)))
+    return about_colours(Counter(map(_colours_at, files)), of=len(split))
+
+
+def _colours_at(file: Path) -> Colours:
+    try:
+        return colours_in(file.read_bytes(), apply=True)
+    except OSError:  # whoever decodes it says so
+        return Colours.SRGB
 
 
 def evenly(split: Split, count: int) -> Split:

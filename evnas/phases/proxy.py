@@ -14,6 +14,7 @@ from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate
 from evnas.tables import PHASES, found_by
+from evnas.words import counted
 
 LEAST_PART = 2
 """Images at once of a training: a batch norm needs two."""
@@ -161,12 +162,15 @@ def loaded(proxy: Mapping[str, Any], device: str, workshop: Workshop) -> Any:
         DataError: they are not here, or not those that the study knows.
     """
     from evnas.proxy.data import load_data
+    from evnas.proxy.image_file import READING
+
+    side, reading = proxy["resolution"], proxy.get("images", {}).get("reading", READING)
 
     def load() -> Any:
         _must_be_known(proxy)
-        return load_data(proxy["data"], resolution=proxy["resolution"], device=device)
+        return load_data(proxy["data"], resolution=side, device=device, reading=reading)
 
-    name = f"{proxy['data']} {proxy['resolution']} {device}"
+    name = f"{proxy['data']} {side} {device} read as {reading}"
     return workshop.kept(f"data {name}", name, load)
 
 
@@ -255,7 +259,7 @@ def trained(
         result = in_parts(parts)
         if result.status != "oom":
             break
-        on_progress(0.0, f"out of memory with the batch in {parts} parts")
+        on_progress(0.0, f"out of memory with the batch in {counted(parts, 'part')}")
         model.zero_grad(set_to_none=True)
         model.load_state_dict(first)
     return result

@@ -18,6 +18,7 @@ from evnas.errors import DataError, nearest
 from evnas.files import placed
 from evnas.proxy import folder
 from evnas.proxy.arrays import ImageArrays
+from evnas.proxy.image_file import READING
 from evnas.tables import DATASETS
 
 
@@ -84,6 +85,7 @@ def load_data(
     resolution: int = 56,
     device: torch.device | str = "cpu",
     base_folder: Path = Path(),
+    reading: int = READING,
 ) -> ProxyData:
     """The images that a sweep's `proxy.data` names.
 
@@ -93,6 +95,7 @@ def load_data(
             little larger. Fashion-MNIST keeps its 28 x 28 pixels.
         device: where the tensors shall live.
         base_folder: what a relative PATH is relative to; `~` and `${NAME}` are replaced.
+        reading: of a folder's files, as `evnas.proxy.image_file.READING`.
 
     Raises:
         DataError: there is no such set, or its files are not there or broken.
@@ -100,9 +103,8 @@ def load_data(
     if isinstance(source, Mapping):
         if set(source) != {"folder"}:
             raise DataError(f"data must be a name or {{folder: PATH}}, got {dict(source)}")
-        arrays = folder.read_folder(
-            placed(source["folder"], base_folder), folder.stored_side(resolution)
-        )
+        root, side = placed(source["folder"], base_folder), folder.stored_side(resolution)
+        arrays = folder.read_folder(root, side, reading=reading)
         return from_arrays(arrays).to(device)
     if source not in DATASETS:
         raise DataError(

@@ -2,13 +2,15 @@
 
 Of a folder, what counts is which images are used, their order, classes and splits, the path of
 each below its class, its size, and the contents: of every file up to a gibibyte in all, of an even
-sample that makes a gibibyte beyond. Times of change are no part of it. They only spare reading
-everything again: files whose size, inode and times are as noted are taken to be those noted.
+sample that makes a gibibyte beyond; and whether its colours are converted, since that makes other
+pixels of the same contents. Times of change are no part of it. They only spare reading everything
+again: files whose size, inode and times are as noted are taken to be those noted.
 """
 
 import hashlib
 import os
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
@@ -19,12 +21,13 @@ import numpy as np
 
 from evnas.errors import DataError, nearest
 from evnas.proxy import fashion
+from evnas.proxy.colour_profile import Colours, about_colours, can_convert, colours_in
 from evnas.proxy.folder import proxy_images, stored_side
 from evnas.proxy.folder_survey import FolderSurvey, by_class
+from evnas.proxy.image_file import READING, applies_profiles
 from evnas.tables import DATASETS
+from evnas.words import counted
 
-READING = 1
-"""Raised when files come to be read as other pixels."""
 MOST_BYTES = 2**30
 """Contents that are read: some seconds of a disk."""
 SHOWN_CHANGES = 3
@@ -40,6 +43,8 @@ class ImagesOfClass:
     held_out: int
     fingerprint: str
     """16 hex digits."""
+    converted: int = 0
+    """Of those whose contents were read: so many have their colours converted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +61,9 @@ class KnownImages:
     """So many files stand behind each whose contents were read."""
     seen: str = ""
     """Of the files as this machine's disk has them."""
+    reading: int = 1
+    """How files come to be pixels, as `evnas.proxy.image_file.READING`; notes from before there
+    were two say nothing."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -81,7 +89,7 @@ class KnownImages:
                 changes.append(_difference(name, mine[name], its[name]))
         more = len(changes) - SHOWN_CHANGES
         shown = "; ".join(changes[:SHOWN_CHANGES]) or "their classes are in another order"
-        return f"{shown}; and {more} more classes" if more > 0 else shown
+        return f"{shown}; and {counted(more, 'more class', 'more classes')}" if more > 0 else shown
 
     @property
     def in_short(self) -> dict[str, Any]:
@@ -106,7 +114,8 @@ def known_images(
 
     Args:
         source: a name of `evnas.tables.DATASETS`, or `{"folder": PATH}`.
-        before: what is known from an earlier run; spares reading files that are the same.
+        before: what is known from an earlier run, by whose reading these are read too; spares
+            reading files that are the same.
 
     Raises:
         DataError: they are not there, or there are several ways to understand the folder.
@@ -131,38 +140,48 @@ def _added_known(name: str) -> KnownImages:
     return KnownImages(fingerprint=_digest(np.ascontiguousarray(part).tobytes() for part in parts))
 
 
+def reading_of(before: KnownImages | None) -> int:
+    """How files come to be pixels in what goes on from there."""
+    return READING if before is None else before.reading
+
+
 def files_known(found: FolderSurvey, *, before: KnownImages | None = None) -> KnownImages:
-    """The images of a survey, all of which are used.
+    """The images of a survey, all of which are used; `before` as in `known_images`.
 
     Raises:
         DataError: a file cannot be read.
     """
     stats = {path: _status(path) for path, _ in (*found.train, *found.held_out)}
-    seen = _digest(
+    lines = [
         f"{p}\0{s.st_size} {s.st_ino} {s.st_mtime_ns} {s.st_ctime_ns}".encode("utf8", "replace")
         for p, s in stats.items()
-    )
+    ]
+    seen = _digest(lines if can_convert() else [*lines, b"colours cannot be converted here"])
     if before is not None and before.seen == seen:
         return before
     every = max(1, -(-sum(s.st_size for s in stats.values()) // MOST_BYTES))
     read = [path for i, path in enumerate(stats) if i % every == 0]
+    reading = reading_of(before)
     with ThreadPoolExecutor() as pool:
-        contents = dict(zip(read, pool.map(_contents, read), strict=True))
+        each = pool.map(lambda path: _contents(path, applies_profiles(reading)), read)
+        contents = dict(zip(read, each, strict=True))
     classes = _classes(found, {p: s.st_size for p, s in stats.items()}, contents)
-    parts = [f"read as {READING}".encode()]
+    colours = Counter(each.colours for each in contents.values())
+    parts = [b"read as 1"]  # as it always was: other readings show in the files they change
     parts += [f"{name}\0{part.fingerprint}".encode("utf8", "replace")
               for name, part in classes.items()]  # fmt: skip
     return KnownImages(
         fingerprint=_digest(parts),
         classes=classes,
-        about=str(found),
+        about=f"{found}{about_colours(colours, of=len(stats))}",
         sampled_every=every,
         seen=seen,
+        reading=reading,
     )
 
 
 def _classes(
-    found: FolderSurvey, sizes: Mapping[str, int], contents: Mapping[str, bytes]
+    found: FolderSurvey, sizes: Mapping[str, int], contents: Mapping[str, "_Contents"]
 ) -> dict[str, ImagesOfClass]:
     files: dict[int, list[list[str]]] = {}
     for split, samples in enumerate((found.train, found.held_out)):
@@ -173,11 +192,17 @@ def _classes(
         for split, paths in enumerate(splits):
             for path in paths:
                 name = f"{split}\0{_below_class(path, found)}\0{sizes[path]}\0"
-                yield name.encode("utf8", "surrogateescape") + contents.get(path, b"")
+                known = contents[path].known if path in contents else b""
+                yield name.encode("utf8", "surrogateescape") + known
 
     return {
         found.classes[label]: ImagesOfClass(
-            training=len(splits[0]), held_out=len(splits[1]), fingerprint=_digest(lines(splits))
+            training=len(splits[0]),
+            held_out=len(splits[1]),
+            fingerprint=_digest(lines(splits)),
+            converted=sum(
+                contents[p].converted for p in (*splits[0], *splits[1]) if p in contents
+            ),
         )
         for label, splits in sorted(files.items())
     }
@@ -191,10 +216,11 @@ def _below_class(path: str, found: FolderSurvey) -> str:
 
 def _difference(name: str, now: ImagesOfClass, before: ImagesOfClass) -> str:
     counts = [
-        f"{after} {word} images in place of {earlier}"
+        f"{counted(after, f'{word} image')} in place of {earlier}"
         for word, after, earlier in (
             ("training", now.training, before.training),
             ("held-out", now.held_out, before.held_out),
+            ("colour-converted", now.converted, before.converted),
         )
         if after != earlier
     ]
@@ -208,12 +234,31 @@ def _status(path: str) -> os.stat_result:
         raise DataError(f"{path} must be a file that can be read ({e.strerror})") from e
 
 
-def _contents(path: str) -> bytes:
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """Of one file."""
+
+    digest: bytes
+    colours: Colours
+
+    @property
+    def converted(self) -> bool:
+        """Whether its pixels are not what the contents say without the profile."""
+        return self.colours is Colours.CONVERTED
+
+    @property
+    def known(self) -> bytes:
+        """What tells its pixels."""
+        return self.digest + (b"converted" if self.converted else b"")
+
+
+def _contents(path: str, applies: bool) -> _Contents:
     try:
         with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
+            raw = file.read()
     except OSError as e:
         raise DataError(f"{path} must be a file that can be read ({e.strerror})") from e
+    return _Contents(hashlib.sha256(raw).digest(), colours_in(raw, apply=applies))
 
 
 def _digest(parts: Iterator[bytes] | Sequence[bytes]) -> str:

@@ -1,5 +1,6 @@
 """Any folder of images, a subfolder per class, decoded once to small uint8 arrays."""
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,8 +12,9 @@ from PIL import Image
 
 from evnas.errors import DataError
 from evnas.proxy.arrays import ImageArrays
+from evnas.proxy.colour_profile import Colours, about_colours
 from evnas.proxy.folder_survey import FolderSurvey, Sample, survey
-from evnas.proxy.image_file import has_other_colours, read_rgb
+from evnas.proxy.image_file import READING, found_colours, read_rgb
 
 MAX_TRAIN_IMAGES = 50_000
 MAX_HELD_OUT_IMAGES = 10_000
@@ -23,19 +25,22 @@ def stored_side(resolution: int) -> int:
     return resolution + -(-resolution // 8)
 
 
-def read_folder(root: Path, side: int) -> ImageArrays:
+def read_folder(root: Path, side: int, *, reading: int = READING) -> ImageArrays:
     """Decode a folder: shorter side to `side` pixels, centre square, RGB.
 
     At most 50,000 training and 10,000 held-out images are kept (at 64 x 64 pixels 0.74 GB),
     spread evenly over each class.
+
+    Args:
+        reading: as `evnas.proxy.image_file.READING`.
 
     Raises:
         DataError: no such folder, no images in it, classes that differ between the splits, or
             an image that cannot be decoded.
     """
     found = proxy_images(root)
-    train, other_train = _decode_all(found.train, side)
-    held_out, other_held_out = _decode_all(found.held_out, side)
+    train, colours = _decode_all(found.train, side, reading)
+    held_out, held_out_colours = _decode_all(found.held_out, side, reading)
     return ImageArrays(
         name=f"folder {root}",
         train_images=train,
@@ -43,16 +48,8 @@ def read_folder(root: Path, side: int) -> ImageArrays:
         held_out_images=held_out,
         held_out_labels=np.array([label for _, label in found.held_out]),
         classes=found.classes,
-        note=f"{found}{_of_colours(other_train + other_held_out)}",
+        note=f"{found}{about_colours(colours + held_out_colours, of=len(train) + len(held_out))}",
     )
-
-
-def _of_colours(count: int) -> str:
-    """What is to be said of images that have a colour profile of their own."""
-    if not count:
-        return ""
-    images = "1 image embeds" if count == 1 else f"{count} images embed"
-    return f"; {images} a colour profile other than sRGB, which is not applied"
 
 
 def proxy_images(root: Path) -> FolderSurvey:
@@ -73,33 +70,36 @@ def _spread(samples: Sequence[Sample], limit: int) -> list[Sample]:
     return [samples[i * len(samples) // limit] for i in range(limit)]
 
 
-def _decode_all(samples: Sequence[Sample], side: int) -> tuple[npt.NDArray[np.uint8], int]:
-    """(N, 3, side, side), and how many have a colour profile other than sRGB. The error names the
+def _decode_all(
+    samples: Sequence[Sample], side: int, reading: int
+) -> tuple[npt.NDArray[np.uint8], Counter[Colours]]:
+    """(N, 3, side, side), and how many have a colour profile of each kind. The error names the
     first image that cannot be read, and how many."""
     # threads: Pillow decodes and resizes outside the interpreter lock
     out = np.empty((len(samples), 3, side, side), dtype=np.uint8)
     faults: list[DataError] = []
-    other_colours = 0
+    colours: Counter[Colours] = Counter()
     with ThreadPoolExecutor() as pool:
-        for i, image in enumerate(pool.map(lambda sample: _decode(sample[0], side), samples)):
-            if isinstance(image, DataError):
-                faults.append(image)
+        for i, found in enumerate(pool.map(lambda s: _decode(s[0], side, reading), samples)):
+            if isinstance(found, DataError):
+                faults.append(found)
             else:
-                out[i] = np.asarray(image).transpose(2, 0, 1)
-                other_colours += has_other_colours(image)
+                out[i] = np.asarray(found[0]).transpose(2, 0, 1)
+                colours[found[1]] += 1
     if len(faults) > 1:
         raise DataError(f"{faults[0]}; {len(faults) - 1} more cannot be read") from faults[0]
     if faults:
         raise faults[0]
-    return out, other_colours
+    return out, colours
 
 
-def _decode(path: str, side: int) -> Image.Image | DataError:
+def _decode(path: str, side: int, reading: int) -> tuple[Image.Image, Colours] | DataError:
     """One image's centre square, side x side, resized with antialiasing (bicubic)."""
     try:
-        return square(read_rgb(path, least_side=side), side)
+        image = read_rgb(path, least_side=side, reading=reading)
     except DataError as e:
         return e
+    return square(image, side), found_colours(image)
 
 
 def square(image: Image.Image, side: int) -> Image.Image:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from evnas.errors import DataError
+from evnas.words import counted
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 TRAIN_NAMES = ("train", "training")
@@ -75,7 +76,7 @@ class _Passed:
 
     def phrases(self) -> tuple[str, ...]:
         kinds = ", ".join(sorted(self.other))
-        counted = (
+        passed = (
             (self.hidden, "hidden file or folder", "hidden files and folders"),
             (self.loops, "link to a folder around it", "links to folders around them"),
             (self.stray, "image in no class's folder", "images in no class's folder"),
@@ -83,7 +84,7 @@ class _Passed:
              f"files of other kinds ({kinds})"),
         )  # fmt: skip
         found = [f"{name}/" for name in self.folders]
-        found += [f"{n} {one if n == 1 else several}" for n, one, several in counted if n]
+        found += [counted(n, one, several) for n, one, several in passed if n]
         return tuple(found)
 
 
@@ -206,7 +207,7 @@ def _samples(root: Path, passed: _Passed) -> tuple[list[Sample], tuple[str, ...]
     names = sorted(entry.name for entry in _entries(root, _Passed()) if entry.is_dir())
     _pass_files(root, passed)
     if len(names) < 2:
-        lies = f", and {passed.stray} images that lie in none" if passed.stray else ""
+        lies = f", and {counted(passed.stray, 'image')} in none" if passed.stray else ""
         raise DataError(
             f"{root} must hold a subfolder for each of at least two classes, got {len(names)}"
             f"{lies}{_wrapped(root, names)}"

@@ -1,19 +1,25 @@
 """One image file as RGB pixels: read right, or refused with the reason.
 
-Pillow's `convert("RGB")` alone clips 16 bits to 8, drops transparency, and leaves a photograph
-lying on its side.
+Pillow's `convert("RGB")` alone clips 16 bits to 8, drops transparency, leaves a photograph lying
+on its side, and takes the numbers of any colour profile as sRGB.
 """
 
 import struct
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from evnas.errors import DataError
+from evnas.proxy.colour_profile import KEY, Colours, as_srgb, colours_of
 
+READING = 2
+"""How files come to be pixels: 1 took numbers of any colour profile as sRGB, 2 converts them. What
+was begun with one goes on with it."""
 BACKGROUND = (255, 255, 255)
 """What transparent pixels are laid on."""
+_GREY = ("1", "L", "LA", "La")
 _TRANSPARENT = ("RGBA", "LA", "PA", "RGBa", "La")
 _PLAIN = ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr")
 """Modes that Pillow's own conversion reads right."""
@@ -28,8 +34,8 @@ _UPRIGHT = {
 }
 """EXIF orientation -> what turns the stored pixels upright (CIPA DC-008, table of tag 274)."""
 _ORIENTATION = 0x0112
-_PROFILE = "icc_profile"
-"""Where Pillow has an embedded colour profile (ICC.1)."""
+_COLOURS = "colours"
+"""Under this an image that was read says what its profile was to it."""
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # of TIFF 6.0
 _WHITE_IS_ZERO, _SIGNED = 0, 2
 
@@ -38,17 +44,19 @@ class _NotOnePicture(ValueError):
     """Its pixels have no one reading as 8-bit RGB."""
 
 
-def read_rgb(path: Path | str, *, least_side: int = 0) -> Image.Image:
+def read_rgb(
+    path: Path | str | BinaryIO, *, least_side: int = 0, reading: int = READING
+) -> Image.Image:
     """An image as 8-bit RGB, upright.
 
-    16-bit grey is scaled by its range, transparent pixels are blended with white, CMYK is
-    converted, and EXIF's orientation is applied. Colour profiles are not: the readers with which
-    the published weights were trained (timm's, torchvision's) take the numbers as sRGB too. The
-    image keeps its profile, see `has_other_colours`.
+    16-bit grey is scaled by its range, colours are converted to sRGB by an embedded profile,
+    transparent pixels are blended with white, CMYK without a profile is converted by Pillow, and
+    EXIF's orientation is applied. `found_colours` says what its profile was to it.
 
     Args:
         least_side: a JPEG may be decoded at a fraction of its size, with no side below this; 0
             decodes it whole.
+        reading: as `READING`.
 
     Raises:
         DataError: it cannot be decoded, is cut short, holds several frames, or its values have no
@@ -60,8 +68,10 @@ def read_rgb(path: Path | str, *, least_side: int = 0) -> Image.Image:
             if least_side:
                 image.draft(None, (least_side, least_side))
             image.load()
-            upright = _turned(_as_rgb(image), _orientation(image))
-            upright.info[_PROFILE] = image.info.get(_PROFILE)
+            applies = applies_profiles(reading)
+            rgb = _as_rgb(image, image.info.get(KEY) if applies else None)
+            upright = _turned(rgb, _orientation(image))
+            upright.info[_COLOURS] = colours_of(image, apply=applies)
             return upright
     except (OSError, ValueError, SyntaxError, struct.error, Image.DecompressionBombError) as e:
         raise DataError(
@@ -69,12 +79,15 @@ def read_rgb(path: Path | str, *, least_side: int = 0) -> Image.Image:
         ) from e
 
 
-def has_other_colours(image: Image.Image) -> bool:
-    """Whether a colour profile is embedded that says of itself nothing of sRGB: its numbers do not
-    quite mean what they are taken for. Names are texts of one byte a letter (ICC.1:2001) or two
-    (ICC.1:2022)."""
-    profile = image.info.get(_PROFILE) or b""
-    return bool(profile) and not any("sRGB".encode(c) in profile for c in ("ascii", "utf-16-be"))
+def applies_profiles(reading: int) -> bool:
+    """Whether a reading converts colours by embedded profiles."""
+    return reading > 1
+
+
+def found_colours(image: Image.Image) -> Colours:
+    """What the profile of an image by `read_rgb` was to it."""
+    found: Colours = image.info[_COLOURS]
+    return found
 
 
 def _must_be_one(image: Image.Image) -> None:
@@ -84,7 +97,17 @@ def _must_be_one(image: Image.Image) -> None:
         raise _NotOnePicture(f"it holds {frames} frames, and which is meant is not known")
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def _as_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    pixels, alpha = _parts(image)
+    rgb = as_srgb(pixels, profile)
+    if alpha is None:
+        return rgb
+    rgb.putalpha(alpha)
+    return Image.alpha_composite(Image.new("RGBA", rgb.size, BACKGROUND), rgb).convert("RGB")
+
+
+def _parts(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Pixels of 8 bits as L, RGB or CMYK, and how far each is seen (L); None where all are."""
     if _tag(image, _SAMPLE_FORMAT) == _SIGNED:
         raise _NotOnePicture("its values are signed, so its black is not known")
     if image.mode == "F" or (image.mode == "I" and image.format not in ("PNG", "PPM")):
@@ -93,13 +116,17 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "I" or image.mode.startswith("I;16"):
         return _of_16_bits(image)
     if image.mode in _TRANSPARENT or "transparency" in image.info:
-        return _blended(image.convert("RGBA"))
+        seen = image.convert("RGBA")
+        pixels = seen.getchannel("R") if image.mode in _GREY else seen.convert("RGB")
+        return pixels, seen.getchannel("A")
     if image.mode not in _PLAIN:
         raise _NotOnePicture(f"its colours are {image.mode}")
-    return image.convert("RGB")
+    if image.mode == "CMYK":
+        return image, None
+    return image.convert("L" if image.mode in _GREY else "RGB"), None
 
 
-def _of_16_bits(image: Image.Image) -> Image.Image:
+def _of_16_bits(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Grey of 12 or 16 bits (Pillow spreads a PGM of any maximum over 16)."""
     values = np.asarray(image).astype(np.int64)
     white = 4095 if _tag(image, _BITS) == 12 else 65535
@@ -107,15 +134,9 @@ def _of_16_bits(image: Image.Image) -> Image.Image:
         values = white - values
     grey = Image.fromarray(((255 * values + white // 2) // white).astype(np.uint8))
     see_through = image.info.get("transparency")
-    if isinstance(see_through, int):
-        grey.putalpha(Image.fromarray(np.where(values == see_through, 0, 255).astype(np.uint8)))
-        return _blended(grey.convert("RGBA"))
-    return grey.convert("RGB")
-
-
-def _blended(image: Image.Image) -> Image.Image:
-    under = Image.new("RGBA", image.size, BACKGROUND)
-    return Image.alpha_composite(under, image).convert("RGB")
+    if not isinstance(see_through, int):
+        return grey, None
+    return grey, Image.fromarray(np.where(values == see_through, 0, 255).astype(np.uint8))
 
 
 def _turned(image: Image.Image, orientation: object) -> Image.Image:

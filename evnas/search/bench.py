@@ -19,6 +19,7 @@ from evnas.search.evaluate import Evaluator, silent
 from evnas.search.setting import settled
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import TargetSpec, takes_a_graph
+from evnas.words import counted
 
 Arch = Mapping[str, Any]
 """`ArchSpec.to_dict()`, or `{"timm": NAME}`."""
@@ -46,8 +47,8 @@ class Benched:
         about = f"{self.name}" + (f", in alternation with {self.base}" if self.base else "")
         lines = [self.record.target, *([about] if self.name else [])]
         for name, measurement in self.record.measurements.items():
-            n = len(measurement.samples)
-            lines.append(f"{name}: {spelt(measurement)}, {n} samples{self._of_what(name)}")
+            samples = counted(len(measurement.samples), "sample")
+            lines.append(f"{name}: {spelt(measurement)}, {samples}{self._of_what(name)}")
         if "peak_mib" in self.record.values:
             lines.append(f"peak_mib: {self.record.values['peak_mib']:.1f}")
         conditions = self.record.details["conditions"]

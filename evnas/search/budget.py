@@ -8,6 +8,7 @@ import numpy as np
 from evnas.search.state.history import History
 from evnas.stats.pareto import Front, hypervolume
 from evnas.sweep.search_spec import BudgetSpec
+from evnas.words import counted
 
 HOPELESS = 200
 """So many candidates in a row that break a constraint."""
@@ -41,11 +42,11 @@ class Meter:
         if self.spec is None or self.spec.trials is None:
             return ""
         unmeasured = len(history.screened)
-        counted = history.next_number - unmeasured + unmeasured // SCREENED_A_TRIAL
-        if counted < self.spec.trials:
+        asked = history.next_number - unmeasured + unmeasured // SCREENED_A_TRIAL
+        if asked < self.spec.trials:
             return ""
         beside = f", beside {unmeasured} that were screened out" if unmeasured else ""
-        return f"{self.spec.trials} trials{beside}"
+        return f"{counted(self.spec.trials, 'trial')}{beside}"
 
     def spent(self, history: History, wall_s: float) -> str:
         """Why nothing more shall begin, or "".
@@ -56,19 +57,19 @@ class Meter:
         if self.spec is None:
             return ""
         if self.spec.minutes is not None and wall_s >= 60 * self.spec.minutes:
-            return f"{self.spec.minutes:g} minutes"
+            return counted(self.spec.minutes, "minute", form="g")
         minutes = self.spec.device_minutes
         if minutes is not None and history.device_seconds >= 60 * minutes:
-            return f"{minutes:g} device minutes"
+            return counted(minutes, "device minute", form="g")
         return "" if self.spec.patience is None else self._out_of_patience(history)
 
     def _out_of_patience(self, history: History) -> str:
         assert self.spec is not None and self.spec.patience is not None
         self._follow(history)
         if self.idle >= self.spec.patience and not self._vectors:
-            return f"{self.idle} trials failed and none was completed"
+            return f"{counted(self.idle, 'trial')} failed and none was completed"
         if self.idle >= self.spec.patience:
-            return f"{self.spec.patience} trials without a gain of hypervolume"
+            return f"{counted(self.spec.patience, 'trial')} without a gain of hypervolume"
         if self.barren >= HOPELESS:
             return f"{self.barren} candidates in a row that break a constraint"
         return ""

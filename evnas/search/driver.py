@@ -25,6 +25,7 @@ from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import FAILED_ALIKE
 from evnas.sweep.search_spec import BudgetSpec
 from evnas.tables import PHASES, phase_order
+from evnas.words import counted
 
 TICK_S = 0.25
 
@@ -128,8 +129,8 @@ class Schedule:
         """
         if self.stop_after and (reason := self.history.failed_alike(self.stop_after)):
             raise SpecError(
-                f"the first {self.stop_after} trials must not all fail; each did, for one reason: "
-                f"{reason}; mend it, and go on with --retry failed,lost"
+                f"the first {counted(self.stop_after, 'trial')} must not all fail; each did, for "
+                f"one reason: {reason}; mend it, and go on with --retry failed,lost"
             )
         if self.strategy.by_phase:
             return self._next_by_phase(free)
@@ -290,9 +291,8 @@ class Schedule:
         reason = ended[-1].reason
         constraints = self.history.constraints
         path = next((c.path for c in constraints if reason.startswith(c.text)), "constraints")
-        return SpecError(
-            f"{len(ended)} candidates and none met all of them; the last broke {reason}", path
-        )
+        candidates = counted(len(ended), "candidate")
+        return SpecError(f"{candidates} and none met all of them; the last broke {reason}", path)
 
 
 def drive(

@@ -18,6 +18,7 @@ from evnas.store import Store
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.sweep import Sweep
 from evnas.tables import PHASES, phase_order
+from evnas.words import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +84,7 @@ class Forecast:
             ahead = clock(sum(s.seconds for s in steps))
             lines.append(f"{phase}: {len(steps)} to do, {done} done, {ahead} ahead ({rows})")
         trials = self.to_dict()["trials"]
-        whole = f"{trials} trials, about {clock(self.seconds)} for all"
+        whole = f"{counted(trials, 'trial')}, about {clock(self.seconds)} for all"
         return "\n".join([*lines, whole, *self.notes])
 
 

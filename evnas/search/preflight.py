@@ -11,18 +11,16 @@ from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
 from evnas.predict.printed import known_recipes
 from evnas.record import TargetFields
-from evnas.search.state.objectives import (
-    is_trained,
-    resolved_constraints,
-    resolved_objectives,
-)
+from evnas.search.state.objectives import is_trained, resolved_objectives
 from evnas.search.strategies.warm import warm_candidates
 from evnas.space.dead import dead_values
 from evnas.space.space import SearchSpace
+from evnas.sweep.constraints import resolved_constraints
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
 from evnas.tables import PHASES, chooses, found_by, left_out_phases, quantity_of
+from evnas.words import counted
 
 _BATCH = re.compile(r"@([\w.]+-)*b\d")
 """A target that is called by its batch."""
@@ -89,7 +87,8 @@ def about_budget(spec: SearchSpec, full_budget: float) -> list[str]:
     if budget.trials is not None and budget.trials < least:
         found.append(
             f"budget.trials is {budget.trials}, and {spec.strategy.kind} finishes a training only "
-            f"with {least} candidates that meet all constraints or more: give at least so many"
+            f"with {counted(least, 'candidate')} that meet all constraints or more: give at least "
+            "so many"
         )
     if budget.trials is None and budget.minutes is None and budget.device_minutes is None:
         found.append(

@@ -25,12 +25,13 @@ from evnas.search.screening import Screen, calibrations_of, screen_of
 from evnas.search.setting import SweepSetting, missing, needs_of, reference_macs
 from evnas.search.state.history import History
 from evnas.search.state.machines import taken_elsewhere
-from evnas.search.state.objectives import resolved_constraints, resolved_objectives
+from evnas.search.state.objectives import resolved_objectives
 from evnas.search.strategies.rows import Rows, evaluated
 from evnas.search.strategies.warm import warm_candidates
 from evnas.space.space import SearchSpace
 from evnas.store import Store
 from evnas.sweep.candidate import Candidate
+from evnas.sweep.constraints import resolved_constraints
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep

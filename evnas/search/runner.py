@@ -46,6 +46,7 @@ from evnas.sweep.parts import EngineSpec, FailuresSpec
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.sweep import Sweep
 from evnas.tables import PHASES
+from evnas.words import counted
 
 SAID_LINES = 20
 """Last lines that are kept for a page."""
@@ -100,7 +101,8 @@ def run_sweep(
     if not fresh:
         sweep, said = as_begun(sweep, folder / "study.db")
     ready = prepared(sweep, checkpoints=folder / "checkpoints")
-    images = images_of(sweep, folder / "study.db") if ready.looks_at_images else None
+    going_on = None if fresh else folder / "study.db"
+    images = images_of(sweep, going_on) if ready.looks_at_images else None
     if images is not None:
         ready = ready.with_images(images)
     calibrations = None
@@ -332,7 +334,7 @@ class Run(ABC):
         self.say_all(self.ready.notes())
         there = self.store.count()
         if there:
-            self.say(f"going on: {there} results are there already")
+            self.say(f"going on: {counted(there, 'result')} there already")
         self.say_all(self.ready.about_machines(first_timed(self.store)))
         self.opened()
 
@@ -441,7 +443,7 @@ class SearchRun(Run):
 
 def nothing_completed(history: History) -> str:
     """That no trial of a search has all objectives, and what ended the last that failed."""
-    said = f"none of {len(history.trials)} trials was completed"
+    said = f"none of {counted(len(history.trials), 'trial')} was completed"
     ended = [t for t in history.trials.values() if t.ended is not None]
     if not ended:
         return said

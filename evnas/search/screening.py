@@ -24,11 +24,11 @@ from evnas.record import Record
 from evnas.search.limits import limits_for
 from evnas.search.propose import Proposal
 from evnas.search.state.history import SCREENED, History
-from evnas.search.state.objectives import phase_of
 from evnas.search.state.trial import Trial
 from evnas.space.space import SearchSpace
 from evnas.stats.interval import Interval
 from evnas.store import Store
+from evnas.sweep.constraints import phase_of
 from evnas.tables import chooses
 
 NOTED = "calibrations"

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from scipy.stats import norm
 
+from evnas.words import counted
+
 LEAST_FREEDOM = 4
 """Seeds beyond the first of each row, below which a study's own noise is not known."""
 LEVEL, POWER = 0.95, 0.8
@@ -86,7 +88,7 @@ def known_noise(
     if freedom >= LEAST_FREEDOM:
         squares = sum((len(v) - 1) * statistics.variance(v) for v in several)
         sd = math.sqrt(squares / freedom)
-        return SeedNoise(sd, f"of {freedom + len(several)} trainings of this study")
+        return SeedNoise(sd, f"of {counted(freedom + len(several), 'training')} of this study")
     return noise_at(presentations) if isinstance(data, str) else None
 
 

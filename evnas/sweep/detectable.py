@@ -8,6 +8,7 @@ from evnas.papers.published import published_table
 from evnas.record import Record
 from evnas.stats.power import SeedNoise, known_noise, presentations_for
 from evnas.sweep.sweep import Sweep
+from evnas.words import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class DetectableDifferences:
 
     def text(self) -> str:
         """A sentence, and a line per printed difference."""
-        times = f"{self.seeds} seed{'s' if self.seeds > 1 else ''}"
+        times = counted(self.seeds, "seed")
         head = (
             f"top-1: {times} of {self.presentations} presentations can detect differences from "
             f"{self.smallest_percent:.1f} points "
@@ -66,7 +67,7 @@ class DetectableDifferences:
             return f"  {label}: no difference in print; none under the least can be ruled out"
         more = self._longer(difference)
         longer = f", or {more:.0f} presentations" if more is not None else ""
-        needed = f"needs {self.noise.seeds_for(difference)} seeds{longer}"
+        needed = f"needs {counted(self.noise.seeds_for(difference), 'seed')}{longer}"
         return f"  {label}: {difference:+.1f} in print, cannot be detected; {needed}"
 
 

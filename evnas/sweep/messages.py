@@ -10,6 +10,7 @@ from evnas.arch.spec import first_fault
 from evnas.errors import SpecError, nearest
 from evnas.sweep.parts import PATTERNS, known_data
 from evnas.tables import STRATEGIES
+from evnas.words import counted
 
 _SHORT = {
     "dict_type": "must be a mapping",
@@ -76,9 +77,10 @@ def _or_named(reason: str, faults: Sequence[Any]) -> str:
 
 
 def _length(context: Mapping[str, Any]) -> str:
-    least, most = context.get("min_length"), context.get("max_length")
-    bound = f"at least {least}" if least is not None else f"at most {most}"
-    entries = "entry" if (most if least is None else least) == 1 else "entries"
+    bound, key = (
+        ("at least", "min_length") if "min_length" in context else ("at most", "max_length")
+    )
+    entries = counted(context[key], "entry", "entries")
     return f"must have {bound} {entries}, got {context['actual_length']}"
 
 

@@ -18,6 +18,7 @@ from evnas.sweep.parts import (
     SweepPart,
     TargetSpec,
 )
+from evnas.words import counted
 
 
 def _none_is_null(value: Any) -> Any:
@@ -115,7 +116,7 @@ class AblationSpec(SweepSpec):
     @property
     def in_words(self) -> str:
         """How many rows there are."""
-        return f"{len(self.rows)} row{'s' if len(self.rows) != 1 else ''}"
+        return counted(len(self.rows), "row")
 
     @property
     def named_quantities(self) -> tuple[str, ...]:

@@ -30,6 +30,10 @@ from evnas.sweep.validate import validate_search
 from evnas.sweep.yaml_lines import YamlDocument, YamlSpecError, parse_yaml, read_arch, read_yaml
 from evnas.tables import DATASETS
 
+_AN_ARCHITECTURE = (
+    "must be a sweep's file, this one spells an architecture out: `evnas show {}` shows it, and a "
+    "sweep may name it as its base"
+)
 _EITHER = (
     "a sweep has either rows (an ablation) or space, strategy, objectives and budget (a search), "
     "got {}"
@@ -167,6 +171,9 @@ def _kind_of(document: YamlDocument) -> type[AblationSpec] | type[SearchSpec]:
         return SearchSpec
     if "rows" in data:
         return AblationSpec
+    arch = data.get("arch", data)
+    if isinstance(arch, Mapping) and "stages" in arch:
+        raise document.blame(SpecError(_AN_ARCHITECTURE.format(document.source)))
     known = [*AblationSpec.model_fields, *SEARCH_KEYS]
     for key in data:
         if key not in known:  # it may be `rows`, mistyped

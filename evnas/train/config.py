@@ -9,6 +9,7 @@ from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
 from evnas.runtime import MemoryFormat
 from evnas.train.recipe import Recipe
+from evnas.words import counted
 
 Status = Literal["complete", "stopped", "diverged"]
 DEVICE_BATCH = 256
@@ -134,9 +135,8 @@ def batch_plan(config: TrainConfig, *, images: int, devices: int) -> BatchPlan:
     if share % device_batch:
         near = _largest_divisor(share, device_batch)
         raise SpecError(
-            f"must divide the recipe's batch of {whole} over {devices} "
-            f"device{'s' if devices > 1 else ''}, got {device_batch}; {near} does, or set "
-            "recipe.batch_size",
+            f"must divide the recipe's batch of {whole} over {counted(devices, 'device')}, got "
+            f"{device_batch}; {near} does, or set recipe.batch_size",
             "device_batch",
         )
     if images < whole:

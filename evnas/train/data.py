@@ -6,6 +6,7 @@ Nothing is augmented here; `evnas.train.loaders` does that.
 import hashlib
 import importlib.util
 import io
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +19,13 @@ from typing_extensions import TypeIs
 from evnas.errors import DataError, nearest
 from evnas.files import expanded
 from evnas.proxy.arrays import Bytes, ImageArrays, Labels
-from evnas.proxy.fingerprint import KnownImages, files_known
+from evnas.proxy.fingerprint import KnownImages, files_known, reading_of
 from evnas.proxy.folder import stored_side
 from evnas.proxy.folder_survey import Sample, survey, survey_held_out
-from evnas.proxy.image_file import read_rgb
+from evnas.proxy.image_file import READING, read_rgb
 from evnas.tables import DATASETS
 from evnas.train.cifar import cifar10, cifar100
+from evnas.words import counted
 
 Item = tuple[Image.Image, int]
 NAMED: dict[str, Callable[[], ImageArrays]] = {"cifar10": cifar10, "cifar100": cifar100}
@@ -32,6 +34,8 @@ STREAMS = ("wds/",)
 FROM_TIMM = ("hfds/", *STREAMS)
 NEEDS = {"hfds/": "datasets", "wds/": "webdataset"}
 HELD_OUT_SPLITS = ("validation", "val", "valid", "test")
+NOTED = "images.json"
+"""What a training's folder calls the file that says what it was trained on."""
 
 
 class Split(Protocol):
@@ -92,7 +96,27 @@ class ImageData:
         return self.note
 
 
-def open_dataset(source: str | Path, *, held_out_only: bool = False) -> ImageData:
+def images_noted(output: Path) -> KnownImages | None:
+    """What the training in a folder was trained on; None of one that begins.
+
+    Raises:
+        DataError: it is noted and cannot be read.
+    """
+    path = output / NOTED
+    if not path.exists():
+        return None
+    try:
+        return KnownImages.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, KeyError, TypeError, OSError) as e:
+        raise DataError(
+            f"{path} must say what was trained on, it cannot be read ({e}); delete it if the "
+            "images are the same"
+        ) from e
+
+
+def open_dataset(
+    source: str | Path, *, held_out_only: bool = False, reading: int = READING
+) -> ImageData:
     """The images that `--data` names.
 
     Args:
@@ -101,6 +125,8 @@ def open_dataset(source: str | Path, *, held_out_only: bool = False) -> ImageDat
             of WebDataset shards with timm's `_info.json`; else a folder with `train/` and `val/`.
         held_out_only: of a folder, its `val/` or `test/` alone, or all images of a folder without
             splits; for evaluation.
+        reading: of files and rows, as `evnas.proxy.image_file.READING`. Shards are decoded by
+            timm, which applies no colour profile.
 
     Raises:
         DataError: they are not there, or cannot be understood in one way.
@@ -112,11 +138,12 @@ def open_dataset(source: str | Path, *, held_out_only: bool = False) -> ImageDat
         return _of_arrays(DATASETS.get(text)(stored_side(224)))
     prefix = next((p for p in FROM_TIMM if text.startswith(p)), None)
     if prefix is not None:
-        return _of_timm(prefix, expanded(text.removeprefix(prefix)), held_out_only=held_out_only)
-    return _of_folder(expanded(text), held_out_only=held_out_only)
+        root = expanded(text.removeprefix(prefix))
+        return _of_timm(prefix, root, held_out_only=held_out_only, reading=reading)
+    return _of_folder(expanded(text), held_out_only=held_out_only, reading=reading)
 
 
-def _of_folder(root: Path, *, held_out_only: bool) -> ImageData:
+def _of_folder(root: Path, *, held_out_only: bool, reading: int) -> ImageData:
     if not root.exists():
         known = [*DATASETS, *NAMED]
         raise DataError(
@@ -126,8 +153,8 @@ def _of_folder(root: Path, *, held_out_only: bool) -> ImageData:
     found = survey_held_out(root) if held_out_only else survey(root, may_split=False)
     return ImageData(
         name=str(root),
-        train=FileSplit(found.train),
-        held_out=FileSplit(found.held_out),
+        train=FileSplit(found.train, reading),
+        held_out=FileSplit(found.held_out, reading),
         classes=found.classes,
         note=str(found),
         identify=lambda before: files_known(found, before=before),
@@ -139,6 +166,7 @@ class FileSplit:
     """Files of a folder."""
 
     samples: Sequence[Sample]
+    reading: int = READING
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -146,7 +174,7 @@ class FileSplit:
     def __getitem__(self, index: int) -> Item:
         """Decoded as a proxy decodes it."""
         path, label = self.samples[index]
-        return read_rgb(path), label
+        return read_rgb(path, reading=self.reading), label
 
     def name(self, index: int) -> str:
         """Its path."""
@@ -156,8 +184,8 @@ class FileSplit:
 def _of_arrays(arrays: ImageArrays) -> ImageData:
     train, held_out = len(arrays.train_images), len(arrays.held_out_images)
     note = (
-        f"{arrays.name}: {train} training and {held_out} held-out images of "
-        f"{len(arrays.classes)} classes"
+        f"{arrays.name}: {train} training and {counted(held_out, 'held-out image')} of "
+        f"{counted(len(arrays.classes), 'class', 'classes')}"
     )
     return ImageData(
         name=arrays.name,
@@ -205,7 +233,7 @@ def _digest_of(arrays: ImageArrays) -> str:
     return seen.hexdigest()[:16]
 
 
-def _of_timm(prefix: str, root: Path, *, held_out_only: bool) -> ImageData:
+def _of_timm(prefix: str, root: Path, *, held_out_only: bool, reading: int) -> ImageData:
     package = NEEDS[prefix]
     where = f"data {prefix}{root}"
     if not is_installed(package):
@@ -218,17 +246,21 @@ def _of_timm(prefix: str, root: Path, *, held_out_only: bool) -> ImageData:
     train: Split | Stream = FileSplit(())
     if not held_out_only:
         train = _first_split(kind, prefix, root, ("train",))
+    for split in (train, held_out):
+        if isinstance(split, RowSplit):
+            split.reading = reading
     counts = [image_count(train), image_count(held_out)]
-    named = f" of {len(classes)} classes" if classes else ""
+    named = f" of {counted(len(classes), 'class', 'classes')}" if classes else ""
     known = hashlib.sha256(repr((counts, classes)).encode()).hexdigest()[:16]
     return ImageData(
         name=f"{prefix}{root}",
         train=train,
         held_out=held_out,
         classes=classes,
-        note=f"{prefix}{root}: {counts[0]} training and {counts[1]} held-out images{named}; "
-        "whether they are the same another time is known by their number and classes alone",
-        identify=lambda before: KnownImages(fingerprint=known),
+        note=f"{prefix}{root}: {counts[0]} training and {counted(counts[1], 'held-out image')}"
+        f"{named}; whether they are the same another time is known by their number and classes "
+        "alone",
+        identify=lambda before: KnownImages(fingerprint=known, reading=reading_of(before)),
     )
 
 
@@ -263,6 +295,7 @@ class RowSplit:
         self.where = f"{prefix}{root}:{split}"
         self.dataset: Any = create_dataset(f"{prefix}{root}", root=None, split=split)
         self.reader = self.dataset.reader
+        self.reading = READING
         if not len(self.reader):
             raise DataError("it holds no image")
 
@@ -277,7 +310,7 @@ class RowSplit:
         """Decoded as a file is."""
         file, label = self.reader[index]
         try:
-            return read_rgb(io.BytesIO(file.read())), int(label)  # type: ignore[arg-type]
+            return read_rgb(io.BytesIO(file.read()), reading=self.reading), int(label)
         except DataError as e:
             cause = e.__cause__ or e
             raise DataError(f"{self.name(index)} must be an image, it cannot be read ({cause})"

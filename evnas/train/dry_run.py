@@ -15,6 +15,7 @@ from evnas.train.loaders import Batch, evaluation_batches
 from evnas.train.progress import duration, memory_mib
 from evnas.train.session import Session
 from evnas.train.world import World
+from evnas.words import counted
 
 SECONDS = 5.0
 """For the steps, for the loader, and for evaluation, each: at least one batch of each is timed."""
@@ -81,10 +82,11 @@ class TrainingForecast:
         elif loads < rate:
             slower = "the loader is slower: more --workers"
         lines = [
-            f"recipe {self.recipe}: {self.epochs} epochs of {plan.steps_per_epoch} steps, "
+            f"recipe {self.recipe}: {counted(self.epochs, 'epoch')} of "
+            f"{counted(plan.steps_per_epoch, 'step')}, "
             f"{self.steps} in all, {self.images} images",
-            f"a step's {plan.batch_size} images: {_counted(plan.accumulate, 'batch', 'batches')} "
-            f"of {plan.device_batch} on {_counted(plan.devices, 'device', 'devices')}",
+            f"a step's {plan.batch_size} images: {counted(plan.accumulate, 'batch', 'batches')} "
+            f"of {plan.device_batch} on {counted(plan.devices, 'device')}",
             f"on this {self.device}: {rate:.0f} images/s computed, {loads:.0f} images/s loaded "
             f"({slower})",
             f"expected: {self.hours:.2g} h ({duration(3600 * self.hours)}), of which evaluation "
@@ -92,10 +94,6 @@ class TrainingForecast:
             f"memory: {self.peak_mib / 1024:.2f} GiB at {plan.device_batch} images",
         ]
         return "\n".join(lines)
-
-
-def _counted(count: int, one: str, several: str) -> str:
-    return f"{count} {one if count == 1 else several}"
 
 
 def dry_run(

@@ -25,10 +25,11 @@ from evnas.blocks.official import read_checkpoint
 from evnas.blocks.timm_backbone import TimmBackbone
 from evnas.blocks.unwrap import unwrapped
 from evnas.errors import DataError, SpecError, nearest
+from evnas.proxy.fingerprint import reading_of
 from evnas.runtime import Precision
 from evnas.train.batch_norm import StepStatistics
 from evnas.train.config import TrainConfig, batch_plan
-from evnas.train.data import ImageData, image_count, is_stream, open_dataset
+from evnas.train.data import ImageData, image_count, images_noted, is_stream, open_dataset
 from evnas.train.loaders import (
     NO_LABEL,
     Batch,
@@ -45,6 +46,7 @@ from evnas.train.seeding import globally_seeded, seed_globally
 from evnas.train.teacher import Teacher, load_teacher
 from evnas.train.workers import image_workers
 from evnas.train.world import World
+from evnas.words import counted
 
 ALL = "*"
 """Of `TrainConfig.frozen`: all but the classifiers."""
@@ -70,13 +72,17 @@ class Session:
     def _take_data(self, tell: Callable[[str], None]) -> None:
         """The images, the architecture with their classes, and how they come in batches."""
         config, world = self.config, self.world
-        self.data = open_dataset(config.data)
+        reading = reading_of(images_noted(config.output))
+        self.data = open_dataset(config.data, reading=reading)
         tell(f"images: {self.data}")
         self.classes = class_names(self.data, config.arch)
         self.arch = config.arch
         if len(self.classes) != self.arch.num_classes:
-            tell(f"the classifier is made for the {len(self.classes)} classes of the data, in "
-                 f"place of {self.arch.num_classes}")  # fmt: skip
+            of_data = counted(len(self.classes), "class", "classes")
+            tell(
+                f"the classifier is made for the {of_data} of the data, in place of "
+                f"{self.arch.num_classes}"
+            )
             self.arch = edit(self.arch, {"num_classes": len(self.classes)})
         images = self.data.train
         self.plan = batch_plan(config, images=image_count(images), devices=world.size)

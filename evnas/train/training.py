@@ -14,19 +14,18 @@ from torch import Tensor
 
 from evnas.errors import DataError, StoreError
 from evnas.files import drafts_in, write_whole
-from evnas.proxy.fingerprint import KnownImages
 from evnas.store.trainings import KeptTraining, keep_training
 from evnas.train import checkpoint as checkpoints
 from evnas.train.config import Status, TrainConfig, TrainResult
-from evnas.train.data import is_stream
+from evnas.train.data import NOTED, images_noted, is_stream
 from evnas.train.metrics import Sink, must_be_installed, sinks, write_curve
 from evnas.train.progress import EpochProgress, memory_mib
 from evnas.train.seeding import globally_seeded
 from evnas.train.session import Session, identity_of
 from evnas.train.stop import StopRequest, listening
 from evnas.train.world import World, joined
+from evnas.words import counted
 
-IMAGES = "images.json"
 SUMMARY = "training.json"
 OLD_CHECKPOINT = "checkpoint.pt"
 AGREE_EVERY = 10
@@ -270,10 +269,10 @@ class _Run:
         names = sorted(self.world.gathered(self.session.broken))
         if names:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            one = len(names) == 1
+            were = "was" if len(names) == 1 else "were"
             self.tell(
-                f"{len(names)} image{'' if one else 's'} could not be read and "
-                f"{'was' if one else 'were'} left out: {', '.join(names[:3])}{more}"
+                f"{counted(len(names), 'image')} could not be read and {were} left out: "
+                f"{', '.join(names[:3])}{more}"
             )
 
     def _save_best(self, point: Mapping[str, float], before: list[dict[str, float]]) -> None:
@@ -359,7 +358,7 @@ class _Run:
     def _tell_of_going_on(self, path: Path, progress: Mapping[str, Any]) -> None:
         where = f"after epoch {self.epochs} of {self.recipe.all_epochs}"
         if self.first_step:
-            where += f" and {self.first_step} steps of the next"
+            where += f" and {counted(self.first_step, 'step')} of the next"
         self.tell(f"going on from {path}, {where}")
         self._tell_of_workers(progress.get("workers"))
         devices, batch = progress["devices"], progress["device_batch"]
@@ -367,9 +366,10 @@ class _Run:
             return
         plan = self.plan
         said = (
-            f"it ran on {devices} device{'s' if devices > 1 else ''} with {batch} images at a "
+            f"it ran on {counted(devices, 'device')} with {counted(batch, 'image')} at a "
             f"time, and goes on with {plan.devices} and {plan.device_batch}: a step still takes "
-            f"{plan.batch_size} images, in {plan.accumulate} batches a device"
+            f"{counted(plan.batch_size, 'image')}, in "
+            f"{counted(plan.accumulate, 'batch', 'batches')} a device"
         )
         if batch != plan.device_batch:
             said += "; batches are mixed and normalised otherwise from here on"
@@ -381,29 +381,25 @@ class _Run:
         if before is None or before == now or not is_stream(self.session.data.train):
             return
         self.tell(
-            f"{before} workers read the shards and {now} do from here on, so images come in "
-            f"another order than in an unbroken training; --workers {before} keeps it"
+            f"the shards were read by {counted(before, 'worker')} and are by {now} from here on, "
+            "so images come in another order than in an unbroken training; "
+            f"--workers {before} keeps it"
         )
 
     def _must_be_the_images(self) -> None:
         """Note the images of a training beside it; of one that goes on, they are the same."""
         output = self.config.output
-        path = output / IMAGES
-        before = None
-        if path.exists():
-            try:
-                before = KnownImages.from_dict(json.loads(path.read_text(encoding="utf-8")))
-            except (ValueError, KeyError, TypeError, OSError) as e:
-                raise DataError(f"{path} must say what was trained on, it cannot be read ({e}); "
-                                "delete it if the images are the same") from e  # fmt: skip
-        now = self.session.data.identify(before)
+        before, data = images_noted(output), self.session.data
+        now = data.identify(before)
         changes = "" if before is None else now.changes_since(before)
         if changes:
             raise DataError(
                 f"{output} holds a training on other images ({changes}); put them back, or name "
                 "another --output"
             )
-        write_whole(path, json.dumps(now.to_dict(), indent=1) + "\n")
+        write_whole(output / NOTED, json.dumps(now.to_dict(), indent=1) + "\n")
+        if colours := now.about.removeprefix(str(data)).lstrip("; "):
+            self.tell(colours)
 
     def _summary(self, status: str, reason: str = "") -> dict[str, Any]:
         plan, config = self.plan, self.config

@@ -183,7 +183,7 @@ def test_logits_that_are_not_finite_leave_the_accuracy_unknown(
     done = CliRunner().invoke(
         app, ["eval", str(tmp_path / "nan.pt"), "--data", str(folder), "--workers", "0"]
     )
-    assert "21 of 21 images have logits that are NaN" in done.stderr
+    assert "of 21 images 21 have logits that are NaN" in done.stderr
     assert "not known" in done.stdout
 
 

@@ -3,12 +3,13 @@
 import os
 import shutil
 
+import made_profiles as icc
 import numpy as np
 import pytest
 from PIL import Image
 from spies import noting
 
-from evnas.proxy import fashion, fingerprint
+from evnas.proxy import colour_profile, fashion, fingerprint
 from evnas.proxy.fingerprint import KnownImages, known_images
 
 
@@ -22,6 +23,18 @@ def images(tmp_path):
                 pixels = np.full((8, 8, 3), 100 * label + i, dtype=np.uint8)
                 Image.fromarray(pixels).save(root / split / name / f"{i}.bmp")
     return root
+
+
+@pytest.fixture
+def wide(images):
+    """The same with two files whose colours a profile converts."""
+    for path in (images / "train" / "dog" / "1.bmp", images / "val" / "dog" / "0.bmp"):
+        profile = icc.rgb(icc.WIDE, icc.power_curve(icc.GAMMA))
+        Image.new("RGB", (8, 8), (120, 160, 90)).save(
+            path.with_suffix(".png"), icc_profile=profile
+        )
+        path.unlink()
+    return images
 
 
 def known(root, before=None):
@@ -38,6 +51,35 @@ def test_it_is_the_same_wherever_the_files_lie(images, tmp_path):
     assert known(there).fingerprint == first.fingerprint
     assert known(there).seen != first.seen
     assert KnownImages.from_dict(first.to_dict()) == first
+
+
+AS_IT_WAS = KnownImages(fingerprint="")
+"""What is known of images from before profiles were applied: nothing but that."""
+
+
+def test_pixels_by_a_profile_are_other_images(wide):
+    first, now = known(wide, before=AS_IT_WAS), known(wide)
+    assert (first.reading, now.reading) == (1, 2)
+    assert now.changes_since(first) == "class dog has 2 colour-converted images in place of 0"
+    assert first.about.endswith("2 images embed a colour profile other than sRGB, which is not "
+                                "applied: none was when this began")  # fmt: skip
+    assert "2 images embed a colour profile other than sRGB, by which" in now.about
+    assert known(wide, before=first) == first and known(wide, before=now) == now
+    noted = first.to_dict()
+    del noted["reading"]  # as it was noted
+    assert KnownImages.from_dict(noted).reading == 1
+
+
+def test_where_no_profile_changes_a_pixel_the_images_are_those_they_were(images):
+    assert known(images).fingerprint == known(images, before=AS_IT_WAS).fingerprint
+
+
+def test_what_was_converted_is_not_gone_on_with_unconverted(wide, monkeypatch):
+    before = known(wide)
+    for module in (colour_profile, fingerprint):
+        monkeypatch.setattr(module, "can_convert", lambda: False)
+    now = known(wide, before=before)  # the same files
+    assert now.changes_since(before) == "class dog has 0 colour-converted images in place of 2"
 
 
 def rewrite(root):
@@ -74,7 +116,7 @@ def add_foxes(root):
         (move("val/cat/1.bmp", "val/cat/9.bmp"), "class cat has other files"),
         (
             move("val/cat/1.bmp", "train/cat/9.bmp"),
-            "cat has 5 training images in place of 4 and 1 held-out images in place of 2",
+            "cat has 5 training images in place of 4 and 1 held-out image in place of 2",
         ),
         (add_foxes, "class fox is new"),
         (rename_cats, "class eel is new; class cat is gone"),

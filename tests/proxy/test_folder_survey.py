@@ -115,7 +115,7 @@ def test_a_class_may_be_called_train(tmp_path):
         (["train/a/1.png", "train/b/1.png"], "holds train/ and must hold val/ or test/"),
         (["Test/a/1.png", "Test/b/1.png", "other/1.png"], "holds Test/ and must hold train/"),
         (["train/a/1.png", "Training/a/1.png"], "one split of a kind, it holds Training/ and tr"),
-        (["train/1.png", "val/1.png"], "train must hold a subfolder for each .* 1 images that"),
+        (["train/1.png", "val/1.png"], "train must hold a subfolder for each .* 1 image in none"),
         (["imagenette/train/", "imagenette/val/"], "got 1; name .*imagenette, which holds train/"),
         (["a/train/1.png", "a/val/1.png", "b/train/1.png"], "a must hold the images of one class"),
         (["a/1.gif", "a/2.GIF", "b/1.png"], r"a must hold images .* other kinds \(\.gif\)"),

@@ -1,19 +1,22 @@
 """Single image files: what their pixels mean, in the forms that people have them in."""
 
+import made_profiles as icc
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from evnas.errors import DataError
+from evnas.proxy import colour_profile
+from evnas.proxy.colour_profile import Colours
 from evnas.proxy.folder import read_folder
-from evnas.proxy.image_file import has_other_colours, read_rgb
+from evnas.proxy.image_file import found_colours, read_rgb
 
 RAMP = np.linspace(0, 65535, 64 * 64).reshape(64, 64).astype(np.uint16)
 CORNERS = ("tl", "tr", "br", "bl")
 
 
-def mean_rgb(path):
-    return np.asarray(read_rgb(path), dtype=float).mean((0, 1)).round(1).tolist()
+def mean_rgb(path, **options):
+    return np.asarray(read_rgb(path, **options), dtype=float).mean((0, 1)).round(1).tolist()
 
 
 def ramp_of_16_bits(path):
@@ -98,43 +101,120 @@ def test_cmyk(tmp_path, suffix):
     assert mean_rgb(tmp_path / f"x.{suffix}") == [0, 204, 204]
 
 
-def profile(colours):
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile(colours)).tobytes()
+WIDE = icc.rgb(icc.WIDE, icc.power_curve(icc.GAMMA))
+LINEAR = icc.grey(icc.power_curve(1.0))
+PLAIN = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+OLD_PLAIN = icc.rgb(icc.SRGB, icc.srgb_curve())
+
+
+def saved(path, image, profile):
+    image.save(path, icc_profile=profile, lossless=True, quality=100)
+    return path
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_colours_are_converted_by_their_profile(tmp_path, suffix):
+    path = saved(tmp_path / f"x.{suffix}", Image.new("RGB", (16, 16), (120, 160, 90)), WIDE)
+    expected = icc.to_srgb((120, 160, 90))
+    assert expected[0] < 105 and expected[1] > 160  # far from the numbers as they stand
+    assert mean_rgb(path) == pytest.approx(expected, abs=1.5)
+    assert found_colours(read_rgb(path)) is Colours.CONVERTED
+    assert mean_rgb(path, reading=1) == pytest.approx([120, 160, 90], abs=1)
+    assert found_colours(read_rgb(path, reading=1)) is Colours.NOT_APPLIED
+
+
 @pytest.mark.parametrize(
-    ("embedded", "others"),
+    ("image", "profile", "mean"),
     [
-        (None, False),
-        (profile("sRGB"), False),
-        (b"desc sRGB IEC61966-2.1", False),
-        (profile("XYZ"), True),
+        (Image.new("L", (8, 8), 55), LINEAR, [128] * 3),
+        (Image.fromarray(np.full((8, 8), 55 * 257, np.uint16)), LINEAR, [128] * 3),
+        (Image.new("L", (8, 8), 120), WIDE, [121] * 3),  # grey by equal parts of RGB
+        (Image.new("LA", (8, 8), (55, 128)), LINEAR, [191] * 3),  # half of it on white
+        (Image.new("1", (8, 8), 1), LINEAR, [255] * 3),
+        (Image.new("RGBA", (8, 8), (120, 160, 90, 0)), WIDE, [255] * 3),
+        (Image.new("P", (8, 8), 0), WIDE, [0] * 3),
     ],
-    ids=["none", "sRGB", "sRGB of 2001", "XYZ"],
+    ids=["grey", "16 bits", "grey in RGB", "half seen", "1 bit", "unseen", "palette"],
 )
-def test_a_colour_profile_is_noticed_and_not_applied(tmp_path, suffix, embedded, others):
-    path = tmp_path / f"x.{suffix}"
-    Image.new("RGB", (16, 16), (200, 100, 50)).save(path, icc_profile=embedded, lossless=True)
+def test_profiles_are_of_all_kinds_of_pixels(tmp_path, image, profile, mean):
+    path = saved(tmp_path / "x.png", image, profile)
+    assert mean_rgb(path) == pytest.approx(mean, abs=1.5)
+    assert found_colours(read_rgb(path)) is Colours.CONVERTED
+
+
+def test_a_palettes_colours_are_converted(tmp_path):
+    image = Image.new("RGB", (8, 8), (120, 160, 90)).quantize(2)
+    path = saved(tmp_path / "x.png", image, WIDE)
+    assert mean_rgb(path) == pytest.approx(icc.to_srgb((120, 160, 90)), abs=1.5)
+
+
+@pytest.mark.parametrize(
+    ("inks", "grey"), [((0, 0, 0, 0), 255), ((255, 0, 0, 0), 119), ((0, 0, 0, 255), 0)]
+)
+@pytest.mark.parametrize("suffix", ["jpg", "tif"])
+def test_inks_are_what_their_profile_says(tmp_path, suffix, inks, grey):
+    path = saved(tmp_path / f"x.{suffix}", Image.new("CMYK", (8, 8), inks), icc.inks())
+    assert mean_rgb(path) == pytest.approx([grey] * 3, abs=2)
+
+
+@pytest.mark.parametrize("profile", [PLAIN, OLD_PLAIN, None], ids=["formula", "table", "none"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+def test_what_is_srgb_stays_as_it_is_to_the_bit(tmp_path, mode, profile):
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, len(mode))).astype(np.uint8)
+    image = Image.fromarray(noise.squeeze(), mode)
+    bare, tagged = (read_rgb(saved(tmp_path / f"{n}.png", image, p))
+                    for n, p in (("bare", None), ("tagged", profile)))  # fmt: skip
+    assert bare.tobytes() == tagged.tobytes()
+    assert found_colours(tagged) is Colours.SRGB
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [WIDE[:200], b"desc sRGB IEC61966-2.1", WIDE.replace(b"curv", b"what"), LINEAR, icc.inks()],
+    ids=["cut short", "no profile", "no curves", "of grey", "of inks"],
+)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+def test_a_profile_that_does_not_fit_changes_nothing(tmp_path, suffix, profile):
+    path = saved(tmp_path / f"x.{suffix}", Image.new("RGB", (16, 16), (200, 100, 50)), profile)
     assert mean_rgb(path) == pytest.approx([200, 100, 50], abs=1)
-    assert has_other_colours(read_rgb(path)) is others
+    assert found_colours(read_rgb(path)) is Colours.UNFIT
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "I;16"])
-def test_a_colour_profile_is_noticed_whatever_the_pixels_are(tmp_path, mode):
-    Image.new(mode, (8, 8)).save(tmp_path / "x.png", icc_profile=profile("XYZ"))
-    assert has_other_colours(read_rgb(tmp_path / "x.png"))
+@pytest.mark.parametrize(
+    ("profile", "found"),
+    [(WIDE, Colours.UNSUPPORTED), (b"desc sRGB IEC61966-2.1", Colours.SRGB),
+     ("sRGB".encode("utf-16-be"), Colours.SRGB)],
+    ids=["wide", "says sRGB", "says it in two bytes"],
+)  # fmt: skip
+def test_without_littlecms_numbers_stay_and_names_are_believed(
+    tmp_path, monkeypatch, profile, found
+):
+    monkeypatch.setattr(colour_profile, "can_convert", lambda: False)
+    path = saved(tmp_path / "x.png", Image.new("RGB", (16, 16), (200, 100, 50)), profile)
+    assert mean_rgb(path) == [200, 100, 50]
+    assert found_colours(read_rgb(path)) is found
 
 
-@pytest.mark.parametrize(("others", "said"), [(0, ""), (1, "1 image embeds"), (3, "3 images em")])
-def test_what_was_found_says_how_many_have_other_colours(tmp_path, others, said):
+@pytest.mark.parametrize(
+    ("profiles", "said"),
+    [
+        ([PLAIN], ""),
+        (
+            [WIDE],
+            "; 1 image embeds a colour profile other than sRGB, by which its colours are con",
+        ),
+        ([WIDE] * 3, "; 3 images embed a colour profile other than sRGB, by which their colours"),
+        ([WIDE[:200], WIDE], "; 1 image embeds a colour profile that is damaged or for other pix"),
+    ],
+    ids=["sRGB", "one", "three", "damaged"],
+)
+def test_what_was_found_says_what_became_of_colours(tmp_path, profiles, said):
     for i in range(12):
         path = tmp_path / f"{'ab'[i % 2]}/{i}.png"
         path.parent.mkdir(exist_ok=True)
-        colours = "XYZ" if i < others else "sRGB"
-        Image.new("RGB", (8, 8), (i, 0, 0)).save(path, icc_profile=profile(colours))
+        saved(path, Image.new("RGB", (8, 8), (i, 0, 0)), [*profiles, *[PLAIN] * 12][i])
     note = read_folder(tmp_path, 8).note
-    assert ("a colour profile other than sRGB" in note) == bool(others) and said in note
+    assert said in note and ("colour profile" in note) == bool(said)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "pgm"])

@@ -74,6 +74,17 @@ def counted(params: float, **more: Any) -> Record:
     return record("count", values=values, details={"resolution": 224, **more.pop("details", {})})
 
 
+def test_trainings_on_other_images_are_not_compared(tmp_path: Path) -> None:
+    folders = [study(tmp_path / name, trained(70.0, 0), trained(71.0, 1)) for name in "abc"]
+    for folder, fingerprint in zip(folders, ("1", "1", "2"), strict=True):
+        with Store.append_to(folder / "study.db") as store:
+            store.note("images", {"fingerprint": fingerprint})
+    first, same, other = folders
+    assert the_line(first, same)["top1_percent"]["difference"] is not None
+    line = the_line(first, other)["top1_percent"]
+    assert (line["difference"], line["reason"]) == (None, "trained on other images")
+
+
 def the_line(first: Path, other: Path) -> dict[str, dict[str, Any]]:
     """Quantity -> difference of the one row."""
     (row,) = compare([first, other])["rows"]
@@ -175,7 +186,7 @@ def test_the_command_prints_both_ways(tmp_path: Path) -> None:
     b = study(tmp_path / "b", counted(6.5e6), broken)
     done = CliRunner().invoke(app, ["compare", str(a), str(b)])
     assert done.exit_code == 0
-    assert "b less a: 1 architectures in common" in done.output
+    assert "b less a: 1 architecture in common" in done.output
     assert "+0.5" in done.output and "only in a: 1 (B)" in done.output
     (status,) = [line for line in done.output.splitlines() if " status " in line]
     assert "complete" in status and "diverged" in status

@@ -122,7 +122,7 @@ def test_the_command_lists_the_front_and_what_picks_it(study: Path) -> None:
     assert [m["also"] for m in members] == [["fastest"], ["knee"], [], ["most-accurate"]]
     assert members[0]["objectives"][f"latency_ms@{TARGET}"]["mid"] == 1.0
     text = CliRunner().invoke(app, ["front", str(study)]).stdout
-    assert "4 of 7 trials are on the front" in text
+    assert "4 of 7 trials on the front" in text
 
 
 def test_show_says_which_trial_it_was(study: Path) -> None:

@@ -240,8 +240,17 @@ def test_models_of_a_study_are_named_by_it(tmp_path):
         models_of([f"{tmp_path}:18"])
     with pytest.raises(SpecError, match="has no front"):
         models_of([f"{tmp_path}:front"])
-    (tmp_path / "front").mkdir()
-    (tmp_path / "front" / "front.json").write_text(json.dumps({"members": [{"trial": "17"}]}))
+
+
+def test_the_front_of_a_study_is_that_of_its_records(tmp_path):
+    goals = [{"metric": "params_m", "goal": "min"}, {"metric": "macs_g", "goal": "min"}]
+    arch = entry("m1").arch.to_dict()
+    with Store.create(tmp_path / "study.db", sweep={"objectives": goals}, environment={}) as store:
+        for label, params in (("17", 5e6), ("18", 6e6)):
+            store.append(
+                Record(label=label, digest=label, arch=arch, phase="count", status="complete",
+                       values={"params": params, "macs_exact": 2e8})
+            )  # fmt: skip
     assert models_of([f"{tmp_path}:front"]) == {f"{tmp_path}:17": arch}
 
 

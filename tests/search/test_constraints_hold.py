@@ -2,6 +2,7 @@
 in the store, the front's files, the page and a resumed search alike."""
 
 import json
+import random
 from pathlib import Path
 
 import pytest
@@ -13,18 +14,23 @@ from evnas.arch.catalog import entry
 from evnas.arch.paths import edit
 from evnas.phases.work import Work
 from evnas.record import Measurement, Record, Status
+from evnas.report.frame.columns import scale_count
 from evnas.report.frame.study_reader import StudyReader
+from evnas.report.query.pick import front_labels
+from evnas.report.query.row_figures import read_study
 from evnas.search.confirm import Confirm, final_front
 from evnas.search.driver import drive
 from evnas.search.results.effects import effect_lines, effects
 from evnas.search.results.front_files import write_front
 from evnas.search.state.history import History
-from evnas.search.state.objectives import resolved_constraints
+from evnas.search.strategies.warm import _of_study
 from evnas.space.space import SearchSpace
 from evnas.space.spec import SpaceSpec
 from evnas.store import Store
+from evnas.sweep.constraints import first_broken, resolved_constraints
 from evnas.sweep.search_spec import ObjectiveSpec
 from evnas.sweep.sweep import sweep_of
+from evnas.tables import quantities
 
 M1 = entry("m1").arch
 SPACE = SearchSpace.from_spec(SpaceSpec.model_validate({"axes": {"stages[0].depth": [1, 2]}}), M1)
@@ -136,14 +142,80 @@ def test_files_page_and_resume_agree(confirmed: History, tmp_path: Path) -> None
     reader.close()
 
 
-def test_records_of_an_older_study_are_judged_as_they_are_read(tmp_path: Path) -> None:
-    history = fresh()
-    with Store.create(tmp_path / "study.db", sweep=SWEEP, environment={}) as store:
-        first_seeds(history, store)
-        asked = asking("1", edit(M1, {"stages[0].depth": 3}), "proxy", seed=1, budget=10.0)
-        store.append(found_by(make_work(asked)))  # not judged: it was once stored as complete
+def as_once_stored(path: Path, **sweep: object) -> None:
+    """A study whose further seed and later timing were stored as complete, unjudged."""
+    goals = [{"metric": o.metric.partition("@")[0], "goal": o.goal} for o in fresh().objectives]
+    sweep = {**SWEEP, "objectives": goals, **sweep}
+    with Store.create(path, sweep=sweep, environment={}) as store:
+        first_seeds(fresh(), store)
+        for label, phase, budget, target in (("1", "proxy", 10.0, ""), ("2", "speed", 0.0, CPU)):
+            arch = edit(M1, {"stages[0].depth": 2 + int(label)})
+            asked = asking(label, arch, phase, seed=1, budget=budget, target=target)
+            store.append(found_by(make_work(asked)))
+
+
+def shown(folder: Path) -> dict[str, tuple[str, str]]:
+    """Label -> status and reason on the page."""
+    reader = StudyReader(folder)
+    reader.read_all()
+    text = reader.frame.text
+    reader.close()
+    rows = zip(text["label"], text["status"], text["error"], strict=True)
+    return {label: (status, error) for label, status, error in rows}
+
+
+def test_an_older_study_is_judged_by_the_rule_of_now_wherever_it_is_read(tmp_path: Path) -> None:
+    as_once_stored(tmp_path / "study.db")
+    with Store.read(tmp_path / "study.db") as store:
+        stored = [record for _, record in store.records()]
         resumed = fresh().take_all(store.records())
-    assert resumed.trials["1"].ended == "infeasible" and "1" not in final_front(resumed)
+    assert {record.status for record in stored} == {"complete"}
+    front = final_front(resumed)
+    assert front == ["3", "0"] and front_labels(tmp_path) == front
+    left = {label: (t.ended, t.reason) for label, t in resumed.trials.items() if t.ended}
+    assert left == {
+        "1": ("infeasible", "top1_percent >= 65: top1_percent is 64.5"),
+        "2": ("infeasible", f"latency_ms <= 12: latency_ms@{CPU} is 12.95"),
+    }
+    assert {label: each for label, each in shown(tmp_path).items() if each[1]} == left
+    rows = {row.label: row.status for row in read_study(tmp_path).rows}
+    assert rows == {"0": "complete", "1": "infeasible", "2": "infeasible", "3": "complete"}
+    origins = [origin.split()[-1] for origin, _ in _of_study(tmp_path / "study.db")]
+    assert sorted(origins) == sorted(front)  # what a later search begins with
+    reader = StudyReader(tmp_path)
+    reader.read_all()
+    for label, (ended, reason) in left.items():  # its card
+        *earlier, last = reader.records_of(reader.frame.row(label) or 0)
+        assert (last.status, last.error) == (ended, reason)
+        assert {record.status for record in earlier} == {"complete"}
+    reader.close()
+
+
+def test_conditions_on_fields_and_on_quantities_nobody_knows_are_asked_too(tmp_path: Path) -> None:
+    limits = ["stages[0].depth <= 4", "params_m <= 5", "latency_ms@gpu <= 1 and params_m <= 6"]
+    as_once_stored(tmp_path / "study.db", constraints=limits)
+    assert shown(tmp_path) == {
+        "0": ("complete", ""),
+        "1": ("complete", ""),
+        "2": ("complete", ""),
+        "3": ("infeasible", "stages[0].depth <= 4"),
+    }
+
+
+def test_a_constraint_that_is_decided_by_one_half_says_what_is_known() -> None:
+    limits = resolved_constraints(["params_m <= 1 and top1_percent >= 65"], ())
+    assert first_broken(limits, {}, {"params_m": 2.0}).endswith(": params_m is 2")
+    assert not first_broken(limits, {}, {"params_m": 1.0})
+
+
+def test_columns_hold_what_constraints_are_asked_of() -> None:
+    draw = random.Random(0)
+    scaled = [q for q in quantities().values() if q.factor != 1.0]
+    assert {q.name for q in scaled} >= {"params_m", "macs_g"}
+    for quantity in scaled:
+        for value in [draw.randrange(1, 10**12) for _ in range(200)]:
+            key, shown_as = scale_count(quantity.source, float(value))
+            assert shown_as == quantity.of(float(value)), (key, value)
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+import made_profiles as icc
 import numpy as np
 import pytest
 from PIL import Image
 
 from evnas.errors import DataError, StoreError
 from evnas.phases.work import Event, Work
+from evnas.proxy import fingerprint, folder
+from evnas.proxy.image_file import read_rgb
 from evnas.record import Record
 from evnas.search.evaluate import Evaluator
 from evnas.search.runner import run_sweep
@@ -72,7 +75,9 @@ def ablation(data: object, **more: object) -> dict[str, Any]:
     }
 
 
-def go(sweep: dict[str, Any], results: Path, *, spoil: Path | None = None) -> list[Record]:
+def go(
+    sweep: dict[str, Any], results: Path, *, spoil: Path | None = None, study: str = "seen"
+) -> list[Record]:
     run_sweep(
         sweep_of(sweep),
         results=results,
@@ -80,7 +85,7 @@ def go(sweep: dict[str, Any], results: Path, *, spoil: Path | None = None) -> li
         began=time.monotonic(),
         make_engine=lambda spec: Here(spoil=spoil),
     )
-    with Store.read(results / "seen" / "study.db") as store:
+    with Store.read(results / study / "study.db") as store:
         return [record for _, record in store.records()]
 
 
@@ -128,6 +133,33 @@ def test_a_study_from_before_goes_on_and_says_that_it_cannot_tell(images, tmp_pa
     shutil.copy(images / "cat" / "0.png", images / "dog" / "0.png")
     with pytest.raises(StoreError, match="on other images"):
         go(of_folder(images), tmp_path)
+
+
+def test_a_study_goes_on_with_the_pixels_that_it_began_with(images, tmp_path, monkeypatch, capsys):
+    profile = icc.rgb(icc.WIDE, icc.power_curve(icc.GAMMA))
+    for path in images.glob("*/*.png"):
+        Image.open(path).save(path, icc_profile=profile)
+    readings = []
+
+    def watched(path, *, reading, **options):
+        readings.append(reading)
+        return read_rgb(path, reading=reading, **options)
+
+    monkeypatch.setattr(folder, "read_rgb", watched)
+    monkeypatch.setattr(fingerprint, "READING", 1)  # a study from before profiles were applied
+    one = of_folder(images)
+    one["rows"] = {"A": {}}
+    go(one, tmp_path)
+    monkeypatch.setattr(fingerprint, "READING", 2)
+    with Store.append_to(tmp_path / "seen" / "study.db") as store:
+        noted = store.meta("images")
+        del noted["reading"]  # nor did it say so
+        store.note("images", noted)
+    go(of_folder(images), tmp_path)  # a row more
+    assert set(readings) == {1}
+    go(of_folder(images) | {"name": "fresh"}, tmp_path, study="fresh")
+    assert set(readings) == {1, 2}
+    assert "by which their colours are converted" in capsys.readouterr().err
 
 
 def test_a_worker_with_other_images_gives_no_figure(images, tmp_path):

@@ -24,10 +24,10 @@ from evnas.search.evaluate import Evaluator
 from evnas.search.forecast import forecast
 from evnas.search.prepare import PreparedAblation, prepared
 from evnas.search.runner import run_of
-from evnas.search.state.objectives import resolved
 from evnas.search.terminal.progress_state import ProgressState
 from evnas.search.terminal.view import PlainView
 from evnas.store import Store
+from evnas.sweep.constraints import resolved
 from evnas.sweep.parts import TargetSpec
 from evnas.sweep.sweep import sweep_of
 

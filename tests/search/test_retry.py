@@ -55,7 +55,7 @@ def test_what_ended_badly_is_done_again_and_nothing_else(kind: str, tmp_path: Pa
     assert len(bad) == len(ENDS)
     assert again(sweep, folder, "oom") == ["nothing to do again: no result ended oom"]
     (said,) = again(sweep, folder, "lost", "timeout")
-    assert said == "2 results that ended lost or timeout are set aside and done again"
+    assert said == "set aside, to be done again: 2 results that ended lost or timeout"
     done = run(sweep, folder, PaperEngine(folder))
     assert {work.key for work in done} >= set(bad)
     assert all(r.status == "complete" for r in records(folder))

@@ -20,12 +20,13 @@ from evnas.search.driver import Schedule, drive
 from evnas.search.propose import Proposal, Sieve, Strategy
 from evnas.search.results.importances import importances
 from evnas.search.state.history import History
-from evnas.search.state.objectives import resolved_constraints, resolved_objectives
+from evnas.search.state.objectives import resolved_objectives
 from evnas.search.strategies import optuna_ask
 from evnas.search.strategies.optuna_ask import OptunaAsk
 from evnas.space.space import Point, SearchSpace
 from evnas.space.spec import SpaceSpec
 from evnas.store import Store
+from evnas.sweep.constraints import resolved_constraints
 from evnas.sweep.search_spec import BudgetSpec, ObjectiveSpec
 from evnas.sweep.strategy_spec import VERSION, StrategySpec, strategy_spec
 from evnas.tables import STRATEGIES

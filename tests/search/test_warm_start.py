@@ -120,7 +120,7 @@ BAD = {
     ),
     "quote": ('stages[0].dim\n"64\n', r"rows\.csv:2: unexpected end of data"),
     "empty": ("", r"rows\.csv: must hold a header of paths"),
-    "outside": ("stages[0].dim\n96\n", "none of its 1 architectures lies in the space"),
+    "outside": ("stages[0].dim\n96\n", "none of its 1 architecture lies in the space"),
 }
 
 

@@ -4,7 +4,9 @@ import math
 from pathlib import Path
 
 import pytest
+import yaml
 
+from evnas.arch.catalog import entry
 from evnas.errors import SpecError
 from evnas.sweep.search_spec import SEARCH_KEYS, SearchSpec
 from evnas.sweep.spec import AblationSpec
@@ -12,6 +14,15 @@ from evnas.sweep.sweep import differences, load_sweep, sweep_of
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 HEAD = "name: x\nbase: efficientvim_m2\n"
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["spelt out", "a front's member"])
+def test_an_architecture_in_place_of_a_sweep_is_known_as_one(tmp_path, inside):
+    arch = entry("m1").arch.to_dict()
+    path = tmp_path / "m1.yaml"
+    path.write_text(yaml.safe_dump({"trial": "5", "arch": arch} if inside else arch))
+    with pytest.raises(SpecError, match=rf"an architecture out: `evnas show {path}` shows it"):
+        load_sweep(path)
 
 
 @pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=lambda path: path.stem)

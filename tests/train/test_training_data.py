@@ -7,15 +7,18 @@ import shutil
 import tarfile
 from pathlib import Path
 
+import made_profiles as icc
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_training import RECIPE, SIDE, tiny_arch, tiny_config
+from tiny_training import RECIPE, SIDE, make_images, tiny_arch, tiny_config
 
 from evnas.errors import DataError, SpecError
+from evnas.evaluate.held_out import held_out_images
+from evnas.proxy.fingerprint import KnownImages
 from evnas.train import cifar, data
-from evnas.train.data import open_dataset
+from evnas.train.data import images_noted, open_dataset
 from evnas.train.loaders import (
     NO_LABEL,
     View,
@@ -201,7 +204,8 @@ def test_webdataset_shards(tmp_path):
         assert train(tiny_config(source, broken_off, workers=workers)).curve == whole.curve
     said: list[str] = []
     train(tiny_config(source, tmp_path / "whole0", workers=1), tell=said.append)
-    assert any(line.startswith("0 workers read the shards and 1 do from here on") for line in said)
+    told = "the shards were read by 0 workers and are by 1 from here on"
+    assert any(line.startswith(told) for line in said)
 
 
 def test_a_folder_that_hugging_face_datasets_load(images, tmp_path, monkeypatch):
@@ -239,6 +243,40 @@ def test_held_out_images_alone(images):
     loose = open_dataset(images / "val", held_out_only=True)
     assert len(loose.held_out) == 6  # type: ignore[arg-type]
     assert loose.classes == ("class0", "class1")
+
+
+@pytest.fixture
+def wide(tmp_path):
+    """Images whose colours a profile converts."""
+    root = make_images(tmp_path / "wide")
+    for path in root.glob("*/*/*.png"):
+        profile = icc.rgb(icc.WIDE, icc.power_curve(icc.GAMMA))
+        Image.new("RGB", (24, 24), (120, 160, 90)).save(path, icc_profile=profile)
+    return root
+
+
+def test_a_training_goes_on_with_the_pixels_that_it_began_with(wide, tmp_path):
+    def pixel():
+        data = Session(tiny_config(wide, tmp_path), World(0, 1, torch.device("cpu"))).data
+        first = [split[0][0] for split in (data.train, data.held_out)]  # type: ignore[index]
+        return data, *(image.getpixel((0, 0)) for image in first)
+
+    data, *converted = pixel()
+    assert converted[0] == converted[1] == pytest.approx(icc.to_srgb((120, 160, 90)), abs=1.5)
+    known = data.identify(KnownImages(fingerprint="")).to_dict()
+    del known["reading"]  # as trainings noted it before profiles were applied
+    (tmp_path / "images.json").write_text(json.dumps(known))
+    data, *as_it_was = pixel()
+    assert as_it_was == [(120, 160, 90)] * 2
+    before = images_noted(tmp_path)
+    assert before is not None and not data.identify(before).changes_since(before)
+
+
+def test_held_out_images_say_what_becomes_of_their_colours(wide, images):
+    said = held_out_images(wide).note
+    assert said.endswith("6 images embed a colour profile other than sRGB, by which their colours "
+                         "are converted")  # fmt: skip
+    assert "colour" not in held_out_images(images).note
 
 
 def test_evaluation_reads_each_image_once_whatever_the_devices(images):

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from evnas.measure.timing.cpu_limits import cpu_quota, governors, physical_cores
+from evnas.words import counted
 
 PACKAGES = (
     *("evnas", "torch", "triton", "numba", "timm", "numpy"),
@@ -72,11 +73,12 @@ def sentences_about(
     found = []
     if quota is not None and threads > quota:
         found.append(
-            f"{threads} threads share a quota of {quota:g} cores, so they are stopped for a part "
-            "of each period"
+            f"{threads} threads share a quota of {counted(quota, 'core', form='g')}, so they are "
+            "stopped for a part of each period"
         )
     if physical is not None and threads > physical:
-        found.append(f"{threads} threads share {physical} cores: some are siblings on one core")
+        cores = counted(physical, "core")
+        found.append(f"{threads} threads share {cores}: some are siblings on one core")
     found += [
         f"the frequency governor is {name}, so the clock follows the load"
         for name in governors

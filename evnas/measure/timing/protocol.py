@@ -23,6 +23,7 @@ from evnas.measure.stopwatch import Call, Stopwatch
 from evnas.measure.timing.ending import EndRule
 from evnas.measure.timing.noise_monitor import NoiseMonitor
 from evnas.record import Measurement
+from evnas.words import counted
 
 T = TypeVar("T")
 CALLS_OF_THE_KNOWN = 3
@@ -297,7 +298,7 @@ def _take_rounds(
 
 def _used_up(taken: Rounds, protocol: Protocol, spent_s: float) -> str:
     if len(taken.samples) >= protocol.most_rounds:
-        return f"{protocol.most_rounds} rounds"
+        return counted(protocol.most_rounds, "round")
     return f"the budget of {protocol.budget_s:g} s" if spent_s >= protocol.budget_s else ""
 
 
@@ -349,8 +350,9 @@ def _conditions(
     warnings = [] if settled else ["the warm-up did not settle within its time"]
     if taken.kept_spoiled:
         reasons = sorted(set(taken.kept_spoiled))
+        all_of_them = counted(len(taken.samples), "round")
         warnings.append(
-            f"{len(taken.kept_spoiled)} of {len(taken.samples)} rounds kept although spoiled: "
+            f"{len(taken.kept_spoiled)} of {all_of_them} kept although spoiled: "
             + "; ".join(reasons)
         )
     return {

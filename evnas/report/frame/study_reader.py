@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ class StudyReader:
             if ablation
             else {},
             earlier=self._records,
+            constraints=sweep.get("constraints") or (),
         )
         self.lock = threading.Lock()
         self._columns: Snapshot | None = None
@@ -126,7 +128,7 @@ class StudyReader:
             return self.frame.last_id, self.store.last_id()
 
     def records_of(self, row: int) -> list[Record]:
-        """A trial's records, from the store."""
+        """A trial's records, from the store; by which it breaks a constraint is infeasible."""
         with self.lock:
             return self._records(self.frame.record_ids(row))
 
@@ -150,7 +152,11 @@ class StudyReader:
             return fields_of(self.store, records)
 
     def _records(self, identities: Sequence[int]) -> list[Record]:
-        return [next(self.store.records(after=i - 1))[1] for i in identities]
+        return [self._judged(*next(self.store.records(after=i - 1))) for i in identities]
+
+    def _judged(self, identity: int, record: Record) -> Record:
+        broken = self.frame.judged_now.get(identity)
+        return replace(record, status="infeasible", error=broken) if broken else record
 
     def close(self) -> None:
         """Close the store."""

@@ -18,6 +18,7 @@ from evnas.record import Measurement, Record, Status, TargetFields, ends_trial
 from evnas.report.frame.accuracy import wilson_interval
 from evnas.report.frame.architecture import summarize
 from evnas.report.frame.columns import scale_count, spelt_intervals
+from evnas.report.frame.limits import Limits
 from evnas.report.frame.seed_noise import POOLED, pooled_spread, seed_variance, unit_interval
 from evnas.report.frame.slim_records import SlimRecord, Timing
 from evnas.report.frame.text_column import TextColumn
@@ -82,6 +83,7 @@ class TrialFrame:
         reference: str = "",
         changed: Mapping[str, str] | None = None,
         earlier: Earlier = _nothing,
+        constraints: Sequence[str] = (),
     ) -> None:
         """Empty.
 
@@ -93,6 +95,7 @@ class TrialFrame:
             changed: of an ablation's rows by label, what each changes in the base.
             earlier: the records of these ids; asked when a trial is timed again, since then its
                 samples are taken together, and the frame keeps none.
+            constraints: of a search, as its file has them.
         """
         self.reference = reference
         self._changed = changed or {}
@@ -109,6 +112,10 @@ class TrialFrame:
         self.last_id = 0
         self.targets: dict[str, TargetFields | None] = {}
         """By id; None of what is no speed's."""
+        self.judged_now: dict[int, str] = {}
+        """Ids of records that are stored as complete, and the constraint that their trial breaks
+        by them."""
+        self._limits = Limits(constraints)
         self._record_ids = array("q")
         self._record_rows = array("q")
         """Id and row of every record taken."""
@@ -141,6 +148,7 @@ class TrialFrame:
     def add(self, line: SlimRecord) -> None:
         """Take one record into the row of its trial."""
         row = self._row_of(line)
+        first = not self.touched[row]
         self._record_ids.append(line.id)
         self._record_rows.append(row)
         self.touched[row] = self.last_id = line.id
@@ -150,14 +158,27 @@ class TrialFrame:
             self._set(row, "ended", line.started + line.seconds)
         phase = PHASES.usable().get(line.phase)
         if phase is not None and phase.per_seed:
-            self._take_seed(row, line, trains=phase.trains)
+            fresh = self._take_seed(row, line, trains=phase.trains)
         else:
-            self._take_taken(row, line)
+            fresh = self._take_taken(row, line)
         for quantity in spelt_intervals(PHASES.names()):
             interval = quantity.interval(line.values)
             if interval is not None:
                 self._set(row, f"{quantity.name}:low", interval.low)
                 self._set(row, f"{quantity.name}:high", interval.high)
+        if line.status == self.text["status"][row] == "complete" and line.label.isdigit():
+            self._judge(row, line, fresh, first)
+
+    def _judge(self, row: int, line: SlimRecord, fresh: Mapping[str, float], first: bool) -> None:
+        """End a search's trial by a constraint that it breaks although its record is complete."""
+
+        def value(key: str) -> float:
+            return self.numbers[key][row] if key in self.numbers else math.nan
+
+        broken = self._limits.broken(fresh, value, lambda: line.arch, first=first)
+        if broken:
+            self.judged_now[line.id] = broken
+            self.text["status"][row], self.text["error"][row] = "infeasible", _shortened(broken)
 
     def column(self, key: str) -> NDArray[np.float64]:
         """A numeric column, float64 with NaN where nothing was found; of NaN when unknown."""
@@ -221,30 +242,34 @@ class TrialFrame:
             return
         if _GRAVITY[line.status] < _GRAVITY[self.text["status"][row]]:
             self.text["status"][row] = line.status
-            said = line.error.strip().splitlines() or [""]
-            self.text["error"][row] = said[-1][:_ERROR_LENGTH]
+            self.text["error"][row] = _shortened(line.error)
 
-    def _take_taken(self, row: int, line: SlimRecord) -> None:
-        """Counts and speeds: one value each, under the target's name if there is one."""
+    def _take_taken(self, row: int, line: SlimRecord) -> dict[str, float]:
+        """Counts and speeds: one value each, under the target's name if there is one. Returns what
+        was found, that of a halved batch too, which no column holds."""
         place = f"@{line.target}" if line.target else ""
         if line.target and line.target not in self.targets:
             self.targets[line.target] = line.on
+            self._limits.settle(on for on in self.targets.values() if on is not None)
         halved = self._is_halved(line)
+        found: dict[str, float] = {}
         for name, value in line.values.items():
             key, number = scale_count(name, value)
+            found[key + place] = number
             if not (halved and name in OF_A_BATCH):
                 self._set(row, key + place, number)
         if not line.timings:
-            return
+            return found
         before = self._timed_before(row, line.target)
         for name, interval in line.intervals.items():
-            if halved and name in OF_A_BATCH:
-                continue
             if before:
                 interval = _together(name, before, line.timings[name].samples)
-            self._set_interval(row, name + place, interval)
+            found[name + place] = interval.mid
+            if not (halved and name in OF_A_BATCH):
+                self._set_interval(row, name + place, interval)
         self._set_reference(line)
         self._set_ratio_of_reference(line.target)
+        return found
 
     def _set_ratio_of_reference(self, target: str) -> None:
         """To itself the reference's ratio is 1, once it and any other row have a speed."""
@@ -292,12 +317,14 @@ class TrialFrame:
             interval = Measurement(name, tuple(samples)).interval()
             self._set_interval(row, f"{name}@{line.target}", interval)
 
-    def _take_seed(self, row: int, line: SlimRecord, *, trains: bool) -> None:
-        """What a seed gives: the mean over seeds, of trainings those of the largest budget."""
+    def _take_seed(self, row: int, line: SlimRecord, *, trains: bool) -> dict[str, float]:
+        """What a seed gives: the mean over seeds, of trainings those of the largest budget.
+        Returns the means."""
+        means: dict[str, float] = {}
         if trains:
             largest = self.numbers["budget"][row] if "budget" in self.numbers else math.nan
             if line.budget < largest:
-                return
+                return means
             if line.budget > largest:
                 self._forget_smaller(row)
             self._set(row, "budget", line.budget)
@@ -305,8 +332,9 @@ class TrialFrame:
             key, number = scale_count(name, value)
             seeds = self._seeds.setdefault((row, key), {})
             seeds[line.seed] = number
+            means[key] = sum(seeds.values()) / len(seeds)
             if key in self.pooled:
-                self._set(row, key, sum(seeds.values()) / len(seeds))
+                self._set(row, key, means[key])
                 self._variances[key][row] = seed_variance(list(seeds.values()))
             elif key == "top1_percent" and len(seeds) == 1 and "held_out_images" in line.values:
                 self._set_interval(
@@ -316,6 +344,7 @@ class TrialFrame:
                 self._set_mean(row, key, seeds)
             if trains:
                 self._set(row, "seeds", float(len(seeds)))
+        return means
 
     def _set_interval(self, row: int, key: str, interval: Interval) -> None:
         self._set(row, key, interval.mid)
@@ -347,6 +376,11 @@ class TrialFrame:
             value = float(self.column(key)[row])
             found[key] = value if math.isfinite(value) else None
         return found
+
+
+def _shortened(error: str) -> str:
+    said = error.strip().splitlines() or [""]
+    return said[-1][:_ERROR_LENGTH]
 
 
 def _together(name: str, before: Sequence[Record], samples: Sequence[float]) -> Interval:

@@ -21,6 +21,7 @@ from evnas.report.query.pick import (
     picked_row,
 )
 from evnas.store import Store
+from evnas.words import counted
 
 SHOWN = 12
 """Rows of the table that a notebook shows."""
@@ -97,7 +98,7 @@ class Study:
         shown = self.front if len(self.front) else self.frame
         table = shown[["label", "mixers", "status", *keys]].head(SHOWN)
         heads = {key: figures.axis_title(key) for key in keys}
-        head = f"<p><b>{html.escape(self.name)}</b>: {len(self.frame)} trials</p>"
+        head = f"<p><b>{html.escape(self.name)}</b>: {counted(len(self.frame), 'trial')}</p>"
         body = table.rename(columns=heads).to_html(
             index=False, border=0, float_format="{:.4g}".format
         )
@@ -116,7 +117,7 @@ class Study:
         return figures.draw_figure(self, kind)
 
     def __repr__(self) -> str:
-        return f"Study({self.name!r}, {len(self.frame)} trials)"
+        return f"Study({self.name!r}, {counted(len(self.frame), 'trial')})"
 
 
 def load_study(path: str | Path) -> Study:

@@ -8,6 +8,7 @@ from evnas.report.frame.columns import describe_column
 from evnas.report.page.plain_page import listing, note, plain_page, section
 from evnas.stats.interval import Interval
 from evnas.tables import quantity_and_target
+from evnas.words import counted
 
 Data = Mapping[str, Any]
 MOST_LINES = 40
@@ -128,7 +129,8 @@ def _places(order: Data, first: str, other: str) -> str:
         look = "sure" if turned.get(label) else "unsure" if label in turned else "kept"
         drawn.append(_line(label, left, right, look))
     height = TOP + LINE * len(places) + 10
-    words = f"Places of {len(places)} rows in {first} and in {other}, by {quantity(order)}"
+    rows = counted(len(places), "row")
+    words = f"Places of {rows} in {first} and in {other}, by {quantity(order)}"
     heads = "".join(
         f'<text x="{x}" y="14" text-anchor="{anchor}" class="head">{escape(name)}</text>'
         for x, anchor, name in ((INNER, "end", first), (WIDTH - INNER, "start", other))

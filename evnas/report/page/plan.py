@@ -15,6 +15,7 @@ from evnas.report.page.kept_plan import KeptPlan
 from evnas.report.page.plain_page import listing, note, plain_page, section
 from evnas.sweep.detectable import detectable_differences
 from evnas.sweep.sweep import sweep_of
+from evnas.words import counted
 
 Data = Mapping[str, Any]
 MOST_ROWS = 200
@@ -127,7 +128,8 @@ def spelt_time(seconds: float) -> str:
 
 
 def _whole(plan: Data) -> list[str]:
-    said = f"{plan['trials']} trials, about {spelt_time(plan['seconds'])} for all that is left."
+    trials, left = counted(plan["trials"], "trial"), spelt_time(plan["seconds"])
+    said = f"{trials}, about {left} for all that is left."
     rate = plan["calibrated_train_throughput_img_s"]
     trained = f"The reference trains {rate:.4g} images a second here." if rate else ""
     return [note(text) for text in (said, trained, *plan["notes"]) if text]
@@ -196,7 +198,9 @@ def _power(power: Data) -> list[str]:
             label,
             f"{row['printed_difference']:+.1f}",
             "can be detected" if row["tells"] else "cannot",
-            "" if row["tells"] or row["seeds_needed"] is None else f"{row['seeds_needed']} seeds",
+            ""
+            if row["tells"] or row["seeds_needed"] is None
+            else counted(row["seeds_needed"], "seed"),
         )
         for label, row in power["rows"].items()
     ]

@@ -14,6 +14,7 @@ from evnas.report.paper.front import MARKERS
 from evnas.report.paper.legend import heading, legend_above
 from evnas.report.paper.style import Style
 from evnas.report.query.pick import front_rows, judged_by
+from evnas.words import counted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +61,9 @@ def learning_curves(reader: StudyReader, labels: Sequence[str]) -> LearningCurve
             raise SpecError(f"--trial must name a trial that was trained, got {label!r}{hint}")
     shown = (list(dict.fromkeys(labels)) or _first(reader, list(found)))[: len(PALETTE)]
     left = len(found) - len(shown)
-    notes = (f"{left} further trials are not drawn; --trial LABEL chooses",) if left else ()
+    notes = (
+        (f"not drawn: {counted(left, 'further trial')}; --trial LABEL chooses",) if left else ()
+    )
     return LearningCurves(
         quantity=quantity,
         across="image presentations" if across == "images" else "epochs",

@@ -16,6 +16,7 @@ from evnas.report.frame.study_reader import StudyReader
 from evnas.report.page.about import published_marks
 from evnas.report.query.dominance import DominanceGroups, axis_sign, group_by_dominance
 from evnas.tables import quantity_of
+from evnas.words import counted
 
 RATIO = "throughput_ratio"
 _PRINTED = {
@@ -97,7 +98,8 @@ def front_points(reader: StudyReader, *, x: str | None, y: str | None) -> FrontP
 
 def _unplaced(columns: Snapshot, groups: DominanceGroups, keys: tuple[str, str]) -> str:
     n, of = len(groups.unplaced), len(columns)
-    return f"{n} of {of} trials lack {keys[0]} or {keys[1]} and are not drawn" if n else ""
+    trials = counted(of, "trial")
+    return f"not drawn: {n} of {trials}, for want of {keys[0]} or {keys[1]}" if n else ""
 
 
 def _keys(

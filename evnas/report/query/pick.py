@@ -19,6 +19,7 @@ from evnas.report.query.dominance import axis_sign, estimates
 from evnas.report.query.front import collect_points, find_front
 from evnas.stats.interval import Z95
 from evnas.tables import quantity_of
+from evnas.words import counted
 
 FASTEST, MOST_ACCURATE, KNEE = "fastest", "most-accurate", "knee"
 NAMED = (FASTEST, MOST_ACCURATE, KNEE)
@@ -184,6 +185,21 @@ def front_rows(frame: TrialFrame, aims: Sequence[Objective]) -> list[int]:
     return [int(row) for row in rows[kept][order]]
 
 
+def front_labels(folder: Path) -> list[str]:
+    """Labels on the front of a search, in the order of `front_rows`; [] of an ablation, whose rows
+    are no members of any. Raises StoreError where the study cannot be read."""
+    reader = StudyReader(folder)
+    try:
+        reader.read_all()
+        if reader.sweep.get("rows"):
+            return []
+        aims = judged_by(reader.sweep, reader.objectives())
+        labels = reader.frame.text["label"]
+        return [labels[row] for row in front_rows(reader.frame, aims)]
+    finally:
+        reader.close()
+
+
 def wishes_of(frame: TrialFrame, aims: Sequence[Objective]) -> dict[int, list[str]]:
     """Row -> the named wishes that lead to it, of those that the study can answer."""
     found: dict[int, list[str]] = {}
@@ -286,4 +302,6 @@ def _of_aims(aims: Sequence[Objective]) -> str:
 
 
 def _count(members: int) -> str:
-    return "1 member, front:1" if members == 1 else f"{members} members, front:1 to {members}"
+    return counted(members, "member") + (
+        ", front:1" if members == 1 else f", front:1 to {members}"
+    )

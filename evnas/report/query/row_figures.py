@@ -17,12 +17,13 @@ from evnas.errors import EvnasError
 from evnas.record import Machine, Record
 from evnas.report.frame.accuracy import mean_over_seeds, top1_difference
 from evnas.report.frame.columns import describe_column, scale_count
+from evnas.report.frame.study_reader import StudyReader
 from evnas.stats.interval import Interval
-from evnas.store import Store
 from evnas.sweep.parts import ProxySpec
 from evnas.sweep.sweep import differences, sweep_of
 from evnas.tables import PHASES
 
+IMAGES = "images"
 DRAWS = 2000
 """Of a bootstrap of the difference of two medians."""
 
@@ -75,32 +76,42 @@ class FigureDifference:
 
 def read_study(folder: Path) -> Compared:
     """All rows of a study with what they found. Raises StoreError where it cannot be read."""
-    with Store.read(folder / "study.db") as store:
-        sweep = store.meta("sweep") or {}
-        records = [record for _, record in store.records()]
-    rows: dict[tuple[str, str], Row] = {}
-    of_row: dict[tuple[str, str], list[Record]] = {}
+    reader = StudyReader(folder)
+    try:
+        reader.read_all()
+        sweep, images = reader.sweep, reader.meta("images") or {}
+        records = [record for _, record in reader.store.records()]
+    finally:
+        reader.close()
+    text = reader.frame.text
+    rows = {
+        (label, digest): Row(label=label, digest=digest, status=status)
+        for label, digest, status in zip(
+            text["label"], text["digest"], text["status"], strict=True
+        )
+    }
+    of_row: dict[tuple[str, str], list[Record]] = {key: [] for key in rows}
     for record in records:
-        key = (record.label, record.digest)
-        row = rows.setdefault(key, Row(label=record.label, digest=record.digest))
-        if record.status != "complete" and row.status == "complete":
-            row.status = record.status
-        of_row.setdefault(key, []).append(record)
-    about = _about(sweep)
+        of_row[record.label, record.digest].append(record)
+    about = _about(sweep, images.get("fingerprint", ""))
     for key, row in rows.items():
         row.figures = _figures(of_row[key], about)
     return Compared(name=folder.name, folder=str(folder), rows=list(rows.values()))
 
 
-def _about(sweep: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Of each phase what the sweep says that its figures hang on."""
+def _about(sweep: Mapping[str, Any], images: str) -> dict[str, dict[str, Any]]:
+    """Of each phase what the sweep says that its figures hang on.
+
+    Args:
+        images: the fingerprint of what was trained on; "" where it was not noted.
+    """
     usual = ProxySpec().model_dump(mode="json")  # what an older study did not say yet
     proxy = {k: v for k, v in {**usual, **(sweep.get("proxy") or {})}.items() if k != "device"}
     try:
         reference = sweep_of(sweep).reference.digest
     except EvnasError:  # a base beside a file that is not here
         reference = ""
-    return {"proxy": {"proxy": proxy}, "reference": {"reference": reference}}
+    return {"proxy": {"proxy": proxy, IMAGES: images}, "reference": {"reference": reference}}
 
 
 def _figures(records: Sequence[Record], about: Mapping[str, dict[str, Any]]) -> dict[str, Figure]:
@@ -174,7 +185,11 @@ def _difference(key: str, first: Figure, other: Figure) -> FigureDifference:
 
 def unlike(first: Figure, other: Figure) -> str:
     """Why two figures are not of one kind, or ""."""
-    if changes := differences(first.about, other.about):
+    seen = {about.get(IMAGES) for about in (first.about, other.about)} - {None, ""}
+    if len(seen) > 1:
+        return "trained on other images"
+    mine, its = ({k: v for k, v in f.about.items() if k != IMAGES} for f in (first, other))
+    if changes := differences(mine, its):
         return changes[0]
     if not first.samples or "reference" in first.about:
         return ""

@@ -16,6 +16,7 @@ from evnas.report.table.speed_cells import halved_batches
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import is_openvino_device
 from evnas.sweep.sweep import Sweep
+from evnas.words import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ def _conditions(
     found = []
     cpu = environment.get("cpu")
     if isinstance(cpu, Mapping):
-        found.append(f"machine: {cpu.get('model')}, {cpu.get('cores')} cores")
+        found.append(f"machine: {cpu.get('model')}, {counted(cpu.get('cores', 0), 'core')}")
     speeds = [r for r in results.records if r.on is not None]
     for target, index in dict.fromkeys((r.target, r.details.get("target_index")) for r in speeds):
         number = f", target {index + 1}" if index is not None and _has_several(results) else ""

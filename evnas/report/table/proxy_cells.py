@@ -12,6 +12,7 @@ from evnas.stats.interval import Interval
 from evnas.stats.power import known_noise
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import ProxySpec
+from evnas.words import counted
 
 
 def proxy_cells(
@@ -64,7 +65,7 @@ def _beside_printed(
 
 def _beside_imagenet(proxy: ProxySpec, text: str, status: str) -> Verdict:
     if parse_number(text) is not None:
-        epochs = f"{proxy.epochs} epoch{'s' if proxy.epochs > 1 else ''}"
+        epochs = counted(proxy.epochs, "epoch")
         here = f"{epochs} of {data_name(proxy.data)} here"
         return not_comparable(f"ImageNet in print, {here}")
     # Table C prints NaN for a training that diverged

@@ -8,6 +8,7 @@ from scipy import stats
 
 from evnas.search.state.history import History
 from evnas.search.state.trial import Trial
+from evnas.words import counted
 
 FEW = 6
 """Wilcoxon's test cannot reach 5 % below so many pairs; Student's paired t stands in."""
@@ -59,7 +60,7 @@ def effects(history: History, metric: str) -> list[Effect]:
 def effect_lines(found: Sequence[Effect], metric: str) -> list[str]:
     """The effects in words, a line each."""
     return [
-        f"{e.origin}: {metric} {e.difference:+.3g} over {e.pairs} paired seeds, "
+        f"{e.origin}: {metric} {e.difference:+.3g} over {counted(e.pairs, 'paired seed')}, "
         f"p = {e.p_holm:.2g} after Holm ({e.test}){f'; {e.ended}' if e.ended else ''}"
         for e in found
     ]

@@ -21,11 +21,11 @@ from evnas.files import whole, write_whole
 from evnas.record import Measurement, Record
 from evnas.search.confirm import final_front
 from evnas.search.state.history import History
-from evnas.search.state.objectives import phase_of
 from evnas.search.state.trial import Trial
 from evnas.space.space import SearchSpace
 from evnas.stats.interval import Interval
 from evnas.stats.pareto import Estimate, front_probability, tied, why_not
+from evnas.sweep.constraints import phase_of
 from evnas.sweep.search_spec import ObjectiveSpec
 from evnas.sweep.sweep import Sweep
 from evnas.tables import quantities

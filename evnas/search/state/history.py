@@ -11,6 +11,7 @@ from evnas.record import Machine, Record, Status, comparable
 from evnas.search.state.trial import Trial
 from evnas.space.expressions import Expression
 from evnas.stats.pareto import Front, Points
+from evnas.sweep.constraints import first_broken
 from evnas.sweep.search_spec import ObjectiveSpec
 from evnas.tables import PHASES
 
@@ -99,11 +100,7 @@ class History:
     def _broken(self, trial: Trial) -> str:
         """The first constraint that what is known so far breaks, with the values, or ""."""
         known = trial.quantities() if self.constraints else {}
-        for constraint in self.constraints:
-            if constraint.holds(trial.arch, known) is False:
-                values = ", ".join(f"{q} is {known[q]:.9g}" for q in sorted(constraint.quantities))
-                return f"{constraint.text}: {values}" if values else constraint.text
-        return ""
+        return first_broken(self.constraints, trial.arch, known)
 
     def _settle(self, trial: Trial) -> None:
         """Take note of how a trial stands: ended, complete, or neither."""

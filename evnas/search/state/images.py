@@ -11,11 +11,12 @@ NOTE = "images"
 """Where the store keeps them."""
 
 
-def images_of(sweep: Sweep, path: Path) -> KnownImages:
+def images_of(sweep: Sweep, path: Path | None) -> KnownImages:
     """The images that a sweep trains on, as they are now.
 
     Args:
-        path: its study's store; what that knows spares reading all files again.
+        path: the store of the study that goes on, if there is one: what that knows spares reading
+            all files again, and files become pixels as they did in it. None for a fresh study.
 
     Raises:
         DataError: they are not there, or cannot be understood.
@@ -23,7 +24,7 @@ def images_of(sweep: Sweep, path: Path) -> KnownImages:
     """
     assert sweep.spec.proxy is not None
     data = sweep.spec.proxy.model_dump(mode="json")["data"]
-    return known_images(data, before=_noted_at(path))
+    return known_images(data, before=None if path is None else _noted_at(path))
 
 
 def noted(store: Store) -> KnownImages | None:
@@ -66,4 +67,7 @@ def _noted_at(path: Path) -> KnownImages | None:
     if not path.is_file():
         return None
     with Store.read(path) as store:
-        return noted(store)
+        known = noted(store)
+        if known is None and "images" not in (store.meta("identity") or {}):
+            return KnownImages(fingerprint="")  # an old study's are not known, but their reading
+        return known

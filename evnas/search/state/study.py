@@ -18,6 +18,7 @@ from evnas.sweep.file_paths import paths_as_now
 from evnas.sweep.spec import SweepSpec
 from evnas.sweep.strategy_spec import as_written_now
 from evnas.sweep.sweep import Sweep, differences, write_resolved
+from evnas.words import counted
 
 SHOWN_DIFFERENCES = 6
 
@@ -186,7 +187,7 @@ def _set_records_aside(store: Store, retry: Collection[Status]) -> str:
         return f"nothing to do again: no result ended {ends}"
     if store.meta("search") is not None:
         store.note("search", None)  # what was over goes on
-    return f"{moved} results that ended {ends} are set aside and done again"
+    return f"set aside, to be done again: {counted(moved, 'result')} that ended {ends}"
 
 
 def _must_be_of(

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evnas.record import Record, Status, ends_trial
-from evnas.search.state.objectives import is_trained, phase_of
+from evnas.search.state.objectives import is_trained
 from evnas.stats.pareto import Estimate, exact, from_samples, from_seeds
+from evnas.sweep.constraints import phase_of
 from evnas.sweep.search_spec import ObjectiveSpec
 from evnas.tables import PHASES, found_by, quantity_and_target
 

@@ -1,6 +1,6 @@
 """Warm starts: candidates to begin with, each with where it came from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from evnas.search.strategies.warm_csv import rows_of_csv
 from evnas.space.space import SearchSpace
 from evnas.stats.pareto import ranks
 from evnas.store import Store
+from evnas.sweep.constraints import constraints_of_study
 from evnas.sweep.file_paths import RULE
 from evnas.sweep.search_spec import ObjectiveSpec, WarmStartSpec
+from evnas.words import counted
 
 Origins = list[tuple[str, ArchSpec]]
 
@@ -39,7 +41,7 @@ def warm_candidates(starts: Sequence[WarmStartSpec], space: SearchSpace) -> Orig
             raise SpecError(str(e), f"warm_start[{i}]") from None
         inside = [(o, a) for o, a in several if isinstance(space.encode(a), dict)]
         if not inside:
-            reason = f"none of its {len(several)} architectures lies in the space"
+            reason = f"none of its {counted(len(several), 'architecture')} lies in the space"
             raise SpecError(reason, f"warm_start[{i}]")
         found += inside[: start.most]
     return found
@@ -66,19 +68,23 @@ def _of_study(path: Path) -> Origins:
     """Complete trials: of a search by fronts of its own objectives, else the longest trained."""
     with Store.read(path) as store:
         records = [r for _, r in store.records() if "timm" not in r.arch]
-        wanted = (store.meta("sweep") or {}).get("objectives")
-    best = _by_front(records, wanted) if wanted else _by_training(records)
+        sweep = store.meta("sweep") or {}
+    best = _by_front(records, sweep) if sweep.get("objectives") else _by_training(records)
     return [
         (f"study {path.parent.name} trial {label}", ArchSpec.from_dict(arch))
         for label, arch in best
     ]
 
 
-def _by_front(records: Sequence[Record], wanted: Sequence[Any]) -> list[tuple[str, Any]]:
+def _by_front(records: Sequence[Record], sweep: Mapping[str, Any]) -> list[tuple[str, Any]]:
     targets = list(dict.fromkeys(r.on for r in records if r.on is not None))
-    objectives = resolved_objectives([ObjectiveSpec.model_validate(o) for o in wanted], targets)
-    longest = max((r.budget for r in records), default=0.0)
-    history = History(objectives=objectives, full_budget=longest).take_all(enumerate(records))
+    wanted = [ObjectiveSpec.model_validate(o) for o in sweep["objectives"]]
+    history = History(
+        objectives=resolved_objectives(wanted, targets),
+        constraints=constraints_of_study(sweep.get("constraints") or (), targets),
+        full_budget=max((r.budget for r in records), default=0.0),
+    )
+    history.take_all(enumerate(records))
     if not history.complete:
         return []
     order = ranks(history.points()).argsort(kind="stable")

@@ -178,7 +178,7 @@ EV.measurements = (card) =>
           parts.push(
             EV.spark(m.samples.map((s, i) => [i, s]), {
               dots: true,
-              words: `${m.samples.length} samples of ${name} in the order taken`,
+              words: `${EV.plural(m.samples.length, "sample")} of ${name} in the order taken`,
             }),
           );
         }
@@ -189,7 +189,7 @@ EV.measurements = (card) =>
         const x = (p, i) => p.images ?? p.epoch ?? i;
         parts.push(
           EV.spark(phase.curve.map((p, i) => [x(p, i), p[y]]).filter((p) => p.every(Number.isFinite)), {
-            words: `learning curve, ${y} over ${phase.curve.length} points`,
+            words: `learning curve, ${y} over ${EV.plural(phase.curve.length, "point")}`,
           }),
           EV.note(`${y}: ${EV.number(phase.curve[0][y])} to ${EV.number(phase.curve.at(-1)[y])}`),
         );

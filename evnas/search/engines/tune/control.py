@@ -19,6 +19,7 @@ from evnas.search.engines.tune import ray_internals
 from evnas.search.engines.tune.idle_actors import IdleActors
 from evnas.search.engines.tune.mailbox import Closed, Job, Mailbox
 from evnas.search.engines.tune.trainable import Parcel
+from evnas.words import counted
 
 RETRIES = 3
 """Times that work is run again whose worker or node went away."""
@@ -47,7 +48,7 @@ class Jobs:
             job.failures += 1
             why = _last_line(job.trial.error_file)
             if job.failures > RETRIES:
-                text = f"its worker was lost {job.failures} times: {why}"
+                text = f"its worker was lost {counted(job.failures, 'time')}: {why}"
                 self.mailbox.give_up(job, "lost", text)
             else:
                 self.mailbox.again(job, f"its worker was lost: {why}")
