@@ -1,7 +1,7 @@
 """Arguments and options that several commands take."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -30,4 +30,13 @@ Workers = Annotated[
 ]
 Resolution = Annotated[
     int | None, typer.Option("--resolution", min=8, help="Side of the images in pixels.")
+]
+Precision = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option("--precision")]
+OutFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE.json",
+        help="Keep the result there, whole after each row: a kill costs the row under way.",
+    ),
 ]
