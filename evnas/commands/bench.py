@@ -1,98 +1,61 @@
 """`evnas bench`: how fast models are here, side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from evnas.commands.bench_options import (
+    Archs,
+    Base,
+    BatchSizes,
+    Breakdown,
+    BudgetS,
+    Figure,
+    FormOption,
+    Keep,
+    Mode,
+    Protocols,
+    Resolutions,
+    RuntimeName,
+    SweepBatch,
+    Targets,
+    Uncertainty,
+)
 from evnas.commands.named import From, Picks
-from evnas.commands.options import Device
-from evnas.commands.output import AsJson, emit, talk
+from evnas.commands.options import Device, OutFile, Precision
+from evnas.commands.output import AsJson, talk
+from evnas.commands.results import Results
 from evnas.errors import SpecError
 from evnas.files import must_have_a_place, write_whole
-from evnas.tables import RUNTIMES
+
+if TYPE_CHECKING:
+    from evnas.search.bench_grid import BenchGrid
+    from evnas.sweep.parts import TargetSpec
 
 
 def bench(
-    archs: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[ARCH...]",
-            help="Names of `evnas models`, arch files, timm:NAME, STUDY:TRIAL or STUDY:front.",
-        ),
-    ] = None,
+    archs: Archs = None,
     study: From = None,
     picks: Picks = None,
-    base: Annotated[
-        str | None,
-        typer.Option("--base", help="What the others are timed in alternation with: goes first."),
-    ] = None,
-    targets: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--target",
-            metavar="TARGET",
-            help="A runtime, a device, KEY=VALUE,... or a YAML file; may come several times.",
-        ),
-    ] = None,
+    base: Base = None,
+    targets: Targets = None,
     device: Device = "auto",
-    runtime: Annotated[
-        str | None,
-        typer.Option(
-            "--runtime",
-            help=f"One of {', '.join(RUNTIMES)}; unless given torch, and cuda_graph of a "
-            "deployed form on a GPU.",
-        ),
-    ] = None,
-    resolutions: Annotated[
-        list[int] | None,
-        typer.Option("--resolution", min=8, help="In pixels; may come several times."),
-    ] = None,
-    batch_sizes: Annotated[
-        list[int] | None, typer.Option("--batch-size", min=1, help="May come several times.")
-    ] = None,
-    sweep_batch: Annotated[
-        bool,
-        typer.Option("--sweep-batch", help="Double the batch until throughput falls."),
-    ] = False,
-    precision: Annotated[
-        Literal["float32", "bfloat16", "float16"], typer.Option("--precision")
-    ] = "float32",
-    form: Annotated[Literal["plain", "deployed"] | None, typer.Option("--form")] = None,
-    mode: Annotated[
-        Literal["inference", "training"],
-        typer.Option("--mode", help="A call is a forward; or forward, loss and backward."),
-    ] = "inference",
-    uncertainty_percent: Annotated[
-        float,
-        typer.Option(
-            "--uncertainty-percent", min=0.01, help="Ends when the interval reaches no further."
-        ),
-    ] = 2.0,
-    budget_s: Annotated[
-        float, typer.Option("--budget-s", min=0.1, help="Seconds for each, at most.")
-    ] = 8.0,
-    protocols: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--protocol",
-            metavar="NAME",
-            help="Set beside ours: paper/efficientvim, paper/vmamba or timm.",
-        ),
-    ] = None,
-    figure: Annotated[
-        Path | None, typer.Option("--figure", metavar="FILE.svg", help="Draw it.")
-    ] = None,
-    breakdown: Annotated[
-        bool,
-        typer.Option("--breakdown", help="Time by stage and kind, and what bounds it."),
-    ] = False,
-    keep: Annotated[
-        bool,
-        typer.Option("--keep", help="Keep breakdowns in the studies of models STUDY:TRIAL."),
-    ] = False,
+    runtime: RuntimeName = None,
+    resolutions: Resolutions = None,
+    batch_sizes: BatchSizes = None,
+    sweep_batch: SweepBatch = False,
+    precision: Precision = "float32",
+    form: FormOption = None,
+    mode: Mode = "inference",
+    uncertainty_percent: Uncertainty = 2.0,
+    budget_s: BudgetS = 8.0,
+    protocols: Protocols = None,
+    figure: Figure = None,
+    breakdown: Breakdown = False,
+    keep: Keep = False,
+    out: OutFile = None,
     json: AsJson = False,
 ) -> None:
     """Measure models' speed under the protocol of sweeps, each in alternation with the first.
@@ -113,6 +76,7 @@ def bench(
         others={"--protocol": bool(protocols)},
         keep=keep,
     )
+    results = Results(out, json)
     models = models_of([*([base] if base else []), *(archs or [])])
     origins = add_picked(models, study, picks or [])
     if not models:
@@ -124,74 +88,88 @@ def bench(
         "uncertainty_percent": uncertainty_percent,
         "budget_s": budget_s,
     } | {k: v for k, v in {"runtime": runtime, "form": form}.items() if v is not None}
-    asked = [target_fields(text, usual) for text in targets or [""]]
-    sizes = {"batches": batch_sizes or (), "resolutions": resolutions or ()}
-    if breakdown:
-        _take_apart(models, asked, sizes=sizes, figure=figure, keep=keep, json=json)
-        return
-    grid = _measured(
+    asked = _Asked(
         models,
-        asked,
-        sizes=sizes,
-        protocols=protocols or (),
-        sweep_batch=sweep_batch,
+        [target_fields(text, usual) for text in targets or [""]],
+        batches=batch_sizes or (),
+        resolutions=resolutions or (),
     )
-    data = grid.to_dict() | ({"from": origins} if origins else {})
-    from evnas.commands.bench_table import text_of
-
+    if breakdown:
+        svg = _take_apart(asked, results, keep=keep)
+    else:
+        svg = _measure(asked, results, origins, protocols=protocols or (), sweep_batch=sweep_batch)
     if figure is not None:
-        from evnas.commands.bench_figure import svg_of
-
-        _draw(svg_of(data), figure)
-    emit(data, text_of(data), json)
+        write_whole(figure, svg())
+        talk(f"drawn: {figure}")
 
 
-def _measured(
-    models: Any, asked: list[dict[str, Any]], *, sizes: Any, protocols: Any, sweep_batch: bool
-) -> Any:
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Which models, on what."""
+
+    models: Mapping[str, Mapping[str, Any]]
+    targets: Sequence[Mapping[str, Any]]
+    """Fields of each."""
+    batches: Sequence[int]
+    resolutions: Sequence[int]
+    """Those that every target is measured at; its own where there are none."""
+
+    def specs(self, **usual: str) -> "list[TargetSpec]":
+        """A target for each batch and resolution; `usual` where it says nothing."""
+        from evnas.search.bench import bench_target
+        from evnas.search.bench_grid import widened
+
+        specs = [bench_target({**usual, **fields}) for fields in self.targets]
+        return widened(specs, batches=self.batches, resolutions=self.resolutions)
+
+
+def _measure(
+    asked: _Asked,
+    results: Results,
+    origins: Mapping[str, Any],
+    *,
+    protocols: Sequence[str],
+    sweep_batch: bool,
+) -> Callable[[], str]:
+    """Measure all; what draws it."""
+    from evnas.commands.bench_figure import svg_of
+    from evnas.commands.bench_table import text_of
     from evnas.measure.timing.named_protocols import protocol_named
-    from evnas.search.bench import bench_target
-    from evnas.search.bench_grid import batches_of, grid_of, widened
+    from evnas.search.bench_grid import batches_of, grid_of
 
     for name in protocols:
         protocol_named(name)
-    specs = widened([bench_target(fields) for fields in asked], **sizes)
-    if sweep_batch:
-        return batches_of(models, specs, say=talk)
-    return grid_of(models, specs, protocols=protocols, say=talk)
+    specs = asked.specs()
+
+    def heard(grid: "BenchGrid") -> None:
+        data = grid.to_dict() | ({"from": origins} if origins else {})
+        results.take(data, text_of(data), count=len(grid.rows))
+
+    with results.coming():
+        if sweep_batch:
+            batches_of(asked.models, specs, say=talk, heard=heard)
+        else:
+            grid_of(asked.models, specs, protocols=protocols, say=talk, heard=heard)
+    return lambda: svg_of(results.data)
 
 
-def _take_apart(
-    models: Any,
-    asked: list[dict[str, Any]],
-    *,
-    sizes: Any,
-    figure: Path | None,
-    keep: bool,
-    json: bool,
-) -> None:
+def _take_apart(asked: _Asked, results: Results, *, keep: bool) -> Callable[[], str]:
+    """Take all apart; what draws them."""
     from evnas.commands.bench_breakdown import breakdown_text, breakdowns, keeper
-    from evnas.search.bench import bench_target
-    from evnas.search.bench_grid import widened
+    from evnas.commands.breakdown_figure import svg_of_breakdowns
 
     # operators are read one by one, which a captured graph does not tell
-    by_operator = [{"runtime": "torch", **fields} for fields in asked]
-    specs = widened([bench_target(fields) for fields in by_operator], **sizes)
-    keeping: Any = keeper(list(models)) if keep else nullcontext()
-    with keeping as kept:
-        found = breakdowns(models, specs, say=talk)
-        for one in found if keep else ():
-            kept(one)
-    if figure is not None:
-        from evnas.commands.breakdown_figure import svg_of_breakdowns
-
-        _draw(svg_of_breakdowns(found), figure)
-    emit(found, breakdown_text(found), json)
-
-
-def _draw(svg: str, figure: Path) -> None:
-    write_whole(figure, svg)
-    talk(f"drawn: {figure}")
+    specs = asked.specs(runtime="torch")
+    keeping: Any = keeper(list(asked.models)) if keep else nullcontext()
+    found: list[dict[str, Any]] = []
+    results.take(found, "", count=0)
+    with keeping as kept, results.coming():
+        for one in breakdowns(asked.models, specs, say=talk):
+            found.append(one)
+            if keep:
+                kept(one)
+            results.take(found, breakdown_text(found), count=len(found))
+    return lambda: svg_of_breakdowns(found)
 
 
 def _must_go_together(

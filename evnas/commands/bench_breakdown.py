@@ -17,8 +17,8 @@ def breakdowns(
     specs: Sequence[TargetSpec],
     *,
     say: Callable[[str], None],
-) -> list[dict[str, Any]]:
-    """The anatomy of every model on every target, as data, with both names.
+) -> Iterator[dict[str, Any]]:
+    """The anatomy of every model on every target, one by one, as data with both names.
 
     Raises:
         MeasurementError: a target whose counters are not read, or a runtime that cannot run a
@@ -32,7 +32,7 @@ def breakdowns(
     from evnas.search.bench import target_for
     from evnas.search.evaluate import Evaluator
 
-    evaluator, found = Evaluator(), []
+    evaluator = Evaluator()
     for spec in specs:
         for name, arch in models.items():
             target = target_for(arch, spec, evaluator)
@@ -44,8 +44,7 @@ def breakdowns(
             model = model_on(arch, target).to(target.host_device)
             with device_lock_for(target.device, say).measuring():
                 taken = asdict(anatomy(model, images, target))
-            found.append({"name": name, "target": target.id, **taken})
-    return found
+            yield {"name": name, "target": target.id, **taken}
 
 
 Keep = Callable[[Mapping[str, Any]], None]

@@ -5,6 +5,7 @@ from itertools import groupby
 from typing import Any
 
 from evnas.commands.output import columns
+from evnas.commands.results import missing_text
 from evnas.report.table.cautions import spoilers
 from evnas.stats.interval import Interval
 
@@ -19,7 +20,7 @@ def text_of(data: Data) -> str:
     else:
         rows = groupby(data["rows"], key=lambda row: row["target"])
         blocks = [_of_target(target, list(of), data) for target, of in rows]
-    return "\n\n".join(blocks)
+    return "\n\n".join(block for block in [*blocks, missing_text(data["missing"])] if block)
 
 
 def _of_target(target: str, rows: list[Data], data: Data) -> str:

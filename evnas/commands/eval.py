@@ -1,14 +1,26 @@
 """`evnas eval`: accuracy of checkpoints and exported files, side by side."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from evnas.arch.catalog import entry
+from evnas.commands.eval_options import (
+    ArchOption,
+    BatchSize,
+    Checkpoints,
+    FormOption,
+    Images,
+    MostImages,
+    Official,
+    PerClass,
+    RuntimeName,
+    Sides,
+    SkipBroken,
+)
 from evnas.commands.named import From, Pick, chosen
-from evnas.commands.options import Device, Workers
-from evnas.commands.output import AsJson, emit, talk
+from evnas.commands.options import Device, OutFile, Precision, Workers
+from evnas.commands.output import AsJson, talk
+from evnas.commands.results import Results
 from evnas.errors import DataError, SpecError
 from evnas.evaluate.formats import must_not_run_code
 from evnas.files import expanded
@@ -23,53 +35,23 @@ if TYPE_CHECKING:
 
 
 def eval(
-    data: Annotated[
-        str,
-        typer.Option("--data", help="A folder with val/, a folder of classes, or a named set."),
-    ],
-    checkpoints: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[CHECKPOINT...]",
-            help="Trainings' folders, weights, ARCH=WEIGHTS, or .onnx files.",
-        ),
-    ] = None,
-    named: Annotated[
-        str | None,
-        typer.Option("--arch", help="Of checkpoints that do not say it: a name or a YAML file."),
-    ] = None,
+    data: Images,
+    checkpoints: Checkpoints = None,
+    named: ArchOption = None,
     study: From = None,
     pick: Pick = None,
-    official: Annotated[
-        tuple[str, Path] | None,
-        typer.Option("--official", metavar="NAME FILE", help="A release's weights."),
-    ] = None,
-    resolutions: Annotated[
-        str | None,
-        typer.Option(
-            "--resolution", metavar="N,N,...", help="Sides in pixels; each model's own otherwise."
-        ),
-    ] = None,
-    form: Annotated[
-        Literal["plain", "deployed"] | None,
-        typer.Option("--form", help="deployed folds batch norms; the runtime's own otherwise."),
-    ] = None,
-    runtime: Annotated[
-        str, typer.Option("--runtime", help=f"One of {', '.join(RUNTIMES)}.")
-    ] = "torch",
-    precision: Annotated[
-        Literal["float32", "bfloat16", "float16"], typer.Option("--precision")
-    ] = "float32",
+    official: Official = None,
+    resolutions: Sides = None,
+    form: FormOption = None,
+    runtime: RuntimeName = "torch",
+    precision: Precision = "float32",
     device: Device = "auto",
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1)] = 64,
-    images: Annotated[
-        int | None, typer.Option("--images", min=1, help="About so many, evenly; else all.")
-    ] = None,
-    skip_broken: Annotated[
-        bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")
-    ] = False,
-    per_class: Annotated[bool, typer.Option("--per-class", help="Top-1 of each class.")] = False,
+    batch_size: BatchSize = 64,
+    images: MostImages = None,
+    skip_broken: SkipBroken = False,
+    per_class: PerClass = False,
     workers: Workers = None,
+    out: OutFile = None,
     json: AsJson = False,
 ) -> None:
     """Evaluate weights on held-out images: accuracy with intervals, each beside the first.
@@ -80,6 +62,7 @@ def eval(
       evnas eval efficientvim_m1=m1.pt m1.onnx --data imagenet
     """
     sides = sides_of(resolutions)
+    results = Results(out, json)
     files = [_of_text(text) for text in checkpoints or ()]
     _must_be_there([file for _, file in files], official)
     usual = RUNTIMES.get(runtime).form
@@ -105,9 +88,19 @@ def eval(
         device=Target(device=device).resolved().device,
         batch_size=batch_size,
     )
+    asked = [(one, side) for one in subjects for side in sides or [one.view.resolution]]
     rows: list[Evaluated] = []
-    for subject in subjects:
-        for side in sides or [subject.view.resolution]:
+
+    def take() -> None:
+        named_classes = {row.subject.name: row.subject.classes or found.classes for row in rows}
+        so_far = [_as_data(row, named_classes, per_class) for row in rows]
+        missing = len(asked) - len(rows)
+        text = text_of(rows, named_classes if per_class else {}, missing=missing)
+        results.take({"data": data, "rows": so_far, "missing": missing}, text, count=len(rows))
+
+    take()
+    with results.coming():
+        for subject, side in asked:
             talk(f"{_of_file(subject)} at {side}x{side}")
             row = evaluate(
                 subject,
@@ -120,13 +113,7 @@ def eval(
             )
             _say_what_is_not_finite(row)
             rows.append(row)
-    names = {row.subject.name: row.subject.classes or found.classes for row in rows}
-    listed = [_as_data(row, names, per_class) for row in rows]
-    emit(
-        {"data": data, "rows": listed},
-        text_of(rows, names if per_class else {}),
-        json,
-    )
+            take()
 
 
 def sides_of(text: str | None) -> list[int]:

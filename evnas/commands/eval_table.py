@@ -3,17 +3,21 @@
 from collections.abc import Mapping, Sequence
 
 from evnas.commands.output import columns
+from evnas.commands.results import missing_text
 from evnas.evaluate.answers import TOP
 from evnas.evaluate.evaluation import FILE, Evaluated
 from evnas.stats.interval import Interval
 
 
-def text_of(rows: Sequence[Evaluated], per_class: Mapping[str, Sequence[str]]) -> str:
+def text_of(
+    rows: Sequence[Evaluated], per_class: Mapping[str, Sequence[str]], *, missing: int = 0
+) -> str:
     """The table.
 
     Args:
         rows: in the order asked for.
         per_class: model -> names of its classes, of those whose classes are listed.
+        missing: rows that were asked for and are not there.
     """
     head = ("model", "side", "run as", "images", "top-1 %", "top-5 %", "loss", "images/s")
     printed = any(row.printed for row in rows)
@@ -29,6 +33,8 @@ def text_of(rows: Sequence[Evaluated], per_class: Mapping[str, Sequence[str]]) -
     for row in rows:
         if row.subject.name in per_class:
             lines += ["", f"{_named(row)}, by class", _classes(row, per_class[row.subject.name])]
+    if missing:
+        lines += ["", missing_text(missing)]
     return "\n".join(lines)
 
 

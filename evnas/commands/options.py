@@ -33,3 +33,12 @@ Workers = Annotated[
 Resolution = Annotated[
     int | None, typer.Option("--resolution", min=8, help="Side of the images in pixels.")
 ]
+Precision = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option("--precision")]
+OutFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        metavar="FILE.json",
+        help="Keep the result there, whole after each row: a kill costs the row under way.",
+    ),
+]

@@ -1,7 +1,7 @@
 """Several models on several targets, side by side: the first alone, each other in alternation
 with it; or each alone in larger and larger batches."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -72,11 +72,25 @@ class BenchGrid:
     rows: list[BenchRow] = field(default_factory=list)
     ended: dict[str, str] = field(default_factory=dict)
     """`NAME on TARGET WITHOUT BATCH` -> why larger batches were not tried."""
+    missing: int = 0
+    """Rows, or series of batches, that were asked for and are not done yet."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data: a row a model and target; ratios are of throughputs, to the first."""
-        rows = [row.to_dict() for row in self.rows]
-        return {"ratio_of_throughputs_to": self.first, "rows": rows, "batches_ended": self.ended}
+        return {
+            "ratio_of_throughputs_to": self.first,
+            "rows": [row.to_dict() for row in self.rows],
+            "batches_ended": dict(self.ended),
+            "missing": self.missing,
+        }
+
+
+Heard = Callable[[BenchGrid], None]
+"""Hears what there is: before anything is measured, and after each row."""
+
+
+def unheard(grid: BenchGrid) -> None:
+    """Nobody asks before the end."""
 
 
 def grid_of(
@@ -85,6 +99,7 @@ def grid_of(
     *,
     protocols: Sequence[str] = (),
     say: Say = unsaid,
+    heard: Heard = unheard,
     evaluator: Evaluator | None = None,
 ) -> BenchGrid:
     """Measure each model on each target.
@@ -94,26 +109,30 @@ def grid_of(
         specs: targets, one for each batch and resolution.
         protocols: names of `PROTOCOLS` that are set beside ours.
         say: hears what is being measured.
+        heard: hears what there is by now.
 
     Raises:
-        MeasurementError: the first model cannot be counted, or a target is not here.
+        MeasurementError: the first model cannot be counted, or a target is not here: before
+            anything is measured.
     """
     heed_quota()
-    (first, reference), *others = models.items()
-    grid, evaluator, workshop = BenchGrid(first), evaluator or Evaluator(), Workshop()
-    for spec in specs:
-        target = target_for(reference, spec, evaluator)
-        say(f"{first} on {target.id}")
-        record = speed_of(reference, spec, target, evaluator, say=say)
-        beside = _beside(reference, record, target, protocols, workshop, say)
-        grid.rows.append(BenchRow(first, record, beside=beside))
-        base = reference if record.status == "complete" else None
-        for name, arch in others:
+    first, reference = next(iter(models.items()))
+    evaluator, workshop = evaluator or Evaluator(), Workshop()
+    targets = [target_for(reference, spec, evaluator) for spec in specs]
+    grid = BenchGrid(first, missing=len(models) * len(specs))
+    heard(grid)
+    for spec, target in zip(specs, targets, strict=True):
+        base: Arch | None = None
+        for name, arch in models.items():
             say(f"{name} on {target.id}")
             record = speed_of(arch, spec, target, evaluator, base=base, say=say)
             beside = _beside(arch, record, target, protocols, workshop, say)
             ratio_to = first if "throughput_ratio" in record.measurements else ""
             grid.rows.append(BenchRow(name, record, ratio_to, beside))
+            grid.missing -= 1
+            heard(grid)
+            if name == first and record.status == "complete":
+                base = arch
     return grid
 
 
@@ -122,12 +141,15 @@ def batches_of(
     specs: Sequence[TargetSpec],
     *,
     say: Say = unsaid,
+    heard: Heard = unheard,
     evaluator: Evaluator | None = None,
 ) -> BenchGrid:
     """Throughput of each model alone against the batch, doubled from the target's own (1 where it
     is `auto`) until throughput surely falls, memory ends, or it cannot be measured."""
     heed_quota()
-    grid, evaluator = BenchGrid(next(iter(models))), evaluator or Evaluator()
+    evaluator = evaluator or Evaluator()
+    grid = BenchGrid(next(iter(models)), missing=len(models) * len(specs))
+    heard(grid)
     for spec in specs:
         start = spec.batch_size if isinstance(spec.batch_size, int) else 1
         for name, arch in models.items():
@@ -141,11 +163,14 @@ def batches_of(
                 rate = row.interval("throughput_img_s")
                 place = f"{name} on {'-'.join(_without_batch(target))}"
                 grid.ended[place] = _why_no_larger(row, rate, best)
+                heard(grid)
                 if grid.ended[place]:
                     break
                 best = rate if best is None or (rate and rate.mid > best.mid) else best
             else:
                 grid.ended[place] = f"batch {LARGEST_BATCH} is the largest that is tried"
+            grid.missing -= 1
+            heard(grid)
     return grid
 
 

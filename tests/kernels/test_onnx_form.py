@@ -13,12 +13,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from evnas.kernels import selective_scan, ss2d_scan
+from evnas.kernels import selective_scan, ss2d_scan, ss2d_scan_low_rank
+from evnas.kernels.onnx_form import recurrence
 from evnas.kernels.onnx_form.exporting import own_nodes
 from evnas.kernels.onnx_form.nodes import INNER, without_own_nodes
 from evnas.kernels.onnx_form.step_size import softplus, softplus_form
 from evnas.kernels.operator_inputs import MapInputs
 from evnas.kernels.selective_scan.reference import selective_scan_reference
+from evnas.kernels.ss2d_scan.low_rank import step_sizes
 from evnas.kernels.ss2d_scan.reference import ss2d_scan_reference
 from evnas.kernels.ss2d_scan.routes import route_count
 from evnas.measure.runtimes.onnx_float16 import in_float16
@@ -128,9 +130,36 @@ def test_scans_of_maps_of_any_batch_and_sides(scan: Any, step: int, N: int) -> N
             assert_near(run(given), ss2d_scan_reference(as_maps(given), scan=scan, step=step))
 
 
-@pytest.mark.parametrize("N", [1, 4])
-def test_large_steps_and_activations_neither_overflow_nor_lose_the_small_ones(N: int) -> None:
+FORMS = [(1, 1), (1, 10**9), (3, 10**9)]
+"""States, and below how many elements a step chunks are walked side by side: of one state both."""
+
+
+@pytest.mark.parametrize(("N", "few"), FORMS)
+@pytest.mark.parametrize(("scan", "step"), SCANS)
+def test_scans_of_fixed_sides_whose_steps_are_a_product(
+    scan: Any, step: int, N: int, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurrence, "FEW_ELEMENTS", few)
+    u, _, *rest = maps(scan, step, (2, 6, 5), N)
+    draw, K = torch.Generator().manual_seed(0), route_count(scan, step)
+    low, dt_weight = (
+        torch.randn(2, K, 2, 6, 5, generator=draw),
+        torch.randn(K, 5, 2, generator=draw),
+    )
+    given = [u, low, dt_weight, *rest]
+    exported = Exported(lambda *inputs: ss2d_scan_low_rank(*inputs, scan=scan, step=step))
+    delta = step_sizes(low, dt_weight)
+    want = ss2d_scan_reference(as_maps([u, delta, *rest]), scan=scan, step=step)
+    for run in runs(exported.in_onnx(given, {})):
+        assert_near(run(given), want)
+
+
+@pytest.mark.parametrize(("N", "few"), FORMS)
+def test_large_steps_and_activations_neither_overflow_nor_lose_the_small_ones(
+    N: int, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Steps of up to 400 underflow every decay; others of exp(-400) leave the state as it is."""
+    monkeypatch.setattr(recurrence, "FEW_ELEMENTS", few)
     exported = Exported(lambda *given: ss2d_scan(*given, scan="cross"))
     given = maps("cross", 1, (2, 9, 8), N, large=100.0)
     want = ss2d_scan_reference(as_maps([x.double() for x in given]), scan="cross")

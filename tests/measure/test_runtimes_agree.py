@@ -22,6 +22,8 @@ from evnas.measure.runtimes.agreement import (
     must_agree,
     top1_agreement,
 )
+from evnas.measure.runtimes.compiler import no_compiler
+from evnas.measure.runtimes.onnx_export import export
 from evnas.measure.target import DeviceMissing, Target
 from evnas.measure.timing.speed import prepare
 from evnas.phases.speed import SpeedTask, model_on
@@ -38,6 +40,7 @@ FAMILIES = {
     "efficientvmamba": "efficient_vmamba_tiny",
 }
 EXPORTED = ("onnx", "openvino")
+COMPILED = [(runtime, family) for runtime in ("inductor", "aot_inductor") for family in FAMILIES]
 
 
 @functools.cache
@@ -324,6 +327,29 @@ def test_neither_computes_in_bfloat16(runtime: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("platform.system", lambda: "Darwin")
     with pytest.raises(MeasurementError, match="needs precision float32 or float16, got bfloat16"):
         ready_in(runtime, "efficientvim", "bfloat16")
+
+
+@pytest.mark.parametrize("family", ["efficientvim", "vmamba"])
+def test_a_graph_of_no_image_is_a_sentence(family: str) -> None:
+    """Where torch's exporter goes on it divides by a size of 0, which ends the process."""
+    model = model_on(tiny(family), on("onnx"))
+    with pytest.raises(MeasurementError, match="at least one image, got a batch of none"):
+        export(model, BATCH[:0])
+
+
+def of_one_stage(family: str) -> dict[str, Any]:
+    """What torch's compiler is given: its C++ takes seconds a kernel."""
+    return tiny(family) | {"stages": tiny(family)["stages"][:1]}
+
+
+@pytest.mark.skipif(bool(no_compiler()), reason="torch's compiler needs a C++ compiler")
+@pytest.mark.parametrize(("runtime", "family"), COMPILED)
+def test_what_torch_compiles_gives_torchs_logits(runtime: str, family: str) -> None:
+    target = on(runtime)
+    timed = prepare(model_on(of_one_stage(family), target), target)
+    agreed = timed.facts["difference_from_torch"]
+    assert agreed["error"] < 1e-5 and agreed["share"] < LARGEST_SHARE
+    assert timed.facts["settings"]["freezing"]
 
 
 def test_best_itself_runs_nothing() -> None:

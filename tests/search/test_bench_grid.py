@@ -17,14 +17,14 @@ from evnas.commands.bench_figure import svg_of
 from evnas.commands.bench_models import models_of
 from evnas.commands.bench_table import text_of
 from evnas.commands.bench_targets import target_fields
-from evnas.errors import SpecError
+from evnas.errors import MeasurementError, SpecError
 from evnas.measure import best
 from evnas.measure.stopwatch import CpuStopwatch
 from evnas.measure.timing.named_protocols import PROTOCOLS, how_far, time_as
 from evnas.phases.work import Finished, Work
 from evnas.record import Measurement, Record
 from evnas.search.bench import bench_target
-from evnas.search.bench_grid import batches_of, grid_of, widened
+from evnas.search.bench_grid import BenchGrid, batches_of, grid_of, widened
 from evnas.search.evaluate import Evaluator
 from evnas.stats.interval import Interval
 from evnas.store import Store
@@ -100,6 +100,33 @@ def test_without_the_first_the_others_are_timed_alone():
     assert task.reference is None
     text = text_of(grid.to_dict())
     assert "oom" in text and "no room" in text and "over m1's" not in text
+
+
+def test_a_target_that_is_not_here_is_refused_before_any_is_measured():
+    engine = MadeUp(lambda name, batch: 10.0)
+    absent = TargetSpec(device="cuda:63", batch_size=1)
+    with pytest.raises(MeasurementError):
+        grid_of(MODELS, [CPU, absent], evaluator=engine)
+    assert engine.asked == []
+
+
+def test_who_listens_hears_each_row_and_how_many_are_missing():
+    engine = MadeUp(lambda name, batch: 10.0 if batch < 4 else 100.0)
+    heard: list[tuple[int, int, str]] = []
+
+    def hear(grid: BenchGrid) -> None:
+        data = grid.to_dict()
+        heard.append((len(data["rows"]), data["missing"], text_of(data)))
+
+    grid_of(MODELS, [CPU], evaluator=engine, heard=hear)
+    assert [row[:2] for row in heard] == [(0, 2), (1, 1), (2, 0)]
+    assert "1 missing" in heard[1][2] and "missing" not in heard[2][2]
+    heard.clear()
+    batches_of(MODELS, [CPU], evaluator=engine, heard=hear)
+    assert [row[:2] for row in heard] == [
+        *((0, 2), (1, 2), (2, 2), (3, 2), (3, 1)),
+        *((4, 1), (5, 1), (6, 1), (6, 0)),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ from evnas.search.screening import (
 )
 from evnas.search.state.history import SCREENED, History
 from evnas.search.state.study import open_study
+from evnas.search.state.trial import Trial
 from evnas.search.terminal.view import PlainView
 from evnas.store import Store
 from evnas.sweep.search_spec import BudgetSpec
@@ -284,3 +285,36 @@ def test_a_search_takes_the_calibration_of_this_machines_table_and_keeps_it(
     with Store.read(path) as store:
         measured = {r.label for _, r in store.records() if r.phase == "speed" and r.measurements}
     assert len(measured) == 3
+
+
+@pytest.mark.parametrize("strategy", ["random", "evolution", "tpe"])
+def test_many_are_predicted_few_measured_and_of_these_is_the_front(
+    strategy: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A search of hundreds of trials looks at thousands so; what it finds is measured whole."""
+    predicted = set[str]()
+    verdict = Screen.verdict
+
+    def heard(screen: Screen, history: History, trial: Trial, target: str) -> Any:
+        predicted.add(trial.digest)
+        return verdict(screen, history, trial, target)
+
+    monkeypatch.setattr(Screen, "verdict", heard)
+    sweep = search(
+        strategy={"kind": strategy},
+        objectives={"latency_ms": "min", "params_m": "max"},
+        constraints=["latency_ms <= 4"],
+        screening={"draws": 64},
+    )
+    records = run(sweep, tmp_path / "study.db")
+    measured = {r.digest: r for r in records if r.phase == "speed" and r.measurements}
+    assert len(predicted) > 10 * len(measured)
+    with Store.read(tmp_path / "study.db") as store:
+        history = made(sweep).history(store)
+    assert len(history.front.labels) > 1
+    for label in history.front.labels:
+        trial = history.trials[label]
+        record = measured[trial.digest]
+        assert record.status == "complete" and SCREENED not in record.details
+        timed = network_ms(ArchSpec.from_dict(trial.arch), 64)
+        assert record.values["latency_ms"] == timed

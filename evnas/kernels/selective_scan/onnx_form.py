@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-from evnas.kernels.onnx_form.recurrence import recurrence, steps_at_once
-from evnas.kernels.onnx_form.step_size import softplus_form
+from evnas.kernels.onnx_form.recurrence import recurrence
 from evnas.kernels.operator_inputs import SequenceInputs
 from evnas.kernels.precision import accumulation_dtype
 
@@ -15,20 +14,23 @@ def selective_scan_onnx_form(given: SequenceInputs, *, delta_softplus: bool) -> 
     K, Dm, N = _whole(B.shape[1], x.shape[1] // B.shape[1], B.shape[2])
 
     def first(sequences: Tensor, width: int) -> Tensor:
-        """(Bt, K * width, L) -> (L, Bt, K, width)."""
-        return sequences.to(acc).reshape(-1, K, width, L).permute(3, 0, 1, 2)
+        """(Bt, K * width, L) -> (L, K, Bt, width)."""
+        return sequences.to(acc).reshape(-1, K, width, L).permute(3, 1, 0, 2)
 
-    value, dt = first(x, Dm), first(delta, Dm)
-    if delta_bias is not None:
-        dt = dt + delta_bias.to(acc).view(K, Dm)
-    if delta_softplus:
-        dt = softplus_form(dt)
-    matrices = (m.to(acc).permute(3, 0, 1, 2) for m in (B, C))
-    A = A.to(acc).view(K, Dm, N)
-    y = recurrence(value, dt, A, *matrices, at_once=steps_at_once(value, A))
-    if D is not None:
-        y = y + D.to(acc).view(K, Dm) * value
-    return y.permute(1, 2, 3, 0).flatten(1, 2)
+    def of_routes(vectors: Tensor | None) -> Tensor | None:
+        return None if vectors is None else vectors.to(acc).view(K, Dm)
+
+    y = recurrence(
+        first(x, Dm),
+        first(delta, Dm),
+        A.to(acc).view(K, Dm, N),
+        *(m.to(acc).permute(3, 1, 0, 2) for m in (B, C)),
+        dt_weight=None,
+        bias=of_routes(delta_bias),
+        skip=of_routes(D),
+        softplus=delta_softplus,
+    )
+    return y.permute(2, 1, 3, 0).flatten(1, 2)
 
 
 def _whole(*sizes: int) -> tuple[int, ...]:

@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evnas.kernels.onnx_form.recurrence import recurrence, steps_at_once
-from evnas.kernels.onnx_form.step_size import softplus_form
+from evnas.kernels.onnx_form.recurrence import recurrence, wants_chunks
 from evnas.kernels.operator_inputs import MapInputs
 from evnas.kernels.precision import accumulation_dtype
 
@@ -17,19 +16,34 @@ from .cpu import planes
 from .routes import route_count
 
 
-def ss2d_scan_onnx_form(given: MapInputs, *, scan: str, step: int) -> Tensor:
-    """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; the result has accumulation dtype."""
+def ss2d_scan_onnx_form(
+    given: MapInputs, *, scan: str, step: int, dt_weight: Tensor | None = None
+) -> Tensor:
+    """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`; the result has accumulation dtype.
+
+    With `dt_weight` (K, Dm, R) the step sizes are its product with (Bt, K, R, H, W), which stands
+    in delta's place: what comes into the routes' order is then that much smaller.
+    """
     u, delta, A, B, C, D, delta_bias = given
     acc, (H, W) = accumulation_dtype(u, delta, A, B, C), u.shape[2:]
     u, delta, B, C = (_padded(maps.to(acc), step) for maps in (u, delta, B, C))
     A, D, bias = (t.to(acc) for t in (A, D, delta_bias))
     states = int(A.shape[2])  # a tracer's sizes are tensors
-    routes = _Routes(scan, step, u, side_by_side=states == 1)
-    x, dt = routes.of_one(u), softplus_form(routes.of_each(delta) + bias)
+    routes = _Routes(scan, step, u, side_by_side=wants_chunks(u.shape[0], A))
     B, C = torch.split(routes.of_each(torch.cat([B, C], 2)), [states, states], 3)
-    chunks_of = u.shape[0] if routes.side_by_side else None
-    y = recurrence(x, dt, A, B, C, chunks_of=chunks_of, at_once=steps_at_once(x, A))
-    return routes.merged(y + D * x)[..., :H, :W]
+    y = recurrence(
+        routes.of_one(u),
+        routes.of_each(delta),
+        A,
+        B,
+        C,
+        dt_weight=None if dt_weight is None else dt_weight.to(acc),
+        bias=bias,
+        skip=D,
+        softplus=True,
+        chunks_of=u.shape[0] if routes.side_by_side else None,
+    )
+    return routes.merged(y)[..., :H, :W]
 
 
 class _Routes:
@@ -47,29 +61,29 @@ class _Routes:
         self.planes, self.K, self.step = planes(scan, step), route_count(scan, step), step
         self.like = like
         self.side_by_side = side_by_side and not self.planes[0].walks[0].fresh
-        self.image = torch.arange(like.shape[0]).view(-1, 1)
+        self.image = torch.arange(like.shape[0])
         self.read = self._pixels()
 
     def of_each(self, maps: Tensor) -> Tensor:
-        """(Bt, K, R, H, W), a map a route -> (T, S * Bt, K, R)."""
+        """(Bt, K, R, H, W), a map a route -> (T, K, S * Bt, R)."""
         rows = maps.flatten(3).permute(3, 0, 1, 2).flatten(0, 2)  # (L * Bt * K, R)
-        at = self.read * self.like.shape[0] + self.image  # (T, S, Bt, K)
-        return rows[at * self.K + torch.arange(self.K)].flatten(1, 2)
+        at = self.read * self.like.shape[0] + self.image  # (T, K, S, Bt)
+        return rows[at * self.K + torch.arange(self.K).view(-1, 1, 1)].flatten(2, 3)
 
     def of_one(self, map_: Tensor) -> Tensor:
-        """(Bt, R, H, W), one map for all routes -> (T, S * Bt, K, R)."""
+        """(Bt, R, H, W), one map for all routes -> (T, K, S * Bt, R)."""
         rows = map_.flatten(2).permute(2, 0, 1).flatten(0, 1)  # (L * Bt, R)
-        return rows[self.read * self.like.shape[0] + self.image].flatten(1, 2)
+        return rows[self.read * self.like.shape[0] + self.image].flatten(2, 3)
 
     def merged(self, y: Tensor) -> Tensor:
-        """(T, S * Bt, K, R) -> the sum of the routes at each pixel, (Bt, R, H, W)."""
-        rows = y.flatten(0, 2)  # (T * S * Bt * K, R)
-        places = self._places(self.like.shape[0] * self.K).unsqueeze(1)  # (L, 1, K or 1)
-        pixels = rows[places + self.image * self.K].sum(2)  # (L, Bt, R)
+        """(T, K, S * Bt, R) -> the sum of the routes at each pixel, (Bt, R, H, W)."""
+        rows, images = y.flatten(0, 2), self.like.shape[0]  # (T * K * S * Bt, R)
+        places = self._places().unsqueeze(1)  # (L, 1, K or 1)
+        pixels = rows[places * images + self.image.view(-1, 1)].sum(2)  # (L, Bt, R)
         return pixels.permute(1, 2, 0).view(self.like.shape)
 
     def _pixels(self) -> Tensor:
-        """(T, S, 1, K): the number of the pixel that each route reads at a step."""
+        """(T, K, S, 1): the number of the pixel that each route reads at a step."""
         H, W = self.like.shape[2:]
         grid, found = torch.arange(H * W).view(H, W), {}
         for plane in self.planes:
@@ -80,21 +94,22 @@ class _Routes:
             for k, walk, mirrored in plane.routes:
                 order = steps.flip(0) if walk.reverse or mirrored else steps
                 found[k] = order.view(pixels.shape).t() if self.side_by_side else order
-        return torch.stack([found[k] for k in range(self.K)], 2).unsqueeze(2)
+        return torch.stack([found[k] for k in range(self.K)], 1).unsqueeze(3)
 
-    def _places(self, stride: int) -> Tensor:
-        """(L, K), or (L, 1) where each pixel is of one route: stride * (t * S + s) + k of the
-        results that belong to each pixel. What a mirrored route computes at step t belongs to the
-        t-th pixel."""
+    def _places(self) -> Tensor:
+        """(L, K), or (L, 1) where each pixel is of one route: (t * K + k) * S + s of the result
+        that belongs to each pixel. What a mirrored route computes at step t belongs to the t-th
+        pixel."""
         H, W = (side // self.step if self.step > 1 else side for side in self.like.shape[2:])
-        numbers, found = torch.arange(H * W), {}
-        if self.side_by_side:  # the t-th step of the s-th chunk has the number t * S + s
+        numbers, found = torch.arange(H * W), {}  # t * S + s
+        if self.side_by_side:
             numbers = numbers.view(W, H).t().flatten()
-        numbers = numbers * stride
+        S = self.read.shape[2]
+        numbers = numbers // S * (self.K * S) + numbers % S
         for plane in self.planes:
             M, T = (W, H) if plane.by_column else (H, W)
             for k, walk, _ in plane.routes:
-                place = (numbers.flip(0) if walk.reverse else numbers) + k
+                place = (numbers.flip(0) if walk.reverse else numbers) + k * S
                 lines = place.view(T, M).t() if walk.fresh else place.view(M, T)
                 found[k] = lines.t() if plane.by_column else lines
         maps = [found[k] for k in range(self.K)]  # (H, W) each

@@ -324,7 +324,7 @@ def _shapes(about: Mapping[str, Any]) -> tuple[list[Operand], list[Operand]]:
 
 def _flops(name: str, kind: str, inputs: Sequence[Operand], outputs: Sequence[Operand]) -> float:
     """Of the definition: what a scan's form in the graph computes twice counts once."""
-    from evnas.kernels.onnx_form.nodes import WALKED  # needs onnx
+    from evnas.kernels.onnx_form.nodes import PRODUCT, WALKED  # needs onnx
 
     made = sum(prod(shape) for _, shape in outputs)
     if "Conv" in kind:
@@ -332,8 +332,10 @@ def _flops(name: str, kind: str, inputs: Sequence[Operand], outputs: Sequence[Op
     if "MatMul" in kind or "Gemm" in kind:
         return 2.0 * made * inputs[0][1][-1]
     if kind in LOOPS:  # of each state in each step: input, decay, read-out
-        sequence = inputs[-1][1]  # (L, Bt, K, ...), or L in two axes
-        return 6.0 * prod(inputs[0][1]) * prod(sequence[:-4]) * name.endswith(WALKED)
+        states, sequence = inputs[0][1], inputs[-1][1]  # (K, ...) and (L, K, ...), or L in two
+        steps = sequence[0] * sequence[1] // states[0]
+        walked = 6.0 * prod(states) * steps * name.endswith(WALKED)
+        return walked + 2.0 * prod(sequence) * inputs[-2][1][-1] * (PRODUCT in name)
     return float(made)
 
 

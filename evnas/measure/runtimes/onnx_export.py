@@ -29,11 +29,17 @@ def export(
         metadata: what the file says of itself.
 
     Raises:
-        MeasurementError: the package onnx is missing, or an operator has no ONNX form.
+        MeasurementError: the package onnx is missing, an operator has no ONNX form, or there is no
+            image: torch's exporter divides by sizes, and would end the process by a signal.
     """
     if importlib.util.find_spec("onnx") is None:
         raise MeasurementError(
             "an ONNX form needs onnx, which is not installed: pip install 'evnas[onnx]'"
+        )
+    if images.shape[0] == 0:
+        raise MeasurementError(
+            "an ONNX form is traced with at least one image, got a batch of none; axis 0 in "
+            "dynamic leaves the batch open"
         )
     file, sides = io.BytesIO(), not any(axis > 1 for axis in dynamic)
     try:

@@ -6,11 +6,12 @@ from torch import Tensor
 
 from evnas.kernels.autotune_table import CallShape
 from evnas.kernels.dispatch import Impl, choose, implementation_in_use
-from evnas.kernels.onnx_form.exporting import exporting
+from evnas.kernels.onnx_form.exporting import as_one_node, exporting
 from evnas.kernels.operator_inputs import LowRankMapInputs
 from evnas.kernels.precision import widest
 
 from .. import check_shapes, ss2d_scan
+from ..onnx_form import ss2d_scan_onnx_form
 from ..routes import Scan
 from .op import ss2d_scan_low_rank_op
 
@@ -62,8 +63,12 @@ def ss2d_scan_low_rank(
             "low must be (Bt, K, R, H, W) and dt_weight (K, Dm, R), "
             f"got {tuple(low.shape)} and {tuple(dt_weight.shape)}"
         )
+    delta = (*low.shape[:2], dt_weight.shape[1], *low.shape[3:])
+    if as_one_node():
+        check_shapes([u.shape, delta, *(t.shape for t in given[3:])], scan, step)
+        maps = (u, low, A, B, C, D, delta_bias)
+        return ss2d_scan_onnx_form(maps, scan=scan, step=step, dt_weight=dt_weight)
     if _fused(given, impl):
-        delta = (*low.shape[:2], dt_weight.shape[1], *low.shape[3:])
         check_shapes([u.shape, delta, *(t.shape for t in given[3:])], scan, step)
         choose(OPERATOR, "triton_fused", given, states=A.shape[2])
         y: Tensor = ss2d_scan_low_rank_op(*given, scan, step)
