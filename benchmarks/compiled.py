@@ -41,7 +41,6 @@ from triton.runtime.jit import JITFunction
 
 SCHEDULERS, CLOCK_HZ = 132 * 4, 1.7e9  # of an H200; one warp instruction a cycle each
 REGISTERS = 65536  # of a multiprocessor
-POINTED_TO = (torch.float16, torch.bfloat16, torch.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +116,19 @@ class NoDevice:
         return 0
 
 
+class Pointer:
+    """What Triton looks at of a tensor, for one that has no memory: its dtype, and whether its
+    address is a multiple of 16, as that of a slice need not be."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.dtype = tensor.dtype
+        self._address = tensor.storage_offset() * tensor.element_size()
+
+    def data_ptr(self) -> int:
+        """From the start of its memory, which torch allocates at multiples of 512."""
+        return self._address
+
+
 def compiled(launch: Callable[[], object]) -> list[Compiled]:
     """The kernels that `launch` starts, compiled and not run; its tensors are on meta."""
     found: list[Compiled] = []
@@ -153,11 +165,9 @@ def compiling(note: Callable[[Any, Any, float], None]) -> Iterator[None]:
         note: takes each kernel, its grid and the seconds that it took.
     """
     run = JITFunction.run
-    # tensors that pretend to be on a GPU have no address to look at; these have address 0
-    stand_ins = {dtype: torch.empty(0, dtype=dtype, device="meta") for dtype in POINTED_TO}
 
     def compile_only(self: Any, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> Any:
-        plain = [stand_ins[a.dtype] if isinstance(a, torch.Tensor) else a for a in args]
+        plain = [Pointer(a) if isinstance(a, torch.Tensor) else a for a in args]
         start = time.perf_counter()
         kernel = run(self, *plain, grid=grid, warmup=True, **kwargs)
         note(kernel, grid, time.perf_counter() - start)

@@ -222,6 +222,7 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
             hsm.expand_triton_backward(u, h0, C),
         ),
         "fused": lambda: fused.hsm_ssd_fused(u, dt, B, C, *t[5:], heads=1, as_u_lies=True),
+        "added": lambda: fused.hsm_ssd_added(u, dt, B, C, *t[5:], u, h0[0, :, 0], heads=1),
     }
 
 
@@ -297,12 +298,13 @@ class _Draw:
 
 def _selective_scan(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
     draw, (C, N, L), Bt, K = _Draw(case, generator), case.shape, case.batch, 4
+    slices = _routes(draw, (Bt, K), C // 16, N, (L,))
     return {
         "x": draw.tokens(Bt, K * C, L),
         "delta": draw.tokens(Bt, K * C, L) - 3,
         "A": draw.decay(K * C, N),
-        "B": draw.tokens(Bt, K, N, L),
-        "C": draw.tokens(Bt, K, N, L),
+        "B": slices["B"],
+        "C": slices["C"],
         "D": draw.weights(K * C),
         "delta_bias": draw.weights(K * C),
     }
@@ -310,28 +312,38 @@ def _selective_scan(case: Case, generator: torch.Generator | None) -> dict[str, 
 
 def _ss2d_scan(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
     draw, (C, N, side), Bt, K = _Draw(case, generator), case.shape, case.batch, 4
-    return {
+    given = {
         "u": draw.tokens(Bt, C, side, side),
         "delta": draw.tokens(Bt, K, C, side, side) - 3,
-        **_routes(draw, Bt, K, C, N, side),
+        **_routes(draw, (Bt, K), C // 16, N, (side, side)),
+        **_parameters(draw, K, C, N),
     }
+    return {name: given[name] for name in ("u", "delta", "A", "B", "C", "D", "delta_bias")}
 
 
 def _ss2d_scan_low_rank(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
     draw, (C, N, side, R), Bt, K = _Draw(case, generator), case.shape, case.batch, 4
-    return {
+    given = {
         "u": draw.tokens(Bt, C, side, side),
-        "low": draw.tokens(Bt, K, R, side, side),
         "dt_weight": (draw.weights(K, C, R) / R**0.5).to(getattr(torch, case.precision)),
-        **_routes(draw, Bt, K, C, N, side),
+        **_routes(draw, (Bt, K), R, N, (side, side)),
+        **_parameters(draw, K, C, N),
     }
+    order = ("u", "low", "dt_weight", "A", "B", "C", "D", "delta_bias")
+    return {name: given[name] for name in order}
 
 
-def _routes(draw: _Draw, Bt: int, K: int, C: int, N: int, side: int) -> dict[str, Tensor]:
+def _routes(
+    draw: _Draw, routes: tuple[int, int], rank: int, N: int, size: tuple[int, ...]
+) -> dict[str, Tensor]:
+    """Steps' factor, B and C as a mixer has them: slices of one map."""
+    low, B, C = draw.tokens(*routes, rank + 2 * N, *size).split([rank, N, N], dim=2)
+    return {"low": low, "B": B, "C": C}
+
+
+def _parameters(draw: _Draw, K: int, C: int, N: int) -> dict[str, Tensor]:
     return {
         "A": draw.decay(K, C, N),
-        "B": draw.tokens(Bt, K, N, side, side),
-        "C": draw.tokens(Bt, K, N, side, side),
         "D": draw.weights(K, C),
         "delta_bias": draw.weights(K, C),
     }
@@ -339,11 +351,12 @@ def _routes(draw: _Draw, Bt: int, K: int, C: int, N: int, side: int) -> dict[str
 
 def _hsm_ssd(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
     draw, (C, N, L), Bt = _Draw(case, generator), case.shape, case.batch
+    B, Cm, dt = draw.tokens(Bt, 3 * N, L).split(N, dim=1)  # as a mixer has them
     return {
         "u": draw.tokens(Bt, C, L),
-        "dt": draw.tokens(Bt, N, L),
-        "B": draw.tokens(Bt, N, L),
-        "C": draw.tokens(Bt, N, L),
+        "dt": dt,
+        "B": B,
+        "C": Cm,
         "A": draw.weights(N),
         "Q": draw.weights(2 * C, C) / C**0.5,
         "O": draw.weights(C, C) / C**0.5,
@@ -353,12 +366,13 @@ def _hsm_ssd(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]
 
 def _nc_ssd(case: Case, generator: torch.Generator | None) -> dict[str, Tensor]:
     draw, (heads, p, N, L), Bt = _Draw(case, generator), case.shape, case.batch
+    v, B, C = draw.tokens(Bt, heads * p + 2 * N, L).split([heads * p, N, N], dim=1)
     return {
-        "v": draw.tokens(Bt, heads * p, L),
+        "v": v,
         "delta": draw.tokens(Bt, heads, L).abs() / L,
         "A_log": draw.weights(heads),
-        "B": draw.tokens(Bt, N, L),
-        "C": draw.tokens(Bt, N, L),
+        "B": B,
+        "C": C,
         "D": draw.weights(heads),
     }
 

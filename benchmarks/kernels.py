@@ -107,10 +107,7 @@ def _given(case: Case, pass_: str) -> Given:
     if case.device != "cpu":
         size = sum(t.numel() * t.element_size() for t in inputs.values())
         wanted = CACHES * torch.cuda.get_device_properties(case.device).L2_cache_size
-        sets += [
-            {name: t.clone() for name, t in inputs.items()}
-            for _ in range(min(MOST_SETS, -(-wanted // size)) - 1)
-        ]
+        sets += [case.inputs() for _ in range(min(MOST_SETS, -(-wanted // size)) - 1)]
     if pass_ == PASSES[0]:
         return Given(sets)
     sets = [{name: t.requires_grad_() for name, t in each.items()} for each in sets]

@@ -11,6 +11,7 @@ from .dispatch import Impl as Impl
 from .dispatch import implementation_in_use as implementation_in_use
 from .flops import MACS as MACS
 from .hsm_ssd import hsm_ssd as hsm_ssd
+from .hsm_ssd import hsm_ssd_added_to as hsm_ssd_added_to
 from .hsm_ssd import hsm_ssd_compress as hsm_ssd_compress
 from .hsm_ssd import hsm_ssd_expand as hsm_ssd_expand
 from .nc_ssd import nc_ssd as nc_ssd

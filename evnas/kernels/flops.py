@@ -135,6 +135,7 @@ MACS: Mapping[str, Formula] = {
     "hsm_ssd_expand": _hsm_ssd_expand,
     "hsm_ssd_expand_backward": _twice(_hsm_ssd_expand),
     "hsm_ssd": _hsm_ssd,
+    "hsm_ssd_added": _hsm_ssd,
     "hsm_ssd_backward": _twice(_hsm_ssd),
     "nc_ssd": _nc_ssd,
     "nc_ssd_backward": _twice(_nc_ssd),

@@ -167,19 +167,33 @@ def test_a_deployed_model_by_kernels_is_the_same_model(name, layout, asked):
         assert kernels(x).isnan().all(1).tolist() == [False, True]
 
 
-def test_compilers_exporters_autocast_and_gradients_see_torch_s_own(asked):
+def test_compilers_and_exporters_see_torch_s_own(asked):
     layer = by_kernels(nn.Sequential(FusedConv(nn.Conv2d(3, 4, 1), "relu")))
     x = draw(1, 3, 4, 4)
     with torch.no_grad():
         torch.compile(layer, fullgraph=True, backend="eager")(x)
         program = torch.export.export(layer, (x,))
-        with torch.autocast("cpu", torch.bfloat16):
-            layer(x)
         layer(x)
     operators = {str(n.target) for n in program.graph.nodes if n.op == "call_function"}
     assert operators == {"aten.conv2d.default", "aten.relu_.default"}
     assert len(asked) == 1  # the last call's
-    assert layer(x.requires_grad_()).requires_grad and len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    "layer", [FusedConv(nn.Conv2d(3, 4, 1)), FusedLinear(draw(4, 3), draw(4))]
+)
+def test_gradients_and_autocast_are_refused_by_name(layer, asked):
+    x = draw(1, 3, 3, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(x).dtype == torch.bfloat16
+    assert layer(x.requires_grad_()).requires_grad
+    layer = by_kernels(nn.Sequential(layer))
+    with pytest.raises(KernelUnavailable, match=r"pixel_linear is .* without a gradient"):
+        layer(x)
+    refused = pytest.raises(KernelUnavailable, match="without autocast")
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16), refused:
+        layer(x)
+    assert asked == []
 
 
 def test_auto_takes_torch_s_own_on_a_gpu_until_measured(monkeypatch):

@@ -5,9 +5,12 @@ from typing import Any
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.library import opcheck
+from torch.utils.flop_counter import FlopCounterMode
 
 from evnas import kernels
 from evnas.blocks.norms import norms
+from evnas.errors import KernelUnavailable
 from evnas.mixers.hsm_ssd.deploy import RowHsmSsd
 from evnas.mixers.hsm_ssd.module import HsmSsd
 
@@ -111,3 +114,71 @@ def test_a_deployed_mixer_takes_the_kernels_under_their_name(heads):
         fused, fused_added = rows(x), rows.added_to(total.clone(), x.permute(0, 2, 3, 1), share)
     for got, want in zip((*fused, *fused_added), (*plain, *added), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-5)
+
+
+def added(given, total, share, heads=1):
+    """By the kernels, and what it should be in float64; `given` as of `inputs`."""
+    operands = [given[name] for name in ("u", "dt", "B", "C", "Q", "O", "D")]
+    y, h = in_float64(given, heads)
+    got = kernels.hsm_ssd_added_to(total, share, *operands, heads=heads)
+    return got, (total.double() + share.double()[:, None] * y, h)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
+@pytest.mark.parametrize("heads", [1, 2])
+def test_the_read_out_adds_to_a_map(dtype, heads):
+    given = inputs(dtype, heads, 66)
+    rows = draw(Bt, TOKENS, CHANNELS).to(dtype)
+    for total in (rows.mT, rows.mT.contiguous()):
+        (got, h), (want, want_h) = added(given, total, draw(CHANNELS), heads)
+        assert got.dtype == dtype and got.stride() == total.stride()
+        assert ((got - want).abs().max() / want.abs().max()).item() < TOLERANCE[dtype]
+        assert ((h - want_h).abs().max() / want_h.abs().max()).item() < TOLERANCE[dtype]
+
+
+def test_a_sum_is_rounded_once():
+    given = inputs(torch.float16, 1, 66)
+    total, share = draw(Bt, CHANNELS, TOKENS).half() * 64, draw(CHANNELS).half()
+    (got, _), (want, _) = added(given, total, share)
+    y, _ = kernels.hsm_ssd(**given, impl="triton_fused")
+    twice = torch.addcmul(total, y, share[:, None])
+    assert (got - want).abs().sum() < (twice - want).abs().sum()
+
+
+def test_a_sum_that_cannot_be_is_refused():
+    given = inputs(torch.float32, 1, 16)
+    operands = [given[name] for name in ("u", "dt", "B", "C", "Q", "O", "D")]
+    total, share = draw(Bt, CHANNELS, TOKENS), draw(CHANNELS)
+    with pytest.raises(ValueError, match=r"total must be \(3, 70, 5\) of torch.float32 and share"):
+        kernels.hsm_ssd_added_to(total.half(), share, *operands)
+    with pytest.raises(ValueError, match=r"and share \(70,\), got .* and \(70, 1\)"):
+        kernels.hsm_ssd_added_to(total, share[:, None], *operands)
+    with pytest.raises(KernelUnavailable, match="for inference"):
+        kernels.hsm_ssd_added_to(total.requires_grad_(), share, *operands)
+
+
+def test_the_sum_is_whole_to_compilers_and_counters():
+    given = inputs(torch.float32, 1, 16)
+    operands = [given[name] for name in ("u", "dt", "B", "C", "Q", "O", "D")]
+    op = torch.ops.evnas.hsm_ssd_added
+    total, share = draw(Bt, TOKENS, CHANNELS).mT, draw(CHANNELS)
+    opcheck(op, (*operands, total, share, 1), test_utils=("test_schema", "test_faketensor"))
+    with FlopCounterMode(display=False) as counter:
+        op(*operands, total, share, 1)
+        one = counter.get_total_flops()
+        kernels.hsm_ssd(**given, impl="triton_fused")
+    assert counter.get_total_flops() == 2 * one > 0
+
+
+def test_a_training_goes_by_the_mixer_that_has_a_backward():
+    torch.manual_seed(0)
+    mixer = HsmSsd(6, states=4, heads=1, score="per_state", expand=1.0, norms=norms("partial_ln"))
+    rows = RowHsmSsd(mixer).eval()
+    x, total, share = draw(2, 3, 3, 6).requires_grad_(), draw(2, 3, 3, 6), draw(6)
+    want, _ = rows.added_to(total.clone(), x, share)
+    rows.impl = "triton_fused"
+    got, _ = rows.added_to(total, x, share)
+    g = draw(*got.shape)
+    torch.testing.assert_close(
+        torch.autograd.grad(got, x, g), torch.autograd.grad(want, x, g), rtol=1e-4, atol=1e-5
+    )

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from evnas.errors import KernelUnavailable
 from evnas.kernels import Impl, dense_conv, depthwise_conv, pixel_linear
 from evnas.kernels.dispatch import choose
 
@@ -253,12 +254,27 @@ def _reordered_linear(weight: Tensor) -> Tensor:
 
 def takes_kernel(operator: str, impl: Impl, x: Tensor, weight: Tensor) -> bool:
     """Whether the operator's Triton kernel stands for torch's own on `x`: in eager inference in
-    one dtype, by its name, or where it was measured to be faster on such a GPU."""
+    one dtype, by its name, or where it was measured to be faster on such a GPU. Compilers, and
+    float32 states of a model in half precision, see torch's own under any name.
+
+    Raises:
+        KernelUnavailable: it was asked for by name, and a gradient or autocast is in its way.
+    """
     if impl != "triton" and not (impl == "auto" and x.is_cuda):
         return False
-    gradient = torch.is_grad_enabled() and x.requires_grad
-    mixed = x.dtype != weight.dtype or torch.is_autocast_enabled(x.device.type)
-    if gradient or mixed or followed():
+    if followed():
+        return False
+    obstacles = {
+        "a gradient to its input": torch.is_grad_enabled() and x.requires_grad,
+        "autocast": torch.is_autocast_enabled(x.device.type),
+    }
+    found = [obstacle for obstacle, there in obstacles.items() if there]
+    if found and impl == "triton":
+        raise KernelUnavailable(
+            f"impl='triton' was asked for, but the kernel of {operator} is for inference in one "
+            f"dtype, without {found[0]}"
+        )
+    if found or x.dtype != weight.dtype:
         return False
     return choose(operator, impl, (x,)) == "triton"
 

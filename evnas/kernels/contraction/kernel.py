@@ -46,12 +46,13 @@ def _contract(
 
 @triton.jit
 def _expand(
-    h_ptr, m_ptr, skip_ptr, x_ptr, out_ptr, C, N, L, p,
+    h_ptr, m_ptr, factor_ptr, x_ptr, out_ptr, C, N, L, p,
     x_image, x_channel, x_token, m_image, m_state, m_token, out_image, out_channel, out_token,
-    SKIP: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr, BL: tl.constexpr,
-    PRECISION: tl.constexpr,
+    SKIP: tl.constexpr, SHARE: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr,
+    BL: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """out[c, l] = sum over n of h[c, n] m[n, l], plus skip[head of c] x[c, l]."""
+    """out[c, l] = y = sum over n of h[c, n] m[n, l]; with SKIP y + factor[head of c] x[c, l], with
+    SHARE factor[c] y + x[c, l]."""
     image = tl.program_id(0).to(tl.int64)
     c = tl.program_id(1) * BC + tl.arange(0, BC)
     t = tl.program_id(2) * BL + tl.arange(0, BL)
@@ -63,10 +64,13 @@ def _expand(
     m = tl.load(m_at, in_n[:, None] & in_t[None, :], 0.0).to(tl.float32)
     y = tl.dot(h, m, input_precision=PRECISION)
     inside = in_c[:, None] & in_t[None, :]
-    if SKIP:
-        skip = tl.load(skip_ptr + c // p, in_c, 0.0).to(tl.float32)[:, None]
+    if SKIP or SHARE:
         x_at = x_ptr + image * x_image + c[:, None] * x_channel + t[None, :] * x_token
-        y += skip * tl.load(x_at, inside, 0.0).to(tl.float32)
+        x = tl.load(x_at, inside, 0.0).to(tl.float32)
+        if SHARE:
+            y = tl.load(factor_ptr + c, in_c, 0.0).to(tl.float32)[:, None] * y + x
+        else:
+            y += tl.load(factor_ptr + c // p, in_c, 0.0).to(tl.float32)[:, None] * x
     out_at = out_ptr + image * out_image + c[:, None] * out_channel + t[None, :] * out_token
     tl.store(out_at, y.to(out_ptr.dtype.element_ty), inside)
 
@@ -140,11 +144,12 @@ def expand(
     skip: Tensor | None = None,
     x: Tensor | None = None,
     *,
+    share: Tensor | None = None,
     dtype: torch.dtype,
     like: Tensor | None = None,
 ) -> Tensor:
-    """(Bt, C, N) by (Bt, N, L), plus skip (heads,) times x (Bt, C, L) -> (Bt, C, L), contiguous or
-    as `like` lies."""
+    """(Bt, C, N) by (Bt, N, L), plus skip (heads,) times x (Bt, C, L), or times share (C,)
+    and plus x -> (Bt, C, L), contiguous or as `like` lies."""
     (Bt, C, N), L = h.shape, m.shape[2]
     p = C if skip is None else C // skip.shape[0]
     BC, BL = block(C, 64), block(L, 32)
@@ -154,11 +159,12 @@ def expand(
         out = torch.empty_like(like, dtype=dtype)
     h, (m, m_strides) = h.contiguous(), strided(m)
     x, x_strides = strided(h if x is None else x)
+    factor = next((t.contiguous() for t in (skip, share) if t is not None), h)
     _expand[(Bt, triton.cdiv(C, BC), triton.cdiv(L, BL))](
-        h, m, h if skip is None else skip.contiguous(), x, out,
+        h, m, factor, x, out,
         C, N, L, p, *x_strides, *m_strides, *out.stride(),
-        SKIP=skip is not None, BC=BC, BN=whole(N), BL=BL, PRECISION=precision(m),
-        num_warps=WARPS,
+        SKIP=skip is not None, SHARE=share is not None, BC=BC, BN=whole(N), BL=BL,
+        PRECISION=precision(m), num_warps=WARPS,
     )  # fmt: skip
     return out
 

@@ -1,10 +1,12 @@
 """HSM-SSD of EfficientViM: compress tokens into hidden states, mix these, expand back."""
 
+import torch
 from torch import Tensor
 
+from evnas.errors import KernelUnavailable
 from evnas.kernels.dispatch import Impl, choose
 
-from .op import hsm_ssd_compress_op, hsm_ssd_expand_op, hsm_ssd_op
+from .op import hsm_ssd_added_op, hsm_ssd_compress_op, hsm_ssd_expand_op, hsm_ssd_op
 from .reference import (
     hsm_ssd_compress_reference,
     hsm_ssd_expand_reference,
@@ -121,6 +123,71 @@ def hsm_ssd(
 
     Source: EfficientViM, arXiv 2411.15241, Fig. 2 (right) and Alg. 1.
     """
+    _check_all(u, dt, B, C, A, Q, O, D, heads)
+    impl = choose("hsm_ssd", impl, (u, dt, B, C, Q, O, D), states=B.shape[1])
+    if impl == "reference":
+        return hsm_ssd_reference((u, dt, B, C, A, Q, O, D), heads=heads)
+    y, h, *_ = hsm_ssd_op(u, dt, B, C, A, Q, O, D, heads, impl)
+    return y, h
+
+
+def hsm_ssd_added_to(
+    total: Tensor,
+    share: Tensor,
+    u: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    C: Tensor,
+    Q: Tensor,
+    O: Tensor,  # noqa: E741 - the paper's letter
+    D: Tensor,
+    *,
+    heads: int = 1,
+) -> tuple[Tensor, Tensor]:
+    """total + share y, y and the hidden states as of `hsm_ssd` with impl "triton_fused"; for
+    inference.
+
+    The sum is made by the launch that reads y out, so y is neither written nor read.
+
+    Args:
+        total: (Bt, Ch, L), dtype of u.
+        share: (Ch,).
+        u, dt, B, C, Q, O, D, heads: as of `hsm_ssd`.
+
+    Returns:
+        The sum, (Bt, Ch, L), as `total` lies, and h: (Bt, Ch, N), float32.
+
+    Raises:
+        ValueError: shapes or dtypes that do not fit one another.
+        KernelUnavailable: the kernels cannot run on these tensors, or a gradient is asked for.
+    """
+    _check_all(u, dt, B, C, None, Q, O, D, heads)
+    if total.shape != u.shape or total.dtype != u.dtype or share.shape != u.shape[1:2]:
+        raise ValueError(
+            f"total must be {tuple(u.shape)} of {u.dtype} and share ({u.shape[1]},), "
+            f"got {tuple(total.shape)} of {total.dtype} and {tuple(share.shape)}"
+        )
+    given = (u, dt, B, C, Q, O, D, total, share)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in given):
+        raise KernelUnavailable(
+            "a gradient was asked for, but hsm_ssd_added_to is for inference: take hsm_ssd and add"
+        )
+    choose("hsm_ssd", "triton_fused", given, states=B.shape[1])
+    y, h = hsm_ssd_added_op(*given, heads)
+    return y, h
+
+
+def _check_all(
+    u: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    C: Tensor,
+    A: Tensor | None,
+    Q: Tensor,
+    O: Tensor,  # noqa: E741 - the paper's letter
+    D: Tensor,
+    heads: int,
+) -> None:
     _check_compress(u, dt, B, A, heads)
     if C.shape != B.shape:
         raise ValueError(f"C must have the shape of B, {tuple(B.shape)}, got {tuple(C.shape)}")
@@ -130,11 +197,6 @@ def hsm_ssd(
             f"Q must be (2*Ci, {Ch}), O ({Ch}, Ci) and D (1,), "
             f"got {tuple(Q.shape)}, {tuple(O.shape)} and {tuple(D.shape)}"
         )
-    impl = choose("hsm_ssd", impl, (u, dt, B, C, Q, O, D), states=B.shape[1])
-    if impl == "reference":
-        return hsm_ssd_reference((u, dt, B, C, A, Q, O, D), heads=heads)
-    y, h, *_ = hsm_ssd_op(u, dt, B, C, A, Q, O, D, heads, impl)
-    return y, h
 
 
 def _check_compress(u: Tensor, dt: Tensor, B: Tensor, A: Tensor | None, heads: int) -> None:

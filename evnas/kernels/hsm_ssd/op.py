@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from evnas.kernels.dispatch import resolve
+from evnas.kernels.dispatch import require, resolve
 from evnas.kernels.operator import differentiate, fake, operator
 from evnas.kernels.precision import accumulation_dtype, without_autocast
 
@@ -191,6 +191,32 @@ def _(
     hz = states.new_empty((shape[0] * shape[1], Q.shape[0]))
     y = torch.empty_like(u) if others[-1] == "triton_fused" else u.new_empty(u.shape)
     return y, _hidden_like(u, dt, B), states, hz, _log_sum_like(u, dt, B)
+
+
+@operator("hsm_ssd_added")
+@without_autocast
+def hsm_ssd_added_op(
+    u: Tensor,
+    dt: Tensor,
+    B: Tensor,
+    C: Tensor,
+    Q: Tensor,
+    O: Tensor,  # noqa: E741 - the paper's letter
+    D: Tensor,
+    total: Tensor,
+    share: Tensor,
+    heads: int,
+) -> tuple[Tensor, Tensor]:
+    """total + share y, and h in float32; by Triton alone, without a backward."""
+    require("hsm_ssd", "triton_fused", u)
+    from .fused.kernel import hsm_ssd_added  # triton is optional
+
+    return hsm_ssd_added(u, dt, B, C, Q, O, D, total, share, heads=heads)
+
+
+@fake(hsm_ssd_added_op)
+def _(u: Tensor, dt: Tensor, B: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(others[4]), _hidden_like(u, dt, B)
 
 
 @operator("hsm_ssd_backward")

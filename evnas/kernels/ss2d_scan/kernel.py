@@ -17,7 +17,7 @@ from torch import Tensor
 
 from evnas.kernels.operator_inputs import MapInputs, SequenceInputs
 
-from .launch import Launch, patches, plan, rank_of
+from .launch import Launch, by_route, patches, plan, rank_of, step_rows
 from .patches.kernel import scan_patches
 from .recurrence.kernel import softplus2
 
@@ -115,8 +115,9 @@ def last_of(h, rows, cols, strip, AXIS: tl.constexpr, REVERSE: tl.constexpr):
 
 @triton.jit
 def step_input(
-    delta_ptr, weight_ptr, route, d, params, plane, read, real, held, Dm, RANK: tl.constexpr
-):
+    delta_ptr, weight_ptr, route, low_maps, d, params, plane, read, real, held, Dm,
+    RANK: tl.constexpr,
+):  # fmt: skip
     """delta at the places of a tile, 0 where there is none: as it is stored, or where RANK is not
     0 the product of `weight` (K, Dm, RANK) with the RANK rows that are stored instead."""
     if RANK == 0:
@@ -126,7 +127,7 @@ def step_input(
         z = tl.zeros((d.shape[0], read.shape[1], read.shape[2]), tl.float32)
         for r in range(RANK):
             weight = tl.load(weight_ptr + params * RANK + r, held, 0.0).to(tl.float32)
-            low = tl.load(delta_ptr + (route * RANK + r) * plane + read, real, 0.0)
+            low = tl.load(delta_ptr + (route * low_maps + r) * plane + read, real, 0.0)
             z += weight[:, None, None] * low.to(tl.float32)
     return z
 
@@ -134,10 +135,10 @@ def step_input(
 @triton.jit
 def _forward_route(
     y, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
-    image, group, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE: tl.constexpr, STRIPS,
-    RANK: tl.constexpr, k: tl.constexpr, K: tl.constexpr, AXIS: tl.constexpr,
-    REVERSE: tl.constexpr, MIRROR: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr,
-    SOFTPLUS: tl.constexpr,
+    image, group, low_maps, B_maps, C_maps, d, Dm, N, H, W, Hs, Ws, L, plane,
+    SEQUENCE: tl.constexpr, STRIPS, RANK: tl.constexpr, k: tl.constexpr, K: tl.constexpr,
+    AXIS: tl.constexpr, REVERSE: tl.constexpr, MIRROR: tl.constexpr, FRESH: tl.constexpr,
+    STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
     HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, MERGE: tl.constexpr, FIRST: tl.constexpr,
     BD: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
@@ -146,7 +147,8 @@ def _forward_route(
     held = d < Dm
     channel = held[:, None, None]
     x_at = x_ptr + ((image * Dm + d) * plane)[:, None, None]
-    matrix_at = (image * K + k) * N * plane
+    B_at = B_ptr + (image * K + k) * B_maps * plane
+    C_at = C_ptr + (image * K + k) * C_maps * plane
     bias = tl.zeros((BD,), tl.float32)
     if HAS_BIAS:
         bias += tl.load(bias_ptr + params, held, 0.0).to(tl.float32)
@@ -159,8 +161,9 @@ def _forward_route(
         real = real & inside
         x = tl.load(x_at + read, real & channel, 0.0).to(tl.float32)
         dt = step_input(
-            delta_ptr, weight_ptr, image * K + k, d, params, plane, read, real, held, Dm, RANK
-        )
+            delta_ptr, weight_ptr, image * K + k, low_maps, d, params, plane, read, real, held, Dm,
+            RANK,
+        )  # fmt: skip
         dt += bias[:, None, None]
         if SOFTPLUS:
             dt = softplus(dt)
@@ -168,8 +171,8 @@ def _forward_route(
         out = tl.zeros((BD, BR, BC), tl.float32)
         for n in range(N):
             A = tl.load(A_ptr + params * N + n, held, 0.0).to(tl.float32)[:, None, None]
-            B = tl.load(B_ptr + matrix_at + n * plane + read, real, 0.0).to(tl.float32)
-            C = tl.load(C_ptr + matrix_at + n * plane + read, real, 0.0).to(tl.float32)
+            B = tl.load(B_at + n * plane + read, real, 0.0).to(tl.float32)
+            C = tl.load(C_at + n * plane + read, real, 0.0).to(tl.float32)
             a = tl.exp(dt * A)
             if FRESH:
                 a = tl.where(line_start(rows, cols, Hs, Ws, AXIS, REVERSE), 0.0, a)
@@ -194,10 +197,10 @@ def _forward_route(
     return y
 
 
-@triton.jit(do_not_specialize=["L"])
+@triton.jit(do_not_specialize=["low_maps", "B_maps", "C_maps", "L"])
 def _scan_fwd(
     x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
-    Dm, N, L, ROW_STRIPS, COL_STRIPS, RANK: tl.constexpr,
+    low_maps, B_maps, C_maps, Dm, N, L, ROW_STRIPS, COL_STRIPS, RANK: tl.constexpr,
     H: tl.constexpr, W: tl.constexpr, Hs: tl.constexpr, Ws: tl.constexpr, SEQUENCE: tl.constexpr,
     GROUPS: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr, REVERSES: tl.constexpr,
     MIRRORS: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
@@ -214,16 +217,18 @@ def _scan_fwd(
         if (AXES >> k) & 1:
             y = _forward_route(
                 y, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
-                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, ROW_STRIPS,
-                RANK, k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
-                HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, ROW_BR, ROW_BC, BN,
+                image, image % GROUPS, low_maps, B_maps, C_maps, d, Dm, N, H, W, Hs, Ws, L, plane,
+                SEQUENCE, ROW_STRIPS, RANK, k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1,
+                FRESH, STEP, SOFTPLUS, HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, ROW_BR,
+                ROW_BC, BN,
             )  # fmt: skip
         else:
             y = _forward_route(
                 y, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
-                image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, COL_STRIPS,
-                RANK, k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
-                HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, COL_BR, COL_BC, BN,
+                image, image % GROUPS, low_maps, B_maps, C_maps, d, Dm, N, H, W, Hs, Ws, L, plane,
+                SEQUENCE, COL_STRIPS, RANK, k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1,
+                FRESH, STEP, SOFTPLUS, HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, COL_BR,
+                COL_BC, BN,
             )  # fmt: skip
         if not MERGE:
             tl.debug_barrier()  # the next route reads what other threads of this program wrote
@@ -266,11 +271,13 @@ def scan_forward(
     x, delta, A, B, C, D, delta_bias = given
     merge = launch.one_tile and launch.constants["STEP"] == 1
     y = torch.empty(x.shape, dtype=torch.float32, device=x.device)
-    x, delta, A, B, C = (t.contiguous() for t in (x, delta, A, B, C))
+    x, A = x.contiguous(), A.contiguous()
+    delta, low_maps = step_rows(delta, dt_weight)
+    (B, B_maps), (C, C_maps) = by_route(B), by_route(C)
     _scan_fwd[launch.grid](
         x, delta, x if dt_weight is None else dt_weight.contiguous(), A, B, C,
         x if D is None else D.contiguous(), x if delta_bias is None else delta_bias.contiguous(),
-        y,
+        y, low_maps, B_maps, C_maps,
         **launch.sizes,
         **launch.constants,
         RANK=rank_of(dt_weight), GROUPS=groups, SOFTPLUS=softplus_delta, HAS_D=D is not None,

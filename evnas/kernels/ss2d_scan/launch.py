@@ -132,6 +132,22 @@ def plan(
     )
 
 
+def by_route(maps: Tensor) -> tuple[Tensor, int]:
+    """Maps of routes, (Bt, K, rows, ...), as they lie, and how many lie between the first of one
+    route and the first of the next: `rows`, or more in a slice of a larger tensor. Copied only
+    where a route's maps do not lie one after the other, or routes not at one distance."""
+    plane = maps[0, 0, 0].numel()
+    routes = maps.flatten(0, 1)  # copies where images do not follow one another as routes do
+    if not routes[0].is_contiguous() or routes.stride(0) % plane:
+        routes = routes.contiguous()
+    return routes, routes.stride(0) // plane
+
+
+def step_rows(delta: Tensor, dt_weight: Tensor | None) -> tuple[Tensor, int]:
+    """delta, or with `dt_weight` its factor as it lies and the maps from one route to the next."""
+    return (delta.contiguous(), 0) if dt_weight is None else by_route(delta)
+
+
 def rank_of(dt_weight: Tensor | None) -> int:
     """R of a step's weight (K, Dm, R), as kernels want it: 0 where delta comes as it is."""
     return 0 if dt_weight is None else dt_weight.shape[2]

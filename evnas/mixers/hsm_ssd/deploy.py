@@ -18,7 +18,7 @@ from evnas.blocks.deployment.fused import (
 )
 from evnas.blocks.deployment.rule import Convert, Deployment, RowMixer, convert_children
 from evnas.blocks.deployment.shapes import is_by_pixel
-from evnas.kernels import hsm_ssd
+from evnas.kernels import hsm_ssd, hsm_ssd_added_to
 from evnas.kernels.autotune_table import CallShape
 from evnas.kernels.dispatch import MOST_TRITON_STATES, implementation_in_use
 from evnas.kernels.precision import accumulation_dtype
@@ -58,8 +58,7 @@ class RowHsmSsd(RowMixer):
             share: (C,).
         """
         if self._fused(x):
-            y, h = self._by_kernels(x)
-            return torch.addcmul(total, y, share.to(y.dtype)), h
+            return self._added_by_kernels(total, x, share)
         Cm, h = self.read_out(x)
         rows, shared = total.flatten(1, 2), h * share.to(h.dtype)
         if runs_on_onednn(total, share):
@@ -81,11 +80,25 @@ class RowHsmSsd(RowMixer):
 
     def _by_kernels(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H, W, C) -> the same shape, and the hidden states (B, C, N); nothing is copied."""
-        t = pixels(self.dwconv(as_map(self.proj(x)))).flatten(1, 2).mT
-        B, Cm, dt = torch.split(t, self.split, dim=1)
-        u, weights = x.flatten(1, 2).mT, (self.Q.weight, self.O.weight, self.D)
+        u, dt, B, Cm, *weights = self._operands(x)
         y, h = hsm_ssd(u, dt, B, Cm, None, *weights, heads=self.heads, impl="triton_fused")
         return y.mT.reshape(x.shape), h
+
+    def _added_by_kernels(self, total: Tensor, x: Tensor, share: Tensor) -> tuple[Tensor, Tensor]:
+        """As `added_to`; the sum is made by the launch that makes y, in inference in one dtype."""
+        gradient = torch.is_grad_enabled() and (x.requires_grad or total.requires_grad)
+        if gradient or total.dtype != x.dtype:
+            y, h = self._by_kernels(x)
+            return torch.addcmul(total, y, share.to(y.dtype)), h
+        columns = total.flatten(1, 2).mT
+        y, h = hsm_ssd_added_to(columns, share, *self._operands(x), heads=self.heads)
+        return y.mT.reshape(x.shape), h
+
+    def _operands(self, x: Tensor) -> tuple[Tensor, ...]:
+        """u, dt, B, C, Q, O and D for (B, H, W, C), as the kernels take them: views."""
+        t = pixels(self.dwconv(as_map(self.proj(x)))).flatten(1, 2).mT
+        B, Cm, dt = torch.split(t, self.split, dim=1)
+        return x.flatten(1, 2).mT, dt, B, Cm, self.Q.weight, self.O.weight, self.D
 
     def read_out(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(B, H, W, C) -> the output matrix (B, L, N) and the hidden states (B, N, C), float32 at

@@ -24,7 +24,7 @@ from ..kernel import (
     step_input,
     tile_place,
 )
-from ..launch import Launch, plan, rank_of
+from ..launch import Launch, by_route, plan, rank_of, step_rows
 
 TILE_ELEMENTS = 2048  # of one (BD, BR, BC) tile; about ten are live, and at 4096 they spill
 PROGRAMS = 1024
@@ -52,7 +52,7 @@ def _next_place(rows, cols, Hs, Ws, AXIS: tl.constexpr, REVERSE: tl.constexpr):
 
 @triton.jit
 def _step_size(
-    delta_ptr, weight_ptr, route, d, params, Dm, plane, rows, cols, bias,
+    delta_ptr, weight_ptr, route, low_maps, d, params, Dm, plane, rows, cols, bias,
     H, W, Hs, Ws, L, SEQUENCE: tl.constexpr, RANK: tl.constexpr,
     row0, col0, AXIS: tl.constexpr, MIRROR: tl.constexpr, STEP: tl.constexpr,
     SOFTPLUS: tl.constexpr,
@@ -62,8 +62,9 @@ def _step_size(
     read, real = pixel(rows, cols, H, W, row0, col0, AXIS, MIRROR, STEP)
     held = d < Dm
     z = step_input(
-        delta_ptr, weight_ptr, route, d, params, plane, read, real & inside, held, Dm, RANK
-    )
+        delta_ptr, weight_ptr, route, low_maps, d, params, plane, read, real & inside, held, Dm,
+        RANK,
+    )  # fmt: skip
     z += bias[:, None, None]
     dt = z
     if SOFTPLUS:
@@ -73,7 +74,7 @@ def _step_size(
 
 @triton.jit
 def _strip_starts(
-    starts_at, x_at, delta_ptr, weight_ptr, A_at, B_at, bias, route, d, params, Dm,
+    starts_at, x_at, delta_ptr, weight_ptr, A_at, B_at, bias, route, low_maps, d, params, Dm,
     N, H, W, Hs, Ws, L, plane, SEQUENCE: tl.constexpr, STRIPS, RANK: tl.constexpr, row0, col0,
     AXIS: tl.constexpr, REVERSE: tl.constexpr, MIRROR: tl.constexpr, FRESH: tl.constexpr,
     STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
@@ -93,7 +94,7 @@ def _strip_starts(
         real = real & inside
         x = tl.load(x_at + read, real & channel, 0.0).to(tl.float32)
         dt, _ = _step_size(
-            delta_ptr, weight_ptr, route, d, params, Dm, plane, rows, cols, bias,
+            delta_ptr, weight_ptr, route, low_maps, d, params, Dm, plane, rows, cols, bias,
             H, W, Hs, Ws, L, SEQUENCE, RANK, row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
         )  # fmt: skip
         for n in range(N):
@@ -112,10 +113,10 @@ def _strip_starts(
 def _backward_route(
     gx_sum, gy_ptr, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
     gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-    image, group, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE: tl.constexpr, STRIPS,
-    RANK: tl.constexpr, k: tl.constexpr, K: tl.constexpr, AXIS: tl.constexpr,
-    REVERSE: tl.constexpr, MIRROR: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr,
-    SOFTPLUS: tl.constexpr,
+    image, group, low_maps, B_maps, C_maps, d, Dm, N, H, W, Hs, Ws, L, plane,
+    SEQUENCE: tl.constexpr, STRIPS, RANK: tl.constexpr, k: tl.constexpr, K: tl.constexpr,
+    AXIS: tl.constexpr, REVERSE: tl.constexpr, MIRROR: tl.constexpr, FRESH: tl.constexpr,
+    STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
     HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, MERGE: tl.constexpr, FIRST: tl.constexpr,
     BD: tl.constexpr, BR: tl.constexpr, BC: tl.constexpr, BN: tl.constexpr,
 ):  # fmt: skip
@@ -128,7 +129,9 @@ def _backward_route(
     channel = held[:, None, None]
     map_at = ((image * Dm + d) * plane)[:, None, None]
     route_at = (((image * K + k) * Dm + d) * plane)[:, None, None]
-    matrix_at = (image * K + k) * N * plane
+    B_at = B_ptr + (image * K + k) * B_maps * plane
+    C_at = C_ptr + (image * K + k) * C_maps * plane
+    matrix_at = (image * K + k) * N * plane  # of gB and gC
     states = tl.arange(0, BN)[None, :]
     bias, D = tl.zeros((BD,), tl.float32), tl.zeros((BD,), tl.float32)
     if HAS_BIAS:
@@ -139,7 +142,7 @@ def _backward_route(
     if STRIPS > 1:
         _strip_starts(
             starts_at, x_ptr + map_at, delta_ptr, weight_ptr, A_ptr + params * N,
-            B_ptr + matrix_at, bias, image * K + k, d, params, Dm,
+            B_at, bias, image * K + k, low_maps, d, params, Dm,
             N, H, W, Hs, Ws, L, plane, SEQUENCE, STRIPS, RANK, row0, col0,
             AXIS, REVERSE, MIRROR, FRESH, STEP, SOFTPLUS, BD, BR, BC, BN,
         )  # fmt: skip
@@ -156,21 +159,22 @@ def _backward_route(
         x = tl.load(x_ptr + map_at + read, real & channel, 0.0).to(tl.float32)
         g = tl.load(gy_ptr + map_at + to, kept & inside & channel, 0.0).to(tl.float32)
         dt, z = _step_size(
-            delta_ptr, weight_ptr, image * K + k, d, params, Dm, plane, rows, cols, bias,
+            delta_ptr, weight_ptr, image * K + k, low_maps, d, params, Dm, plane, rows, cols, bias,
             H, W, Hs, Ws, L, SEQUENCE, RANK, row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
         )  # fmt: skip
         next_rows, next_cols = _next_place(rows, cols, Hs, Ws, AXIS, REVERSE)
         next_dt, _ = _step_size(
-            delta_ptr, weight_ptr, image * K + k, d, params, Dm, plane, next_rows, next_cols,
-            bias, H, W, Hs, Ws, L, SEQUENCE, RANK, row0, col0, AXIS, MIRROR, STEP, SOFTPLUS,
+            delta_ptr, weight_ptr, image * K + k, low_maps, d, params, Dm, plane, next_rows,
+            next_cols, bias, H, W, Hs, Ws, L, SEQUENCE, RANK, row0, col0, AXIS, MIRROR, STEP,
+            SOFTPLUS,
         )  # fmt: skip
         g_drive = tl.zeros((BD, BR, BC), tl.float32)
         g_dt = tl.zeros((BD, BR, BC), tl.float32)
         for n in range(N):
             this = states == n
             A = tl.load(A_ptr + params * N + n, held, 0.0).to(tl.float32)[:, None, None]
-            B = tl.load(B_ptr + matrix_at + n * plane + read, real, 0.0).to(tl.float32)
-            C = tl.load(C_ptr + matrix_at + n * plane + read, real, 0.0).to(tl.float32)
+            B = tl.load(B_at + n * plane + read, real, 0.0).to(tl.float32)
+            C = tl.load(C_at + n * plane + read, real, 0.0).to(tl.float32)
             a = tl.exp(dt * A)
             next_a = tl.exp(tl.where(inside, next_dt, 0.0) * A)
             if FRESH:
@@ -219,12 +223,13 @@ def _backward_route(
     return gx_sum
 
 
-@triton.jit(do_not_specialize=["L", "PARTS", "part_elements"])
+@triton.jit(do_not_specialize=["low_maps", "B_maps", "C_maps", "L", "PARTS", "part_elements"])
 def _scan_bwd(
     gy_ptr, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
     gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-    PARTS, part_elements, Dm, N, L, ROW_STRIPS, COL_STRIPS, RANK: tl.constexpr,
-    H: tl.constexpr, W: tl.constexpr, Hs: tl.constexpr, Ws: tl.constexpr, SEQUENCE: tl.constexpr,
+    PARTS, part_elements, low_maps, B_maps, C_maps, Dm, N, L, ROW_STRIPS, COL_STRIPS,
+    RANK: tl.constexpr, H: tl.constexpr, W: tl.constexpr, Hs: tl.constexpr, Ws: tl.constexpr,
+    SEQUENCE: tl.constexpr,
     GROUPS: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr, REVERSES: tl.constexpr,
     MIRRORS: tl.constexpr, FRESH: tl.constexpr, STEP: tl.constexpr, SOFTPLUS: tl.constexpr,
     HAS_D: tl.constexpr, HAS_BIAS: tl.constexpr, MERGE: tl.constexpr,
@@ -244,17 +249,19 @@ def _scan_bwd(
                 gx = _backward_route(
                     gx, gy_ptr, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
                     gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-                    image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, ROW_STRIPS,
-                    RANK, k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
-                    HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, ROW_BR, ROW_BC, BN,
+                    image, image % GROUPS, low_maps, B_maps, C_maps, d, Dm, N, H, W, Hs, Ws, L,
+                    plane, SEQUENCE, ROW_STRIPS, RANK, k, K, 1, (REVERSES >> k) & 1,
+                    (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS, HAS_D, HAS_BIAS, MERGE,
+                    k == 0 or STEP > 1, BD, ROW_BR, ROW_BC, BN,
                 )  # fmt: skip
             else:
                 gx = _backward_route(
                     gx, gy_ptr, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
                     gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-                    image, image % GROUPS, d, Dm, N, H, W, Hs, Ws, L, plane, SEQUENCE, COL_STRIPS,
-                    RANK, k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
-                    HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, COL_BR, COL_BC, BN,
+                    image, image % GROUPS, low_maps, B_maps, C_maps, d, Dm, N, H, W, Hs, Ws, L,
+                    plane, SEQUENCE, COL_STRIPS, RANK, k, K, 0, (REVERSES >> k) & 1,
+                    (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS, HAS_D, HAS_BIAS, MERGE,
+                    k == 0 or STEP > 1, BD, COL_BR, COL_BC, BN,
                 )  # fmt: skip
             if not MERGE:
                 tl.debug_barrier()  # the next route reads what other threads of this one wrote
@@ -309,12 +316,14 @@ def scan_backward(
     gB, gC = (torch.zeros((parts, *B.shape), **wide) for _ in range(2))
     strips = max(launch.sizes["ROW_STRIPS"], launch.sizes["COL_STRIPS"])
     starts = torch.empty(images * K * Dm * N * (strips if strips > 1 else 0), **wide)
-    gy, x, delta, A, B, C = (t.contiguous() for t in (gy, x, delta, A, B, C))
+    gy, x, A = gy.contiguous(), x.contiguous(), A.contiguous()
+    delta, low_maps = step_rows(delta, dt_weight)
+    (B, B_maps), (C, C_maps) = by_route(B), by_route(C)
     _scan_bwd[(images * parts,)](
         gy, x, delta, x if dt_weight is None else dt_weight.contiguous(), A, B, C,
         x if D is None else D.contiguous(), x if delta_bias is None else delta_bias.contiguous(),
         gx, gdelta, gA, gB, gC, gD, gbias, starts if strips > 1 else gA,
-        parts, B.numel(),
+        parts, B.numel(), low_maps, B_maps, C_maps,
         **launch.sizes,
         **launch.constants,
         RANK=rank_of(dt_weight), GROUPS=groups, SOFTPLUS=softplus_delta, HAS_D=D is not None,

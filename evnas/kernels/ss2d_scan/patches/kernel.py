@@ -17,7 +17,7 @@ from torch import Tensor
 
 from evnas.kernels.operator_inputs import MapInputs
 
-from ..launch import Patches, rank_of
+from ..launch import Patches, by_route, rank_of, step_rows
 from ..recurrence.kernel import (
     across_warps,
     along_line,
@@ -202,12 +202,13 @@ def _by_column(
     return in_order(merged, R, REVERSE)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["low_maps", "B_maps", "C_maps"])
 def _patches_fwd(
-    u_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr, Dm,
-    RANK: tl.constexpr, H: tl.constexpr, W: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr,
-    REVERSES: tl.constexpr, BD: tl.constexpr, G2: tl.constexpr, G1: tl.constexpr, C: tl.constexpr,
-    R: tl.constexpr, V: tl.constexpr, PRECISE: tl.constexpr,
+    u_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
+    low_maps, B_maps, C_maps, Dm, RANK: tl.constexpr, H: tl.constexpr, W: tl.constexpr,
+    K: tl.constexpr, AXES: tl.constexpr, REVERSES: tl.constexpr, BD: tl.constexpr,
+    G2: tl.constexpr, G1: tl.constexpr, C: tl.constexpr, R: tl.constexpr, V: tl.constexpr,
+    PRECISE: tl.constexpr,
 ):  # fmt: skip
     blocks = tl.cdiv(Dm, BD)
     image = (tl.program_id(0) // blocks).to(tl.int64)  # int64: offsets overflow int32
@@ -233,10 +234,10 @@ def _patches_fwd(
         if RANK == 0:
             delta_at = delta_ptr + (image * K + k) * Dm * (H * W) + (d * (H * W) + here)
         else:
-            delta_at = delta_ptr + (image * K + k) * RANK * (H * W) + here
+            delta_at = delta_ptr + (image * K + k) * low_maps * (H * W) + here
         weight_at = weight_ptr + (k * Dm + d) * RANK
-        B_at = B_ptr + (image * K + k) * (H * W) + here
-        C_at = C_ptr + (image * K + k) * (H * W) + here
+        B_at = B_ptr + (image * K + k) * B_maps * (H * W) + here
+        C_at = C_ptr + (image * K + k) * C_maps * (H * W) + here
         if (AXES >> k) & 1:
             y = _by_row(
                 y, u_at, delta_at, weight_at, B_at, C_at, A, bias, D, g, c, Dm, H, W, RANK, R, V,
@@ -258,11 +259,14 @@ def _patches_fwd(
 def scan_patches(given: MapInputs, launch: Patches, *, dt_weight: Tensor | None = None) -> Tensor:
     """Shapes as in `evnas.kernels.ss2d_scan.ss2d_scan`, d_state 1; y is float32. With `dt_weight`
     (K, Dm, R) its factor (Bt, K, R, H, W) stands for delta."""
-    u, delta, A, B, C, D, delta_bias = (t.contiguous() for t in given)
+    u, delta, A, B, C, D, delta_bias = given
+    delta, low_maps = step_rows(delta, dt_weight)
+    (B, B_maps), (C, C_maps) = by_route(B), by_route(C)
+    u, A, D, delta_bias = (t.contiguous() for t in (u, A, D, delta_bias))
     y = torch.empty_like(u, dtype=torch.float32)
     _patches_fwd[launch.grid](
         u, delta, u if dt_weight is None else dt_weight.contiguous(), A, B, C, D, delta_bias, y,
-        u.shape[1],
+        low_maps, B_maps, C_maps, u.shape[1],
         RANK=rank_of(dt_weight),
         **launch.constants,
         PRECISE=delta.dtype == torch.float32, num_warps=launch.num_warps,

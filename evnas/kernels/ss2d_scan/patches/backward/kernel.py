@@ -22,7 +22,7 @@ from torch import Tensor
 from evnas.kernels.operator_inputs import MapInputs
 
 from ...backward.kernel import ss2d_scan_triton_backward
-from ...launch import Patches, adjoint_patches
+from ...launch import Patches, adjoint_patches, by_route
 from ...recurrence.kernel import (
     along_line,
     at_end,
@@ -307,13 +307,13 @@ def _of_channels(x, columns):
     return tl.sum(tl.reshape(x, (BD, x.shape[1] * x.shape[2] * x.shape[3])), 1)
 
 
-@triton.jit(do_not_specialize=["PARTS", "TURNS"])
+@triton.jit(do_not_specialize=["B_maps", "C_maps", "PARTS", "TURNS"])
 def _patches_bwd(
     gy_ptr, u_ptr, delta_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
-    sum_ptr, gu_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, Dm, PARTS, TURNS,
-    H: tl.constexpr, W: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr, REVERSES: tl.constexpr,
-    BD: tl.constexpr, G2: tl.constexpr, G1: tl.constexpr, C: tl.constexpr, R: tl.constexpr,
-    V: tl.constexpr, PRECISE: tl.constexpr, WHOLE: tl.constexpr,
+    sum_ptr, gu_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, B_maps, C_maps,
+    Dm, PARTS, TURNS, H: tl.constexpr, W: tl.constexpr, K: tl.constexpr, AXES: tl.constexpr,
+    REVERSES: tl.constexpr, BD: tl.constexpr, G2: tl.constexpr, G1: tl.constexpr, C: tl.constexpr,
+    R: tl.constexpr, V: tl.constexpr, PRECISE: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip
     image = (tl.program_id(0) // PARTS).to(tl.int64)  # int64: offsets overflow int32
     part = tl.program_id(0) % PARTS
@@ -344,10 +344,10 @@ def _patches_bwd(
                 D = D / LN_2
             map_at = image * Dm * (H * W) + (d * (H * W) + here)
             route_at = (image * K + k) * Dm * (H * W) + (d * (H * W) + here)
-            matrix_at = (image * K + k) * (H * W) + here
+            B_at = (image * K + k) * B_maps * (H * W) + here
+            C_at = (image * K + k) * C_maps * (H * W) + here
             read = (
-                u_ptr + map_at, delta_ptr + route_at, B_ptr + matrix_at, C_ptr + matrix_at,
-                gy_ptr + map_at,
+                u_ptr + map_at, delta_ptr + route_at, B_ptr + B_at, C_ptr + C_at, gy_ptr + map_at,
             )  # fmt: skip
             write = (sum_ptr + map_at, gu_ptr + map_at, gdelta_ptr + route_at)
             if (AXES >> k) & 1:
@@ -391,8 +391,9 @@ def ss2d_scan_patches_backward(
 
 def _launch(gy: Tensor, given: MapInputs, launch: Patches) -> list[Tensor]:
     """As `ss2d_scan_patches_backward`; the grid of `launch` is the forward's."""
-    u, delta, A, B, C, D, delta_bias = (t.contiguous() for t in given)
+    u, delta, A, B, C, D, delta_bias = given
     (Bt, Dm), K, BD = u.shape[:2], B.shape[1], launch.constants["BD"]
+    u, delta, A, D, delta_bias = (t.contiguous() for t in (u, delta, A, D, delta_bias))
     turns = max(1, CHANNELS // BD)
     parts = triton.cdiv(Dm, turns * BD)
     wide = dict(dtype=torch.float32, device=u.device)
@@ -401,10 +402,12 @@ def _launch(gy: Tensor, given: MapInputs, launch: Patches) -> list[Tensor]:
     gA, gbias = (torch.empty((Bt, K, Dm), **wide) for _ in range(2))
     gD = torch.empty((Bt, Dm), **wide)
     gB, gC = (torch.empty((parts, *B.shape), **wide) for _ in range(2))
+    (B, B_maps), (C, C_maps) = by_route(B), by_route(C)
     exact = launch.constants["G2"] * launch.constants["G1"] * launch.constants["R"] == u.shape[2]
     _patches_bwd[(Bt * parts,)](
         gy.contiguous(), u, delta, A, B, C, D, delta_bias,
-        gu_sum, gu, gdelta, gA, gB, gC, gD, gbias, Dm, parts, turns,
+        gu_sum, gu, gdelta, gA, gB, gC, gD, gbias,
+        B_maps, C_maps, Dm, parts, turns,
         **launch.constants,
         PRECISE=delta.dtype == torch.float32, WHOLE=exact and Dm % BD == 0,
         num_warps=launch.num_warps,
