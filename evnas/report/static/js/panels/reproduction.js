@@ -19,7 +19,10 @@ EV.dataPanel({
     if (found.taus.length) view.node.append(taus(found.taus));
     const drawn = found.pairs.map((
       pair,
-    ) => [pair, EV.figure(`reproduction-${pair.name}`, pair.title, `${pair.title}: ${EV.plural(pair.points.length, "row")}`)]);
+    ) => [
+      pair,
+      EV.figure(`reproduction-${pair.name}`, pair.title, `${pair.title}: ${EV.plural(pair.points.length, "row")}`),
+    ]);
     view.node.append(EV.grid(drawn.map(([, figure]) => figure)));
     await Promise.all(drawn.map(([pair, figure]) => scatter(figure, pair)));
 
