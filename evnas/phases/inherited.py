@@ -67,6 +67,7 @@ class Inherited(Phase):
     trains = True
     trains_whole = True
     guess_s = 61.0
+    needs_alike = True
     needs = "proxy"
     caution = (
         "inherited_top1_percent is of trainings that begin with a parent's weights, the base's "

@@ -52,6 +52,7 @@ class Proxy(Phase):
     trains = True
     status_column = "top1"
     guess_s = 60.0
+    needs_alike = True
     needs = "proxy"
     by_digest = True
     quantities = (
