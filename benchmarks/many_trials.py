@@ -4,10 +4,10 @@
     python benchmarks/many_trials.py --ray 1000                      # Ray, one CPU, empty work
 
 The made-up engine has as many workers as it is told, each of which answers at once with a made-up
-count and speed; proposals, the store and its file are a real search's (`--strategy`). Printed is a
-trial's CPU time by tenth of the search, and memory. With `--ray` empty work goes through Ray's
-engine, and memory of the driver and of all Ray's processes is printed as it goes. One JSON line
-each.
+count and speed; proposals, the store and its file are a real search's (`--strategy`). By tenth of
+the search are printed the CPU time of a trial and of going on with what there was, and memory.
+With `--ray` empty work goes through Ray's engine, and memory of the driver and of all Ray's
+processes is printed as it goes. One JSON line each.
 """
 
 import argparse
@@ -134,20 +134,22 @@ def searched(trials: int, workers: int, strategy: str, file: Path) -> None:
     )
     with Store.create(file, sweep=spec.to_dict(), environment={}) as store:
         for part in range(1, PARTS + 1):
+            began = time.process_time()
             search = Schedule(
-                history=History(objectives=objectives).take_all(store.records()),
+                history=History(objectives=objectives).take_store(store),
                 strategy=strategy_spec(strategy).strategy(space, warm=(), full_budget=0.0),
                 setting=Setting(),
                 budget=BudgetSpec(trials=trials * part // PARTS),
                 first_budget=0.0,
             )
             search.resume()
-            began = time.process_time()
+            resumed_s, began = time.process_time() - began, time.process_time()
             drive(search, store, Made(workers), make_work=work_of)
             line = {
                 "strategy": strategy,
                 "workers": workers,
                 "trials": trials * part // PARTS,
+                "resume_cpu_s": resumed_s,
                 "cpu_ms_per_trial": 1e3 * (time.process_time() - began) / (trials / PARTS),
                 "resident_mib": resident_mib(),
             }

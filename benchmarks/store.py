@@ -100,7 +100,7 @@ RESUME = (
     "aims = (ObjectiveSpec(metric='params_m', goal='min'),"
     " ObjectiveSpec(metric='macs_g', goal='min'))\n"
     "with Store.read(Path(sys.argv[1])) as store:\n"
-    "    History(objectives=aims).take_all(store.records())"
+    "    History(objectives=aims).take_store(store)"
 )
 ROWS = "with Store.read(Path(sys.argv[1])) as store:\n    n = sum(1 for _ in store.rows())"
 FRAME = (

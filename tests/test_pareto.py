@@ -14,6 +14,7 @@ from evnas.stats.pareto import Estimate, Front, exact
 POINTS = arrays(
     np.float64, st.tuples(st.integers(1, 12), st.integers(2, 3)), elements=st.integers(0, 5)
 )
+COLUMN = arrays(np.float64, st.tuples(st.integers(0, 12), st.just(1)), elements=st.integers(0, 5))
 
 
 def normal(mean: float, sd: float, seed: int) -> Estimate:
@@ -29,12 +30,14 @@ def test_front_is_what_nothing_dominates(points: np.ndarray) -> None:
 
 
 @settings(deadline=None)
-@given(POINTS)
+@given(st.one_of(POINTS, COLUMN))
 def test_a_front_grown_point_by_point_is_the_front(points: np.ndarray) -> None:
     front = Front(points.shape[1])
     for i, row in enumerate(points):
         front.add(str(i), row.tolist())
-    assert sorted(map(int, front.labels)) == np.flatnonzero(pareto.front_mask(points)).tolist()
+    at_once = Front.of([str(i) for i in range(len(points))], points)
+    assert at_once.labels == front.labels
+    assert np.array_equal(at_once.points, front.points)
 
 
 @settings(deadline=None)

@@ -1,5 +1,6 @@
 """What a phase of an evaluation is, and what it asks of a sweep: plain data, no torch."""
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,7 +70,15 @@ class Quantity:
         6679458 parameters are the 6.679458 million that a file may spell."""
         if self.factor == 1.0 or not math.isfinite(value):
             return value * self.factor
-        return float(Fraction(value) * Fraction(repr(self.factor)))
+        times, over = _ratio(self.factor)
+        up, down = value.as_integer_ratio()
+        return up * times / (down * over)  # of whole numbers: the nearest float
+
+
+@functools.cache
+def _ratio(factor: float) -> tuple[int, int]:
+    """The decimal that a factor is written as, of whole numbers."""
+    return Fraction(repr(factor)).as_integer_ratio()
 
 
 class Setting(Protocol):
@@ -150,6 +159,9 @@ class Phase(ABC):
     """Seconds of one that nobody has seen yet; phases are done in its order."""
     needs: ClassVar[str] = ""
     """What a sweep must have for it, as its key: `targets` or `proxy`; "" needs nothing."""
+    needs_alike: ClassVar[bool] = False
+    """Whether what it needs of a search's candidates hangs on the goal alone and not on which they
+    are: a search that goes on then looks at those only that lack something."""
     by_digest: ClassVar[bool] = False
     """Whether rows of one architecture share it, whatever their resolution and batch."""
     per_target: ClassVar[bool] = False

@@ -27,6 +27,7 @@ class Count(Phase):
 
     name = "count"
     guess_s = 0.3
+    needs_alike = True
     quantities = (
         Quantity("params", "Parameters", "", "min"),
         Quantity("params_m", "Parameters", "M", "min", source="params", factor=1e-6),

@@ -28,6 +28,7 @@ class FunctionPhase(Phase):
     first parameter is annotated as a `torch.nn.Module`."""
 
     guess_s = 1.0
+    needs_alike = True
 
     @property
     def name(self) -> str:  # type: ignore[override] # the function's, where others' is the class's

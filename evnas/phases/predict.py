@@ -36,6 +36,7 @@ class Predict(Phase):
 
     name = "predict"
     guess_s = 2.0
+    needs_alike = True
     quantities = (
         Quantity(PREDICTED, "Top-1 (predicted)", "%", "max", ends=(LOW, HIGH), ends_hold=0.9),
         Quantity(LOW, "Top-1 (predicted), low of 90 %", "%", "max"),

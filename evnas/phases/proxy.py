@@ -56,6 +56,7 @@ class TrainingPhase(Phase):
 
     per_seed = True
     trains = True
+    needs_alike = True
     needs = "proxy"
 
     def rehearsal(self, work: Work) -> Work:

@@ -41,6 +41,7 @@ class Score(Phase):
     name = "score"
     per_seed = True
     guess_s = 5.0
+    needs_alike = True
 
     @property
     def quantities(self) -> tuple[Quantity, ...]:  # type: ignore[override] # they grow with a table

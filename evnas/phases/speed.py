@@ -81,6 +81,7 @@ class SpeedPhase(Phase):
     per_target = True
     status_column = "throughput_img_s"
     guess_s = 10.0
+    needs_alike = True
     needs = "targets"
     quantities = (
         Quantity("throughput_img_s", "Throughput", "images/s", "max"),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
 from evnas.phases.base import Goal, Need, Setting
 from evnas.phases.work import Event, Finished, Work
@@ -20,11 +21,12 @@ from evnas.search.propose import Proposal, Strategy
 from evnas.search.screening import Screen, ScreenedOut
 from evnas.search.setting import needs_of
 from evnas.search.state.history import History
+from evnas.search.state.trial import What
 from evnas.store import Store
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import FAILED_ALIKE
 from evnas.sweep.search_spec import BudgetSpec
-from evnas.tables import PHASES, phase_order
+from evnas.tables import PHASES, phase_order, phases
 from evnas.words import counted
 
 TICK_S = 0.25
@@ -116,10 +118,36 @@ class Schedule:
 
     def resume(self) -> None:
         """Go on with trials whose phases a kill cut short."""
+        needed: dict[Goal, frozenset[What] | None] = {}
         for trial in () if self.strategy.by_phase else self.history.trials.values():
-            if trial.ended is None:
-                again = self.strategy.resumed(trial, seeds=self.seeds, budget=self.first_budget)
-                self._aim(again)
+            if trial.ended is not None:
+                continue
+            again = Proposal(
+                arch=None,
+                origin=trial.origin,
+                label=trial.label,
+                budget=self.first_budget,
+                seeds=self.seeds,
+            )
+            goal = self._goal(again)
+            if goal not in needed:
+                needed[goal] = self._needed_of_all(goal)
+            what = needed[goal]
+            if what is None or not what <= trial.done:
+                self._aim(replace(again, arch=ArchSpec.from_dict(trial.arch)))
+
+    def _needed_of_all(self, goal: Goal) -> frozenset[What] | None:
+        """What takes any candidate to a goal; None where a phase may want to see the candidate.
+
+        Mostly it is done, and no architecture has to be read to know that.
+        """
+        if not all(phase.needs_alike for phase in phases()):
+            return None
+        nobody = Candidate(label="", arch=None, published="")
+        return frozenset(
+            (phase, need.seed, need.budget, need.target)
+            for phase, need in needs_of(self.setting, nobody, goal)
+        )
 
     def next(self, free: int, wall_s: float) -> list[Ask]:
         """Up to `free` phases to start now.
@@ -387,11 +415,10 @@ def expected(schedule: Schedule, each: Mapping[str, int]) -> dict[str, tuple[int
     """
     if schedule.strategy.by_phase:
         return schedule.outlook()
-    trials = schedule.history.trials.values()
-    spec = schedule.budget
-    total = (spec.trials if spec is not None else None) or schedule.history.next_number
+    history, spec = schedule.history, schedule.budget
+    total = (spec.trials if spec is not None else None) or history.next_number
     found = {}
     for phase, n in each.items():
-        done = sum(any(d[0] == phase for d in t.done) for t in trials)
+        done = history.tried[phase]
         found[phase] = max(total, done + 1) * n, done * n
     return found

@@ -11,7 +11,7 @@ from evnas.latency.calibration import Calibration
 from evnas.measure.ranking import considered
 from evnas.phases.base import Goal, TimedOn
 from evnas.proxy.fingerprint import KnownImages
-from evnas.record import Record, TargetFields
+from evnas.record import Outline, Record, TargetFields
 from evnas.search.driver import Schedule
 from evnas.search.preflight import (
     about_budget,
@@ -94,7 +94,7 @@ class Prepared(ABC):
         left = [f"target {i + 1} is left out: {reason}" for i, reason in absent.items()]
         return [*left_out_phases(), *left, *one_and_the_same(here)]
 
-    def about_machines(self, records: Iterable[Record]) -> list[str]:
+    def about_machines(self, records: Iterable[Record | Outline]) -> list[str]:
         """What is to be said where speeds were taken on another machine so far."""
         if self.sweep.spec.engine.kind == "ray":  # nodes time, wherever the driver is
             return []
@@ -129,8 +129,7 @@ class PreparedAblation(Prepared):
 
     def history(self, store: Store) -> History:
         """What the store holds."""
-        history = History(objectives=(), full_budget=self.full_budget)
-        return history.take_all(store.records())
+        return History(objectives=(), full_budget=self.full_budget).take_store(store)
 
     def schedule(self, history: History) -> Schedule:
         """All rows through one phase before the next."""
@@ -191,7 +190,7 @@ class PreparedSearch(Prepared):
             constraints=resolved_constraints(self.spec.constraints, self.targets),
             full_budget=self.full_budget,
         )
-        history.take_all(store.records())
+        history.take_store(store)
         return history.await_again(store.records_set_aside())
 
     def schedule(self, history: History) -> Schedule:

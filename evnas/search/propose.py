@@ -9,7 +9,6 @@ from typing import ClassVar, Protocol
 
 from evnas.arch.spec import ArchSpec
 from evnas.search.state.history import History
-from evnas.search.state.trial import Trial
 from evnas.sweep.candidate import Candidate
 
 _BRED = re.compile(r"(?:mutation|child) of (\d+)")
@@ -104,20 +103,6 @@ class Strategy(ABC):
         there itself; from others more are drawn until one is left."""
         return Redrawn(self, sieve)
 
-    def resumed(self, trial: Trial, *, seeds: tuple[int, ...], budget: float) -> Proposal:
-        """What a trial that a kill cut short was to reach.
-
-        Args:
-            seeds, budget: those of the search's new candidates.
-        """
-        return Proposal(
-            arch=ArchSpec.from_dict(trial.arch),
-            origin=trial.origin,
-            label=trial.label,
-            budget=budget,
-            seeds=seeds,
-        )
-
 
 GROWTH = 4
 """Each time that nobody of those drawn is left, so many times as many are drawn."""
@@ -151,10 +136,6 @@ class Redrawn(Strategy):
     def promote(self, history: History) -> Proposal | None:
         """More training for a known candidate, which was measured."""
         return self.strategy.promote(history)
-
-    def resumed(self, trial: Trial, *, seeds: tuple[int, ...], budget: float) -> Proposal:
-        """As the strategy goes on with it."""
-        return self.strategy.resumed(trial, seeds=seeds, budget=budget)
 
 
 def generator(seed: int, number: int) -> random.Random:

@@ -35,7 +35,6 @@ from evnas.search.screening import note_calibrations, noted_calibrations
 from evnas.search.state.begun import as_begun, choices, on_this_machine
 from evnas.search.state.history import History
 from evnas.search.state.images import images_of, note
-from evnas.search.state.machines import first_timed
 from evnas.search.state.study import BEAT_S, StudyClock, extend_budget, open_study
 from evnas.search.stopping import stopped_by_signals
 from evnas.search.terminal.progress_state import ProgressRow, ProgressState, sentence_of
@@ -335,7 +334,7 @@ class Run(ABC):
         there = self.store.count()
         if there:
             self.say(f"going on: {counted(there, 'result')} there already")
-        self.say_all(self.ready.about_machines(first_timed(self.store)))
+        self.say_all(self.ready.about_machines(self.schedule.history.first_timed.values()))
         self.opened()
 
 

@@ -123,7 +123,7 @@ class Screen:
     def _counted(self, history: History, arch: ArchSpec, origin: str) -> Trial:
         """A trial that knows its counts, where these and speeds are all that is wanted."""
         plain = arch.to_dict()
-        trial = Trial(label="", digest=arch.digest, arch=plain, origin=origin)
+        trial = Trial(label="", digest=arch.digest, kept_arch=plain, origin=origin)
         others = [o.metric for o in history.objectives if "@" not in o.metric]
         if others and all(phase_of(metric) == "count" for metric in others):
             cost = count(arch, self.counted_at)

@@ -182,6 +182,14 @@ class Front:
         self.points: Points = np.empty((0, objectives))
         self.labels: list[str] = []
 
+    @classmethod
+    def of(cls, labels: Sequence[str], points: Points) -> "Front":
+        """The one that `add` makes of these, one after another."""
+        front, mask = cls(points.shape[1]), front_mask(points)
+        front.points = points[mask]
+        front.labels = [labels[i] for i in np.flatnonzero(mask).tolist()]
+        return front
+
     def add(self, label: str, point: Sequence[float]) -> bool:
         """Take a point in. False when something dominates it."""
         row = np.asarray(point, dtype=np.float64)

@@ -16,7 +16,7 @@ from typing import Any, Self, TextIO
 from pydantic_core import from_json
 
 from evnas.errors import StoreError
-from evnas.record import Record, Status
+from evnas.record import Outline, Record, Status, must_be_an_end
 from evnas.store.checksums import checksum
 from evnas.store.faults import UNREADABLE, DamagedStudy, StudyInUse, as_sentences, no_folder
 from evnas.store.reader import reader_of
@@ -38,6 +38,9 @@ from evnas.store.schema import (
 )
 
 _LINE = ", ".join(("id", *COLUMNS, "payload"))
+UNDER_WAY = 1000
+"""So many architectures are kept while records are read: those of one trial stand together, but
+for what other workers did between them."""
 RETRIES = "retries"
 """The note of when which records were set aside."""
 
@@ -174,10 +177,28 @@ class Store:
         """
         identity, *columns, payload, text = row
         try:
-            raw = dict(zip(COLUMNS, columns, strict=True)) | _loaded(payload)
-            return Record.from_dict(raw | {"arch": _loaded(text) if arch is None else arch})
+            raw = dict(zip(COLUMNS, columns, strict=True))
+            raw |= loaded(payload)
+            raw["arch"] = loaded(text) if arch is None else arch
+            return Record.from_dict(raw)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
-            raise self.damaged(f"record {identity} cannot be read ({e!r:.200})") from e
+            raise self._unread(identity, e) from e
+
+    def outlines(self, of: Callable[[str], bool]) -> Iterator[Outline]:
+        """All records, in short, of labels that `of` takes; of all, every line is verified.
+
+        Raises:
+            StoreError: the file is damaged.
+        """
+        for row in self.rows():
+            if of(row[1]):
+                try:
+                    yield _outlined(row)
+                except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
+                    raise self._unread(row[0], e) from e
+
+    def _unread(self, identity: int, error: Exception) -> DamagedStudy:
+        return self.damaged(f"record {identity} cannot be read ({error!r:.200})")
 
     def rows(self, after: int = 0) -> Iterator[tuple[Any, ...]]:
         """The same as they are kept, for a reader that needs little of each: id, label, digest,
@@ -190,27 +211,40 @@ class Store:
         with as_sentences(self.path):
             checked = version_of(self._db, self.path) > 1
             there = int(self.meta(TALLY)) if checked else 0  # before the rows: they only grow
-            sums = "r.checksum, a.checksum" if checked else "NULL, NULL"
             found = self._db.execute(
-                f"SELECT {_LINE}, arch, {sums} FROM records AS r LEFT JOIN archs AS a "
-                "USING (digest) WHERE id > ? ORDER BY id",
+                f"SELECT {_LINE}, {'checksum' if checked else 'NULL'} FROM records WHERE id > ? "
+                "ORDER BY id",
                 (after,),
             )
-            verified, expected = "", after + 1
-            for *line, arch, line_sum, arch_sum in found:
+            archs: dict[str, str] = {}
+            expected = after + 1
+            for row in found:
+                line, digest = row[:-1], row[2]
                 if checked:
-                    if line_sum != checksum(line):
-                        raise self.damaged(f"record {line[0]} is not what was written")
-                    if line[0] != expected:
-                        self._must_be_set_aside(expected, line[0])
-                    expected = line[0] + 1
-                if arch != verified:
-                    if arch is None or (checked and arch_sum != checksum((line[2], arch))):
-                        raise self.damaged(f"the architecture of record {line[0]} is not there")
-                    verified = arch
+                    if row[-1] != checksum(line):
+                        raise self.damaged(f"record {row[0]} is not what was written")
+                    if row[0] != expected:
+                        self._must_be_set_aside(expected, row[0])
+                    expected = row[0] + 1
+                arch = archs.get(digest)
+                if arch is None:
+                    if len(archs) >= UNDER_WAY:
+                        archs.clear()
+                    arch = archs[digest] = self._arch(digest, row[0], checked=checked)
                 yield (*line, arch)
             if expected <= there:
                 self._must_be_set_aside(expected, there + 1)
+
+    def _arch(self, digest: str, identity: int, *, checked: bool) -> str:
+        """The JSON of a record's architecture, verified."""
+        found = self._db.execute(
+            f"SELECT arch, {'checksum' if checked else 'NULL'} FROM archs WHERE digest = ?",
+            (digest,),
+        ).fetchone()
+        if found is None or (checked and found[1] != checksum((digest, found[0]))):
+            raise self.damaged(f"the architecture of record {identity} is not there")
+        arch: str = found[0]
+        return arch
 
     def count(self) -> int:
         """How many records there are."""
@@ -354,13 +388,35 @@ class Store:
         self.close()
 
 
-def _loaded(text: str) -> Any:
+def loaded(text: str) -> Any:
     """JSON, by a reader that takes half of the time of Python's own; that one takes half a
     surrogate pair too, such as a name of a file may hold."""
     try:
         return from_json(text, cache_strings="keys")
     except ValueError:
         return json.loads(text)
+
+
+def _outlined(row: tuple[Any, ...]) -> Outline:
+    _, label, digest, phase, status, seed, budget, target, _, seconds, payload, arch = row
+    must_be_an_end(status)
+    rest = loaded(payload)
+    return Outline(
+        label,
+        digest,
+        arch,
+        phase,
+        status,
+        seed,
+        budget,
+        target,
+        rest["values"],
+        {name: measured["samples"] for name, measured in rest["measurements"].items()},
+        rest["error"],
+        rest["origin"],
+        rest["details"],
+        seconds,
+    )
 
 
 def _line_of(record: Record) -> tuple[tuple[Any, ...], tuple[str, str]]:

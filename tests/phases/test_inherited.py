@@ -141,7 +141,7 @@ def with_inherited(record: Record) -> tuple[object, ...]:
 
 def test_a_trial_may_be_trained_both_ways_and_keeps_both_figures() -> None:
     arch = entry("efficientvim_m1").arch
-    trial = Trial(label="1", digest=arch.digest, arch=arch.to_dict(), origin="random")
+    trial = Trial(label="1", digest=arch.digest, kept_arch=arch.to_dict(), origin="random")
     for phase, target, value in (("proxy", "", "top1_percent"), ("inherited", "from-base", TOP1)):
         trial.take(
             Record(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from evnas.arch.paths import edit
 from evnas.phases.base import Goal
 from evnas.phases.work import Event, Work
 from evnas.record import Record
@@ -105,6 +106,20 @@ def test_its_quantities_say_what_they_are(phase: str, records: dict[str, Record]
         assert quantities()[quantity.name] == quantity
     assert {q.source or q.name for q in own} & {*record.values, *record.measurements}
     assert PHASES.get(phase).words(record)
+
+
+@each_phase
+def test_it_needs_the_same_of_all_where_it_says_so(phase: str, ready: PreparedSearch) -> None:
+    asked = PHASES.get(phase)
+    assert asked.needs_alike  # as all of ours do
+    base = ready.space.base
+    archs = (None, base, edit(base, {"stages[*].depth": 2, "stages[0].dim": 24}))
+    for goal in (Goal(), Goal(seeds=(0, 2), budget=ready.full_budget, parent="a" * 12)):
+        found = [
+            list(asked.needed(ready.setting, Candidate(label=str(i), arch=a, published=""), goal))
+            for i, a in enumerate(archs)
+        ]
+        assert found[0] == found[1] == found[2]
 
 
 @each_phase

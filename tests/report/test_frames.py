@@ -244,7 +244,7 @@ def test_timed_again_all_samples_count() -> None:
         30.0,
         want.high,
     )
-    trial = Trial(label="7", digest="d", arch=ARCH, origin="")
+    trial = Trial(label="7", digest="d", kept_arch=ARCH, origin="")
     for each in records:
         trial.take(each)
     assert trial.value("latency_ms@t") == 30.0

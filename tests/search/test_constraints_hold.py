@@ -125,7 +125,7 @@ def test_files_page_and_resume_agree(confirmed: History, tmp_path: Path) -> None
     again = yaml.safe_load((tmp_path / "front" / "again.yaml").read_text())
     assert list(again["rows"]) == ["base", "3", "0"]
     with Store.read(tmp_path / "study.db") as store:
-        resumed = fresh().take_all(store.records())
+        resumed = fresh().take_store(store)
     assert final_front(resumed) == final_front(confirmed)
     assert resumed.vectors == confirmed.vectors and resumed.course == confirmed.course
     for label, trial in confirmed.trials.items():
@@ -216,6 +216,16 @@ def test_columns_hold_what_constraints_are_asked_of() -> None:
         for value in [draw.randrange(1, 10**12) for _ in range(200)]:
             key, shown_as = scale_count(quantity.source, float(value))
             assert shown_as == quantity.of(float(value)), (key, value)
+
+
+def test_records_of_an_older_study_are_judged_as_they_are_read(tmp_path: Path) -> None:
+    history = fresh()
+    with Store.create(tmp_path / "study.db", sweep=SWEEP, environment={}) as store:
+        first_seeds(history, store)
+        asked = asking("1", edit(M1, {"stages[0].depth": 3}), "proxy", seed=1, budget=10.0)
+        store.append(found_by(make_work(asked)))  # not judged: it was once stored as complete
+        resumed = fresh().take_store(store)
+    assert resumed.trials["1"].ended == "infeasible" and "1" not in final_front(resumed)
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def searched(store: Store, engine: Engine, *, make_work: MakeWork) -> Schedule:
     axes = {"stages[*].depth": {"each": [1, 2, 3]}, "stages[0].dim": [64, 96, 128]}
     space = SearchSpace.from_spec(SpaceSpec.model_validate({"axes": axes}), entry("m1").arch)
     search = Schedule(
-        history=History(objectives=objectives).take_all(store.records()),
+        history=History(objectives=objectives).take_store(store),
         strategy=strategy_spec("random").strategy(space, warm=(), full_budget=0.0),
         setting=PaperSetting((TARGET,)),
         budget=BudgetSpec(trials=TRIALS),

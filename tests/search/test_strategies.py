@@ -137,7 +137,7 @@ def searched(
             objectives=OBJECTIVES,
             constraints=resolved_constraints(constraints, targets_called(TARGET)),
             full_budget=FULL,
-        ).take_all(store.records()),
+        ).take_store(store),
         strategy=asked if sieve is None else asked.sifted(sieve),
         setting=PaperSetting((TARGET,)),
         budget=budget or BudgetSpec(trials=24),

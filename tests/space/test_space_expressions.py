@@ -1,6 +1,7 @@
 """Conditions: what they mean, what they refuse, and that unknown fields leave them open."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import example, given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from evnas.arch.catalog import entry
 from evnas.errors import SpecError
+from evnas.phases.base import Quantity
 from evnas.report.frame.columns import scale_count
 from evnas.space.expressions import parse_expression
 from evnas.tables import quantities
@@ -101,3 +103,39 @@ def test_a_value_that_is_not_finite_compares_as_such() -> None:
     asked = parse_expression("loss <= 2.5", ["loss"])
     assert asked.holds({}, {"loss": float("inf")}) is False
     assert asked.holds({}, {"loss": float("nan")}) is False
+
+
+numbers = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-(2**60), 2**60),
+    st.integers(-4, 4),
+    st.sampled_from([0.1, 0.30000000000000004, 1e23, 10**23, float(2**53), 2**53 + 1]),
+)
+
+
+def decimal_of(number: float) -> Fraction:
+    return Fraction(repr(number)) if isinstance(number, float) else Fraction(number)
+
+
+@example(1e23, 10**23)
+@example(float(2**53), 2**53 + 1)
+@example(0.1 + 0.2, 0.3)
+@given(numbers, numbers)
+def test_numbers_compare_as_the_decimals_that_they_are_written_as(a: float, b: float) -> None:
+    one, other = decimal_of(a), decimal_of(b)
+    for sign, holds in (
+        (">=", one >= other), ("<=", one <= other), ("==", one == other), ("!=", one != other),
+        (">", one > other), ("<", one < other), ("+ 0 <=", one <= other),
+        ("in [1,", one in (1, other)),
+    ):  # fmt: skip
+        text = f"loss {sign} params_m" + "]" * sign.startswith("in")
+        asked = parse_expression(text, ["loss", "params_m"])
+        assert asked.holds({}, {"loss": a, "params_m": b}) is holds, asked.text
+    least = parse_expression("min(loss, params_m) == loss", ["loss", "params_m"])
+    assert least.holds({}, {"loss": a, "params_m": b}) is (one <= other)
+
+
+@given(st.floats(-1e300, 1e300), st.sampled_from([1e-6, 1e-9, 0.1, 3.7, 1e6]))
+def test_a_quantity_is_the_float_nearest_to_its_decimal(value: float, factor: float) -> None:
+    found = Quantity("x", "X", source="y", factor=factor).of(value)
+    assert found == float(Fraction(value) * Fraction(repr(factor)))

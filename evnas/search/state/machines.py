@@ -1,16 +1,15 @@
 """What is said before a study's speeds are taken on another machine."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import torch
 
 from evnas.measure.timing.machine import machine_here
-from evnas.record import Machine, Record
-from evnas.store import Store
+from evnas.record import Machine, Outline, Record
 from evnas.sweep.parts import COMMAND
 
 
-def taken_elsewhere(records: Iterable[Record], *, given_up: bool) -> list[str]:
+def taken_elsewhere(records: Iterable[Record | Outline], *, given_up: bool) -> list[str]:
     """A sentence for each target that this machine has and another one has timed so far.
 
     Args:
@@ -31,20 +30,7 @@ def taken_elsewhere(records: Iterable[Record], *, given_up: bool) -> list[str]:
     return found
 
 
-def first_timed(store: Store) -> Iterator[Record]:
-    """Of each target the first record that says on which machine it was timed; of a large study
-    nothing else is decoded for it."""
-    known: set[str] = set()
-    for row in store.rows():
-        status, target = row[4], row[7]
-        if target and status == "complete" and target not in known:
-            record = store.record_of(row)
-            if record.machine is not None:
-                known.add(target)
-                yield record
-
-
-def _is_ours(record: Record) -> bool:
+def _is_ours(record: Record | Outline) -> bool:
     """Whether this machine's own device was timed, and not one that a command reaches."""
     return record.on is not None and record.on.runtime != COMMAND
 

@@ -140,10 +140,11 @@ class Evolution(Strategy):
             first = first or proposal
         return first
 
-    def known(self, digest: str, arch: Mapping[str, Any]) -> tuple[Point, Array]:
+    def known(self, trial: Trial) -> tuple[Point, Array]:
         """Point and features of a trial's architecture."""
+        digest = trial.digest
         if digest not in self._known:
-            spec = ArchSpec.from_dict(arch)
+            spec = ArchSpec.from_dict(trial.arch)
             point = self.space.encode(spec)
             if isinstance(point, str):  # a warm start from outside: varied as far as it goes
                 point = {}
@@ -158,7 +159,7 @@ class Evolution(Strategy):
         """One model an objective, fitted on the front and the newest trials."""
         chosen = _chosen(history, MOST)
         trials = [history.complete[i] for i in chosen]
-        x = np.stack([self.known(t.digest, t.arch)[1] for t in trials])
+        x = np.stack([self.known(t)[1] for t in trials])
         y = np.asarray([history.vectors[i] for i in chosen])
         pairs = self._features.pairs() if self.pairs else None
         signed = np.vstack([y, history.front.points]) if self.ratios else y
@@ -193,7 +194,7 @@ class Evolution(Strategy):
         return born.proposed() or self.newcomer(history, Taken(taken, born.digests), rng)
 
     def _parent(self, trial: Trial) -> "_Parent":
-        return _Parent(self.known(trial.digest, trial.arch)[0], trial.label)
+        return _Parent(self.known(trial)[0], trial.label)
 
     def _parents(self, history: History) -> list[Trial]:
         """The `population` best of the young, and the front whatever its age; best first."""

@@ -166,7 +166,7 @@ class Halving(Strategy):
 
     def _hoped(self, trials: Sequence[Trial], model: Surrogate | None) -> Array:
         """Accuracy to be minimised: the model's mean less a standard deviation; size at first."""
-        x = np.stack([self.breeder.known(t.digest, t.arch)[1] for t in trials])
+        x = np.stack([self.breeder.known(t)[1] for t in trials])
         if model is None:
             return -x[:, -3]
         mean, sd = model.predict(model.gaps(x))
@@ -181,7 +181,7 @@ class Halving(Strategy):
         sign = -1.0 if names[0].goal == "max" else 1.0
         lowest = self.rungs[0]
         y = np.asarray([sign * self._at(t, lowest, names[0].metric) for t in trained])
-        x = np.stack([self.breeder.known(t.digest, t.arch)[1] for t in trained])
+        x = np.stack([self.breeder.known(t)[1] for t in trained])
         return fit(x, [y], signs=[sign_of(y)])[0]
 
     def _newcomer(
