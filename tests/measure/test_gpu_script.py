@@ -15,17 +15,22 @@ FACTS = {"missing": {}, "device": "a made-up GPU", "versions": {"torch": "1"}, "
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+def script(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     spec = importlib.util.spec_from_file_location("gpu_script", BENCHMARKS / "gpu.py")
     assert spec is not None and spec.loader is not None
     found = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "gpu_script", found)  # its dataclasses ask for it
     spec.loader.exec_module(found)
-    monkeypatch.setattr(found, "machine_facts", lambda at: FACTS)
-    monkeypatch.setattr(found, "LEAST_S", 0.0)
-    monkeypatch.setattr(found, "STOPPING_S", 0.5)
     return found
+
+
+@pytest.fixture
+def gpu(script: ModuleType, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.setattr(script, "machine_facts", lambda at: FACTS)
+    monkeypatch.setattr(script, "LEAST_S", 0.0)
+    monkeypatch.setattr(script, "STOPPING_S", 0.5)
+    return script
 
 
 def python(code: str) -> tuple[str, ...]:
@@ -161,6 +166,21 @@ def test_what_is_missing_is_said_before_any_time_is_spent(
     monkeypatch.setattr(calls.gpu, "machine_facts", lambda at: facts)
     assert calls({"case": (python(""), False)}) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("rehearsal", "limit_s"), [(False, 120), (True, 600)])
+def test_facts_that_take_too_long_are_said_to(
+    script: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    rehearsal: bool,
+    limit_s: int,
+) -> None:
+    monkeypatch.setattr(script, "run", lambda command, seconds: (None, [str(seconds)]))
+    at = script.Place(tmp_path, tmp_path, Path("table_c.yaml"), rehearsal=rehearsal)
+    assert script.machine_facts(at) == {}
+    assert capsys.readouterr().err == f"benchmarks/gpu_facts.py did not end within {limit_s} s\n"
 
 
 def test_the_steps_come_in_their_order_with_their_times(gpu: ModuleType, tmp_path: Path) -> None:
