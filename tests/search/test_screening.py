@@ -3,6 +3,7 @@
 import functools
 import io
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -87,11 +88,16 @@ def made(sweep: Sweep) -> PreparedSearch:
     return ready if ready.spec.screening is None else ready.screened_by([calibration()])
 
 
+def params_of(arch: ArchSpec) -> float:
+    """In the real formula's order."""
+    return 1e6 + sum(s.depth * s.dim**2 for s in arch.stages)
+
+
 def found(work: Work) -> Record:
-    """Parameters by the real formula's order, latency by that of the made-up device."""
+    """Latency by the formula of the made-up device."""
     arch = ArchSpec.from_dict(work.arch)
     if work.phase == "count":
-        values = {"params": 1e6 + sum(s.depth * s.dim**2 for s in arch.stages), "macs_exact": 1e8}
+        values = {"params": params_of(arch), "macs_exact": 1e8}
         return work.record("complete", started=0.0, seconds=0.1, found={"values": values})
     ms = network_ms(arch, 64)
     more = {
@@ -299,7 +305,11 @@ def test_many_are_predicted_few_measured_and_of_these_is_the_front(
         predicted.add(trial.digest)
         return verdict(screen, history, trial, target)
 
+    def counted(arch: ArchSpec, side: int) -> SimpleNamespace:
+        return SimpleNamespace(params=params_of(arch), macs={"exact": 1e8})
+
     monkeypatch.setattr(Screen, "verdict", heard)
+    monkeypatch.setattr("evnas.search.screening.count", counted)  # a thousand take seconds
     sweep = search(
         strategy={"kind": strategy},
         objectives={"latency_ms": "min", "params_m": "max"},
