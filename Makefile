@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test fast fix docs test-faults bench-gpu
+.PHONY: sweep test fast fix docs test-faults test-compilers bench-gpu
 
 sweep: .venv/installed
 	$(BIN)/evnas sweep sweeps/table_c.yaml
@@ -43,6 +43,10 @@ docs: .venv/installed-docs
 # many as its share of that allows (it says how many); `make test` tries a few of each.
 test-faults: .venv/installed-test
 	EVNAS_FAULTS=whole OMP_NUM_THREADS=1 timeout 2400 $(BIN)/pytest -n 2 --dist worksteal --timeout 1500 tests/faults
+
+# What torch's compiler makes of a model of each family, against eager torch: some minutes of C++; `make test` tries one.
+test-compilers: .venv/installed-test
+	EVNAS_COMPILERS=whole OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --timeout 1500 tests/measure/test_runtimes_agree.py -k torch_compiles
 
 bench-gpu: .venv/installed-test
 	$(BIN)/python benchmarks/gpu.py --seconds 14400 --results results

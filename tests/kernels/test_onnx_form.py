@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from evnas.blocks.norms import norms
 from evnas.kernels import selective_scan, ss2d_scan, ss2d_scan_low_rank
 from evnas.kernels.onnx_form import recurrence
 from evnas.kernels.onnx_form.exporting import own_nodes
@@ -24,6 +25,7 @@ from evnas.kernels.ss2d_scan.low_rank import step_sizes
 from evnas.kernels.ss2d_scan.reference import ss2d_scan_reference
 from evnas.kernels.ss2d_scan.routes import route_count
 from evnas.measure.runtimes.onnx_float16 import in_float16
+from evnas.mixers.es2d.module import Es2d
 
 RELATIVE = 1e-5
 """Of the largest value: what sums of float32 in another order leave."""
@@ -152,6 +154,31 @@ def test_scans_of_fixed_sides_whose_steps_are_a_product(
     want = ss2d_scan_reference(as_maps([u, delta, *rest]), scan=scan, step=step)
     for run in runs(exported.in_onnx(given, {})):
         assert_near(run(given), want)
+
+
+@pytest.mark.parametrize(("step", "N", "few"), [(2, 1, 1), (2, 1, 10**9), (3, 2, 1)])
+def test_es2d_with_its_projections(
+    step: int, N: int, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recurrence, "FEW_ELEMENTS", few)
+    torch.manual_seed(0)
+    mixer = Es2d(
+        4,
+        d_state=N,
+        ssm_ratio=2.0,
+        dt_rank=2,
+        conv=False,
+        conv_bias=False,
+        gate=False,
+        act="silu",
+        init="mamba",
+        step=step,
+        norms=norms("ln"),
+    ).requires_grad_(False)
+    u = torch.randn(2, 8, 5, 7)  # sides that are padded
+    want = mixer.scan(u)
+    for run in runs(Exported(mixer.scan).in_onnx([u], {})):
+        assert_near(run([u]), want)
 
 
 @pytest.mark.parametrize(("N", "few"), FORMS)

@@ -123,13 +123,14 @@ def onnx_recurrence_op(
     for dt_t, drive_t, B_t, C_t in zip(*joined, strict=True):
         h = torch.exp(dt_t * rate) * h + drive_t * B_t
         y.append(C_t @ h if h.ndim == 4 else C_t * h)
-    steps = torch.stack(y).unflatten(0, (-1, len(dt)))  # (S, T, K, Bt, ...)
-    return steps.movedim(0, 2).flatten(2, 3)
+    steps = torch.stack(y)
+    chunks = steps.view(-1, len(dt), *steps.shape[1:])  # (S, T, K, Bt, ...)
+    return chunks.movedim(0, 2).flatten(2, 3)
 
 
 def _joined(operand: Tensor, whole: Tensor) -> Tensor:
     """(T, K, S * Bt, ...) -> (S * T, K, Bt, ...): chunks one after another."""
-    chunks = operand.unflatten(2, (-1, whole.shape[1]))
+    chunks = operand.reshape(*operand.shape[:2], -1, whole.shape[1], *operand.shape[3:])
     return chunks.movedim(2, 0).flatten(0, 1)
 
 
@@ -148,7 +149,8 @@ class _Recurrence(torch.autograd.Function):
         dt = (low @ product[0] if product else low) + bias
         dt = F.softplus(dt) if attributes["softplus"] else dt
         y = onnx_recurrence_op(dt, dt * x, rate, B, C, whole)
-        return y + skip * x
+        skipped: Tensor = skip * x
+        return y + skipped
 
     @staticmethod
     def symbolic(g: Any, *inputs: Any) -> Any:

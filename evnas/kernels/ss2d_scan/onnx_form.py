@@ -46,6 +46,49 @@ def ss2d_scan_onnx_form(
     return routes.merged(y)[..., :H, :W]
 
 
+def es2d_scan_onnx_form(
+    u: Tensor,
+    x_proj: Tensor,
+    dt_weight: Tensor,
+    A: Tensor,
+    D: Tensor,
+    delta_bias: Tensor,
+    *,
+    step: int,
+) -> Tensor:
+    """ES2D with its projections. Its routes have each pixel once: rows come into their order first
+    and then are projected, and no map is taken to pieces.
+
+    Args:
+        u: (Bt, Dm, H, W), of sides that `step` divides.
+        x_proj: (K, R + 2 N, Dm), to the step's factor, B and C.
+        dt_weight: (K, Dm, R).
+        A: (K, Dm, N).
+        D, delta_bias: (K, Dm).
+    """
+    acc = accumulation_dtype(u, A)
+    u, x_proj, dt_weight, A, D, bias = (
+        t.to(acc) for t in (u, x_proj, dt_weight, A, D, delta_bias)
+    )
+    states, rank = int(A.shape[2]), int(dt_weight.shape[2])  # a tracer's sizes are tensors
+    routes = _Routes("atrous", step, u, side_by_side=wants_chunks(u.shape[0], A))
+    x = routes.of_one(u)
+    low, B, C = torch.split(x @ x_proj.transpose(1, 2), [rank, states, states], 3)
+    y = recurrence(
+        x,
+        low,
+        A,
+        B,
+        C,
+        dt_weight=dt_weight,
+        bias=bias,
+        skip=D,
+        softplus=True,
+        chunks_of=u.shape[0] if routes.side_by_side else None,
+    )
+    return routes.merged(y)
+
+
 class _Routes:
     """The pixels of maps in the order of every route, and back.
 

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from evnas.blocks.norms import Norms
 from evnas.kernels import Impl, selective_scan
+from evnas.kernels.onnx_form.exporting import as_one_node
+from evnas.kernels.ss2d_scan.onnx_form import es2d_scan_onnx_form
 from evnas.mixers.selective.module import SelectiveMixer
 from evnas.mixers.selective.spec import Activation
 
@@ -60,6 +62,17 @@ class Es2d(SelectiveMixer):
         """(B, D, H, W) -> the same shape, float32 at least."""
         H, W = u.shape[2:]
         u = F.pad(u, (0, -W % self.step, 0, -H % self.step))
+        if as_one_node():
+            y = es2d_scan_onnx_form(
+                u,
+                self.ssm.x_proj,
+                self.ssm.dt_weight,
+                self.ssm.A(),
+                self.ssm.D,
+                self.ssm.dt_bias,
+                step=self.step,
+            )
+            return y[:, :, :H, :W]
         x = self._phases(u)  # (B, K, D, L / K)
         delta, B, C = self.ssm.on_sequences(x)
         y = selective_scan(
