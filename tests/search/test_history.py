@@ -17,9 +17,9 @@ from evnas.phases.count import Count
 from evnas.record import STATUSES, Measurement, Record
 from evnas.search.driver import Schedule, expected
 from evnas.search.state.history import SCREENED, History
-from evnas.search.state.objectives import resolved_constraints
 from evnas.search.state.trial import Trial
 from evnas.store import Store
+from evnas.sweep.constraints import resolved_constraints
 from evnas.sweep.search_spec import BudgetSpec, ObjectiveSpec
 from evnas.sweep.strategy_spec import strategy_spec
 

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from evnas.record import Outline, Record, Status, comparable
-from evnas.search.state.objectives import phase_of
 from evnas.search.state.trial import Trial
 from evnas.space.expressions import Expression
 from evnas.stats.pareto import Front, Points
 from evnas.store import Store
-from evnas.sweep.constraints import first_broken
+from evnas.sweep.constraints import first_broken, phase_of
 from evnas.sweep.search_spec import ObjectiveSpec
 from evnas.tables import PHASES, quantity_and_target
 
