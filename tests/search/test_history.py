@@ -1,6 +1,8 @@
 """A history is the same whichever way the records come to it, and a search goes on by it alike."""
 
+import contextlib
 import random
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -19,6 +21,7 @@ from evnas.search.driver import Schedule, expected
 from evnas.search.state.history import SCREENED, History
 from evnas.search.state.trial import Trial
 from evnas.store import Store
+from evnas.store.faults import DamagedStudy
 from evnas.sweep.constraints import resolved_constraints
 from evnas.sweep.search_spec import BudgetSpec, ObjectiveSpec
 from evnas.sweep.strategy_spec import strategy_spec
@@ -160,3 +163,40 @@ def test_what_is_done_of_each_phase_is_counted() -> None:
         trials = history.trials.values()
         each = {"count": 1, "speed": 2}[phase]
         assert done == each * sum(any(what[0] == phase for what in t.done) for t in trials)
+
+
+def test_a_constraint_may_be_broken_before_all_that_it_names_is_known() -> None:
+    both = [f"params_m <= 5 and latency_ms@{TARGET} <= 3"]
+    limits = resolved_constraints(both, targets_called(TARGET))
+    history = History(objectives=empty().objectives, constraints=limits)
+    counted = Record(
+        label="0",
+        digest="0",
+        arch=arch(0).to_dict(),
+        phase="count",
+        status="complete",
+        values={"params": 6e6},
+    )
+    judged = history.take(counted)
+    assert (judged.status, judged.error) == ("infeasible", f"{both[0]}: params_m is 6")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE records SET payload = replace(payload, '1', '2') WHERE id = 7",
+        "UPDATE archs SET arch = replace(arch, '1', '2')",
+        "DELETE FROM records WHERE id = 9",
+    ],
+)
+def test_damage_is_found_though_a_search_reads_little_of_each_record(
+    change: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "study.db"
+    with Store.create(path, sweep={}, environment={}) as store:
+        store.append_all(records(1))
+        assert empty().take_store(store).trials
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute(change)
+    with Store.read(path) as store, pytest.raises(DamagedStudy):
+        empty().take_store(store)
