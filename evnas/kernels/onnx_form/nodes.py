@@ -49,7 +49,7 @@ FIXED = ("bias", "rate", "skip", "dt_weight")
 
 
 @dataclass(frozen=True, slots=True)
-class _Walk:
+class _GraphWalk:
     """A recurrence that is to be written as nodes."""
 
     names: _Names
@@ -114,7 +114,7 @@ def _recurrence(node: Any, constants: set[str]) -> list[Any]:
     attributes = {attribute.name: attribute.i for attribute in node.attribute}
     names = _Names(zip(OPERANDS, node.input, strict=False))
     names["y"] = node.output[0]
-    walk = _Walk(
+    walk = _GraphWalk(
         names,
         states=attributes["states"],
         routes=attributes["routes"],
@@ -126,7 +126,7 @@ def _recurrence(node: Any, constants: set[str]) -> list[Any]:
     return _in_one_go(walk, at_once=attributes["at_once"])
 
 
-def _in_one_go(walk: _Walk, *, at_once: int) -> list[Any]:
+def _in_one_go(walk: _GraphWalk, *, at_once: int) -> list[Any]:
     """One loop does all, so that a core's cache holds what a step of it makes.
 
     OpenVINO (2026.4) has no loops in loops, so a step of several of the sequence's is all of
@@ -149,7 +149,7 @@ def _in_one_go(walk: _Walk, *, at_once: int) -> list[Any]:
     return [*_cut(names, at_once), scan, _node(names, "Reshape", "y_cut", "x_shape", to="y")]
 
 
-def _in_chunks(walk: _Walk) -> list[Any]:
+def _in_chunks(walk: _GraphWalk) -> list[Any]:
     """Chunks are walked side by side, twice: from 0, which gives what each adds to the state, and
     from the state that each begins with. The first walk leaves its decays to the second."""
     names = walk.names
