@@ -2,6 +2,7 @@
 in the store, the front's files, the page and a resumed search alike."""
 
 import json
+import math
 import random
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from evnas.arch.paths import edit
 from evnas.phases.work import Work
 from evnas.record import Measurement, Record, Status
 from evnas.report.frame.columns import scale_count
+from evnas.report.frame.limits import Limits
 from evnas.report.frame.study_reader import StudyReader
 from evnas.report.query.pick import front_labels
 from evnas.report.query.row_figures import read_study
@@ -200,6 +202,18 @@ def test_conditions_on_fields_and_on_quantities_nobody_knows_are_asked_too(tmp_p
         "2": ("complete", ""),
         "3": ("infeasible", "stages[0].depth <= 4"),
     }
+
+
+def test_plain_counts_are_asked_in_their_own_unit_whatever_a_column_shows() -> None:
+    for limit, shown_m, breaks in (
+        ("params >= 1000000", 6.679458, False),
+        ("params <= 6679458", 6.679458, False),
+        ("params <= 6679457", 6.679458, True),
+    ):
+        found = Limits([limit]).broken(
+            {"params_m": shown_m}, lambda key: math.nan, dict, first=True
+        )
+        assert bool(found) is breaks, limit
 
 
 def test_a_constraint_that_is_decided_by_one_half_says_what_is_known() -> None:

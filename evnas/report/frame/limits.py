@@ -11,9 +11,9 @@ from typing import Any
 
 from evnas.record import TargetFields
 from evnas.report.frame.columns import scale_count
-from evnas.space.expressions import Expression
+from evnas.space.expressions import Expression, as_written
 from evnas.sweep.constraints import constraints_of_study, first_broken
-from evnas.tables import quantities
+from evnas.tables import quantities, quantity_of
 
 
 @dataclass(slots=True)
@@ -52,7 +52,7 @@ class Limits:
             if not (first if not columns else fresh.keys() & columns.values()):
                 continue
             known = {q: fresh[key] if key in fresh else value(key) for q, key in columns.items()}
-            known = {q: v for q, v in known.items() if not math.isnan(v)}
+            known = {q: _unscaled(q, v) for q, v in known.items() if not math.isnan(v)}
             said = first_broken([constraint], arch() if constraint.fields else {}, known)
             if said:
                 return said
@@ -65,3 +65,13 @@ def _column(quantity: str) -> str:
     found = quantities().get(name)
     source = name if found is None or not found.source else found.source
     return f"{scale_count(source, 0.0)[0]}{at}{target}"
+
+
+def _unscaled(quantity: str, shown: float) -> float:
+    """A quantity by its column: plain counts, such as `params`, are shown in larger units."""
+    name = quantity_of(quantity)
+    found = quantities().get(name)
+    if found is not None and found.source:
+        return shown
+    unit = round(1 / scale_count(name, 1.0)[1])
+    return shown if unit == 1 else float(as_written(shown) * unit)
