@@ -70,6 +70,12 @@ class TrainConfig:
             raise SpecError(f"must be at least 1, got {self.keep}", "keep")
         if self.device_batch is not None and self.device_batch < 1:
             raise SpecError(f"must be at least 1, got {self.device_batch}", "device_batch")
+        if self.new_classifier and self.weights is None:
+            raise SpecError(
+                "leaves out the classifier of weights that a training begins with, so it needs "
+                "weights (--weights FILE)",
+                "new_classifier",
+            )
         if (self.recipe.distillation != "none") != (self.teacher_weights is not None):
             self._refuse_the_teacher()
 

@@ -280,6 +280,11 @@ def test_teachers_that_do_not_fit(images, tmp_path):
         tiny_config(images, tmp_path, teacher_weights=other)
 
 
+def test_a_new_classifier_is_of_weights_that_are_given(images, tmp_path):
+    with pytest.raises(SpecError, match="new_classifier: leaves out the classifier of weights"):
+        tiny_config(images, tmp_path, new_classifier=True)
+
+
 def test_images_must_fit(images, tmp_path):
     def refused(data, reason, **changes):
         with pytest.raises((DataError, SpecError), match=reason):
