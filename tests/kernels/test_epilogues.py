@@ -132,14 +132,17 @@ def by_kernels(model):
 def asked(monkeypatch):
     """Operators that are launched."""
     found = []
-    choose = dispatch.choose
 
-    def noting(op_name, impl, inputs, **options):
-        found.append((op_name, impl))
-        return choose(op_name, impl, inputs, **options)
+    def noted(choose):
+        def noting(op_name, impl, inputs):
+            found.append((op_name, impl))
+            return choose(op_name, impl, inputs)
 
-    for module in (pixel_linear, dense_conv):
-        monkeypatch.setitem(module.__globals__, "choose", noting)
+        return noting
+
+    for operator in (pixel_linear, dense_conv):
+        for name in {"choose", "choose_for_inference"} & operator.__globals__.keys():
+            monkeypatch.setitem(operator.__globals__, name, noted(operator.__globals__[name]))
     return found
 
 

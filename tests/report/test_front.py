@@ -115,7 +115,7 @@ def test_infeasible_diverged_pruned_and_tied_have_marks_of_their_own(full: Page)
     expect(marks).to_contain_text("infeasible")
     layers = {layer["name"]: layer for layer in full.evaluate(LAYERS)}
     label = "(rows) => rows.map((r) => EV.data.text.label[r])"
-    assert full.evaluate(label, layers["infeasible"]["rows"]) == ["11"]  # 9 has no speed
+    assert full.evaluate(label, layers["infeasible"]["rows"]) == ["7", "11"]  # 9 has no speed
     full.evaluate("EV.choose({ x: null, y: null })")
     expect(marks).to_contain_text("no value (diverged, infeasible, …)")
     layers |= {layer["name"]: layer for layer in full.evaluate(LAYERS)}

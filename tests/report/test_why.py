@@ -61,7 +61,7 @@ def test_why_names_what_ended_a_trial(page: Page) -> None:
     [
         ("4", "It stopped at rung 0 of 3: counted and timed, not trained."),
         ("6", "It stopped at rung 1 of 3: 1,000 of 12,000 image presentations."),
-        ("7", "at rung 2 of 3: 4,000 of 12,000 image presentations."),
+        ("10", "at rung 2 of 3: 4,000 of 12,000 image presentations."),
         ("8", "It reached the last rung, 3 of 3: 12,000 of 12,000 image presentations."),
     ],
 )
