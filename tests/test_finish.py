@@ -22,8 +22,10 @@ from evnas.evaluate.exported import ExportedFile
 from evnas.evaluate.held_out import held_out_images
 from evnas.evaluate.images import labelled_batches
 from evnas.measure.runtimes.agreement import difference
+from evnas.proxy.image_file import READING
 from evnas.train.checkpoint import load_checkpoint
 from evnas.train.config import TrainConfig
+from evnas.train.data import NOTED, FileSplit, ImageData
 from evnas.train.loaders import View
 from evnas.train.recipes import recipe_for, with_changes
 
@@ -121,6 +123,29 @@ def test_the_file_agrees_with_torch_on_held_out_images(images: Path, whole: Path
         want, elsewhere = model(pixels), model(torch.randn_like(pixels))
     logits, _ = file(pixels)
     assert difference(logits, want, elsewhere).error < 1e-4
+
+
+def test_a_finish_reads_images_as_its_training_did(
+    images: Path, whole: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    output, taken = tmp_path / "tiny", []
+
+    def spied(*arguments: Any, **named: Any) -> ImageData:
+        taken.append(held_out_images(*arguments, **named))
+        return taken[-1]
+
+    monkeypatch.setattr(finishing, "held_out_images", spied)
+    shutil.copytree(whole, output)
+    finish(plan_for(images, output))
+    noted = output / "train" / NOTED
+    known = json.loads(noted.read_text())
+    del known["reading"]  # as trainings noted it before profiles were applied
+    noted.write_text(json.dumps(known))
+    said: list[str] = []
+    finish(plan_for(images, output), tell=said.append)
+    splits = [found.held_out for found in taken]
+    assert [split.reading for split in splits if isinstance(split, FileSplit)] == [READING, 1]
+    assert "evaluate: done before" in said  # these files have no profile: the same pixels
 
 
 class _Killed(BaseException):

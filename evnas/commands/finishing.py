@@ -23,12 +23,13 @@ from evnas.evaluate.evaluation import Evaluated, Way, evaluate
 from evnas.evaluate.held_out import held_out_images
 from evnas.evaluate.subject import Subject, subject_of
 from evnas.files import drafts_in, write_whole
+from evnas.proxy.fingerprint import KnownImages, reading_of
 from evnas.runtime import Form
 from evnas.search.bench import bench, bench_target
 from evnas.stats.proportions import paired_shares
 from evnas.train.checkpoint import load_checkpoint
 from evnas.train.config import TrainConfig, TrainResult
-from evnas.train.data import ImageData
+from evnas.train.data import ImageData, images_noted
 from evnas.train.training import must_be_a_folder, train
 from evnas.train.workers import image_workers
 
@@ -138,12 +139,13 @@ def finish(plan: Finish, *, tell: Tell = lambda text: None) -> Found:
     digest = plan.training.arch.digest
     trained = folder.step("train", {"arch": digest}, lambda: _trained(plan, tell))
     weights = plan.output / trained["files"]["weights"]["path"]
-    images = held_out_images(plan.training.data)
+    reading = reading_of(images_noted(plan.training.output))  # as it was trained
+    images = held_out_images(plan.training.data, reading=reading)
     tell(f"images: {images}")
     subject = subject_of(weights, name=plan.name)
     made_of = {
         "weights": trained["files"]["weights"]["sha256"],
-        "images": images.identify(None).fingerprint,
+        "images": images.identify(KnownImages(fingerprint="", reading=reading)).fingerprint,
     }
     folder.step("evaluate", made_of, lambda: _evaluated(plan, subject, images, "plain"))
     folder.step("deploy", made_of, lambda: _evaluated(plan, subject, images, "deployed"))

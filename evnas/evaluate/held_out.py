@@ -9,6 +9,7 @@ import numpy as np
 
 from evnas.errors import SpecError
 from evnas.proxy.colour_profile import Colours, about_colours, colours_in
+from evnas.proxy.image_file import READING, applies_profiles
 from evnas.train.data import FileSplit, ImageData, Item, Split, is_stream, open_dataset
 
 LOOKED_INTO = 500
@@ -34,18 +35,21 @@ class SomeOf:
         return self.split.name(self.indices[index])
 
 
-def held_out_images(source: str | Path, *, most: int | None = None) -> ImageData:
+def held_out_images(
+    source: str | Path, *, most: int | None = None, reading: int = READING
+) -> ImageData:
     """The held-out images that `--data` names, without training images.
 
     Args:
         source: as `evnas.train.data.open_dataset` takes it.
         most: about so many, evenly over their order; None takes all.
+        reading: of files, as `evnas.proxy.image_file.READING`.
 
     Raises:
         DataError: they are not there.
         SpecError: some are wanted of a stream, whose images come in any order.
     """
-    found = open_dataset(source, held_out_only=True)
+    found = open_dataset(source, held_out_only=True, reading=reading)
     if isinstance(found.held_out, FileSplit):
         found = replace(found, note=f"{found.note}{_about_colours(found.held_out)}")
     if most is None:
@@ -59,13 +63,14 @@ def held_out_images(source: str | Path, *, most: int | None = None) -> ImageData
 
 def _about_colours(split: FileSplit) -> str:
     some = evenly(split, LOOKED_INTO)
+    apply = applies_profiles(split.reading)
     files = (Path(some.name(i)) for i in range(len(some)))
-    return about_colours(Counter(map(_colours_at, files)), of=len(split))
+    return about_colours(Counter(_colours_at(file, apply) for file in files), of=len(split))
 
 
-def _colours_at(file: Path) -> Colours:
+def _colours_at(file: Path, apply: bool) -> Colours:
     try:
-        return colours_in(file.read_bytes(), apply=True)
+        return colours_in(file.read_bytes(), apply=apply)
     except OSError:  # whoever decodes it says so
         return Colours.SRGB
 

@@ -18,7 +18,7 @@ from evnas.errors import DataError, SpecError
 from evnas.evaluate.held_out import held_out_images
 from evnas.proxy.fingerprint import KnownImages
 from evnas.train import cifar, data
-from evnas.train.data import images_noted, open_dataset
+from evnas.train.data import FileSplit, images_noted, open_dataset
 from evnas.train.loaders import (
     NO_LABEL,
     View,
@@ -277,6 +277,10 @@ def test_held_out_images_say_what_becomes_of_their_colours(wide, images):
     assert said.endswith("6 images embed a colour profile other than sRGB, by which their colours "
                          "are converted")  # fmt: skip
     assert "colour" not in held_out_images(images).note
+    as_before = held_out_images(wide, reading=1)
+    assert isinstance(as_before.held_out, FileSplit)
+    assert as_before.held_out[0][0].getpixel((0, 0)) == (120, 160, 90)
+    assert as_before.note.endswith("which is not applied: none was when this began")
 
 
 def test_evaluation_reads_each_image_once_whatever_the_devices(images):
