@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: sweep test fast fix docs test-faults test-compilers bench-gpu
+.PHONY: sweep test fast fix docs figures test-faults test-compilers bench-gpu
 
 sweep: .venv/installed
 	$(BIN)/evnas sweep sweeps/table_c.yaml
@@ -38,6 +38,14 @@ fix: .venv/installed-test
 docs: .venv/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site: $(CURDIR)/site/index.html"
+
+# Every figure of trainings in docs/reference/proxy.md and docs/guide/search.md, from what is kept in results/reference/
+SEARCHED := search_cpu_2026-11-29
+figures: .venv/installed-test
+	$(BIN)/python benchmarks/training_study/figures.py --write
+	$(BIN)/python benchmarks/table_c_accuracy.py --write
+	$(BIN)/python benchmarks/inherited_weights.py --report --write
+	$(BIN)/python benchmarks/search_check.py $(SEARCHED) --out results/reference/$(SEARCHED)/check.json --report --write
 
 # Every damaged file, override, store and checkpoint, and every kill: at most 40 minutes on two cores, each test as
 # many as its share of that allows (it says how many); `make test` tries a few of each.

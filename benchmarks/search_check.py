@@ -6,7 +6,7 @@ prediction among those at least as fast as EfficientViM-M1, M1 itself, and three
 from the candidates of their speed (the seed is written down). The predicted order is written to
 FILE before anything is trained; then each is trained alike, as the training study does it, seed
 by seed. FILE gains a training at a time: stop it whenever you like, the same command goes on;
-`--report` trains nothing and prints what there is.
+`--report` trains nothing and prints what there is, `--write` puts it into docs/guide/search.md.
 """
 
 import argparse
@@ -36,7 +36,10 @@ from evnas.sweep.sweep import Sweep, sweep_of
 sys.path.append(str(Path(__file__).parent / "training_study"))
 
 from cells import CURVES, MANY, USUAL_DATA, Line, lines_in
+from page_section import write_section
 
+PAGE = Path(__file__).parents[1] / "docs/guide/search.md"
+SECTION = "figures of the check"
 PREDICTED = "predicted_top1_percent"
 LOW, HIGH = "predicted_top1_low_percent", "predicted_top1_high_percent"
 SPEED = "throughput_ratio"
@@ -496,6 +499,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--draw-seed", type=int, default=0)
     parser.add_argument("--most", type=int, default=10**6, help="trainings of this run")
     parser.add_argument("--report", action="store_true", help="train nothing")
+    parser.add_argument("--write", action="store_true", help="into docs/guide/search.md")
     return parser
 
 
@@ -509,7 +513,10 @@ def main() -> None:
         sys.exit(2)
     if not given.report:
         train_missing(check, given.out, seeds=given.seeds, most=given.most)
-    print(report(check, lines_in(CURVES)))
+    text = report(check, lines_in(CURVES))
+    print(text)
+    if given.write:
+        write_section(PAGE, SECTION, text)
 
 
 if __name__ == "__main__":

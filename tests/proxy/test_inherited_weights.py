@@ -66,3 +66,9 @@ def test_too_few_give_no_answer(experiment: Any) -> None:
     assert "No answer yet" in experiment.report(few)
     one_seed = [line for line in found if line["seed"] != 2]
     assert "long, from scratch 0" in experiment.report(one_seed)
+
+
+def test_the_page_holds_what_is_kept(experiment: Any) -> None:
+    page_section = importlib.import_module("page_section")
+    said = experiment.report(experiment.opened(experiment.OUT)["lines"])
+    assert page_section.section_of(experiment.PAGE, experiment.SECTION) == said, "run make figures"

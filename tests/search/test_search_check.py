@@ -156,3 +156,11 @@ def test_two_seeds_give_no_interval(check: Any, study: Path) -> None:
     begun = check.begun(given(check, study))
     trained(check, begun, lambda one: one.predicted, seeds=2)
     assert "3 seeds of all are needed" in check.report(begun, curves(0.5))
+
+
+def test_the_page_holds_what_the_check_says(check: Any) -> None:
+    page_section = importlib.import_module("page_section")
+    file = BENCHMARKS.parent / "results/reference/search_cpu_2026-11-29/check.json"
+    said = check.report(check.Check.read(file), check.lines_in(check.CURVES))
+    on_page = page_section.section_of(check.PAGE, check.SECTION)
+    assert on_page == said + "\n", "run make figures"

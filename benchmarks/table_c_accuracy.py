@@ -1,0 +1,184 @@
+"""Table C's top-1, predicted, trained and printed: `python benchmarks/table_c_accuracy.py`.
+
+Recomputes a section of docs/reference/proxy.md (`--write`) from the study in results/reference: a
+row's three top-1 side by side with what each can tell of its difference to row A, what the seeds can
+detect, and how each orders the rows.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evnas.record import Record
+from evnas.report.table.ablation import AblationTable, build_ablation_table
+from evnas.report.table.cells import Cell, parse_number
+from evnas.stats.rank_correlation import Agreement, kendall
+from evnas.store import Store
+from evnas.sweep.detectable import DetectableDifferences, detectable_differences
+from evnas.sweep.sweep import Sweep, sweep_of
+from evnas.words import counted
+
+sys.path.append(str(Path(__file__).parent / "training_study"))
+
+from page_section import write_section
+
+ROOT = Path(__file__).parents[1]
+STUDY = ROOT / "results/reference/table_c_cpu_2026-11-29"
+PAGE, SECTION = ROOT / "docs/reference/proxy.md", "figures of Table C"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainedTable:
+    """An ablation that was predicted and trained beside a printed one."""
+
+    sweep: Sweep
+    table: AblationTable
+    trainings: Sequence[Record]
+    detectable: DetectableDifferences
+
+    @classmethod
+    def read(cls, study: Path) -> "TrainedTable":
+        """Of a study's folder.
+
+        Raises:
+            StoreError: none is there.
+        """
+        with Store.read(study / "study.db") as store:
+            sweep = sweep_of(store.meta("sweep"))
+            records = [record for _, record in store.records()]
+            environment = store.meta("environment") or {}
+        power = detectable_differences(sweep, records)
+        assert power is not None, f"{study} must train its rows"
+        return cls(
+            sweep=sweep,
+            table=build_ablation_table(sweep, records, environment),
+            trainings=[record for record in records if record.phase == "proxy"],
+            detectable=power,
+        )
+
+    def of_row(self, label: str) -> list[Record]:
+        """A row's trainings by seed, those that diverged among them."""
+        own = (record for record in self.trainings if record.label == label)
+        return sorted(own, key=lambda record: record.seed)
+
+    def column(self, key: str) -> list[float | None]:
+        """The measured values of a column, row by row."""
+        return [line.cells[key].value for line in self.table.lines]
+
+    def of_seed(self, seed: int) -> list[float | None]:
+        """Each row's top-1 with one seed."""
+        found = {
+            record.label: record.values.get("top1_percent")
+            for record in self.trainings
+            if record.seed == seed
+        }
+        return [found.get(line.label) for line in self.table.lines]
+
+    @property
+    def printed(self) -> list[float | None]:
+        """Top-1 in print, row by row."""
+        cells = (line.cells["top1_percent"] for line in self.table.lines)
+        return [parse_number(cell.published) for cell in cells]
+
+
+def section(found: TrainedTable) -> str:
+    """What stands in the page."""
+    seeds, power = len(found.sweep.spec.seeds), found.detectable
+    head = (
+        f"Trained are {counted(seeds, 'seed')} a row, {power.presentations:,} presentations each. "
+        f"Two seeds of one row differ by a standard deviation of {power.noise.sd_percent:.2f} "
+        f"points ({power.noise.source}), so {counted(seeds, 'seed')} can detect differences from "
+        f"{power.smallest_percent:.1f} points. Differences are to row {found.table.reference}: "
+        "predicted between 95 % bounds, trained with the same seeds on the same images, paired."
+    )
+    return "\n\n".join([head, _rows(found), _needed(power), _orders(found)])
+
+
+def _rows(found: TrainedTable) -> str:
+    lines = [
+        "| row | printed | predicted [90 %] | trained [95 %] | seeds | less A: printed "
+        "| predicted | trained |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for line in found.table.lines:
+        cells = line.cells
+        apart = cells["top1_difference"]
+        is_reference = line.label == found.table.reference
+        lines.append(
+            f"| {line.label} | {cells['top1_percent'].published} "
+            f"| {_level(cells['predicted_top1_percent'])} | {_level(cells['top1_percent'])} "
+            f"| {_seeds(found.of_row(line.label))} | {'' if is_reference else apart.published} "
+            f"| {'' if is_reference else _apart(cells['predicted_top1_difference'])} "
+            f"| {'' if is_reference else _apart(apart)} |"
+        )
+    return "\n".join(lines)
+
+
+def _level(cell: Cell) -> str:
+    if cell.value is None:
+        return cell.status
+    return f"{cell.value:.1f} [{cell.low:.1f}, {cell.high:.1f}]"
+
+
+def _apart(cell: Cell) -> str:
+    if cell.value is None:
+        return cell.status
+    said = f"{cell.value:+.1f} [{cell.low:+.1f}, {cell.high:+.1f}]"
+    return f"{said} {cell.verdict.kind}".rstrip()
+
+
+def _seeds(trainings: Sequence[Record]) -> str:
+    lost = sum(record.status == "diverged" for record in trainings)
+    return f"{len(trainings)}, {lost} diverged" if lost else str(len(trainings))
+
+
+def _needed(power: DetectableDifferences) -> str:
+    """What would tell the printed differences."""
+    known = power.to_dict()["rows"]
+    told = [label for label, row in known.items() if row["tells"]]
+    others = [
+        f"{label} {row['seeds_needed']}"
+        for label, row in known.items()
+        if not row["tells"] and row["seeds_needed"]
+    ]
+    said = f"Of the printed differences {', '.join(told) or 'none'} can be detected so"
+    return f"{said}; seeds that the others need: {', '.join(others)}." if others else f"{said}."
+
+
+def _orders(found: TrainedTable) -> str:
+    seeds = found.sweep.spec.seeds
+    orders = {
+        "predicted top-1, which knows no row of EfficientViM": found.column(
+            "predicted_top1_percent"
+        ),
+        "FLOPs": found.column("flops_g"),
+        f"top-1 trained, seed {seeds[0]} alone": found.of_seed(seeds[0]),
+        f"top-1 trained, mean of {counted(len(seeds), 'seed')}": found.column("top1_percent"),
+    }
+    lines = ["| orders the rows by | tau with the printed top-1 |", "| --- | --- |"]
+    lines += [f"| {name} | {_spelt(kendall(of, found.printed))} |" for name, of in orders.items()]
+    return "\n".join(lines)
+
+
+def _spelt(found: Agreement | None) -> str:
+    if found is None:
+        return "too few"
+    return f"{found.tau:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+def main() -> None:
+    """Print the section, or put it where it belongs."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study", type=Path, nargs="?", default=STUDY)
+    parser.add_argument("--write", action="store_true", help="into docs/reference/proxy.md")
+    given = parser.parse_args()
+    text = section(TrainedTable.read(given.study))
+    print(text)
+    if given.write:
+        write_section(PAGE, SECTION, text)
+
+
+if __name__ == "__main__":
+    main()

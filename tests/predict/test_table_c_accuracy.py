@@ -1,0 +1,47 @@
+"""What the page says of Table C's three top-1 is what the study in the tree holds."""
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def accuracy() -> Iterator[Any]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS / "training_study"))
+        patch.syspath_prepend(str(BENCHMARKS))
+        yield importlib.import_module("table_c_accuracy")
+
+
+@pytest.fixture(scope="module")
+def found(accuracy: Any) -> Any:
+    return accuracy.TrainedTable.read(accuracy.STUDY)
+
+
+def test_the_page_holds_what_the_study_says(accuracy: Any, found: Any) -> None:
+    page_section = importlib.import_module("page_section")
+    on_page = page_section.section_of(accuracy.PAGE, accuracy.SECTION)
+    assert on_page == accuracy.section(found) + "\n", "run make figures"
+
+
+def test_a_row_that_diverged_keeps_its_seeds_and_has_no_top1_of_them(
+    accuracy: Any, found: Any
+) -> None:
+    lost = [record for record in found.of_row("L") if record.status == "diverged"]
+    assert lost and len(found.of_row("L")) == len(found.sweep.spec.seeds)
+    last = [line.label for line in found.table.lines].index("L")
+    assert found.of_seed(lost[0].seed)[last] is None
+    assert f"{len(found.of_row('L'))}, {len(lost)} diverged" in accuracy.section(found)
+
+
+def test_what_more_seeds_detect_is_said(accuracy: Any, found: Any) -> None:
+    none = replace(found.detectable, seeds=1)
+    assert "Of the printed differences none can be detected" in accuracy._needed(none)
+    many = replace(found.detectable, seeds=found.detectable.noise.seeds_for(2.1))
+    assert "Of the printed differences B can be detected" in accuracy._needed(many)
