@@ -1,8 +1,8 @@
 """Table C's top-1, predicted, trained and printed: `python benchmarks/table_c_accuracy.py`.
 
 Recomputes a section of docs/reference/proxy.md (`--write`) from the study in results/reference: a
-row's three top-1 side by side with what each can tell of its difference to row A, what the seeds can
-detect, and how each orders the rows.
+row's three top-1 side by side with what each can tell of its difference to row A, what the seeds
+can detect, and how each orders the rows.
 """
 
 import argparse
