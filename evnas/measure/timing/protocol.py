@@ -6,27 +6,31 @@ A *call* is one forward of a batch, or one training step on it: forward, loss, b
 drift of the machine cancels out of the ratio. Where one forward follows the other, calls that are
 not timed come first: the other's threads may spin on for a while, and its weights fill the
 caches, which nobody meets who runs one model. A spoiled round is taken again, and what it found
-is kept in the conditions.
+is kept in the conditions; where the system allows it, rounds after it run before other processes.
 
 Rounds end when the `EndRule` has seen enough, else with the budget or their largest number.
 """
 
 import re
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 from evnas.errors import MeasurementError
 from evnas.measure.stopwatch import Call, Stopwatch
-from evnas.measure.timing.ending import EndRule
+from evnas.measure.timing.ending import LOOKS, EndRule
 from evnas.measure.timing.noise_monitor import NoiseMonitor
+from evnas.measure.timing.priority import Priority
 from evnas.record import Measurement
 from evnas.words import counted
 
 T = TypeVar("T")
 CALLS_OF_THE_KNOWN = 3
+QUIET_ENOUGH = LOOKS[0]
+"""Quiet rounds with which the spoiled ones no longer count."""
 MOST_SETTLING_CALLS = 100
 OUT_OF_MEMORY = re.compile(
     r"can't allocate memory|std::bad_alloc|bad allocation|"
@@ -96,17 +100,55 @@ class WarmUp:
     """Of `seconds`, what the very first call took beyond `call_s`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Its samples, in seconds a call, and what spoiled it."""
+
+    samples: tuple[float, ...]
+    spoiled: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As conditions hold one that does not count."""
+        return {"why": self.spoiled, "samples_ms": [round(1e3 * s, 4) for s in self.samples]}
+
+
 @dataclass(slots=True)
 class Rounds:
-    """Samples in seconds a call, a list a forward, and what spoiled rounds were taken again."""
+    """What was taken so far."""
 
-    samples: list[tuple[float, ...]] = field(default_factory=list)
-    retaken: list[dict[str, Any]] = field(default_factory=list)
-    kept_spoiled: list[str] = field(default_factory=list)
+    retaken: list[Round] = field(default_factory=list)
+    """Spoiled ones that others replace."""
+    kept: list[Round] = field(default_factory=list)
     ended: str = ""
     """Why there were no more."""
     beyond: bool = False
     """Whether that was for a limit."""
+    raised: int = 0
+    """How many ran before other processes."""
+    not_raised: str = ""
+    """Why none did, where one should have."""
+
+    @property
+    def counted(self) -> list[Round]:
+        """Those that the figures are of: the quiet ones, or all where too few are."""
+        quiet = [one for one in self.kept if not one.spoiled]
+        return quiet if len(quiet) >= QUIET_ENOUGH else self.kept
+
+    @property
+    def samples(self) -> list[tuple[float, ...]]:
+        """Of the rounds that count, a tuple each."""
+        return [one.samples for one in self.counted]
+
+    @property
+    def spoiled(self) -> list[str]:
+        """What spoiled rounds that count all the same."""
+        return [one.spoiled for one in self.counted if one.spoiled]
+
+    @property
+    def set_aside(self) -> list[Round]:
+        """Spoiled ones that do not count."""
+        counted = self.counted
+        return [*self.retaken, *(one for one in self.kept if one not in counted)]
 
 
 def time_forward(
@@ -116,6 +158,7 @@ def time_forward(
     stopwatch: Stopwatch,
     watch: NoiseMonitor,
     protocol: Protocol | None = None,
+    priority: Priority | None = None,
 ) -> dict[str, Measurement]:
     """Time one forward alone.
 
@@ -124,6 +167,7 @@ def time_forward(
         images: the batch size.
         stopwatch: times calls on the forward's device.
         watch: tells whether a round was quiet.
+        priority: lets rounds run before other processes once one was spoiled; None never does.
 
     Returns:
         `latency_ms` (of the batch) and `throughput_img_s`, a sample a round.
@@ -136,7 +180,8 @@ def time_forward(
     warm = warm_up(call, stopwatch, protocol)
     timed = [(call, _repeats(warm, protocol))]
     plan = _Plan(timed, (0,), lambda samples: _alone(samples, images), settle=(False,))
-    taken = _take_rounds(plan, stopwatch, watch, protocol, start=start + warm.compile_s)
+    since = start + warm.compile_s
+    taken = _take_rounds(plan, stopwatch, watch, protocol, start=since, priority=priority)
     conditions = _conditions([warm], taken, images, stopwatch.now() - start)
     return _measured(plan.series(taken.samples), conditions)
 
@@ -150,6 +195,7 @@ def time_alternating(
     watch: NoiseMonitor,
     protocol: Protocol | None = None,
     base_is_warm: bool = False,
+    priority: Priority | None = None,
 ) -> dict[str, Measurement]:
     """Time a candidate in alternation with the base: base, candidate, candidate, base.
 
@@ -157,6 +203,7 @@ def time_alternating(
         base: one forward of the base, a batch of `images`.
         candidate: one forward of the candidate, the same batch.
         base_is_warm: it was timed before in this process, so a few calls fill its caches again.
+        priority: as in `time_forward`.
 
     Returns:
         `latency_ms` and `throughput_img_s` of the candidate (two samples a round),
@@ -185,7 +232,7 @@ def time_alternating(
         lambda samples: _beside_base(samples, images),
         settle=[warm.call_s < protocol.settle_s for warm in warms],
     )
-    taken = _take_rounds(plan, stopwatch, watch, protocol, start=since)
+    taken = _take_rounds(plan, stopwatch, watch, protocol, start=since, priority=priority)
     conditions = _conditions(warms[1:], taken, images, stopwatch.now() - start)
     return _measured(plan.series(taken.samples), conditions)
 
@@ -269,6 +316,7 @@ def _take_rounds(
     protocol: Protocol,
     *,
     start: float,
+    priority: Priority | None,
 ) -> Rounds:
     """Rounds until they are enough, or the budget or their number is used up; one at least."""
     taken = Rounds()
@@ -277,23 +325,41 @@ def _take_rounds(
     last: int | None = None
     while not taken.ended:
         began = stopwatch.now()
-        samples, why = _one_round(plan, stopwatch, watch, protocol, last=last)
+        with _before_others(taken, priority) as raised:
+            # others had the caches since
+            last = None if raised else last
+            samples, why = _one_round(plan, stopwatch, watch, protocol, last=last)
         last = plan.order[-1]
         now = stopwatch.now()
         seconds = now - began
         if why and lost + seconds <= protocol.retakes_fraction * protocol.budget_s:
             lost += seconds
-            taken.retaken.append({"why": why, "samples_ms": [round(1e3 * s, 4) for s in samples]})
+            taken.retaken.append(Round(samples, why))
         else:
-            taken.kept_spoiled += [why] if why else []
-            taken.samples.append(samples)
+            taken.kept.append(Round(samples, why))
             series = plan.series(taken.samples)
             taken.ended = protocol.end.beyond(series)
             taken.beyond = bool(taken.ended)
             taken.ended = taken.ended or protocol.end.enough(series)
-        if not taken.ended and taken.samples:
+        if not taken.ended and taken.kept:
             taken.ended = _used_up(taken, protocol, now - start - min(lost, overtime))
     return taken
+
+
+@contextmanager
+def _before_others(taken: Rounds, priority: Priority | None) -> Iterator[bool]:
+    """A round runs before other processes once one was spoiled; whether this one does."""
+    spoiled = taken.retaken or any(one.spoiled for one in taken.kept)
+    if priority is None or not spoiled or taken.not_raised:
+        yield False
+        return
+    taken.not_raised = "" if taken.raised else priority.why_not()
+    if taken.not_raised:
+        yield False
+        return
+    taken.raised += 1
+    with priority.raised():
+        yield True
 
 
 def _used_up(taken: Rounds, protocol: Protocol, spent_s: float) -> str:
@@ -348,24 +414,35 @@ def _conditions(
 ) -> dict[str, Any]:
     settled = all(warm.settled for warm in warms)
     warnings = [] if settled else ["the warm-up did not settle within its time"]
-    if taken.kept_spoiled:
-        reasons = sorted(set(taken.kept_spoiled))
+    if taken.spoiled:
+        reasons = sorted(set(taken.spoiled))
         all_of_them = counted(len(taken.samples), "round")
         warnings.append(
-            f"{len(taken.kept_spoiled)} of {all_of_them} kept although spoiled: "
-            + "; ".join(reasons)
+            f"{len(taken.spoiled)} of {all_of_them} kept although spoiled: " + "; ".join(reasons)
         )
     return {
         "batch_size": images,
         "rounds": len(taken.samples),
+        "quiet_rounds": len(taken.samples) - len(taken.spoiled),
+        "raised_rounds": taken.raised,
+        "priority": _priority(taken),
         "ended": taken.ended,
         "beyond_a_limit": taken.beyond,
-        "retaken": taken.retaken,
+        "retaken": [one.to_dict() for one in taken.set_aside],
         "warmup_calls": sum(warm.calls for warm in warms),
         "warmup_settled": settled,
         "seconds": round(seconds, 3),
         "warnings": warnings,
     }
+
+
+def _priority(taken: Rounds) -> str:
+    """A sentence on what was done against others; "" where nothing was to be done."""
+    if taken.raised:
+        return "after a spoiled round the next ones ran before other processes (SCHED_RR)"
+    if taken.not_raised:
+        return f"no round could run before other processes: {taken.not_raised}"
+    return ""
 
 
 def _alone(rounds: Sequence[tuple[float, ...]], images: int) -> dict[str, tuple[float, ...]]:
