@@ -10,7 +10,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -92,6 +92,42 @@ class RealTime:
                 with suppress(ProcessLookupError):
                     os.sched_setscheduler(thread, *before.get(thread, usual))
             self.since_pause_s += self.clock() - began
+
+
+@dataclass(slots=True)
+class Precedence:
+    """Before others, once others were seen to disturb: what a measurement did about them."""
+
+    priority: Priority | None
+    """None leaves everything as it is."""
+    disturbed: bool = False
+    rounds: int = 0
+    """That ran before others."""
+    refused: str = ""
+    """Why none could."""
+
+    def heard(self, why: str) -> None:
+        """Of something that spoiled a call or a round; "" of nothing."""
+        if why and self.priority is not None and not self.disturbed:
+            self.disturbed = True
+            self.refused = self.priority.why_not()
+
+    @property
+    def raises(self) -> bool:
+        """Whether what runs next goes before others."""
+        return self.disturbed and not self.refused
+
+    def taken(self) -> AbstractContextManager[None]:
+        """What runs within does so, where it has to and can."""
+        return self.priority.raised() if self.priority and self.raises else nullcontext()
+
+    def __str__(self) -> str:
+        """A sentence on what was done against others; "" where nothing was to be done."""
+        if self.rounds:
+            return "others took a core, so rounds ran before other processes (SCHED_RR)"
+        if self.refused:
+            return f"rounds could not run before other processes: {self.refused}"
+        return ""
 
 
 def priority_for(device: torch.device | str) -> Priority | None:

@@ -6,15 +6,15 @@ A *call* is one forward of a batch, or one training step on it: forward, loss, b
 drift of the machine cancels out of the ratio. Where one forward follows the other, calls that are
 not timed come first: the other's threads may spin on for a while, and its weights fill the
 caches, which nobody meets who runs one model. A spoiled round is taken again, and what it found
-is kept in the conditions; where the system allows it, rounds after it run before other processes.
+is kept in the conditions; once others were seen to disturb, rounds run before other processes,
+where the system allows it.
 
 Rounds end when the `EndRule` has seen enough, else with the budget or their largest number.
 """
 
 import re
 import statistics
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ from evnas.errors import MeasurementError
 from evnas.measure.stopwatch import Call, Stopwatch
 from evnas.measure.timing.ending import LOOKS, EndRule
 from evnas.measure.timing.noise_monitor import NoiseMonitor
-from evnas.measure.timing.priority import Priority
+from evnas.measure.timing.priority import Precedence, Priority
 from evnas.record import Measurement
 from evnas.words import counted
 
@@ -123,10 +123,6 @@ class Rounds:
     """Why there were no more."""
     beyond: bool = False
     """Whether that was for a limit."""
-    raised: int = 0
-    """How many ran before other processes."""
-    not_raised: str = ""
-    """Why none did, where one should have."""
 
     @property
     def counted(self) -> list[Round]:
@@ -177,12 +173,14 @@ def time_forward(
     """
     protocol = protocol or Protocol()
     start = stopwatch.now()
-    warm = warm_up(call, stopwatch, protocol)
+    precedence = Precedence(priority)
+    warm = warm_up(call, stopwatch, protocol, watched=(precedence, watch))
     timed = [(call, _repeats(warm, protocol))]
     plan = _Plan(timed, (0,), lambda samples: _alone(samples, images), settle=(False,))
     since = start + warm.compile_s
-    taken = _take_rounds(plan, stopwatch, watch, protocol, start=since, priority=priority)
-    conditions = _conditions([warm], taken, images, stopwatch.now() - start)
+    taken = _take_rounds(plan, stopwatch, watch, protocol, start=since, precedence=precedence)
+    seconds = stopwatch.now() - start
+    conditions = _conditions([warm], taken, precedence, images=images, seconds=seconds)
     return _measured(plan.series(taken.samples), conditions)
 
 
@@ -216,10 +214,12 @@ def time_alternating(
     """
     protocol = protocol or Protocol()
     start = stopwatch.now()
-    known = _known(base, stopwatch) if base_is_warm else None
+    precedence = Precedence(priority)
+    watched = precedence, watch
+    known = _known(base, stopwatch, watched) if base_is_warm else None
     warms = [
-        known or warm_up(base, stopwatch, protocol, share=0.5),
-        warm_up(candidate, stopwatch, protocol, share=0.5),
+        known or warm_up(base, stopwatch, protocol, share=0.5, watched=watched),
+        warm_up(candidate, stopwatch, protocol, share=0.5, watched=watched),
     ]
     timed = [
         (call, _repeats(warm, protocol))
@@ -232,18 +232,31 @@ def time_alternating(
         lambda samples: _beside_base(samples, images),
         settle=[warm.call_s < protocol.settle_s for warm in warms],
     )
-    taken = _take_rounds(plan, stopwatch, watch, protocol, start=since, priority=priority)
-    conditions = _conditions(warms[1:], taken, images, stopwatch.now() - start)
+    taken = _take_rounds(plan, stopwatch, watch, protocol, start=since, precedence=precedence)
+    seconds = stopwatch.now() - start
+    conditions = _conditions(warms[1:], taken, precedence, images=images, seconds=seconds)
     return _measured(plan.series(taken.samples), conditions)
 
 
-def warm_up(call: Call, stopwatch: Stopwatch, protocol: Protocol, *, share: float = 1.0) -> WarmUp:
+Watched = tuple[Precedence, NoiseMonitor]
+"""What runs calls before other processes, and what tells that they disturb."""
+
+
+def warm_up(
+    call: Call,
+    stopwatch: Stopwatch,
+    protocol: Protocol,
+    *,
+    share: float = 1.0,
+    watched: Watched | None = None,
+) -> WarmUp:
     """Call until two windows in a row agree, or `share` of the warm-up's time is over."""
     limit = share * protocol.warmup_fraction * protocol.budget_s
     start = stopwatch.now()
     times: list[float] = []
     while True:
-        times.append(guarded(lambda: stopwatch.time(call, 1)))
+        # a first call may compile, in processes that look like others'
+        times.append(_watched_call(call, stopwatch, watched if times else None))
         settled = _settled(times, protocol)
         spent = stopwatch.now() - start
         if len(times) >= protocol.least_warmup_calls and (settled or spent >= limit):
@@ -252,12 +265,24 @@ def warm_up(call: Call, stopwatch: Stopwatch, protocol: Protocol, *, share: floa
             return WarmUp(len(times), spent, settled, last, compile_s=compiling)
 
 
-def _known(call: Call, stopwatch: Stopwatch) -> WarmUp:
+def _known(call: Call, stopwatch: Stopwatch, watched: Watched) -> WarmUp:
     """The warm-up of what has settled before."""
     start = stopwatch.now()
-    times = [guarded(lambda: stopwatch.time(call, 1)) for _ in range(CALLS_OF_THE_KNOWN)]
+    times = [_watched_call(call, stopwatch, watched) for _ in range(CALLS_OF_THE_KNOWN)]
     last = statistics.median(times[1:])
     return WarmUp(len(times), stopwatch.now() - start, settled=True, call_s=last)
+
+
+def _watched_call(call: Call, stopwatch: Stopwatch, watched: Watched | None) -> float:
+    """Seconds of a call; the next ones run before others where these are seen to disturb it."""
+    if watched is None or watched[0].priority is None:
+        return guarded(lambda: stopwatch.time(call, 1))
+    precedence, watch = watched
+    with precedence.taken():
+        before = watch.read()
+        seconds = guarded(lambda: stopwatch.time(call, 1))
+        precedence.heard(watch.spoiled(before, watch.read()))
+    return seconds
 
 
 def guarded(run: Callable[[], T]) -> T:
@@ -316,7 +341,7 @@ def _take_rounds(
     protocol: Protocol,
     *,
     start: float,
-    priority: Priority | None,
+    precedence: Precedence,
 ) -> Rounds:
     """Rounds until they are enough, or the budget or their number is used up; one at least."""
     taken = Rounds()
@@ -325,10 +350,12 @@ def _take_rounds(
     last: int | None = None
     while not taken.ended:
         began = stopwatch.now()
-        with _before_others(taken, priority) as raised:
-            # others had the caches since
-            last = None if raised else last
+        with precedence.taken():
+            # others have had the caches since
+            last = None if precedence.raises else last
             samples, why = _one_round(plan, stopwatch, watch, protocol, last=last)
+        precedence.rounds += precedence.raises
+        precedence.heard(why)
         last = plan.order[-1]
         now = stopwatch.now()
         seconds = now - began
@@ -344,22 +371,6 @@ def _take_rounds(
         if not taken.ended and taken.kept:
             taken.ended = _used_up(taken, protocol, now - start - min(lost, overtime))
     return taken
-
-
-@contextmanager
-def _before_others(taken: Rounds, priority: Priority | None) -> Iterator[bool]:
-    """A round runs before other processes once one was spoiled; whether this one does."""
-    spoiled = taken.retaken or any(one.spoiled for one in taken.kept)
-    if priority is None or not spoiled or taken.not_raised:
-        yield False
-        return
-    taken.not_raised = "" if taken.raised else priority.why_not()
-    if taken.not_raised:
-        yield False
-        return
-    taken.raised += 1
-    with priority.raised():
-        yield True
 
 
 def _used_up(taken: Rounds, protocol: Protocol, spent_s: float) -> str:
@@ -410,7 +421,7 @@ def _spread(samples: Sequence[float], order: Sequence[int], limit: float) -> str
 
 
 def _conditions(
-    warms: Sequence[WarmUp], taken: Rounds, images: int, seconds: float
+    warms: Sequence[WarmUp], taken: Rounds, precedence: Precedence, *, images: int, seconds: float
 ) -> dict[str, Any]:
     settled = all(warm.settled for warm in warms)
     warnings = [] if settled else ["the warm-up did not settle within its time"]
@@ -424,8 +435,8 @@ def _conditions(
         "batch_size": images,
         "rounds": len(taken.samples),
         "quiet_rounds": len(taken.samples) - len(taken.spoiled),
-        "raised_rounds": taken.raised,
-        "priority": _priority(taken),
+        "raised_rounds": precedence.rounds,
+        "precedence": str(precedence),
         "ended": taken.ended,
         "beyond_a_limit": taken.beyond,
         "retaken": [one.to_dict() for one in taken.set_aside],
@@ -434,15 +445,6 @@ def _conditions(
         "seconds": round(seconds, 3),
         "warnings": warnings,
     }
-
-
-def _priority(taken: Rounds) -> str:
-    """A sentence on what was done against others; "" where nothing was to be done."""
-    if taken.raised:
-        return "after a spoiled round the next ones ran before other processes (SCHED_RR)"
-    if taken.not_raised:
-        return f"no round could run before other processes: {taken.not_raised}"
-    return ""
 
 
 def _alone(rounds: Sequence[tuple[float, ...]], images: int) -> dict[str, tuple[float, ...]]:

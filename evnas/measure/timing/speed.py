@@ -160,7 +160,7 @@ def measure_speed(
         "target": target.id,
         "torch_threads": torch.get_num_threads(),
         "runtime": {"name": candidate.runtime, **candidate.facts},
-        "cpu": _about_cpu(target, measurements["latency_ms"].conditions["priority"]),
+        "cpu": _about_cpu(target, measurements["latency_ms"].conditions["precedence"]),
         "host_memory": memory,
         "implementations": ran,
         "before": before,
@@ -206,11 +206,11 @@ def _timed(
     )
 
 
-def _about_cpu(target: Target, priority: str) -> list[str]:
+def _about_cpu(target: Target, precedence: str) -> list[str]:
     """What is to be said of the CPU above the figures, none of a GPU's."""
     if target.device_type != "cpu":
         return []
-    return [*about_cpu(torch.get_num_threads()), *([priority] if priority else [])]
+    return [*about_cpu(torch.get_num_threads()), *([precedence] if precedence else [])]
 
 
 def _energy(subject: TimedModel, latency_ms: float) -> Energy | None:
