@@ -253,12 +253,9 @@ class TakenCore:
     def read(self) -> dict[str, float]:
         return {"now": self.clock.now}
 
-    def spoiled(self, before: dict[str, float], after: object) -> str:
-        return (
-            ""
-            if not self._disturbed(before["now"])
-            else "threads waited for a core for 67% of the round"
-        )
+    def spoiled(self, before: Mapping[str, float], after: object) -> str:
+        disturbed = self._disturbed(before["now"])
+        return "threads waited for a core for 67% of the round" if disturbed else ""
 
     def why_not(self) -> str:
         self.asked += 1
@@ -294,6 +291,38 @@ def test_a_core_that_others_took_is_taken_back_and_the_record_says_so(
     assert "ran before other processes" in conditions["precedence"]
     assert conditions["warnings"] == []
     assert not one.before_others
+
+
+def test_what_a_taken_core_cost_before_it_was_seen_leaves_the_rounds_their_time() -> None:
+    clock = Clock()
+
+    class Starved(TakenCore):
+        def call(self) -> None:
+            self.clock.now += 1.0 if self.before_others else 40.0
+
+    base, candidate = Starved(clock, 1.0), Starved(clock, 1.0)
+    base.before_others = candidate.before_others = False
+
+    @contextmanager
+    def raised() -> Iterator[None]:
+        base.before_others = candidate.before_others = True
+        yield
+        base.before_others = candidate.before_others = False
+
+    base.raised = raised  # type: ignore[method-assign]
+    for warm in (False, True):
+        found = time_alternating(
+            base.call,
+            candidate.call,
+            images=1,
+            stopwatch=CpuStopwatch(clock),
+            watch=base,
+            protocol=Protocol(budget_s=60.0),
+            base_is_warm=warm,
+            priority=base,
+        )["throughput_ratio"]
+        assert set(found.samples) == {1.0} and len(found.samples) > 10
+        assert found.conditions["warmup_settled"]
 
 
 def test_where_that_is_not_permitted_it_is_said_once_and_nothing_else_changes():

@@ -53,7 +53,8 @@ class Protocol:
 
     budget_s: float = 8.0
     """Wall time of warm-up and rounds together, without what a very first call takes longer than
-    the later ones, since it may compile; one round is taken even where it exceeds it."""
+    the later ones, since it may compile, and what is called before others are put behind; one
+    round is taken even where it exceeds it."""
     warmup_fraction: float = 0.25
     """Of the budget, that the warm-up may take at most."""
     least_warmup_calls: int = 2
@@ -96,8 +97,9 @@ class WarmUp:
     settled: bool
     call_s: float
     """The last window's median time of one call."""
-    compile_s: float = 0.0
-    """Of `seconds`, what the very first call took beyond `call_s`."""
+    uncounted_s: float = 0.0
+    """Of `seconds`, what the very first call took beyond `call_s`, and what was called before
+    others were put behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,7 @@ def time_forward(
     warm = warm_up(call, stopwatch, protocol, watched=(precedence, watch))
     timed = [(call, _repeats(warm, protocol))]
     plan = _Plan(timed, (0,), lambda samples: _alone(samples, images), settle=(False,))
-    since = start + warm.compile_s
+    since = start + warm.uncounted_s
     taken = _take_rounds(plan, stopwatch, watch, protocol, start=since, precedence=precedence)
     seconds = stopwatch.now() - start
     conditions = _conditions([warm], taken, precedence, images=images, seconds=seconds)
@@ -225,7 +227,7 @@ def time_alternating(
         (call, _repeats(warm, protocol))
         for call, warm in zip((base, candidate), warms, strict=True)
     ]
-    since = start + sum(warm.compile_s for warm in warms)
+    since = start + sum(warm.uncounted_s for warm in warms)
     plan = _Plan(
         timed,
         (0, 1, 1, 0),
@@ -252,25 +254,61 @@ def warm_up(
 ) -> WarmUp:
     """Call until two windows in a row agree, or `share` of the warm-up's time is over."""
     limit = share * protocol.warmup_fraction * protocol.budget_s
-    start = stopwatch.now()
-    times: list[float] = []
+    calls = _WarmUpCalls(call, stopwatch, watched)
     while True:
-        # a first call may compile, in processes that look like others'
-        times.append(_watched_call(call, stopwatch, watched if times else None))
+        calls.make()
+        times = calls.times
         settled = _settled(times, protocol)
-        spent = stopwatch.now() - start
-        if len(times) >= protocol.least_warmup_calls and (settled or spent >= limit):
+        in_vain = calls.spent_s - calls.disturbed_s >= limit
+        if len(times) >= protocol.least_warmup_calls and (settled or in_vain):
             last = statistics.median((times[1:] or times)[-protocol.window :])
-            compiling = max(0.0, times[0] - last)
-            return WarmUp(len(times), spent, settled, last, compile_s=compiling)
+            return calls.over(settled=settled, call_s=last, compile_s=max(0.0, times[0] - last))
 
 
 def _known(call: Call, stopwatch: Stopwatch, watched: Watched) -> WarmUp:
     """The warm-up of what has settled before."""
-    start = stopwatch.now()
-    times = [_watched_call(call, stopwatch, watched) for _ in range(CALLS_OF_THE_KNOWN)]
-    last = statistics.median(times[1:])
-    return WarmUp(len(times), stopwatch.now() - start, settled=True, call_s=last)
+    calls = _WarmUpCalls(call, stopwatch, watched)
+    while len(calls.times) < CALLS_OF_THE_KNOWN:
+        calls.make()
+    return calls.over(settled=True, call_s=statistics.median(calls.times[1:]))
+
+
+@dataclass(slots=True)
+class _WarmUpCalls:
+    """Calls of one forward, begun anew where others are seen to disturb them and can be put
+    behind."""
+
+    call: Call
+    stopwatch: Stopwatch
+    watched: Watched | None
+    times: list[float] = field(default_factory=list)
+    """In seconds, since the beginning that counts."""
+    made: int = 0
+    spent_s: float = 0.0
+    disturbed_s: float = 0.0
+    """Of these, before that beginning."""
+
+    def make(self) -> None:
+        """One more."""
+        began = self.stopwatch.now()
+        raised = self._raises
+        # a first call may compile, in processes that look like others'
+        watched = self.watched if self.made or raised else None
+        self.times.append(_watched_call(self.call, self.stopwatch, watched))
+        self.made += 1
+        self.spent_s += self.stopwatch.now() - began
+        if self._raises and not raised:
+            self.times.clear()
+            self.disturbed_s = self.spent_s
+
+    def over(self, *, settled: bool, call_s: float, compile_s: float = 0.0) -> WarmUp:
+        """What it came to."""
+        uncounted = self.disturbed_s + compile_s
+        return WarmUp(self.made, self.spent_s, settled, call_s, uncounted_s=uncounted)
+
+    @property
+    def _raises(self) -> bool:
+        return self.watched is not None and self.watched[0].raises
 
 
 def _watched_call(call: Call, stopwatch: Stopwatch, watched: Watched | None) -> float:
