@@ -11,7 +11,7 @@ import pytest
 from evnas.record import Measurement, Record
 from evnas.report.table.ablation import AblationTable, build_ablation_table
 from evnas.report.table.formats import as_csv, as_latex, as_markdown, as_text
-from evnas.report.table.speed_cells import LEAST_ROUNDS
+from evnas.report.table.speed_cells import LEAST_ROUNDS, disturbed_rounds
 from evnas.sweep.sweep import Sweep, load_sweep, sweep_of
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -342,3 +342,18 @@ def test_no_verdict_where_a_row_was_measured_at_another_resolution_than_printed(
     assert verdict(table, "Swin-T@384", "throughput_ratio") == (
         "not comparable: printed at 384, measured at 192"
     )
+
+
+@pytest.mark.parametrize(
+    ("quiet", "percent", "said"),
+    [
+        (0, 20, "others disturbed 9 of 9 rounds"),
+        (LEAST_ROUNDS - 1, 20, "others disturbed 5 of 9 rounds"),
+        (LEAST_ROUNDS, 20, ""),
+        (0, 2, ""),  # they did not show
+    ],
+)
+def test_what_others_disturbed_and_left_wide_is_no_agreement_with_print(quiet, percent, said):
+    samples = tuple(0.8 * (1 + percent / 400 * i) for i in range(-4, 5))
+    assert disturbed_rounds(Measurement("r", samples, {"quiet_rounds": quiet})) == said
+    assert disturbed_rounds(Measurement("r", samples, {})) == ""  # of an older record
