@@ -130,6 +130,21 @@ def test_a_ratio_of_too_few_rounds_is_not_ranked():
     assert str(rank).endswith("n = 4, without E (too few rounds)")
 
 
+def test_a_wide_ratio_of_disturbed_rounds_tells_nothing_of_print():
+    """Printed are 1.103 for B: it lies within, as almost anything does."""
+    sweep = load_sweep(SWEEPS / "table_c.yaml")
+    target = "cpu-torch-224-b16-float32"
+    records = [timed(sweep, "A", target=target), timed(sweep, "B", target=target, ratio=1.0)]
+    wide = tuple(0.5 + 0.125 * i for i in range(9))
+    for quiet, said in ((0, "cannot tell: others disturbed 9 of 9 rounds"), (9, "matches")):
+        of = Measurement("throughput_ratio", wide, {"quiet_rounds": quiet})
+        kept = {**records[1].measurements, "throughput_ratio": of}
+        table = build_ablation_table(
+            sweep, [records[0], replace(records[1], measurements=kept)], {}
+        )
+        assert verdict(table, "B", "throughput_ratio") == said
+
+
 def test_without_a_gpu_its_latency_is_print_only():
     sweep = load_sweep(SWEEPS / "efficientvim_table_e.yaml", overrides=["targets[0].device=auto"])
     small, large = "cpu-torch-256-b4-float32", "cpu-torch-256-b16-float32"
