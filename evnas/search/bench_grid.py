@@ -233,6 +233,7 @@ def _beside(
     from evnas.phases.speed import SpeedTask, ready_model, taken_by
 
     ours, found = record.measurements["throughput_img_s"].interval(), list[str]()
+    before_others = record.details["conditions"].get("raised_rounds", 0) > 0
     batch = record.details.get("batch_halved", {}).get("timed", target.batch_size)
     runtime = taken_by(record) or target.runtime  # what `best` took then
     on = replace(target, runtime=runtime, batch_size=batch)
@@ -245,7 +246,7 @@ def _beside(
                 theirs = time_as(
                     name, timed.call, images=images, stopwatch=stopwatch_for(on.host_device)
                 )
-            found += how_far(theirs, ours, images=images)
+            found += how_far(theirs, ours, images=images, before_others=before_others)
     except EvnasError as e:  # what was measured by ours is not lost
         return (*found, f"{', '.join(protocols)}: {e}")
     return tuple(found)

@@ -332,3 +332,6 @@ def test_named_protocols_warm_up_and_mean_as_theirs_do(name, calls, timed, throu
         assert "-66.7% by its mean in place of the median, +0.0% by its warm-up" in far[1]
     else:
         assert "cannot be distinguished" in far[1]
+    assert not any("beside them" in line for line in far)
+    raised = how_far(theirs, Interval(78, 80, 82), images=8, before_others=True)
+    assert raised[:2] == far[:2] and "theirs beside them" in raised[2]
