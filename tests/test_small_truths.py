@@ -170,6 +170,7 @@ def test_doctor_shows_quota_and_governor_and_what_they_cost() -> None:
     found: dict[str, Any] = {
         "environment": {"python": "3", "packages": {}, "gpus": [], "cpu": cpu},
         "cpu_doubts": [doubt],
+        "no_precedence": "only Linux has SCHED_RR",
         "devices": ["cpu"],
         "kernels": {"cpu": dict.fromkeys(OPERATORS, "cpu")},
         "runtimes": {"torch": "yes"},
@@ -181,6 +182,11 @@ def test_doctor_shows_quota_and_governor_and_what_they_cost() -> None:
     assert "cpu: x, 4 cores, 8 GiB, a quota of 1.5 cores, governor powersave" in said
     assert f"cpu: {doubt}" in said
     assert "energy of cpu: no counter" in said
+    others = "rounds that others disturb"
+    assert f"{others}: taken again, beside them: only Linux has SCHED_RR" in said
     unknown = cpu | {"quota_cores": None, "governor": ""}
     found["environment"]["cpu"] = unknown
-    assert "cpu: x, 4 cores, 8 GiB" in checkup_text(found).splitlines()
+    found["no_precedence"] = ""
+    said = checkup_text(found).splitlines()
+    assert "cpu: x, 4 cores, 8 GiB" in said
+    assert f"{others}: run before them (SCHED_RR)" in said

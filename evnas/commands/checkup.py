@@ -22,6 +22,7 @@ from evnas.measure.target import Target
 from evnas.measure.timing.conditions import about_cpu, environment
 from evnas.measure.timing.device_lock import device_lock_for
 from evnas.measure.timing.energy import why_no_energy
+from evnas.measure.timing.priority import RealTime
 from evnas.measure.timing.speed import prepare
 from evnas.phases.speed import model_on
 from evnas.proxy import fashion
@@ -41,6 +42,7 @@ def checkup() -> dict[str, Any]:
     found: dict[str, Any] = {
         "environment": environment(),
         "cpu_doubts": about_cpu(torch.get_num_threads()),
+        "no_precedence": RealTime().why_not(),
         "devices": devices,
         "kernels": {
             device: {op: implementations_by_shape(op, device) for op in OPERATORS}
@@ -65,6 +67,7 @@ def checkup_text(found: dict[str, Any]) -> str:
         f"cpu: {cpu['model']}, {counted(cpu['cores'], 'core')}, {cpu['memory_gib']} GiB"
         f"{_limits(cpu)}",
         *(f"cpu: {doubt}" for doubt in found["cpu_doubts"]),
+        f"rounds that others disturb: {_precedence(found['no_precedence'])}",
         *(f"gpu: {gpu['name']}, driver {gpu['driver_version']}" for gpu in machine["gpus"]),
         *(f"energy of {on}: {why or 'is counted'}" for on, why in found["energy"].items()),
     ]
@@ -80,6 +83,11 @@ def checkup_text(found: dict[str, Any]) -> str:
             *(_ranking_text(device, places) for device, places in found["ranking"].items()),
         ]
     )
+
+
+def _precedence(why_not: str) -> str:
+    """What a measurement on the CPU does about others that take its cores."""
+    return f"taken again, beside them: {why_not}" if why_not else "run before them (SCHED_RR)"
 
 
 def _limits(cpu: Mapping[str, Any]) -> str:

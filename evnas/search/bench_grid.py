@@ -16,7 +16,10 @@ from evnas.search.evaluate import Evaluator
 from evnas.stats.interval import Interval
 from evnas.sweep.parts import TargetSpec
 
+RATE = "throughput_img_s"
 LARGEST_BATCH = 4096
+TELLING_SAMPLES = 5
+"""Of fewer an interval says nothing, so that one slower batch may be chance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,20 +156,21 @@ def batches_of(
     for spec in specs:
         start = spec.batch_size if isinstance(spec.batch_size, int) else 1
         for name, arch in models.items():
-            best: Interval | None = None
+            best: BenchRow | None = None
+            slower = 0  # of the batches since the best
             for batch in _doubled(start):
                 sized = spec.model_copy(update={"batch_size": batch, "halve_batch": False})
                 target = target_for(arch, sized, evaluator)
                 say(f"{name} on {target.id}")
                 row = BenchRow(name, speed_of(arch, sized, target, evaluator, say=say))
                 grid.rows.append(row)
-                rate = row.interval("throughput_img_s")
+                slower = slower + 1 if _is_slower(row, best) else 0
                 place = f"{name} on {'-'.join(_without_batch(target))}"
-                grid.ended[place] = _why_no_larger(row, rate, best)
+                grid.ended[place] = _why_no_larger(row, best, slower)
                 heard(grid)
                 if grid.ended[place]:
                     break
-                best = rate if best is None or (rate and rate.mid > best.mid) else best
+                best = row if best is None or _rate(row).mid > _rate(best).mid else best
             else:
                 grid.ended[place] = f"batch {LARGEST_BATCH} is the largest that is tried"
             grid.missing -= 1
@@ -174,13 +178,30 @@ def batches_of(
     return grid
 
 
-def _why_no_larger(row: BenchRow, rate: Interval | None, best: Interval | None) -> str:
-    if rate is None:
+def _why_no_larger(row: BenchRow, best: BenchRow | None, slower: int) -> str:
+    if row.interval(RATE) is None:
         reason = row.record.error.strip().rpartition("\n")[2]
         return f"batch {row.batch} ended {row.record.status}: {reason}"
-    if best is not None and rate.high < best.low:
+    if best is not None and slower and _tells(row) and _tells(best):
         return f"batch {row.batch} is slower than the best before it"
+    if slower > 1:
+        return f"batches {row.batch // 2} and {row.batch} are slower than the best before them"
     return ""
+
+
+def _is_slower(row: BenchRow, best: BenchRow | None) -> bool:
+    """Whether a batch's throughput lies below the best one's, as far as the intervals tell."""
+    rate = row.interval(RATE)
+    return best is not None and rate is not None and rate.high < _rate(best).low
+
+
+def _rate(row: BenchRow) -> Interval:
+    """Of a batch that was timed."""
+    return row.record.measurements[RATE].interval()
+
+
+def _tells(row: BenchRow) -> bool:
+    return len(row.record.measurements[RATE].samples) >= TELLING_SAMPLES
 
 
 def _doubled(start: int) -> Iterator[int]:
@@ -212,6 +233,7 @@ def _beside(
     from evnas.phases.speed import SpeedTask, ready_model, taken_by
 
     ours, found = record.measurements["throughput_img_s"].interval(), list[str]()
+    before_others = record.details["conditions"].get("raised_rounds", 0) > 0
     batch = record.details.get("batch_halved", {}).get("timed", target.batch_size)
     runtime = taken_by(record) or target.runtime  # what `best` took then
     on = replace(target, runtime=runtime, batch_size=batch)
@@ -224,7 +246,7 @@ def _beside(
                 theirs = time_as(
                     name, timed.call, images=images, stopwatch=stopwatch_for(on.host_device)
                 )
-            found += how_far(theirs, ours, images=images)
+            found += how_far(theirs, ours, images=images, before_others=before_others)
     except EvnasError as e:  # what was measured by ours is not lost
         return (*found, f"{', '.join(protocols)}: {e}")
     return tuple(found)

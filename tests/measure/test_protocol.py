@@ -1,6 +1,7 @@
 """The protocol on a made-up clock: what it warms up, keeps, takes again and gives up on."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -230,6 +231,162 @@ def test_a_machine_that_is_never_quiet_still_gives_a_figure_with_a_warning():
     assert conditions["rounds"] == len(found["latency_ms"].samples) > 0
     assert "rounds kept although spoiled: foreign load" in conditions["warnings"][-1]
     assert clock.now <= 31.0
+
+
+class TakenCore:
+    """A forward that takes three times as long while others have a core, its watch, and a
+    priority that gets the core back, where it is permitted."""
+
+    def __init__(
+        self, clock: Clock, seconds: float, *, since_s: float = 0.0, refused: str = ""
+    ) -> None:
+        self.clock, self.seconds, self.since_s, self.refused = clock, seconds, since_s, refused
+        self.before_others = False
+        self.asked = 0
+
+    def call(self) -> None:
+        self.clock.now += self.seconds * (3.0 if self._disturbed(self.clock.now) else 1.0)
+
+    def _disturbed(self, at_s: float) -> bool:
+        return at_s >= self.since_s and not self.before_others
+
+    def read(self) -> dict[str, float]:
+        return {"now": self.clock.now}
+
+    def spoiled(self, before: Mapping[str, float], after: object) -> str:
+        disturbed = self._disturbed(before["now"])
+        return "threads waited for a core for 67% of the round" if disturbed else ""
+
+    def why_not(self) -> str:
+        self.asked += 1
+        return self.refused
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        self.before_others = True
+        yield
+        self.before_others = False
+
+
+@pytest.mark.parametrize(("since_s", "retaken"), [(20.0, [[3000.0]]), (0.0, [])])
+def test_a_core_that_others_took_is_taken_back_and_the_record_says_so(
+    since_s: float, retaken: list[list[float]]
+) -> None:
+    """From the next round on, or where it is seen in the warm-up, from the first."""
+    clock = Clock()
+    one = TakenCore(clock, 1.0, since_s=since_s)
+    found = time_forward(
+        one.call,
+        images=1,
+        stopwatch=CpuStopwatch(clock),
+        watch=one,
+        protocol=Protocol(budget_s=100.0),
+        priority=one,
+    )["latency_ms"]
+    assert set(found.samples) == {1000.0}
+    conditions = found.conditions
+    assert conditions["quiet_rounds"] == len(found.samples)
+    assert 0 < conditions["raised_rounds"] <= len(found.samples)
+    assert [again["samples_ms"] for again in conditions["retaken"]] == retaken
+    assert "ran before other processes" in conditions["precedence"]
+    assert conditions["warnings"] == []
+    assert not one.before_others
+
+
+def test_what_a_taken_core_cost_before_it_was_seen_leaves_the_rounds_their_time() -> None:
+    clock = Clock()
+
+    class Starved(TakenCore):
+        def call(self) -> None:
+            self.clock.now += 1.0 if self.before_others else 40.0
+
+    base, candidate = Starved(clock, 1.0), Starved(clock, 1.0)
+    base.before_others = candidate.before_others = False
+
+    @contextmanager
+    def raised() -> Iterator[None]:
+        base.before_others = candidate.before_others = True
+        yield
+        base.before_others = candidate.before_others = False
+
+    base.raised = raised  # type: ignore[method-assign]
+    for warm in (False, True):
+        found = time_alternating(
+            base.call,
+            candidate.call,
+            images=1,
+            stopwatch=CpuStopwatch(clock),
+            watch=base,
+            protocol=Protocol(budget_s=60.0),
+            base_is_warm=warm,
+            priority=base,
+        )["throughput_ratio"]
+        assert set(found.samples) == {1.0} and len(found.samples) > 10
+        assert found.conditions["warmup_settled"]
+
+
+def test_where_that_is_not_permitted_it_is_said_once_and_nothing_else_changes():
+    clock = Clock()
+    one = TakenCore(clock, 1.0, refused="not permitted")
+    found = time_forward(
+        one.call,
+        images=1,
+        stopwatch=CpuStopwatch(clock),
+        watch=one,
+        protocol=Protocol(budget_s=100.0),
+        priority=one,
+    )["latency_ms"]
+    assert set(found.samples) == {3000.0}
+    assert found.conditions["raised_rounds"] == found.conditions["quiet_rounds"] == 0
+    said = "rounds could not run before other processes: not permitted"
+    assert found.conditions["precedence"] == said
+    assert one.asked == 1
+
+
+def test_on_a_quiet_machine_nobody_is_put_behind():
+    clock = Clock()
+    one = TakenCore(clock, 1.0, since_s=1e9)
+    found = time_forward(
+        one.call,
+        images=1,
+        stopwatch=CpuStopwatch(clock),
+        watch=one,
+        protocol=Protocol(budget_s=100.0),
+        priority=one,
+    )["latency_ms"]
+    assert found.conditions["raised_rounds"] == one.asked == 0
+    assert found.conditions["precedence"] == ""
+
+
+def test_spoiled_rounds_count_no_longer_once_enough_are_quiet():
+    """Every other round is disturbed, for longer than rounds may be taken again."""
+    clock = Clock()
+
+    class EveryOther(Verdicts):
+        rounds = 0
+
+        def spoiled(self, before: object, after: object) -> str:
+            self.rounds += 1
+            return "foreign load" if self.rounds % 2 else ""
+
+    watch = EveryOther()
+
+    def call() -> None:
+        clock.now += 1.0 if watch.rounds % 2 else 2.0
+
+    found = time_forward(
+        call,
+        images=1,
+        stopwatch=CpuStopwatch(clock),
+        watch=watch,
+        protocol=Protocol(budget_s=60.0),
+    )["latency_ms"]
+    conditions = found.conditions
+    assert set(found.samples) == {1000.0}
+    assert len(found.samples) == conditions["rounds"] == conditions["quiet_rounds"] >= 6
+    assert {tuple(again["samples_ms"]) for again in conditions["retaken"]} == {(2000.0,)}
+    assert len(conditions["retaken"]) > 15  # more than half the budget holds: some were kept
+    assert conditions["warnings"] == []
 
 
 @pytest.mark.parametrize(

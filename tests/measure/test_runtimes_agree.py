@@ -2,6 +2,7 @@
 
 import functools
 import importlib.util
+import logging
 import os
 from dataclasses import asdict
 from typing import Any
@@ -23,7 +24,7 @@ from evnas.measure.runtimes.agreement import (
     must_agree,
     top1_agreement,
 )
-from evnas.measure.runtimes.compiler import no_compiler
+from evnas.measure.runtimes.compiler import no_compiler, no_word_of_cuda
 from evnas.measure.runtimes.onnx_export import export
 from evnas.measure.target import DeviceMissing, Target
 from evnas.measure.timing.speed import prepare
@@ -353,6 +354,21 @@ def test_what_torch_compiles_gives_torchs_logits(runtime: str, family: str) -> N
     agreed = timed.facts["difference_from_torch"]
     assert agreed["error"] < 1e-5 and agreed["share"] < LARGEST_SHARE
     assert timed.facts["settings"]["freezing"]
+
+
+def test_a_cuda_toolkit_without_a_gpu_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    logger = logging.getLogger("torch.utils.cpp_extension")
+    with caplog.at_level(logging.WARNING, logger.name):
+        logger.addHandler(caplog.handler)  # torch's loggers hand nothing on
+        try:
+            with no_word_of_cuda():
+                logger.warning("No CUDA runtime is found, using CUDA_HOME='%s'", "/usr/local")
+                logger.warning("the compiler is too old")
+            logger.warning("No CUDA runtime is found")
+        finally:
+            logger.removeHandler(caplog.handler)
+    heard = list(dict.fromkeys(record.getMessage() for record in caplog.records))
+    assert heard == ["the compiler is too old", "No CUDA runtime is found"]
 
 
 def test_best_itself_runs_nothing() -> None:

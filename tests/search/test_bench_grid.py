@@ -38,9 +38,16 @@ AGAIN = [{"why": "foreign load of 83% of the CPU", "samples_ms": [1.0]}] * 2
 class MadeUp(Evaluator):
     """Speeds by model and batch; what is no number is how it ended."""
 
-    def __init__(self, latency_ms: Callable[[str, int], float | str]) -> None:
+    def __init__(
+        self,
+        latency_ms: Callable[[str, int], float | str],
+        *,
+        spread: tuple[float, ...] = (-1, -0.5, 0, 0.5, 1),
+    ) -> None:
         super().__init__()
         self.latency_ms = latency_ms
+        self.spread = spread
+        """Of the samples, in percent."""
         self.asked: list[Work] = []
 
     def run(self, work: Work, on_progress: object) -> Finished:
@@ -58,7 +65,7 @@ class MadeUp(Evaluator):
         if task.reference is not None:
             samples["throughput_ratio"] = 0.5
         measured = {
-            name: Measurement(name, (0.99 * x, x, 1.01 * x), conditions)
+            name: Measurement(name, tuple(x * (1 + p / 100) for p in self.spread), conditions)
             for name, x in samples.items()
         }
         more: dict[str, Any] = {
@@ -143,6 +150,15 @@ def test_batches_double_until_throughput_falls_or_memory_ends(latency_ms, batche
     assert reason in found.ended["m1 on cpu-torch-224-float32"]
     text = text_of(found.to_dict())
     assert reason in text and "most images a second at batch" in text
+
+
+@pytest.mark.parametrize("spread", [(0,), (-1, 0, 1)])
+def test_one_slower_batch_of_few_rounds_may_be_chance(spread):
+    engine = MadeUp(lambda name, b: {4: 30.0}.get(b, 10.0 + max(0, b - 16) ** 2), spread=spread)
+    found = batches_of({"m1": MODELS["m1"]}, [CPU], evaluator=engine)
+    assert [row.batch for row in found.rows] == [1, 2, 4, 8, 16, 32, 64]
+    (reason,) = found.ended.values()
+    assert reason == "batches 32 and 64 are slower than the best before them"
 
 
 def test_the_figure_is_svg_with_each_model_in_it():
@@ -316,3 +332,6 @@ def test_named_protocols_warm_up_and_mean_as_theirs_do(name, calls, timed, throu
         assert "-66.7% by its mean in place of the median, +0.0% by its warm-up" in far[1]
     else:
         assert "cannot be distinguished" in far[1]
+    assert not any("beside them" in line for line in far)
+    raised = how_far(theirs, Interval(78, 80, 82), images=8, before_others=True)
+    assert raised[:2] == far[:2] and "theirs beside them" in raised[2]

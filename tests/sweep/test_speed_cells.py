@@ -11,7 +11,7 @@ import pytest
 from evnas.record import Measurement, Record
 from evnas.report.table.ablation import AblationTable, build_ablation_table
 from evnas.report.table.formats import as_csv, as_latex, as_markdown, as_text
-from evnas.report.table.speed_cells import LEAST_ROUNDS
+from evnas.report.table.speed_cells import LEAST_ROUNDS, disturbed_rounds
 from evnas.sweep.sweep import Sweep, load_sweep, sweep_of
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
@@ -128,6 +128,21 @@ def test_a_ratio_of_too_few_rounds_is_not_ranked():
     rank = build_ablation_table(sweep, records, {}).ranks[0]
     assert rank.agreement is not None and rank.agreement.n == 4
     assert str(rank).endswith("n = 4, without E (too few rounds)")
+
+
+def test_a_wide_ratio_of_disturbed_rounds_tells_nothing_of_print():
+    """Printed are 1.103 for B: it lies within, as almost anything does."""
+    sweep = load_sweep(SWEEPS / "table_c.yaml")
+    target = "cpu-torch-224-b16-float32"
+    records = [timed(sweep, "A", target=target), timed(sweep, "B", target=target, ratio=1.0)]
+    wide = tuple(0.5 + 0.125 * i for i in range(9))
+    for quiet, said in ((0, "cannot tell: others disturbed 9 of 9 rounds"), (9, "matches")):
+        of = Measurement("throughput_ratio", wide, {"quiet_rounds": quiet})
+        kept = {**records[1].measurements, "throughput_ratio": of}
+        table = build_ablation_table(
+            sweep, [records[0], replace(records[1], measurements=kept)], {}
+        )
+        assert verdict(table, "B", "throughput_ratio") == said
 
 
 def test_without_a_gpu_its_latency_is_print_only():
@@ -342,3 +357,18 @@ def test_no_verdict_where_a_row_was_measured_at_another_resolution_than_printed(
     assert verdict(table, "Swin-T@384", "throughput_ratio") == (
         "not comparable: printed at 384, measured at 192"
     )
+
+
+@pytest.mark.parametrize(
+    ("quiet", "percent", "said"),
+    [
+        (0, 20, "others disturbed 9 of 9 rounds"),
+        (LEAST_ROUNDS - 1, 20, "others disturbed 5 of 9 rounds"),
+        (LEAST_ROUNDS, 20, ""),
+        (0, 2, ""),  # they did not show
+    ],
+)
+def test_what_others_disturbed_and_left_wide_is_no_agreement_with_print(quiet, percent, said):
+    samples = tuple(0.8 * (1 + percent / 400 * i) for i in range(-4, 5))
+    assert disturbed_rounds(Measurement("r", samples, {"quiet_rounds": quiet})) == said
+    assert disturbed_rounds(Measurement("r", samples, {})) == ""  # of an older record

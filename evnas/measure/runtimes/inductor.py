@@ -14,6 +14,7 @@ from torch._dynamo.exc import TorchDynamoException
 from torch._inductor.exc import InductorError
 
 from evnas.errors import MeasurementError
+from evnas.measure.runtimes.compiler import no_word_of_cuda
 from evnas.measure.runtimes.torch_eager import autocast, mixed_precision
 from evnas.measure.target import Target
 from evnas.runtime import Ready
@@ -70,7 +71,7 @@ def aot_inductor(model: nn.Module, images: torch.Tensor, target: Target) -> Read
 def _own_faults(target: Target) -> Iterator[None]:
     """What torch's compiler cannot do is said in one sentence; its warnings are of its inside."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), no_word_of_cuda():
             warnings.simplefilter("ignore")
             yield
     except (InductorError, TorchDynamoException) as error:

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from evnas.errors import MeasurementError
+from evnas.measure.runtimes.compiler import no_word_of_cuda
 from evnas.measure.runtimes.torch_eager import autocast
 from evnas.measure.stopwatch import Call
 from evnas.measure.target import Target
@@ -43,6 +44,9 @@ def training_step(model: nn.Module, images: torch.Tensor, target: Target) -> Cal
         model.zero_grad(set_to_none=True)
         return loss.detach()
 
+    if run is not model:
+        with no_word_of_cuda():
+            call()  # compiled here
     return call
 
 

@@ -111,12 +111,15 @@ def time_as(name: str, call: Call, *, images: int, stopwatch: Stopwatch) -> Thei
     return TheirFigure(name, images / mean, calls, stopwatch.now() - start, median)
 
 
-def how_far(theirs: TheirFigure, ours: Interval, *, images: int) -> list[str]:
+def how_far(
+    theirs: TheirFigure, ours: Interval, *, images: int, before_others: bool = False
+) -> list[str]:
     """Sentences: how far a figure is from our interval of the throughput, and why.
 
     Args:
         ours: images a second.
         images: of a batch.
+        before_others: rounds of ours ran before other processes; theirs never do.
     """
     protocol = PROTOCOLS[theirs.name]
     apart = theirs.throughput_img_s / ours.mid - 1
@@ -136,5 +139,10 @@ def how_far(theirs: TheirFigure, ours: Interval, *, images: int) -> list[str]:
         found.append(
             f"  {mean:+.1%} by its mean in place of the median, {rest:+.1%} by its warm-up and by "
             "one stretch of time in place of rounds, none of which is taken again"
+        )
+    if before_others:
+        found.append(
+            "  ours ran before other processes (SCHED_RR), theirs beside them: most of the "
+            "difference may be what these took"
         )
     return [*found, f"  after {protocol.source}"]

@@ -4,6 +4,7 @@ A watch looks before and after a round, and names what spoiled it.
 """
 
 import os
+import time
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ Reading = Mapping[str, float]
 
 LARGEST_FOREIGN_SHARE = 0.10
 """Of the machine's CPU time, that others may take during a round."""
+LARGEST_WAIT = 0.03
+"""Of a round's time, that threads of this process may wait together for a core: by so much a ratio
+may be wrong."""
 LARGEST_CLOCK_CHANGE = 0.10
 MOST_NAMED = 3
 BENIGN_THROTTLES = 0x1 | 0x2 | 0x4
@@ -39,13 +43,17 @@ class NoiseMonitor(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class CpuNoiseMonitor:
-    """CPU time of others, from /proc/stat less this process's own, and the cgroup's throttle."""
+    """How long threads of ours waited for a core, which the kernel counts for each, CPU time of
+    others, from /proc/stat less this process's own, and the cgroup's throttle."""
 
     def read(self) -> Reading:
-        """Busy, stolen, own and total CPU seconds; throttled periods; clock in MHz."""
+        """Now, and busy, stolen, own, waited and total CPU seconds; throttled periods; clock in
+        MHz."""
         own = os.times()
         busy, stolen, total = _machine_seconds()
         return {
+            "now": time.monotonic(),
+            "waited": waited_seconds(),
             "busy": busy,
             "stolen": stolen,
             "total": total,
@@ -55,14 +63,16 @@ class CpuNoiseMonitor:
         }
 
     def spoiled(self, before: Reading, after: Reading) -> str:
-        """Foreign load, stolen time, a throttled cgroup or a moved clock."""
+        """Waiting for a core, foreign load, stolen time, a throttled cgroup or a moved clock."""
         spent = {key: after[key] - before[key] for key in before}
+        if spent["waited"] > LARGEST_WAIT * spent["now"] > 0:
+            share = spent["waited"] / spent["now"]
+            return f"threads waited for a core for {share:.0%} of the round{_who()}"
         # jiffies are 10 ms: below a tenth of a second the shares are mostly rounding
         if spent["total"] > 0.1:
             foreign = (spent["busy"] - spent["own"]) / spent["total"]
             if foreign > LARGEST_FOREIGN_SHARE:
-                who = ", ".join(running_others())
-                return f"foreign load of {foreign:.0%} of the CPU" + (f" ({who})" if who else "")
+                return f"foreign load of {foreign:.0%} of the CPU{_who()}"
             stolen = spent["stolen"] / spent["total"]
             if stolen > LARGEST_FOREIGN_SHARE:
                 return f"{stolen:.0%} of the CPU stolen by the hypervisor"
@@ -136,6 +146,24 @@ def _machine_seconds() -> tuple[float, float, float]:
     tick = os.sysconf("SC_CLK_TCK")
     busy = user + nice + system + irq + softirq
     return busy / tick, stolen / tick, (busy + idle + iowait + stolen) / tick
+
+
+def waited_seconds(root: Path = Path("/")) -> float:
+    """For how long threads of this process, together, were ready to run and had no core; 0 where
+    the kernel does not count it."""
+    waited = 0
+    for counts in (root / "proc/self/task").glob("*/schedstat"):
+        try:
+            waited += int(counts.read_text().split()[1])
+        except (OSError, IndexError):  # the thread has ended
+            continue
+    return waited / 1e9
+
+
+def _who() -> str:
+    """Whose processes run, in brackets; "" where none is seen."""
+    who = ", ".join(running_others())
+    return f" ({who})" if who else ""
 
 
 def running_others(root: Path = Path("/")) -> list[str]:

@@ -6,7 +6,8 @@ A *call* is one forward of a batch, or one training step on it: forward, loss, b
 drift of the machine cancels out of the ratio. Where one forward follows the other, calls that are
 not timed come first: the other's threads may spin on for a while, and its weights fill the
 caches, which nobody meets who runs one model. A spoiled round is taken again, and what it found
-is kept in the conditions.
+is kept in the conditions; once others were seen to disturb, rounds run before other processes,
+where the system allows it.
 
 Rounds end when the `EndRule` has seen enough, else with the budget or their largest number.
 """
@@ -20,13 +21,16 @@ from typing import Any, TypeVar
 
 from evnas.errors import MeasurementError
 from evnas.measure.stopwatch import Call, Stopwatch
-from evnas.measure.timing.ending import EndRule
+from evnas.measure.timing.ending import LOOKS, EndRule
 from evnas.measure.timing.noise_monitor import NoiseMonitor
+from evnas.measure.timing.priority import Precedence, Priority
 from evnas.record import Measurement
 from evnas.words import counted
 
 T = TypeVar("T")
 CALLS_OF_THE_KNOWN = 3
+QUIET_ENOUGH = LOOKS[0]
+"""Quiet rounds with which the spoiled ones no longer count."""
 MOST_SETTLING_CALLS = 100
 OUT_OF_MEMORY = re.compile(
     r"can't allocate memory|std::bad_alloc|bad allocation|"
@@ -49,7 +53,8 @@ class Protocol:
 
     budget_s: float = 8.0
     """Wall time of warm-up and rounds together, without what a very first call takes longer than
-    the later ones, since it may compile; one round is taken even where it exceeds it."""
+    the later ones, since it may compile, and what is called before others are put behind; one
+    round is taken even where it exceeds it."""
     warmup_fraction: float = 0.25
     """Of the budget, that the warm-up may take at most."""
     least_warmup_calls: int = 2
@@ -92,21 +97,56 @@ class WarmUp:
     settled: bool
     call_s: float
     """The last window's median time of one call."""
-    compile_s: float = 0.0
-    """Of `seconds`, what the very first call took beyond `call_s`."""
+    uncounted_s: float = 0.0
+    """Of `seconds`, what the very first call took beyond `call_s`, and what was called before
+    others were put behind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Its samples, in seconds a call, and what spoiled it."""
+
+    samples: tuple[float, ...]
+    spoiled: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As conditions hold one that does not count."""
+        return {"why": self.spoiled, "samples_ms": [round(1e3 * s, 4) for s in self.samples]}
 
 
 @dataclass(slots=True)
 class Rounds:
-    """Samples in seconds a call, a list a forward, and what spoiled rounds were taken again."""
+    """What was taken so far."""
 
-    samples: list[tuple[float, ...]] = field(default_factory=list)
-    retaken: list[dict[str, Any]] = field(default_factory=list)
-    kept_spoiled: list[str] = field(default_factory=list)
+    retaken: list[Round] = field(default_factory=list)
+    """Spoiled ones that others replace."""
+    kept: list[Round] = field(default_factory=list)
     ended: str = ""
     """Why there were no more."""
     beyond: bool = False
     """Whether that was for a limit."""
+
+    @property
+    def counted(self) -> list[Round]:
+        """Those that the figures are of: the quiet ones, or all where too few are."""
+        quiet = [one for one in self.kept if not one.spoiled]
+        return quiet if len(quiet) >= QUIET_ENOUGH else self.kept
+
+    @property
+    def samples(self) -> list[tuple[float, ...]]:
+        """Of the rounds that count, a tuple each."""
+        return [one.samples for one in self.counted]
+
+    @property
+    def spoiled(self) -> list[str]:
+        """What spoiled rounds that count all the same."""
+        return [one.spoiled for one in self.counted if one.spoiled]
+
+    @property
+    def set_aside(self) -> list[Round]:
+        """Spoiled ones that do not count."""
+        counted = self.counted
+        return [*self.retaken, *(one for one in self.kept if one not in counted)]
 
 
 def time_forward(
@@ -116,6 +156,7 @@ def time_forward(
     stopwatch: Stopwatch,
     watch: NoiseMonitor,
     protocol: Protocol | None = None,
+    priority: Priority | None = None,
 ) -> dict[str, Measurement]:
     """Time one forward alone.
 
@@ -124,6 +165,7 @@ def time_forward(
         images: the batch size.
         stopwatch: times calls on the forward's device.
         watch: tells whether a round was quiet.
+        priority: lets rounds run before other processes once one was spoiled; None never does.
 
     Returns:
         `latency_ms` (of the batch) and `throughput_img_s`, a sample a round.
@@ -133,11 +175,14 @@ def time_forward(
     """
     protocol = protocol or Protocol()
     start = stopwatch.now()
-    warm = warm_up(call, stopwatch, protocol)
+    precedence = Precedence(priority)
+    warm = warm_up(call, stopwatch, protocol, watched=(precedence, watch))
     timed = [(call, _repeats(warm, protocol))]
     plan = _Plan(timed, (0,), lambda samples: _alone(samples, images), settle=(False,))
-    taken = _take_rounds(plan, stopwatch, watch, protocol, start=start + warm.compile_s)
-    conditions = _conditions([warm], taken, images, stopwatch.now() - start)
+    since = start + warm.uncounted_s
+    taken = _take_rounds(plan, stopwatch, watch, protocol, start=since, precedence=precedence)
+    seconds = stopwatch.now() - start
+    conditions = _conditions([warm], taken, precedence, images=images, seconds=seconds)
     return _measured(plan.series(taken.samples), conditions)
 
 
@@ -150,6 +195,7 @@ def time_alternating(
     watch: NoiseMonitor,
     protocol: Protocol | None = None,
     base_is_warm: bool = False,
+    priority: Priority | None = None,
 ) -> dict[str, Measurement]:
     """Time a candidate in alternation with the base: base, candidate, candidate, base.
 
@@ -157,6 +203,7 @@ def time_alternating(
         base: one forward of the base, a batch of `images`.
         candidate: one forward of the candidate, the same batch.
         base_is_warm: it was timed before in this process, so a few calls fill its caches again.
+        priority: as in `time_forward`.
 
     Returns:
         `latency_ms` and `throughput_img_s` of the candidate (two samples a round),
@@ -169,48 +216,111 @@ def time_alternating(
     """
     protocol = protocol or Protocol()
     start = stopwatch.now()
-    known = _known(base, stopwatch) if base_is_warm else None
+    precedence = Precedence(priority)
+    watched = precedence, watch
+    known = _known(base, stopwatch, watched) if base_is_warm else None
     warms = [
-        known or warm_up(base, stopwatch, protocol, share=0.5),
-        warm_up(candidate, stopwatch, protocol, share=0.5),
+        known or warm_up(base, stopwatch, protocol, share=0.5, watched=watched),
+        warm_up(candidate, stopwatch, protocol, share=0.5, watched=watched),
     ]
     timed = [
         (call, _repeats(warm, protocol))
         for call, warm in zip((base, candidate), warms, strict=True)
     ]
-    since = start + sum(warm.compile_s for warm in warms)
+    since = start + sum(warm.uncounted_s for warm in warms)
     plan = _Plan(
         timed,
         (0, 1, 1, 0),
         lambda samples: _beside_base(samples, images),
         settle=[warm.call_s < protocol.settle_s for warm in warms],
     )
-    taken = _take_rounds(plan, stopwatch, watch, protocol, start=since)
-    conditions = _conditions(warms[1:], taken, images, stopwatch.now() - start)
+    taken = _take_rounds(plan, stopwatch, watch, protocol, start=since, precedence=precedence)
+    seconds = stopwatch.now() - start
+    conditions = _conditions(warms[1:], taken, precedence, images=images, seconds=seconds)
     return _measured(plan.series(taken.samples), conditions)
 
 
-def warm_up(call: Call, stopwatch: Stopwatch, protocol: Protocol, *, share: float = 1.0) -> WarmUp:
+Watched = tuple[Precedence, NoiseMonitor]
+"""What runs calls before other processes, and what tells that they disturb."""
+
+
+def warm_up(
+    call: Call,
+    stopwatch: Stopwatch,
+    protocol: Protocol,
+    *,
+    share: float = 1.0,
+    watched: Watched | None = None,
+) -> WarmUp:
     """Call until two windows in a row agree, or `share` of the warm-up's time is over."""
     limit = share * protocol.warmup_fraction * protocol.budget_s
-    start = stopwatch.now()
-    times: list[float] = []
+    calls = _WarmUpCalls(call, stopwatch, watched)
     while True:
-        times.append(guarded(lambda: stopwatch.time(call, 1)))
+        calls.make()
+        times = calls.times
         settled = _settled(times, protocol)
-        spent = stopwatch.now() - start
-        if len(times) >= protocol.least_warmup_calls and (settled or spent >= limit):
+        in_vain = calls.spent_s - calls.disturbed_s >= limit
+        if len(times) >= protocol.least_warmup_calls and (settled or in_vain):
             last = statistics.median((times[1:] or times)[-protocol.window :])
-            compiling = max(0.0, times[0] - last)
-            return WarmUp(len(times), spent, settled, last, compile_s=compiling)
+            return calls.over(settled=settled, call_s=last, compile_s=max(0.0, times[0] - last))
 
 
-def _known(call: Call, stopwatch: Stopwatch) -> WarmUp:
+def _known(call: Call, stopwatch: Stopwatch, watched: Watched) -> WarmUp:
     """The warm-up of what has settled before."""
-    start = stopwatch.now()
-    times = [guarded(lambda: stopwatch.time(call, 1)) for _ in range(CALLS_OF_THE_KNOWN)]
-    last = statistics.median(times[1:])
-    return WarmUp(len(times), stopwatch.now() - start, settled=True, call_s=last)
+    calls = _WarmUpCalls(call, stopwatch, watched)
+    while len(calls.times) < CALLS_OF_THE_KNOWN:
+        calls.make()
+    return calls.over(settled=True, call_s=statistics.median(calls.times[1:]))
+
+
+@dataclass(slots=True)
+class _WarmUpCalls:
+    """Calls of one forward, begun anew where others are seen to disturb them and can be put
+    behind."""
+
+    call: Call
+    stopwatch: Stopwatch
+    watched: Watched | None
+    times: list[float] = field(default_factory=list)
+    """In seconds, since the beginning that counts."""
+    made: int = 0
+    spent_s: float = 0.0
+    disturbed_s: float = 0.0
+    """Of these, before that beginning."""
+
+    def make(self) -> None:
+        """One more."""
+        began = self.stopwatch.now()
+        raised = self._raises
+        # a first call may compile, in processes that look like others'
+        watched = self.watched if self.made or raised else None
+        self.times.append(_watched_call(self.call, self.stopwatch, watched))
+        self.made += 1
+        self.spent_s += self.stopwatch.now() - began
+        if self._raises and not raised:
+            self.times.clear()
+            self.disturbed_s = self.spent_s
+
+    def over(self, *, settled: bool, call_s: float, compile_s: float = 0.0) -> WarmUp:
+        """What it came to."""
+        uncounted = self.disturbed_s + compile_s
+        return WarmUp(self.made, self.spent_s, settled, call_s, uncounted_s=uncounted)
+
+    @property
+    def _raises(self) -> bool:
+        return self.watched is not None and self.watched[0].raises
+
+
+def _watched_call(call: Call, stopwatch: Stopwatch, watched: Watched | None) -> float:
+    """Seconds of a call; the next ones run before others where these are seen to disturb it."""
+    if watched is None or watched[0].priority is None:
+        return guarded(lambda: stopwatch.time(call, 1))
+    precedence, watch = watched
+    with precedence.taken():
+        before = watch.read()
+        seconds = guarded(lambda: stopwatch.time(call, 1))
+        precedence.heard(watch.spoiled(before, watch.read()))
+    return seconds
 
 
 def guarded(run: Callable[[], T]) -> T:
@@ -269,6 +379,7 @@ def _take_rounds(
     protocol: Protocol,
     *,
     start: float,
+    precedence: Precedence,
 ) -> Rounds:
     """Rounds until they are enough, or the budget or their number is used up; one at least."""
     taken = Rounds()
@@ -277,21 +388,25 @@ def _take_rounds(
     last: int | None = None
     while not taken.ended:
         began = stopwatch.now()
-        samples, why = _one_round(plan, stopwatch, watch, protocol, last=last)
+        with precedence.taken():
+            # others have had the caches since
+            last = None if precedence.raises else last
+            samples, why = _one_round(plan, stopwatch, watch, protocol, last=last)
+        precedence.rounds += precedence.raises
+        precedence.heard(why)
         last = plan.order[-1]
         now = stopwatch.now()
         seconds = now - began
         if why and lost + seconds <= protocol.retakes_fraction * protocol.budget_s:
             lost += seconds
-            taken.retaken.append({"why": why, "samples_ms": [round(1e3 * s, 4) for s in samples]})
+            taken.retaken.append(Round(samples, why))
         else:
-            taken.kept_spoiled += [why] if why else []
-            taken.samples.append(samples)
+            taken.kept.append(Round(samples, why))
             series = plan.series(taken.samples)
             taken.ended = protocol.end.beyond(series)
             taken.beyond = bool(taken.ended)
             taken.ended = taken.ended or protocol.end.enough(series)
-        if not taken.ended and taken.samples:
+        if not taken.ended and taken.kept:
             taken.ended = _used_up(taken, protocol, now - start - min(lost, overtime))
     return taken
 
@@ -344,23 +459,25 @@ def _spread(samples: Sequence[float], order: Sequence[int], limit: float) -> str
 
 
 def _conditions(
-    warms: Sequence[WarmUp], taken: Rounds, images: int, seconds: float
+    warms: Sequence[WarmUp], taken: Rounds, precedence: Precedence, *, images: int, seconds: float
 ) -> dict[str, Any]:
     settled = all(warm.settled for warm in warms)
     warnings = [] if settled else ["the warm-up did not settle within its time"]
-    if taken.kept_spoiled:
-        reasons = sorted(set(taken.kept_spoiled))
+    if taken.spoiled:
+        reasons = sorted(set(taken.spoiled))
         all_of_them = counted(len(taken.samples), "round")
         warnings.append(
-            f"{len(taken.kept_spoiled)} of {all_of_them} kept although spoiled: "
-            + "; ".join(reasons)
+            f"{len(taken.spoiled)} of {all_of_them} kept although spoiled: " + "; ".join(reasons)
         )
     return {
         "batch_size": images,
         "rounds": len(taken.samples),
+        "quiet_rounds": len(taken.samples) - len(taken.spoiled),
+        "raised_rounds": precedence.rounds,
+        "precedence": str(precedence),
         "ended": taken.ended,
         "beyond_a_limit": taken.beyond,
-        "retaken": taken.retaken,
+        "retaken": [one.to_dict() for one in taken.set_aside],
         "warmup_calls": sum(warm.calls for warm in warms),
         "warmup_settled": settled,
         "seconds": round(seconds, 3),

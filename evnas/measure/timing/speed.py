@@ -24,6 +24,7 @@ from evnas.measure.timing.energy import Energy, NoMeter, energy_meter_for, measu
 from evnas.measure.timing.implementations import implementations
 from evnas.measure.timing.memory import METHODS, peak_mib
 from evnas.measure.timing.noise_monitor import noise_monitor_for
+from evnas.measure.timing.priority import priority_for
 from evnas.measure.timing.protocol import Protocol, guarded, time_alternating, time_forward
 from evnas.record import Measurement
 from evnas.runtime import Pictures
@@ -159,7 +160,7 @@ def measure_speed(
         "target": target.id,
         "torch_threads": torch.get_num_threads(),
         "runtime": {"name": candidate.runtime, **candidate.facts},
-        "cpu": about_cpu(torch.get_num_threads()) if target.device_type == "cpu" else [],
+        "cpu": _about_cpu(target, measurements["latency_ms"].conditions["precedence"]),
         "host_memory": memory,
         "implementations": ran,
         "before": before,
@@ -179,10 +180,19 @@ def _timed(
 ) -> dict[str, Measurement]:
     device = candidate.target.host_device
     images = len(candidate.images)
-    stopwatch, watch = stopwatch_for(device), noise_monitor_for(device)
+    stopwatch, watch, priority = (
+        stopwatch_for(device),
+        noise_monitor_for(device),
+        priority_for(device),
+    )
     if base is None:
         return time_forward(
-            candidate.call, images=images, stopwatch=stopwatch, watch=watch, protocol=protocol
+            candidate.call,
+            images=images,
+            stopwatch=stopwatch,
+            watch=watch,
+            protocol=protocol,
+            priority=priority,
         )
     return time_alternating(
         base.call,
@@ -192,7 +202,15 @@ def _timed(
         watch=watch,
         protocol=protocol,
         base_is_warm=base_is_warm,
+        priority=priority,
     )
+
+
+def _about_cpu(target: Target, precedence: str) -> list[str]:
+    """What is to be said of the CPU above the figures, none of a GPU's."""
+    if target.device_type != "cpu":
+        return []
+    return [*about_cpu(torch.get_num_threads()), *([precedence] if precedence else [])]
 
 
 def _energy(subject: TimedModel, latency_ms: float) -> Energy | None:

@@ -11,7 +11,9 @@ from evnas.report.table.speed_cells import LEAST_ROUNDS
 
 MOST_REASONS = 4
 _KEPT = "although spoiled: "
-_FIGURES = re.compile(r"^\d+% of | from \d.*MHz$| of \d+% of the CPU| \(.*\)| \d+%|^\d+ ")
+_FIGURES = re.compile(
+    r"^\d+% of | from \d.*MHz$| of \d+% of the CPU| for \d+% of the round| \(.*\)| \d+%|^\d+ "
+)
 MOST_NAMED = 8
 """Rows or trials that a sentence names."""
 

@@ -8,16 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from evnas.papers.published import LATENCIES, PublishedRow
-from evnas.record import Record
+from evnas.record import Measurement, Record
 from evnas.report.table.cells import Cell, interval_cell
 from evnas.report.table.row_records import RowRecords, batch_timed, ending_status
 from evnas.report.table.verdicts import Verdict, against_reference, not_comparable, printed_ratio
 from evnas.stats.interval import Interval
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import TargetSpec
+from evnas.words import counted
 
 LEAST_ROUNDS = 5
 """Below, an interval says nothing and no verdict is given on a ratio."""
+LARGEST_DOUBT = 0.05
+"""How far a ratio's interval may reach from it to either side where others disturbed its rounds:
+beyond, nothing is told by a printed ratio that lies within."""
 
 PublishedRows = Mapping[str, PublishedRow]
 
@@ -98,12 +102,25 @@ def throughput_ratio(timed: TimedRow, printed: Interval | None) -> Cell:
         verdict = not_comparable(apart)
     elif too_few:
         verdict = not_comparable(f"fewer than {LEAST_ROUNDS} rounds were measured; raise budget_s")
+    elif measured is not None and (disturbed := disturbed_rounds(measured)):
+        verdict = Verdict("cannot tell", disturbed)
     else:
         verdict = against_reference(ratio, printed, neutral=1.0)
     unranked = "other resolutions in print" if timed.beside is None else ""
     if too_few:
         unranked = unranked or "too few rounds"
     return replace(interval_cell(ratio, text, verdict), unranked=unranked)
+
+
+def disturbed_rounds(ratio: Measurement) -> str:
+    """How many rounds others disturbed, where too few are quiet and the interval is wide."""
+    rounds = len(ratio.samples)
+    quiet = ratio.conditions.get("quiet_rounds", rounds)  # not counted in older records
+    found = ratio.interval()
+    doubt = max(found.high - found.mid, found.mid - found.low)
+    if quiet >= LEAST_ROUNDS or doubt <= LARGEST_DOUBT * found.mid:
+        return ""
+    return f"others disturbed {rounds - quiet} of {counted(rounds, 'round')}"
 
 
 def peak(timed: TimedRow) -> Cell:
