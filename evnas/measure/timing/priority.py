@@ -124,7 +124,7 @@ class Precedence:
     def __str__(self) -> str:
         """A sentence on what was done against others; "" where nothing was to be done."""
         if self.rounds:
-            return "others took a core, so rounds ran before other processes (SCHED_RR)"
+            return "rounds were disturbed, so later ones ran before other processes (SCHED_RR)"
         if self.refused:
             return f"rounds could not run before other processes: {self.refused}"
         return ""
