@@ -212,7 +212,6 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
         }
     u, dt, B, C = t[:4]
     h0, log_sum = u.new_empty((*u.shape[:2], B.shape[1])).float(), dt[..., :1].float()
-    Q, O, D = t[5:]  # noqa: E741 - the paper's letter
     return {
         "forward": lambda: (
             hsm.compress_triton(u, dt, B, heads=1),
@@ -222,8 +221,8 @@ def launchers(case: Case) -> dict[str, Callable[[], object]]:
             hsm.compress_triton_backward(h0, h0, u, dt, B, log_sum, heads=1),
             hsm.expand_triton_backward(u, h0, C),
         ),
-        "fused": lambda: fused.hsm_ssd_fused(u, dt, B, C, Q, O, D, heads=1, as_u_lies=True),
-        "added": lambda: fused.hsm_ssd_added(u, dt, B, C, Q, O, D, u, h0[0, :, 0], heads=1),
+        "fused": lambda: fused.hsm_ssd_fused(t, heads=1, as_u_lies=True),
+        "added": lambda: fused.hsm_ssd_added(t, u, h0[0, :, 0], heads=1),
     }
 
 

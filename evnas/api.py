@@ -7,21 +7,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError
 from evnas.files import expanded
-from evnas.runtime import Form, Mode, Precision
+from evnas.runtime import BatchSize, Form, Mode, Precision
 from evnas.sweep.named import Arch, arch_of
 
 if TYPE_CHECKING:
     from evnas.measure.counting.flops import Cost
     from evnas.report.notebook.study import Study
     from evnas.search.bench import Benched
+    from evnas.sweep.search_spec import Sense
     from evnas.sweep.sweep import Sweep
 
-Goal = Literal["min", "max"]
 Objective = str | Callable[..., float]
 
 
@@ -70,7 +70,7 @@ def run(
 def search(
     *,
     space: Mapping[str, Any],
-    objectives: Mapping[Objective, Goal],
+    objectives: "Mapping[Objective, Sense]",
     budget: int | Mapping[str, Any],
     base: Arch = "efficientvim_m1",
     strategy: str | Mapping[str, Any] = "evolution",
@@ -140,7 +140,7 @@ def bench(
     device: str = "auto",
     runtime: str | None = None,
     resolution: int = 224,
-    batch_size: int | Literal["auto"] = "auto",
+    batch_size: BatchSize = "auto",
     precision: Precision = "float32",
     form: Form | None = None,
     mode: Mode = "inference",

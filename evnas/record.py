@@ -4,7 +4,6 @@ A trial of the design (one candidate, one seed, one budget) is the group of its 
 each phase is appended when it ends, so a killed sweep repeats one phase and nothing else.
 """
 
-import functools
 import re
 import statistics
 from collections import Counter
@@ -12,10 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
 from evnas.errors import SpecError, nearest
+from evnas.runtime import BatchSize
 from evnas.stats.interval import Interval
 
 Status = Literal[
@@ -63,57 +60,10 @@ class Measurement:
 
     def interval(self, level: float = 0.95, draws: int = 2000) -> Interval:
         """The median between its percentile-bootstrap bounds (Efron 1979), seed fixed."""
-        (found,) = intervals(np.asarray([self.samples], dtype=np.float64), level, draws=draws)
+        from evnas.stats.bootstrap import median_intervals  # with numpy, which most do without
+
+        (found,) = median_intervals([self.samples], level, draws=draws)
         return found
-
-
-def intervals(
-    samples: NDArray[np.float64], level: float = 0.95, *, draws: int = 2000
-) -> list[Interval]:
-    """`Measurement.interval` of many at once; samples (measurements, n)."""
-    ordered = np.sort(samples, axis=1)
-    n = ordered.shape[1]
-    lower, upper, times = _resampled_middles(n, draws)
-    medians = (ordered[:, lower] + ordered[:, upper]) / 2
-    order = np.argsort(medians, axis=1)
-    medians = np.take_along_axis(medians, order, axis=1)
-    ends = np.cumsum(times[order], axis=1)  # rank in the sorted resamples where each median ends
-    low, high = (
-        _percentiles(medians, ends, share) for share in ((1.0 - level) / 2, (1.0 + level) / 2)
-    )
-    middles = (ordered[:, (n - 1) // 2] + ordered[:, n // 2]) / 2
-    found = zip(low.tolist(), middles.tolist(), high.tolist(), strict=True)
-    return [Interval(*bounds) for bounds in found]
-
-
-@functools.cache
-def _resampled_middles(
-    n: int, draws: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Ranks of the two middle values of each resample of n sorted samples, and how often.
-
-    They depend on n alone, so that 100,000 intervals of a study draw once.
-    """
-    picks = np.sort(np.random.default_rng(0).integers(n, size=(draws, n)), axis=1)
-    middles = picks[:, [(n - 1) // 2, n // 2]]
-    pairs, times = np.unique(middles, axis=0, return_counts=True)
-    return pairs[:, 0], pairs[:, 1], times
-
-
-def _percentiles(
-    values: NDArray[np.float64], ends: NDArray[np.int64], share: float
-) -> NDArray[np.float64]:
-    """Percentile, linearly interpolated, of each row of sorted `values`; the i-th value of a row
-    reaches up to rank `ends[row, i]`."""
-    last = int(ends[0, -1]) - 1
-    place = share * last
-    below = int(place)
-    rows = np.arange(len(values))
-    first, second = (
-        values[rows, (ends <= rank).sum(axis=1)] for rank in (below, min(below + 1, last))
-    )
-    percentiles: NDArray[np.float64] = first + (place - below) * (second - first)
-    return percentiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +91,7 @@ class TargetFields:
     """`cpu` or `cuda:N`; `auto` while the machine has not settled it."""
     runtime: str
     resolution: int
-    batch_size: int | Literal["auto"]
+    batch_size: BatchSize
     precision: str
     form: str = "plain"
     mode: str = "inference"
@@ -195,8 +145,29 @@ _TARGET_ID = re.compile(
 )
 
 
+class _Placed:
+    """What the notes of a record say of where it was taken."""
+
+    __slots__ = ()
+    target: str
+    details: Mapping[str, Any]
+
+    @property
+    def on(self) -> TargetFields | None:
+        """The target that a speed was measured on; None of other phases."""
+        held = self.details.get("target")
+        return TargetFields.of_old(self.target) if held is None else TargetFields(**held)
+
+    @property
+    def machine(self) -> Machine | None:
+        """Where it was taken; None of records from before that was noted."""
+        conditions = self.details.get("conditions") or {}
+        host = conditions.get("machine")
+        return Machine(host, conditions.get("processor", "")) if host else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(_Placed):
     """One phase of one trial, and how it ended. Everything in it is JSON."""
 
     label: str
@@ -243,16 +214,6 @@ class Record:
         """Of each of its measurements, by name."""
         return {name: measured.samples for name, measured in self.measurements.items()}
 
-    @property
-    def on(self) -> TargetFields | None:
-        """The target that a speed was measured on; None of other phases."""
-        return _on(self)
-
-    @property
-    def machine(self) -> Machine | None:
-        """Where it was taken; None of records from before that was noted."""
-        return _machine(self)
-
     def to_dict(self) -> dict[str, Any]:
         """Plain data, for the store and for JSON output."""
         return asdict(self)
@@ -270,7 +231,7 @@ class Record:
 
 
 @dataclass(slots=True)
-class Outline:
+class Outline(_Placed):
     """Of a record what a search goes on by, with fields as `Record` has them. It is made in a
     third of the time, which counts where there are 450,000."""
 
@@ -290,27 +251,6 @@ class Outline:
     origin: str
     details: Mapping[str, Any]
     seconds: float
-
-    @property
-    def on(self) -> TargetFields | None:
-        """As of `Record`."""
-        return _on(self)
-
-    @property
-    def machine(self) -> Machine | None:
-        """As of `Record`."""
-        return _machine(self)
-
-
-def _on(record: Record | Outline) -> TargetFields | None:
-    held = record.details.get("target")
-    return TargetFields.of_old(record.target) if held is None else TargetFields(**held)
-
-
-def _machine(record: Record | Outline) -> Machine | None:
-    conditions = record.details.get("conditions") or {}
-    host = conditions.get("machine")
-    return Machine(host, conditions.get("processor", "")) if host else None
 
 
 def comparable(record: Record, home: Machine | None) -> Record:

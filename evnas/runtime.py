@@ -9,7 +9,10 @@ from typing import Any, Literal
 Precision = Literal["float32", "bfloat16", "float16"]
 Form = Literal["plain", "deployed"]
 Mode = Literal["inference", "training"]
-MemoryFormat = Literal["auto", "contiguous", "channels_last"]
+Layout = Literal["contiguous", "channels_last"]
+MemoryFormat = Literal["auto", Layout]
+BatchSize = int | Literal["auto"]
+"""Images at once; `auto` where a machine decides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,13 +144,9 @@ ONNX = Runtime(
     packages=("onnx", "onnxruntime"),
     extra="onnx",
 )
-OPENVINO = Runtime(
+OPENVINO = replace(
+    ONNX,
     prepare="evnas.measure.runtimes.openvino:openvino",
-    own_operators=False,
-    onnx_form=True,
-    tells_memory=False,
-    form="deployed",
-    considered=True,
     packages=("onnx", "openvino"),
     extra="openvino",
 )
@@ -182,11 +181,9 @@ EXECUTORCH = Runtime(
     packages=("executorch",),
     install="pip install executorch",
 )
-COREML = Runtime(
+COREML = replace(
+    EXECUTORCH,
     prepare="evnas.measure.runtimes.coreml:coreml",
-    own_operators=False,
-    tells_memory=False,
-    form="deployed",
     packages=("coremltools",),
     install="pip install coremltools",
     obstacle="evnas.measure.runtimes.coreml:no_macos",

@@ -6,8 +6,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from evnas.blocks.deploy import Layout
 from evnas.blocks.deployment.rules import converter_for
+from evnas.runtime import Layout
 
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 LAYOUTS: tuple[Layout, ...] = ("channels_last", "contiguous")

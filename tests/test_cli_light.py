@@ -128,6 +128,17 @@ def test_check_of_spelt_out_targets_needs_no_torch(tmp_path):
     assert (said, loaded) == ("", "loaded [] 0")
 
 
+def test_check_of_rows_needs_neither_numpy_nor_a_store():
+    script = SCRIPT % (("numpy", "sqlite3"),)
+    done = subprocess.run(
+        [sys.executable, "-c", script, "", "check", "sweeps/table_c.yaml"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.stderr == "loaded [] 0\n"
+
+
 def test_check_says_that_two_spelt_targets_are_one(tmp_path):
     same = "{device: cpu, batch_size: 8}, {device: cpu, batch_size: {cpu: 8, cuda: 64}}"
     (tmp_path / "x.yaml").write_text(f"{ROWS}targets: [{same}]\n")

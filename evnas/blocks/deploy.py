@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,8 @@ from evnas.blocks.deployment.rule import deployments_in, replace_child
 from evnas.blocks.deployment.rules import converter_for
 from evnas.blocks.deployment.shapes import BATCH_NORMS, frozen_norms
 from evnas.blocks.norms import ChannelNorm
+from evnas.runtime import Layout, MemoryFormat
 
-Layout = Literal["channels_last", "contiguous"]
 KEPT_PRECISE: Mapping[type[nn.Module], tuple[str, ...]] = {
     ChannelNorm: ("*",),
     **dict.fromkeys(BATCH_NORMS, ("*",)),
@@ -62,7 +62,7 @@ class Deployed(nn.Module):
 def deploy(
     model: nn.Module,
     *,
-    layout: Literal["auto", "channels_last", "contiguous"] = "auto",
+    layout: MemoryFormat = "auto",
     dtype: torch.dtype | None = None,
 ) -> Deployed:
     """The inference form of a model from `build`, with the same results within rounding.

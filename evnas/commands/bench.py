@@ -13,7 +13,6 @@ from evnas.commands.bench_options import (
     Breakdown,
     BudgetS,
     Figure,
-    FormOption,
     Keep,
     Mode,
     Protocols,
@@ -24,7 +23,7 @@ from evnas.commands.bench_options import (
     Uncertainty,
 )
 from evnas.commands.named import From, Picks
-from evnas.commands.options import Device, OutFile, Precision
+from evnas.commands.options import Device, Form, OutFile, Precision
 from evnas.commands.output import AsJson, talk
 from evnas.commands.results import Results
 from evnas.errors import SpecError
@@ -47,7 +46,7 @@ def bench(
     batch_sizes: BatchSizes = None,
     sweep_batch: SweepBatch = False,
     precision: Precision = "float32",
-    form: FormOption = None,
+    form: Form = None,
     mode: Mode = "inference",
     uncertainty_percent: Uncertainty = 2.0,
     budget_s: BudgetS = 8.0,
@@ -66,7 +65,6 @@ def bench(
       evnas bench efficientvim_m1 --target onnx --batch-size 1 --batch-size 8
       evnas bench results/mine:front --base efficientvim_m1 --figure speed.svg
     """
-    from evnas.commands.bench_models import add_picked, models_of
     from evnas.commands.bench_targets import target_fields
 
     _must_be_svg(figure)
@@ -77,10 +75,7 @@ def bench(
         keep=keep,
     )
     results = Results(out, json)
-    models = models_of([*([base] if base else []), *(archs or [])])
-    origins = add_picked(models, study, picks or [])
-    if not models:
-        raise SpecError("a model must be named: ARCH..., or --from STUDY --pick WISH")
+    models, origins = _named(archs, base, study, picks)
     usual = {
         "device": device,
         "precision": precision,
@@ -121,6 +116,19 @@ class _Asked:
 
         specs = [bench_target({**usual, **fields}) for fields in self.targets]
         return widened(specs, batches=self.batches, resolutions=self.resolutions)
+
+
+def _named(
+    archs: Sequence[str] | None, base: str | None, study: Path | None, picks: Sequence[str] | None
+) -> tuple[Mapping[str, Mapping[str, Any]], Mapping[str, Any]]:
+    """The models, and where those of a study come from."""
+    from evnas.commands.bench_models import add_picked, models_of
+
+    models = models_of([*([base] if base else []), *(archs or [])])
+    origins = add_picked(models, study, picks or [])
+    if not models:
+        raise SpecError("a model must be named: ARCH..., or --from STUDY --pick WISH")
+    return models, origins
 
 
 def _measure(

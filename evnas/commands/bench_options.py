@@ -1,10 +1,11 @@
 """Options of `evnas bench`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from evnas import runtime
 from evnas.tables import RUNTIMES
 
 Archs = Annotated[
@@ -44,9 +45,8 @@ BatchSizes = Annotated[
 SweepBatch = Annotated[
     bool, typer.Option("--sweep-batch", help="Double the batch until throughput falls.")
 ]
-FormOption = Annotated[Literal["plain", "deployed"] | None, typer.Option("--form")]
 Mode = Annotated[
-    Literal["inference", "training"],
+    runtime.Mode,
     typer.Option("--mode", help="A call is a forward; or forward, loss and backward."),
 ]
 Uncertainty = Annotated[

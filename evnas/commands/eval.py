@@ -1,5 +1,7 @@
 """`evnas eval`: accuracy of checkpoints and exported files, side by side."""
 
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,17 +10,15 @@ from evnas.commands.eval_options import (
     ArchOption,
     BatchSize,
     Checkpoints,
-    FormOption,
     Images,
     MostImages,
     Official,
     PerClass,
     RuntimeName,
     Sides,
-    SkipBroken,
 )
 from evnas.commands.named import From, Pick, chosen
-from evnas.commands.options import Device, OutFile, Precision, Workers
+from evnas.commands.options import Device, Form, OutFile, Precision, SkipBroken, Workers
 from evnas.commands.output import AsJson, talk
 from evnas.commands.results import Results
 from evnas.errors import DataError, SpecError
@@ -30,8 +30,9 @@ from evnas.words import counted
 
 if TYPE_CHECKING:
     from evnas.arch.spec import ArchSpec
-    from evnas.evaluate.evaluation import Evaluated
+    from evnas.evaluate.evaluation import Evaluated, Way
     from evnas.evaluate.subject import Subject
+    from evnas.train.data import ImageData
 
 
 def eval(
@@ -42,7 +43,7 @@ def eval(
     pick: Pick = None,
     official: Official = None,
     resolutions: Sides = None,
-    form: FormOption = None,
+    form: Form = None,
     runtime: RuntimeName = "torch",
     precision: Precision = "float32",
     device: Device = "auto",
@@ -71,11 +72,9 @@ def eval(
 
     found = held_out_images(data, most=images)
     talk(f"images: {found}")
-    from evnas.commands.eval_table import text_of
-    from evnas.evaluate.evaluation import Way, evaluate
+    from evnas.evaluate.evaluation import Way
     from evnas.evaluate.subject import official_subject, subject_of
     from evnas.measure.target import Target
-    from evnas.train.workers import image_workers
 
     usual_arch = None if given is None else given.arch
     subjects = [subject_of(file, arch or usual_arch) for arch, file in files]
@@ -89,31 +88,69 @@ def eval(
         batch_size=batch_size,
     )
     asked = [(one, side) for one in subjects for side in sides or [one.view.resolution]]
-    rows: list[Evaluated] = []
+    shown = _Shown(data, found.classes, results, missing=len(asked), per_class=per_class)
+    _evaluate(asked, found, way, shown, workers=workers, skip_broken=skip_broken)
 
-    def take() -> None:
-        named_classes = {row.subject.name: row.subject.classes or found.classes for row in rows}
-        so_far = [_as_data(row, named_classes, per_class) for row in rows]
-        missing = len(asked) - len(rows)
-        text = text_of(rows, named_classes if per_class else {}, missing=missing)
-        results.take({"data": data, "rows": so_far, "missing": missing}, text, count=len(rows))
 
-    take()
-    with results.coming():
+@dataclass(slots=True)
+class _Shown:
+    """What is found, written and printed after each row."""
+
+    data: str
+    classes: Sequence[str]
+    results: Results
+    _: KW_ONLY
+    missing: int
+    """Rows that are still to come."""
+    per_class: bool
+    rows: "list[Evaluated]" = field(default_factory=list)
+
+    def add(self, row: "Evaluated") -> None:
+        """One row more."""
+        self.rows.append(row)
+        self.missing -= 1
+        self.take()
+
+    def take(self) -> None:
+        """Hand over what there is."""
+        from evnas.commands.eval_table import text_of
+
+        rows, missing = self.rows, self.missing
+        names = {row.subject.name: row.subject.classes or self.classes for row in rows}
+        so_far = [_as_data(row, names, self.per_class) for row in rows]
+        text = text_of(rows, names if self.per_class else {}, missing=missing)
+        found = {"data": self.data, "rows": so_far, "missing": missing}
+        self.results.take(found, text, count=len(rows))
+
+
+def _evaluate(
+    asked: "Sequence[tuple[Subject, int]]",
+    images: "ImageData",
+    way: "Way",
+    shown: _Shown,
+    *,
+    workers: int | None,
+    skip_broken: bool,
+) -> None:
+    """Each model at its resolution, beside the first."""
+    from evnas.evaluate.evaluation import evaluate
+    from evnas.train.workers import image_workers
+
+    shown.take()
+    with shown.results.coming():
         for subject, side in asked:
             talk(f"{_of_file(subject)} at {side}x{side}")
             row = evaluate(
                 subject,
-                found,
+                images,
                 way,
                 resolution=side,
                 workers=image_workers(workers),
                 skip_broken=skip_broken,
-                first=rows[0] if rows else None,
+                first=shown.rows[0] if shown.rows else None,
             )
             _say_what_is_not_finite(row)
-            rows.append(row)
-            take()
+            shown.add(row)
 
 
 def sides_of(text: str | None) -> list[int]:

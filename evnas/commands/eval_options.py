@@ -1,7 +1,7 @@
 """Options of `evnas eval`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -32,16 +32,9 @@ Sides = Annotated[
         "--resolution", metavar="N,N,...", help="Sides in pixels; each model's own otherwise."
     ),
 ]
-FormOption = Annotated[
-    Literal["plain", "deployed"] | None,
-    typer.Option("--form", help="deployed folds batch norms; the runtime's own otherwise."),
-]
 RuntimeName = Annotated[str, typer.Option("--runtime", help=f"One of {', '.join(RUNTIMES)}.")]
 BatchSize = Annotated[int, typer.Option("--batch-size", min=1)]
 MostImages = Annotated[
     int | None, typer.Option("--images", min=1, help="About so many, evenly; else all.")
-]
-SkipBroken = Annotated[
-    bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")
 ]
 PerClass = Annotated[bool, typer.Option("--per-class", help="Top-1 of each class.")]

@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from evnas import runtime
+
 Names = Literal["ours", "official"]
 """Whose names the tensors of weights have."""
 SweepFile = Annotated[
@@ -33,7 +35,14 @@ Workers = Annotated[
 Resolution = Annotated[
     int | None, typer.Option("--resolution", min=8, help="Side of the images in pixels.")
 ]
-Precision = Annotated[Literal["float32", "bfloat16", "float16"], typer.Option("--precision")]
+Precision = Annotated[runtime.Precision, typer.Option("--precision")]
+Form = Annotated[
+    runtime.Form | None,
+    typer.Option("--form", help="deployed folds batch norms; the runtime's own otherwise."),
+]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Leave out images that cannot be read.")
+]
 OutFile = Annotated[
     Path | None,
     typer.Option(

@@ -1,21 +1,35 @@
 """`evnas train`: a whole training by a paper's recipe."""
 
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from evnas.commands.named import ArchNameOrFrom, From, Pick, chosen
-from evnas.commands.options import Device, Workers
+from evnas.commands.options import Device, SkipBroken, Workers
 from evnas.commands.output import AsJson, emit, talk
 from evnas.commands.training import (
+    Accumulate,
+    BatchSize,
+    CheckpointMinutes,
+    CooldownEpochs,
+    Data,
+    DryRun,
+    Epochs,
+    Freeze,
+    Keep,
+    LinearProbe,
     NewClassifier,
+    Output,
     RecipeChanges,
     RecipeName,
+    Resolution,
     Seed,
-    SkipBroken,
     TeacherWeights,
+    UntilEpoch,
+    WarmupEpochs,
     Weights,
     recipe_with_changes,
 )
@@ -24,51 +38,6 @@ from evnas.runtime import MemoryFormat, Precision
 
 if TYPE_CHECKING:
     from evnas.train.config import TrainConfig, TrainResult
-
-Data = Annotated[
-    str,
-    typer.Option(
-        "--data",
-        help="A folder with train/ and val/; fashion-mnist, "
-        "fashion-mnist-12k, cifar10, cifar100; hfds/PATH or wds/PATH.",
-    ),
-]
-Output = Annotated[
-    Path, typer.Option("--output", "-o", help="Checkpoints and curve; goes on from there.")
-]
-Epochs = Annotated[int | None, typer.Option("--epochs", min=1)]
-WarmupEpochs = Annotated[int | None, typer.Option("--warmup-epochs", min=0)]
-CooldownEpochs = Annotated[int | None, typer.Option("--cooldown-epochs", min=0)]
-BatchSize = Annotated[
-    int | None,
-    typer.Option(
-        "--batch-size",
-        min=1,
-        help="Images a device takes at a time; the recipe's batch is reached by accumulation.",
-    ),
-]
-Accumulate = Annotated[
-    int | None,
-    typer.Option(
-        "--accumulate", min=1, help="With --batch-size: makes another batch of the recipe's."
-    ),
-]
-Resolution = Annotated[int | None, typer.Option("--resolution", min=8)]
-Freeze = Annotated[
-    list[str] | None,
-    typer.Option("--freeze", metavar="MODULE", help="Keep as it is: stem, stages.0."),
-]
-LinearProbe = Annotated[bool, typer.Option("--linear-probe", help="Train the classifiers alone.")]
-Keep = Annotated[int, typer.Option("--keep", min=1, help="Newest checkpoints kept.")]
-CheckpointMinutes = Annotated[
-    float, typer.Option("--checkpoint-minutes", min=0.0, help="Within an epoch; 0 for none.")
-]
-UntilEpoch = Annotated[
-    int | None, typer.Option("--until-epoch", min=1, help="Stop there, to go on later.")
-]
-DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what it would take, after some seconds.")
-]
 
 
 def train(
@@ -150,11 +119,18 @@ def train(
         study=study,
         origin=found.picked.to_dict() if found.picked else {},
     )
-    try:
+    with _said_once():
         _run(config, dry_run=dry_run, json=json)
+
+
+@contextmanager
+def _said_once() -> Iterator[None]:
+    """Of the processes of one training the first alone says what is wrong."""
+    try:
+        yield
     except EvnasError:
         if int(os.environ.get("RANK", "0")) > 0:
-            raise typer.Exit(2) from None  # the first process says it
+            raise typer.Exit(2) from None
         raise
 
 

@@ -1,4 +1,4 @@
-"""What `evnas train` and `evnas finish` share: options of a training, and its recipe."""
+"""Options of `evnas train`, some of them of `evnas finish` too, and the recipe of both."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,10 +32,51 @@ NewClassifier = Annotated[
 TeacherWeights = Annotated[
     Path | None, typer.Option("--teacher-weights", help="Of the recipe's teacher.")
 ]
-SkipBroken = Annotated[
-    bool, typer.Option("--skip-broken", help="Leave images out that cannot be read.")
-]
 Seed = Annotated[int, typer.Option("--seed")]
+Data = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="A folder with train/ and val/; fashion-mnist, "
+        "fashion-mnist-12k, cifar10, cifar100; hfds/PATH or wds/PATH.",
+    ),
+]
+Output = Annotated[
+    Path, typer.Option("--output", "-o", help="Checkpoints and curve; goes on from there.")
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", min=1)]
+WarmupEpochs = Annotated[int | None, typer.Option("--warmup-epochs", min=0)]
+CooldownEpochs = Annotated[int | None, typer.Option("--cooldown-epochs", min=0)]
+BatchSize = Annotated[
+    int | None,
+    typer.Option(
+        "--batch-size",
+        min=1,
+        help="Images a device takes at a time; the recipe's batch is reached by accumulation.",
+    ),
+]
+Accumulate = Annotated[
+    int | None,
+    typer.Option(
+        "--accumulate", min=1, help="With --batch-size: makes another batch of the recipe's."
+    ),
+]
+Resolution = Annotated[int | None, typer.Option("--resolution", min=8)]
+Freeze = Annotated[
+    list[str] | None,
+    typer.Option("--freeze", metavar="MODULE", help="Keep as it is: stem, stages.0."),
+]
+LinearProbe = Annotated[bool, typer.Option("--linear-probe", help="Train the classifiers alone.")]
+Keep = Annotated[int, typer.Option("--keep", min=1, help="Newest checkpoints kept.")]
+CheckpointMinutes = Annotated[
+    float, typer.Option("--checkpoint-minutes", min=0.0, help="Within an epoch; 0 for none.")
+]
+UntilEpoch = Annotated[
+    int | None, typer.Option("--until-epoch", min=1, help="Stop there, to go on later.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what it would take, after some seconds.")
+]
 
 
 def recipe_with_changes(

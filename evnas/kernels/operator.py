@@ -127,3 +127,29 @@ def differentiate(op: OpOverload, gradient: Gradient, *, setup: Callable[..., No
             ) from e
 
     _LIBRARY.impl(op._opname, run, "Autograd")
+
+
+def differentiate_by(op: OpOverload, backward: OpOverload) -> None:
+    """Give an operator of one result its backward, itself an operator, and that one its fake.
+
+    Args:
+        op: from `operator`; its tensors come first among its arguments.
+        backward: from `operator`, with `backward_schema(op)`; its gradients are those of the
+            tensors that are given, each of the tensor's shape, dtype and device.
+    """
+    tensors = sum("Tensor" in str(argument.type) for argument in op._schema.arguments)
+
+    def setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[:tensors])
+        ctx.options = inputs[tensors:]
+
+    def gradient(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
+        given = ctx.saved_tensors
+        found = iter(backward(gy, *given, *ctx.options))
+        return *(None if t is None else next(found) for t in given), *(None for _ in ctx.options)
+
+    @fake(backward)
+    def _(gy: Tensor, *inputs: Any) -> list[Tensor]:
+        return [t.new_empty(t.shape) for t in inputs[:tensors] if t is not None]
+
+    differentiate(op, gradient, setup=setup)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from evnas.errors import EvnasError, MeasurementError
@@ -88,15 +88,7 @@ def ranked(
     ready = [place.timed for place in places if place.timed is not None]
     samples = iter(in_turn(ready, stopwatch, rounds, most_s))
     found = [
-        Place(
-            runtime=place.runtime,
-            form=place.form,
-            prepare_s=place.prepare_s,
-            timed=place.timed,
-            samples_ms=() if place.timed is None else next(samples),
-            error=place.error,
-        )
-        for place in places
+        replace(place, samples_ms=() if place.timed is None else next(samples)) for place in places
     ]
     return sorted(found, key=lambda place: place.latency_ms)
 

@@ -1,13 +1,13 @@
 """What a speed is measured on: device, runtime, batch, resolution, precision, form and mode."""
 
 from dataclasses import asdict, dataclass, replace
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 
 from evnas.errors import MeasurementError, nearest
 from evnas.record import TargetFields
-from evnas.runtime import Form, Mode, Precision
+from evnas.runtime import BatchSize, Form, Mode, Precision
 from evnas.sweep.parts import COMMAND, device_fault, is_openvino_device, training_fault
 from evnas.tables import RUNTIMES
 
@@ -42,7 +42,7 @@ class Target:
     """A name of `evnas.tables.RUNTIMES`."""
     resolution: int = 224
     """Side of the square input, in pixels."""
-    batch_size: int | Literal["auto"] = "auto"
+    batch_size: BatchSize = "auto"
     precision: Precision = "float32"
     """Below float32 the forward runs under autocast; weights, and their gradients in training,
     stay float32."""

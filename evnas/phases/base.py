@@ -16,6 +16,7 @@ from evnas.sweep.candidate import Candidate
 
 if TYPE_CHECKING:
     from evnas.phases.work import Work
+    from evnas.sweep.search_spec import Sense
 
 __all__ = [
     "Found",
@@ -41,7 +42,7 @@ class Quantity:
     heading: str
     """As the page has it."""
     unit: str = ""
-    goal: Literal["max", "min", ""] = ""
+    goal: "Sense | Literal['']" = ""
     """Which way is better, where one is."""
     source: str = ""
     """The value of the record that it is made from; "" is its own name."""

@@ -12,8 +12,6 @@ from evnas.errors import SpecError, nearest
 from evnas.predict.printed import known_recipes
 from evnas.record import TargetFields
 from evnas.search.state.objectives import is_trained, resolved_objectives
-from evnas.search.strategies.warm import warm_candidates
-from evnas.space.dead import dead_values
 from evnas.space.space import SearchSpace
 from evnas.sweep.constraints import resolved_constraints
 from evnas.sweep.search_spec import SearchSpec
@@ -66,6 +64,8 @@ def must_begin(spec: SearchSpec, base: ArchSpec, targets: Sequence[TargetFields]
     if proxy is not None:
         _must_be_whole_epochs(asked.rungs_of(full), full / proxy.epochs)
     space = SearchSpace.from_spec(spec.space, base)
+    from evnas.search.strategies.warm import warm_candidates  # with stores, which rows do without
+
     warm = warm_candidates(spec.warm_start, space)
     asked.strategy(space, warm=warm, full_budget=full)
     return needs
@@ -199,6 +199,8 @@ def checked(sweep: Sweep) -> list[str]:
             targets = targets_of(sweep)
         if isinstance(sweep.spec, SearchSpec):
             needs = must_begin(sweep.spec, sweep.base, targets)
+            from evnas.space.dead import dead_values
+
             space = SearchSpace.from_spec(sweep.spec.space, sweep.base)
             notes = [str(dead) for dead in dead_values(space)]
             notes += about_budget(sweep.spec, full_budget_of(sweep.spec, needs))

@@ -14,19 +14,16 @@ from evnas.arch.spec import ArchSpec
 from evnas.space.axes import COUNT, Axis
 from evnas.space.counting import MOST_PARTS, count_exactly
 from evnas.space.space import Point, SearchSpace
-from evnas.stats.interval import wilson
+from evnas.stats.interval import Interval, wilson
 
 WALK_MOST = 20_000
 """Points that are walked rather than drawn, about 4 s."""
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
-    """Distinct valid architectures, with the bounds of what is known."""
+class Size(Interval):
+    """Distinct valid architectures, between the bounds of what is known."""
 
-    low: float
-    mid: float
-    high: float
     exact: bool
     points: int
     """Points, valid or not."""

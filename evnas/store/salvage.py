@@ -20,6 +20,7 @@ from evnas.store.reader import reader_of
 from evnas.store.schema import (
     COLUMNS,
     FLOATS,
+    LINE,
     NOTED,
     TALLY,
     columns_as_made,
@@ -28,7 +29,6 @@ from evnas.store.schema import (
     note_of,
 )
 
-_LINE = ", ".join(("id", *COLUMNS, "payload"))
 _GIVEN_UP = 2000
 """Ids that are looked for where nobody knows how many there were."""
 _USUAL = ("schema_version", "sweep", "environment", "identity", TALLY, NOTED)
@@ -220,7 +220,7 @@ def _line(
     kept = "checksum" if found.verified else "NULL"
     try:
         row = db.execute(
-            f"SELECT {_LINE}, {kept} FROM {table} WHERE id = ?", (identity,)
+            f"SELECT {LINE}, {kept} FROM {table} WHERE id = ?", (identity,)
         ).fetchone()
         if row is None:
             return None

@@ -19,6 +19,8 @@ SCHEMA_VERSION = 2
 
 COLUMNS = ("label", "digest", "phase", "status", "seed", "budget", "target", "started", "seconds")
 """Of a record, those that have a column of their own; the rest is `payload`, JSON."""
+LINE = ", ".join(("id", *COLUMNS, "payload"))
+"""A record's line, as SQL has it."""
 FLOATS = ("budget", "started", "seconds")
 """Of these columns, floats."""
 TALLY = "tally"
@@ -26,17 +28,17 @@ TALLY = "tally"
 NOTED = "noted"
 """The note of all other notes' keys."""
 
-_LINE = """
+_TYPED_LINE = """
     label TEXT NOT NULL, digest TEXT NOT NULL, phase TEXT NOT NULL, status TEXT NOT NULL,
     seed INTEGER NOT NULL, budget REAL NOT NULL, target TEXT NOT NULL,
     started REAL NOT NULL, seconds REAL NOT NULL,
     payload TEXT NOT NULL"""
-_SET_ASIDE = f"CREATE TABLE set_aside (id INTEGER PRIMARY KEY, {_LINE}, checksum INTEGER);"
+_SET_ASIDE = f"CREATE TABLE set_aside (id INTEGER PRIMARY KEY, {_TYPED_LINE}, checksum INTEGER);"
 _SCHEMA = f"""
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
 CREATE TABLE archs (digest TEXT PRIMARY KEY, arch TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
 CREATE TABLE records (
-    id INTEGER PRIMARY KEY, {_LINE}, checksum INTEGER,
+    id INTEGER PRIMARY KEY, {_TYPED_LINE}, checksum INTEGER,
     UNIQUE (label, digest, phase, seed, budget, target)
 );
 {_SET_ASIDE}

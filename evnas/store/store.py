@@ -23,6 +23,7 @@ from evnas.store.reader import reader_of
 from evnas.store.schema import (
     COLUMNS,
     FLOATS,
+    LINE,
     NOTED,
     SCHEMA_VERSION,
     TALLY,
@@ -37,7 +38,6 @@ from evnas.store.schema import (
     write_meta,
 )
 
-_LINE = ", ".join(("id", *COLUMNS, "payload"))
 UNDER_WAY = 1000
 """So many architectures are kept while records are read: those of one trial stand together, but
 for what other workers did between them."""
@@ -153,7 +153,7 @@ class Store:
     def _insert(self, line: tuple[Any, ...], arch: tuple[str, str]) -> None:
         self._db.execute("INSERT OR IGNORE INTO archs VALUES (?, ?, ?)", (*arch, checksum(arch)))
         self._db.execute(
-            f"INSERT INTO records ({_LINE}, checksum) VALUES ({', '.join('?' * (len(line) + 1))})",
+            f"INSERT INTO records ({LINE}, checksum) VALUES ({', '.join('?' * (len(line) + 1))})",
             (*line, checksum(line)),
         )
 
@@ -212,7 +212,7 @@ class Store:
             checked = version_of(self._db, self.path) > 1
             there = int(self.meta(TALLY)) if checked else 0  # before the rows: they only grow
             found = self._db.execute(
-                f"SELECT {_LINE}, {'checksum' if checked else 'NULL'} FROM records WHERE id > ? "
+                f"SELECT {LINE}, {'checksum' if checked else 'NULL'} FROM records WHERE id > ? "
                 "ORDER BY id",
                 (after,),
             )
@@ -284,7 +284,7 @@ class Store:
         with as_sentences(self.path, needed=1), self._db:
             self._db.execute("BEGIN IMMEDIATE")
             moved = self._db.execute(
-                f"INSERT INTO set_aside SELECT {_LINE}, checksum FROM records "
+                f"INSERT INTO set_aside SELECT {LINE}, checksum FROM records "
                 f"WHERE status IN ({marks})",
                 tuple(statuses),
             ).rowcount
@@ -300,7 +300,7 @@ class Store:
             if version_of(self._db, self.path) == 1:
                 return
             found = self._db.execute(
-                f"SELECT {_LINE}, s.checksum, arch FROM set_aside AS s LEFT JOIN archs "
+                f"SELECT {LINE}, s.checksum, arch FROM set_aside AS s LEFT JOIN archs "
                 "USING (digest) ORDER BY id"
             )
             for *line, kept, arch in found:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from evnas.arch.catalog import entry
 from evnas.arch.changes import what_changed
 from evnas.arch.paths import assign, parse, resolve, spell
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
+from evnas.runtime import BatchSize
 from evnas.sweep.parts import MOST_IMAGES, TargetSpec
 
 ROW_KEYS = ("arch", "timm", "absent", "resolution", "batch_size", "published", "note")
@@ -64,7 +65,7 @@ class Candidate:
         )
         return mine == its
 
-    def batch_on(self, device_type: str, target: TargetSpec) -> int | Literal["auto"]:
+    def batch_on(self, device_type: str, target: TargetSpec) -> BatchSize:
         """Its images at once on a target, which means a device of that kind."""
         batch = self.batch_size or target.batch_on(device_type)
         return batch if batch != "printed" else self.printed_batch or "auto"

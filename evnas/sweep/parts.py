@@ -17,7 +17,7 @@ from evnas.arch.catalog import Family
 from evnas.errors import SpecError, nearest
 from evnas.papers.published import published_table
 from evnas.record import TargetFields
-from evnas.runtime import Form, Mode, Precision
+from evnas.runtime import BatchSize, Form, Mode, Precision
 from evnas.sweep.numbers import NumbersAreNumbers
 from evnas.tables import DATASETS, RUNTIMES
 
@@ -244,7 +244,7 @@ class TargetSpec(SweepPart):
         return COMMAND if self.by_command else self.runtime
 
     @property
-    def _spelt_batch(self) -> int | Literal["auto"]:
+    def _spelt_batch(self) -> BatchSize:
         """The batch, where the file settles it."""
         if self.by_command:
             asked = self.batch_on(self.name)

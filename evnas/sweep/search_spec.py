@@ -28,7 +28,7 @@ from evnas.sweep.spec import SweepSpec
 from evnas.sweep.strategy_spec import StrategySpec, strategy_spec
 from evnas.tables import found_by, quantity_must_load, quantity_of
 
-Goal = Literal["max", "min"]
+Sense = Literal["max", "min"]
 
 
 for _model in (EachDomain, SharedDomain, IncreasingDomain, DecreasingDomain, ChoiceDomain):
@@ -41,7 +41,7 @@ class ObjectiveSpec(_Spec):
     metric: str
     """`throughput_img_s`, `latency_ms`, `peak_mib`, `top1_percent`, `params_m`, `macs_g`, or any
     name that a record's values or measurements carry; `NAME@TARGET` takes one target."""
-    goal: Goal
+    goal: Sense
     """Which way is better."""
 
     @field_validator("metric")

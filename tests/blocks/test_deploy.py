@@ -13,7 +13,8 @@ import evnas
 from evnas.arch.catalog import catalog
 from evnas.arch.spec import ArchSpec
 from evnas.blocks.backbone import build
-from evnas.blocks.deploy import Deployed, Layout, deploy
+from evnas.blocks.deploy import Deployed, deploy
+from evnas.runtime import Layout
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from evnas.arch.catalog import catalog
 from evnas.arch.spec import Norm
 from evnas.blocks.backbone import build
-from evnas.blocks.deploy import Deployed, Layout, deploy
+from evnas.blocks.deploy import Deployed, deploy
 from evnas.blocks.deployment.fused import ACTIVATIONS, Act, FusedConv, FusedLinear
 from evnas.blocks.downsample import DOWNSAMPLES
 from evnas.blocks.efficientvim import EfficientVimBlock
@@ -45,6 +45,7 @@ from evnas.measure.counting.flops import count_module
 from evnas.mixers.hsm_ssd.module import HsmSsd
 from evnas.mixers.nc_ssd.module import NcSsd
 from evnas.mixers.ss2d.module import Ss2d
+from evnas.runtime import Layout
 
 NAN = float("nan")
 

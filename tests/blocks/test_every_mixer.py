@@ -10,10 +10,11 @@ from torch import Tensor
 
 from evnas.arch.spec import BLOCKS, ArchSpec
 from evnas.blocks.backbone import build, build_block
-from evnas.blocks.deploy import Layout, deploy
+from evnas.blocks.deploy import deploy
 from evnas.commands.exporting import write_export
 from evnas.measure.counting.flops import count, count_module
 from evnas.mixers import MIXERS
+from evnas.runtime import Layout
 
 DIM = 16
 MAPS = [(7, 5), (14, 14), (1, 1)]

@@ -18,7 +18,7 @@ from evnas.measure.timing.ending import (
     is_surely_beyond,
 )
 from evnas.measure.timing.protocol import Protocol, time_alternating, time_forward
-from evnas.record import intervals
+from evnas.stats.bootstrap import median_intervals
 from evnas.store import Store
 
 TWO_PERCENT = EndRule(uncertainty_fraction=0.02)
@@ -88,7 +88,7 @@ def test_the_interval_of_what_ended_early_holds_the_median_in_nine_of_ten(noise)
             samples: list[float] = []
             while len(samples) < 30 and not TWO_PERCENT.enough({"latency_ms": samples}):
                 samples.append(next(source))
-            (interval,) = intervals(np.asarray([samples]))
+            (interval,) = median_intervals(np.asarray([samples]))
             held += interval.holds(1.0)
             rounds.setdefault(scale, []).append(len(samples))
     assert held >= 0.9 * REPEATS * len(SCALES)
@@ -215,7 +215,7 @@ def test_with_the_noise_of_a_recorded_study_too(percent: int):
             drawn = random_.choices(recorded.samples, k=30)
             enough = (n for n in LOOKS if rule.enough({"throughput_ratio": drawn[:n]}))
             n = next(enough, 30)
-            (interval,) = intervals(np.asarray([drawn[:n]]))
+            (interval,) = median_intervals(np.asarray([drawn[:n]]))
             held += interval.holds(recorded.median)
             rounds, repeats = rounds + n, repeats + 1
     assert repeats >= 400

@@ -48,7 +48,7 @@ LEAST_SHARE_FLOAT16 = 1 / 8
 so that what a plain model may hold is at most eight times more."""
 
 
-def _absorb_mixer_norm(block: VssBlock | VssdBlock | EfficientVimBlock) -> None:
+def _absorb_mixer_norm(block: VssBlock | EfficientVimBlock) -> None:
     """The norm before a mixer goes into the linear map that the mixer begins with, if it has one
     that nothing else of it stands beside."""
     deployment = deployment_of(block.mixer)

@@ -72,22 +72,6 @@ def _store_scaled(
 
 
 @triton.jit
-def _norm_fwd(
-    x_ptr, weight_ptr, bias_ptr, y_ptr,
-    C, images, P, image_stride, channel_stride, pixel_stride, image_blocks, eps,
-    WEIGHT: tl.constexpr, BIAS: tl.constexpr,
-    BC: tl.constexpr, BI: tl.constexpr, BP: tl.constexpr,
-):  # fmt: skip
-    at, exists = _place(
-        tl.program_id(0), images, P, image_stride, pixel_stride, image_blocks, BI, BP
-    )
-    c = tl.arange(0, BC)
-    offset, inside = _tile(c, C, channel_stride, at, exists)
-    y, _ = _normalise(_loaded(x_ptr, offset, inside), inside, C, eps)
-    _store_scaled(y, y_ptr, offset, inside, weight_ptr, bias_ptr, c, C, WEIGHT, BIAS)
-
-
-@triton.jit
 def _norm_bwd(
     gy_ptr, x_ptr, weight_ptr, gx_ptr, g_weight_ptr, g_bias_ptr,
     C, images, P, image_stride, channel_stride, pixel_stride, image_blocks, eps, blocks,
@@ -127,28 +111,34 @@ def _merged(n, mean, square, count, x, inside):
 
 
 @triton.jit
-def _wide_norm_fwd(
+def _norm_fwd(
     x_ptr, weight_ptr, bias_ptr, y_ptr,
     C, images, P, image_stride, channel_stride, pixel_stride, image_blocks, eps,
-    WEIGHT: tl.constexpr, BIAS: tl.constexpr,
+    WEIGHT: tl.constexpr, BIAS: tl.constexpr, AT_ONCE: tl.constexpr,
     BC: tl.constexpr, BI: tl.constexpr, BP: tl.constexpr,
 ):  # fmt: skip
-    """As `_norm_fwd`, BC channels at a time."""
+    """BP positions: all their channels AT_ONCE, or BC at a time."""
     at, exists = _place(
         tl.program_id(0), images, P, image_stride, pixel_stride, image_blocks, BI, BP
     )
-    mean, square = tl.zeros((BP,), tl.float32), tl.zeros((BP,), tl.float32)
-    for start in range(0, C, BC):
-        offset, inside = _tile(start + tl.arange(0, BC), C, channel_stride, at, exists)
-        x = _loaded(x_ptr, offset, inside)
-        count = tl.minimum(BC, C - start).to(tl.float32)
-        mean, square, _centred, _apart = _merged(start * 1.0, mean, square, count, x, inside)
-    rstd = 1.0 / tl.sqrt(square / C + eps)
-    for start in range(0, C, BC):
-        c = start + tl.arange(0, BC)
+    if AT_ONCE:
+        c = tl.arange(0, BC)
         offset, inside = _tile(c, C, channel_stride, at, exists)
-        y = (_loaded(x_ptr, offset, inside) - mean[None, :]) * rstd[None, :]
+        y, _ = _normalise(_loaded(x_ptr, offset, inside), inside, C, eps)
         _store_scaled(y, y_ptr, offset, inside, weight_ptr, bias_ptr, c, C, WEIGHT, BIAS)
+    else:
+        mean, square = tl.zeros((BP,), tl.float32), tl.zeros((BP,), tl.float32)
+        for start in range(0, C, BC):
+            offset, inside = _tile(start + tl.arange(0, BC), C, channel_stride, at, exists)
+            x = _loaded(x_ptr, offset, inside)
+            count = tl.minimum(BC, C - start).to(tl.float32)
+            mean, square, _centred, _apart = _merged(start * 1.0, mean, square, count, x, inside)
+        rstd = 1.0 / tl.sqrt(square / C + eps)
+        for start in range(0, C, BC):
+            c = start + tl.arange(0, BC)
+            offset, inside = _tile(c, C, channel_stride, at, exists)
+            y = (_loaded(x_ptr, offset, inside) - mean[None, :]) * rstd[None, :]
+            _store_scaled(y, y_ptr, offset, inside, weight_ptr, bias_ptr, c, C, WEIGHT, BIAS)
 
 
 @triton.jit
@@ -199,11 +189,11 @@ def channel_layer_norm_triton(
     dense = _dense(x)
     y = torch.empty_like(dense)
     walk = _walk(dense)
-    kernel = _norm_fwd if walk.at_once else _wide_norm_fwd
-    kernel[(walk.blocks,)](
+    _norm_fwd[(walk.blocks,)](
         dense, dense if weight is None else weight.contiguous(),
         dense if bias is None else bias.contiguous(), y, *walk.geometry, eps,
-        WEIGHT=weight is not None, BIAS=bias is not None, **walk.tile, num_warps=WARPS,
+        WEIGHT=weight is not None, BIAS=bias is not None, AT_ONCE=walk.at_once, **walk.tile,
+        num_warps=WARPS,
     )  # fmt: skip
     return _like(y, x)
 

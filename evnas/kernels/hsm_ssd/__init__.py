@@ -5,6 +5,7 @@ from torch import Tensor
 
 from evnas.errors import KernelUnavailable
 from evnas.kernels.dispatch import Impl, choose
+from evnas.kernels.operator_inputs import HsmSsdInputs
 
 from .op import hsm_ssd_added_op, hsm_ssd_compress_op, hsm_ssd_expand_op, hsm_ssd_op
 from .reference import (
@@ -123,11 +124,12 @@ def hsm_ssd(
 
     Source: EfficientViM, arXiv 2411.15241, Fig. 2 (right) and Alg. 1.
     """
-    _check_all(u, dt, B, C, A, Q, O, D, heads)
+    given = (u, dt, B, C, A, Q, O, D)
+    _check_all(given, heads)
     impl = choose("hsm_ssd", impl, (u, dt, B, C, Q, O, D), states=B.shape[1])
     if impl == "reference":
-        return hsm_ssd_reference((u, dt, B, C, A, Q, O, D), heads=heads)
-    y, h, *_ = hsm_ssd_op(u, dt, B, C, A, Q, O, D, heads, impl)
+        return hsm_ssd_reference(given, heads=heads)
+    y, h, *_ = hsm_ssd_op(*given, heads, impl)
     return y, h
 
 
@@ -161,7 +163,7 @@ def hsm_ssd_added_to(
         ValueError: shapes or dtypes that do not fit one another.
         KernelUnavailable: the kernels cannot run on these tensors, or a gradient is asked for.
     """
-    _check_all(u, dt, B, C, None, Q, O, D, heads)
+    _check_all((u, dt, B, C, None, Q, O, D), heads)
     if total.shape != u.shape or total.dtype != u.dtype or share.shape != u.shape[1:2]:
         raise ValueError(
             f"total must be {tuple(u.shape)} of {u.dtype} and share ({u.shape[1]},), "
@@ -177,17 +179,8 @@ def hsm_ssd_added_to(
     return y, h
 
 
-def _check_all(
-    u: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    C: Tensor,
-    A: Tensor | None,
-    Q: Tensor,
-    O: Tensor,  # noqa: E741 - the paper's letter
-    D: Tensor,
-    heads: int,
-) -> None:
+def _check_all(given: HsmSsdInputs, heads: int) -> None:
+    u, dt, B, C, A, Q, O, D = given  # noqa: E741 - the paper's letter
     _check_compress(u, dt, B, A, heads)
     if C.shape != B.shape:
         raise ValueError(f"C must have the shape of B, {tuple(B.shape)}, got {tuple(C.shape)}")

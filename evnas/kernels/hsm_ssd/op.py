@@ -155,26 +155,21 @@ def _expand_grad(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
 differentiate(hsm_ssd_expand_op, _expand_grad, setup=_expand_setup)
 
 
-@operator("hsm_ssd")
+@operator(
+    "hsm_ssd",
+    schema="(Tensor u, Tensor dt, Tensor B, Tensor C, Tensor? A, Tensor Q, Tensor O, Tensor D, "
+    "SymInt heads, str impl) -> (Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
 @without_autocast
-def hsm_ssd_op(
-    u: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    C: Tensor,
-    A: Tensor | None,
-    Q: Tensor,
-    O: Tensor,  # noqa: E741 - the paper's letter
-    D: Tensor,
-    heads: int,
-    impl: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def hsm_ssd_op(*inputs: Any) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """y in the dtype of u, contiguous but for "triton_fused", which follows u; h in accumulation
     dtype; for the backward h0 and [h1; z], a row a state, and log-sums."""
+    *given, heads, impl = inputs
+    u, dt, B, C, _, Q, O, D = given  # noqa: E741 - the paper's letter
     if resolve("hsm_ssd", impl, u) == "triton_fused":
         from .fused.kernel import hsm_ssd_fused  # triton is optional
 
-        return hsm_ssd_fused(u, dt, B, C, Q, O, D, heads=heads, as_u_lies=impl != "auto")
+        return hsm_ssd_fused(tuple(given), heads=heads, as_u_lies=impl != "auto")
     h0, log_sum = _compress(u, dt, B, heads, impl, by_state=True)
     states = h0.mT.contiguous()  # (Bt, N, Ch)
     h, hz = middle(states, Q, O, D)
@@ -193,25 +188,19 @@ def _(
     return y, _hidden_like(u, dt, B), states, hz, _log_sum_like(u, dt, B)
 
 
-@operator("hsm_ssd_added")
+@operator(
+    "hsm_ssd_added",
+    schema="(Tensor u, Tensor dt, Tensor B, Tensor C, Tensor Q, Tensor O, Tensor D, Tensor total, "
+    "Tensor share, SymInt heads) -> (Tensor, Tensor)",
+)
 @without_autocast
-def hsm_ssd_added_op(
-    u: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    C: Tensor,
-    Q: Tensor,
-    O: Tensor,  # noqa: E741 - the paper's letter
-    D: Tensor,
-    total: Tensor,
-    share: Tensor,
-    heads: int,
-) -> tuple[Tensor, Tensor]:
+def hsm_ssd_added_op(*inputs: Any) -> tuple[Tensor, Tensor]:
     """total + share y, and h in float32; by Triton alone, without a backward."""
+    u, dt, B, C, Q, O, D, total, share, heads = inputs  # noqa: E741 - the paper's letter
     require("hsm_ssd", "triton_fused", u)
     from .fused.kernel import hsm_ssd_added  # triton is optional
 
-    return hsm_ssd_added(u, dt, B, C, Q, O, D, total, share, heads=heads)
+    return hsm_ssd_added((u, dt, B, C, None, Q, O, D), total, share, heads=heads)
 
 
 @fake(hsm_ssd_added_op)
@@ -219,26 +208,16 @@ def _(u: Tensor, dt: Tensor, B: Tensor, *others: Any) -> tuple[Tensor, Tensor]:
     return torch.empty_like(others[4]), _hidden_like(u, dt, B)
 
 
-@operator("hsm_ssd_backward")
+@operator(
+    "hsm_ssd_backward",
+    schema="(Tensor gy, Tensor gh, Tensor u, Tensor dt, Tensor B, Tensor C, Tensor Q, Tensor O, "
+    "Tensor D, Tensor h, Tensor states, Tensor hz, Tensor log_sum, SymInt heads, str impl) -> "
+    "Tensor[]",
+)
 @without_autocast
-def hsm_ssd_backward_op(
-    gy: Tensor,
-    gh: Tensor,
-    u: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    C: Tensor,
-    Q: Tensor,
-    O: Tensor,  # noqa: E741 - the paper's letter
-    D: Tensor,
-    h: Tensor,
-    states: Tensor,
-    hz: Tensor,
-    log_sum: Tensor,
-    heads: int,
-    impl: str,
-) -> list[Tensor]:
+def hsm_ssd_backward_op(gy: Tensor, gh: Tensor, *inputs: Any) -> list[Tensor]:
     """Gradients of u, dt, B, C, Q, O and D."""
+    u, dt, B, C, Q, O, D, h, states, hz, log_sum, heads, impl = inputs  # noqa: E741 - the paper's letter
     impl = "triton" if impl == "triton_fused" else impl
     g_expand, gC = _expand_backward(gy, h, C, impl)
     gh = g_expand.to(states.dtype) + gh.to(states.dtype)

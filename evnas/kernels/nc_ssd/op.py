@@ -33,23 +33,17 @@ def _(
     return v.new_empty(v.shape, dtype=acc), v.new_empty(shape, dtype=acc)
 
 
-@operator("nc_ssd_backward")
+@operator(
+    "nc_ssd_backward",
+    schema="(Tensor gy, Tensor g_state, Tensor v, Tensor delta, Tensor A_log, Tensor B, Tensor C, "
+    "Tensor D, Tensor state, str impl) -> Tensor[]",
+)
 @without_autocast
-def nc_ssd_backward_op(
-    gy: Tensor,
-    g_state: Tensor,
-    v: Tensor,
-    delta: Tensor,
-    A_log: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    state: Tensor,
-    impl: str,
-) -> list[Tensor]:
+def nc_ssd_backward_op(gy: Tensor, g_state: Tensor, *inputs: Any) -> list[Tensor]:
     """Gradients of v, delta, A_log, B, C and D."""
-    given = (v, delta, A_log, B, C, D)
-    if resolve("nc_ssd", impl, v) == "triton":
+    *tensors, state, impl = inputs
+    given = tuple(tensors)
+    if resolve("nc_ssd", impl, given[0]) == "triton":
         from .kernel import nc_ssd_triton_backward  # triton is optional
 
         return nc_ssd_triton_backward(gy, g_state, given, state)

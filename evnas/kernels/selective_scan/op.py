@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor
 
 from evnas.kernels.dispatch import resolve
-from evnas.kernels.operator import backward_schema, differentiate, fake, operator
+from evnas.kernels.operator import backward_schema, differentiate_by, fake, operator
 from evnas.kernels.precision import accumulation_dtype, widest
 
 from .cpu import selective_scan_cpu, selective_scan_cpu_backward
@@ -53,20 +53,4 @@ def selective_scan_backward_op(gy: Tensor, *inputs: Any) -> list[Tensor]:
     return run(gy, tuple(tensors), delta_softplus=delta_softplus)
 
 
-@fake(selective_scan_backward_op)
-def _(gy: Tensor, *inputs: Any) -> list[Tensor]:
-    return [t.new_empty(t.shape) for t in inputs if isinstance(t, Tensor)]
-
-
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.delta_softplus, ctx.impl = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _grad(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
-    tensors = ctx.saved_tensors
-    present = iter(selective_scan_backward_op(gy, *tensors, ctx.delta_softplus, ctx.impl))
-    return *(None if t is None else next(present) for t in tensors), None, None
-
-
-differentiate(selective_scan_op, _grad, setup=_setup)
+differentiate_by(selective_scan_op, selective_scan_backward_op)

@@ -133,6 +133,15 @@ def step_input(
 
 
 @triton.jit
+def store_merged(map_ptr, tile, image, d, Dm, W, Hs, Ws, L, plane, SEQUENCE: tl.constexpr):
+    """Write the whole map of some channels, (BD, BR, BC), to which all routes have added."""
+    rows, cols = tile_place(0, 1, tile.shape[1], tile.shape[2])
+    kept = counted(rows, cols, Hs, Ws, L, SEQUENCE) & (d < Dm)[:, None, None]
+    at = map_ptr + ((image * Dm + d) * plane)[:, None, None] + rows * W + cols
+    tl.store(at, tile.to(map_ptr.dtype.element_ty), kept)
+
+
+@triton.jit
 def _forward_route(
     y, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
     image, group, low_maps, B_maps, C_maps, d, Dm, N, H, W, Hs, Ws, L, plane,
@@ -214,29 +223,18 @@ def _scan_fwd(
     d = (tl.program_id(0) % blocks).to(tl.int64) * BD + tl.arange(0, BD)
     y = tl.zeros((BD, ROW_BR, ROW_BC), tl.float32)
     for k in tl.static_range(K):
-        if (AXES >> k) & 1:
-            y = _forward_route(
-                y, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
-                image, image % GROUPS, low_maps, B_maps, C_maps, d, Dm, N, H, W, Hs, Ws, L, plane,
-                SEQUENCE, ROW_STRIPS, RANK, k, K, 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1,
-                FRESH, STEP, SOFTPLUS, HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, ROW_BR,
-                ROW_BC, BN,
-            )  # fmt: skip
-        else:
-            y = _forward_route(
-                y, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
-                image, image % GROUPS, low_maps, B_maps, C_maps, d, Dm, N, H, W, Hs, Ws, L, plane,
-                SEQUENCE, COL_STRIPS, RANK, k, K, 0, (REVERSES >> k) & 1, (MIRRORS >> k) & 1,
-                FRESH, STEP, SOFTPLUS, HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD, COL_BR,
-                COL_BC, BN,
-            )  # fmt: skip
+        y = _forward_route(
+            y, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr, y_ptr,
+            image, image % GROUPS, low_maps, B_maps, C_maps, d, Dm, N, H, W, Hs, Ws, L, plane,
+            SEQUENCE, ROW_STRIPS if (AXES >> k) & 1 else COL_STRIPS, RANK, k, K,
+            (AXES >> k) & 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
+            HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD,
+            ROW_BR if (AXES >> k) & 1 else COL_BR, ROW_BC if (AXES >> k) & 1 else COL_BC, BN,
+        )  # fmt: skip
         if not MERGE:
             tl.debug_barrier()  # the next route reads what other threads of this program wrote
     if MERGE:
-        rows, cols = tile_place(0, 1, ROW_BR, ROW_BC)
-        kept = counted(rows, cols, Hs, Ws, L, SEQUENCE) & (d < Dm)[:, None, None]
-        y_at = y_ptr + ((image * Dm + d) * plane)[:, None, None] + rows * W + cols
-        tl.store(y_at, y.to(y_ptr.dtype.element_ty), kept)
+        store_merged(y_ptr, y, image, d, Dm, W, Hs, Ws, L, plane, SEQUENCE)
 
 
 def ss2d_scan_triton(given: MapInputs, *, scan: str, step: int) -> Tensor:

@@ -5,34 +5,28 @@ from typing import Any
 from torch import Tensor
 
 from evnas.kernels.dispatch import resolve
-from evnas.kernels.operator import backward_schema, differentiate, fake, operator
+from evnas.kernels.operator import backward_schema, differentiate_by, fake, operator
 from evnas.kernels.precision import accumulation_dtype, widest
 
 from .cpu import ss2d_scan_cpu, ss2d_scan_cpu_backward
 
 
-@operator("ss2d_scan")
-def ss2d_scan_op(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    scan: str,
-    step: int,
-    impl: str,
-) -> Tensor:
+@operator(
+    "ss2d_scan",
+    schema="(Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor D, Tensor delta_bias, "
+    "str scan, SymInt step, str impl) -> Tensor",
+)
+def ss2d_scan_op(*inputs: Any) -> Tensor:
     """The merged map (Bt, Dm, H, W), contiguous, in accumulation dtype."""
-    match resolve("ss2d_scan", impl, widest(u, delta, A, B, C)):
+    *tensors, scan, step, impl = inputs
+    match resolve("ss2d_scan", impl, widest(*tensors[:5])):
         case "triton" | "triton_patches":
             from .kernel import ss2d_scan_triton as run  # triton is optional
         case "numba":
             from .compiled import ss2d_scan_compiled as run  # and so is numba
         case _:
             run = ss2d_scan_cpu
-    return run((u, delta, A, B, C, D, delta_bias), scan=scan, step=step)
+    return run(tuple(tensors), scan=scan, step=step)
 
 
 @fake(ss2d_scan_op)
@@ -56,19 +50,4 @@ def ss2d_scan_backward_op(gy: Tensor, *inputs: Any) -> list[Tensor]:
     return run(gy, tuple(tensors), scan=scan, step=step)
 
 
-@fake(ss2d_scan_backward_op)
-def _(gy: Tensor, *inputs: Any) -> list[Tensor]:
-    return [t.new_empty(t.shape) for t in inputs if isinstance(t, Tensor)]
-
-
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.scan, ctx.step, ctx.impl = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _grad(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
-    grads = ss2d_scan_backward_op(gy, *ctx.saved_tensors, ctx.scan, ctx.step, ctx.impl)
-    return *grads, None, None, None
-
-
-differentiate(ss2d_scan_op, _grad, setup=_setup)
+differentiate_by(ss2d_scan_op, ss2d_scan_backward_op)

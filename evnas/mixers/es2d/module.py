@@ -1,17 +1,15 @@
 """ES2D, the mixer of EfficientVMamba: each route scans every p-th pixel alone."""
 
-from typing import Literal
+from typing import Unpack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from evnas.blocks.norms import Norms
 from evnas.kernels import Impl, selective_scan
 from evnas.kernels.onnx_form.exporting import as_one_node
 from evnas.kernels.ss2d_scan.onnx_form import es2d_scan_onnx_form
-from evnas.mixers.selective.module import SelectiveMixer
-from evnas.mixers.selective.spec import Activation
+from evnas.mixers.selective.module import SelectiveFields, SelectiveMixer
 
 
 class Es2d(SelectiveMixer):
@@ -27,36 +25,10 @@ class Es2d(SelectiveMixer):
     """
 
     def __init__(
-        self,
-        dim: int,
-        *,
-        d_state: int,
-        ssm_ratio: float,
-        dt_rank: int | Literal["auto"],
-        conv: bool,
-        conv_bias: bool,
-        gate: bool,
-        act: Activation,
-        init: str,
-        step: int,
-        norms: Norms,
-        impl: Impl = "auto",
+        self, dim: int, *, step: int, impl: Impl = "auto", **shared: Unpack[SelectiveFields]
     ) -> None:
-        super().__init__(
-            dim,
-            d_state=d_state,
-            ssm_ratio=ssm_ratio,
-            dt_rank=dt_rank,
-            conv=conv,
-            conv_bias=conv_bias,
-            gate=gate,
-            act=act,
-            init=init,
-            routes=step * step,
-            norms=norms,
-        )
+        super().__init__(dim, shared, routes=step * step, impl=impl)
         self.step = step
-        self.impl: Impl = impl
 
     def scan(self, u: Tensor) -> Tensor:
         """(B, D, H, W) -> the same shape, float32 at least."""

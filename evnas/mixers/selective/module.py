@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import TypedDict
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from evnas.blocks import init
 from evnas.blocks.layers import PixelLinear
 from evnas.blocks.norms import Norms
-from evnas.mixers.selective.spec import Activation
+from evnas.kernels import Impl
+from evnas.mixers.selective.spec import Activation, Initialization, Rank
 
 ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "silu": F.silu,
@@ -85,6 +86,21 @@ class ScanParameters(nn.Module):
         return F.conv1d(low.flatten(1, 2), up, groups=K), B, C
 
 
+class SelectiveFields(TypedDict):
+    """What a child is made with beside its own: `dt_rank` is R, or `auto` for ceil(C / 16), from C
+    and not from D as in the releases; the rest as in `SelectiveSpec`."""
+
+    d_state: int
+    ssm_ratio: float
+    dt_rank: Rank
+    conv: bool
+    conv_bias: bool
+    gate: bool
+    act: Activation
+    init: Initialization
+    norms: Norms
+
+
 class SelectiveMixer(nn.Module):
     """in_proj, depthwise convolution, activation, a scan, norm, gate, out_proj.
 
@@ -92,46 +108,34 @@ class SelectiveMixer(nn.Module):
 
     Args:
         dim: C.
-        d_state: N, states per channel.
-        ssm_ratio: D = int(ssm_ratio * C).
-        dt_rank: R, or `auto` for ceil(C / 16), from C and not from D as in the releases.
-        conv: whether a depthwise 3x3 convolution stands before the activation.
-        conv_bias: its bias.
-        gate: whether SiLU(z) (the activation of `act`) multiplies the normalized scan.
-        act: `silu`, `gelu` or `relu` (VMamba, Table 15).
-        init: initialization of the scan (VMamba, Table 11).
+        shared: the fields that all children have.
         routes: K.
+        impl: of the scan.
     """
 
     hidden_width = None
 
-    def __init__(
-        self,
-        dim: int,
-        *,
-        d_state: int,
-        ssm_ratio: float,
-        dt_rank: int | Literal["auto"],
-        conv: bool,
-        conv_bias: bool,
-        gate: bool,
-        act: Activation,
-        init: str,
-        routes: int,
-        norms: Norms,
-    ) -> None:
+    def __init__(self, dim: int, shared: SelectiveFields, *, routes: int, impl: Impl) -> None:
         super().__init__()
-        inner = int(ssm_ratio * dim)
-        self.in_proj = PixelLinear(dim, 2 * inner if gate else inner, bias=False)
+        inner = int(shared["ssm_ratio"] * dim)
+        self.gate, self.act = shared["gate"], shared["act"]
+        self.in_proj = PixelLinear(dim, 2 * inner if self.gate else inner, bias=False)
         self.dwconv = (
-            nn.Conv2d(inner, inner, 3, padding=1, groups=inner, bias=conv_bias) if conv else None
+            nn.Conv2d(inner, inner, 3, padding=1, groups=inner, bias=shared["conv_bias"])
+            if shared["conv"]
+            else None
         )
-        rank = math.ceil(dim / 16) if dt_rank == "auto" else dt_rank
-        self.ssm = ScanParameters(inner, routes=routes, d_state=d_state, dt_rank=rank, scheme=init)
-        self.norm = norms.token(inner)
+        rank = shared["dt_rank"]
+        self.ssm = ScanParameters(
+            inner,
+            routes=routes,
+            d_state=shared["d_state"],
+            dt_rank=math.ceil(dim / 16) if rank == "auto" else rank,
+            scheme=shared["init"],
+        )
+        self.norm = shared["norms"].token(inner)
         self.out_proj = PixelLinear(inner, dim, bias=False)
-        self.gate = gate
-        self.act = act
+        self.impl = impl
 
     def sections(self) -> dict[str, tuple[int, dict[str, int]]]:
         """Parameter -> (axis, name -> size) where several things lie along one axis."""

@@ -9,6 +9,7 @@ from evnas.mixers.spec import MixerSpec
 
 Activation = Literal["silu", "gelu", "relu"]
 Initialization = Literal["mamba", "rand", "zero"]
+Rank = int | Literal["auto"]
 
 
 class SelectiveSpec(MixerSpec):
@@ -18,7 +19,7 @@ class SelectiveSpec(MixerSpec):
     """N, states per channel."""
     ssm_ratio: float = Field(default=1.0, gt=0, le=8)
     """The inner width D is int(ssm_ratio * C)."""
-    dt_rank: int | Literal["auto"] = "auto"
+    dt_rank: Rank = "auto"
     """R, rank of the step projection; `auto` is ceil(C / 16)."""
     conv: bool = True
     """A depthwise 3x3 convolution before the scan."""

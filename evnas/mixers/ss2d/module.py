@@ -1,13 +1,12 @@
 """SS2D, the mixer of VMamba: a selective scan along four routes over the map."""
 
-from typing import Literal
+from typing import Unpack
 
 from torch import Tensor
 
-from evnas.blocks.norms import Norms
 from evnas.kernels import Impl, ss2d_scan_low_rank
-from evnas.mixers.selective.module import SelectiveMixer
-from evnas.mixers.selective.spec import Activation
+from evnas.kernels.ss2d_scan import routes
+from evnas.mixers.selective.module import SelectiveFields, SelectiveMixer
 from evnas.mixers.ss2d.spec import Scan
 
 
@@ -23,39 +22,13 @@ class Ss2d(SelectiveMixer):
     """
 
     def __init__(
-        self,
-        dim: int,
-        *,
-        d_state: int,
-        ssm_ratio: float,
-        dt_rank: int | Literal["auto"],
-        conv: bool,
-        conv_bias: bool,
-        gate: bool,
-        act: Activation,
-        init: str,
-        scan: Scan,
-        norms: Norms,
-        impl: Impl = "auto",
+        self, dim: int, *, scan: Scan, impl: Impl = "auto", **shared: Unpack[SelectiveFields]
     ) -> None:
-        super().__init__(
-            dim,
-            d_state=d_state,
-            ssm_ratio=ssm_ratio,
-            dt_rank=dt_rank,
-            conv=conv,
-            conv_bias=conv_bias,
-            gate=gate,
-            act=act,
-            init=init,
-            routes=4,
-            norms=norms,
-        )
+        super().__init__(dim, shared, routes=4, impl=impl)
         self.pattern: Scan = scan
-        self.impl: Impl = impl
         if scan == "cascade":
-            inner = int(ssm_ratio * dim)
-            self.row_norm, self.column_norm = norms.plain(inner), norms.plain(inner)
+            inner, plain = self.out_proj.in_channels, shared["norms"].plain
+            self.row_norm, self.column_norm = plain(inner), plain(inner)
 
     def scan(self, u: Tensor) -> Tensor:
         """(B, D, H, W) -> the same shape, float32 at least."""
@@ -64,19 +37,17 @@ class Ss2d(SelectiveMixer):
             return self._pass(self.column_norm(rows).to(u.dtype), "cols", slice(2, 4))
         return self._pass(u, self.pattern, slice(0, 4))
 
-    def _pass(
-        self, u: Tensor, scan: Literal["unidi", "bidi", "cross", "rows", "cols"], routes: slice
-    ) -> Tensor:
-        low, B, C = self.ssm.on_map(u, routes)
+    def _pass(self, u: Tensor, scan: routes.Scan, along: slice) -> Tensor:
+        low, B, C = self.ssm.on_map(u, along)
         return ss2d_scan_low_rank(
             u,
             low,
-            self.ssm.dt_weight[routes],
-            self.ssm.A()[routes],
+            self.ssm.dt_weight[along],
+            self.ssm.A()[along],
             B,
             C,
-            self.ssm.D[routes],
-            self.ssm.dt_bias[routes],
+            self.ssm.D[along],
+            self.ssm.dt_bias[along],
             scan=scan,
             impl=self.impl,
         )

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from evnas.record import Status, TargetFields, intervals
+from evnas.record import Status, TargetFields
+from evnas.stats.bootstrap import median_intervals
 from evnas.stats.interval import Interval
 from evnas.store import Store
 
@@ -161,6 +162,6 @@ def _intervals(timed: Sequence[Mapping[str, Timing]]) -> list[dict[str, Interval
     found: list[dict[str, Interval]] = [{} for _ in timed]
     for places in alike.values():
         samples = np.array([timed[i][name].samples for i, name in places])
-        for (i, name), interval in zip(places, intervals(samples), strict=True):
+        for (i, name), interval in zip(places, median_intervals(samples), strict=True):
             found[i][name] = interval
     return found

@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from evnas.kernels.contraction.kernel import block, expand, precision
+from evnas.kernels.operator_inputs import HsmSsdInputs
 
 from ..kernel import compress_triton
 
@@ -96,53 +97,27 @@ def middle_triton(
 
 
 def hsm_ssd_fused(
-    u: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    C: Tensor,
-    Q: Tensor,
-    O: Tensor,  # noqa: E741 - the paper's letter
-    D: Tensor,
-    *,
-    heads: int,
-    as_u_lies: bool,
+    given: HsmSsdInputs, *, heads: int, as_u_lies: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """All of `evnas::hsm_ssd` in four launches, and no copy: y, in the strides of u or contiguous,
     h, states, [h1; z], log-sums."""
-    h, states, hz, log_sum = _mixed(u, dt, B, Q, O, D, heads=heads)
+    u, C = given[0], given[3]
+    h, states, hz, log_sum = _mixed(given, heads=heads)
     y = expand(h, C, dtype=u.dtype, like=u if as_u_lies else None)
     return y, h, states, hz, log_sum
 
 
 def hsm_ssd_added(
-    u: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    C: Tensor,
-    Q: Tensor,
-    O: Tensor,  # noqa: E741 - the paper's letter
-    D: Tensor,
-    total: Tensor,
-    share: Tensor,
-    *,
-    heads: int,
+    given: HsmSsdInputs, total: Tensor, share: Tensor, *, heads: int
 ) -> tuple[Tensor, Tensor]:
     """total + share y, as `total` lies and rounded once, and h, in the same four launches."""
-    h, *_ = _mixed(u, dt, B, Q, O, D, heads=heads)
-    return expand(h, C, x=total, share=share, dtype=total.dtype, like=total), h
+    h, *_ = _mixed(given, heads=heads)
+    return expand(h, given[3], x=total, share=share, dtype=total.dtype, like=total), h
 
 
-def _mixed(
-    u: Tensor,
-    dt: Tensor,
-    B: Tensor,
-    Q: Tensor,
-    O: Tensor,  # noqa: E741 - the paper's letter
-    D: Tensor,
-    *,
-    heads: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _mixed(given: HsmSsdInputs, *, heads: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """h, states, [h1; z] and log-sums, up to the read-out."""
+    u, dt, B, _, _, Q, O, D = given  # noqa: E741 - the paper's letter
     h0, log_sum = compress_triton(u, dt, B, heads=heads, by_state=True)
     states = h0.mT
     h, hz = middle_triton(states, Q, O, D, exact=precision(u))

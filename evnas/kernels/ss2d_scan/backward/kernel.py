@@ -22,6 +22,7 @@ from ..kernel import (
     pixel,
     softplus,
     step_input,
+    store_merged,
     tile_place,
 )
 from ..launch import Launch, by_route, plan, rank_of, step_rows
@@ -110,6 +111,33 @@ def _strip_starts(
 
 
 @triton.jit
+def _state_and_costate(
+    A, B, C, x, g, dt, next_dt, starts_at, costates, this, rows, cols, next_rows, next_cols,
+    inside, held, strip, STRIPS, n, N, Hs, Ws,
+    AXIS: tl.constexpr, REVERSE: tl.constexpr, FRESH: tl.constexpr,
+):  # fmt: skip
+    """State n in a strip: its drive, h and lambda, and the costates (BD, BN) that the next strip
+    takes over, of which `this` is the state's."""
+    a = tl.exp(dt * A)
+    next_a = tl.exp(tl.where(inside, next_dt, 0.0) * A)
+    if FRESH:
+        a = tl.where(line_start(rows, cols, Hs, Ws, AXIS, REVERSE), 0.0, a)
+        cut = line_start(next_rows, next_cols, Hs, Ws, AXIS, REVERSE) & inside
+        next_a = tl.where(cut, 0.0, next_a)
+    drive = dt * x * B
+    a, h = linear_scan(a, drive, AXIS, REVERSE)
+    if STRIPS > 1:
+        start = tl.load(starts_at + strip * N + n, held, 0.0)
+        h += a * start[:, None, None]
+    next_a, lam = linear_scan(next_a, C * g, AXIS, not REVERSE)
+    if STRIPS > 1:
+        lam += next_a * tl.sum(tl.where(this, costates, 0.0), 1)[:, None, None]
+        end = last_of(lam, rows, cols, strip, AXIS, not REVERSE)
+        costates = tl.where(this, end[:, None], costates)
+    return drive, h, lam, costates
+
+
+@triton.jit
 def _backward_route(
     gx_sum, gy_ptr, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
     gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
@@ -175,22 +203,10 @@ def _backward_route(
             A = tl.load(A_ptr + params * N + n, held, 0.0).to(tl.float32)[:, None, None]
             B = tl.load(B_at + n * plane + read, real, 0.0).to(tl.float32)
             C = tl.load(C_at + n * plane + read, real, 0.0).to(tl.float32)
-            a = tl.exp(dt * A)
-            next_a = tl.exp(tl.where(inside, next_dt, 0.0) * A)
-            if FRESH:
-                a = tl.where(line_start(rows, cols, Hs, Ws, AXIS, REVERSE), 0.0, a)
-                cut = line_start(next_rows, next_cols, Hs, Ws, AXIS, REVERSE) & inside
-                next_a = tl.where(cut, 0.0, next_a)
-            drive = dt * x * B
-            a, h = linear_scan(a, drive, AXIS, REVERSE)
-            if STRIPS > 1:
-                start = tl.load(starts_at + strip * N + n, held, 0.0)
-                h += a * start[:, None, None]
-            next_a, lam = linear_scan(next_a, C * g, AXIS, not REVERSE)
-            if STRIPS > 1:
-                lam += next_a * tl.sum(tl.where(this, costates, 0.0), 1)[:, None, None]
-                end = last_of(lam, rows, cols, strip, AXIS, not REVERSE)
-                costates = tl.where(this, end[:, None], costates)
+            drive, h, lam, costates = _state_and_costate(
+                A, B, C, x, g, dt, next_dt, starts_at, costates, this, rows, cols, next_rows,
+                next_cols, inside, held, strip, STRIPS, n, N, Hs, Ws, AXIS, REVERSE, FRESH,
+            )  # fmt: skip
             g_log = tl.where(inside, lam * (h - drive), 0.0)
             g_dt += g_log * A
             g_drive += lam * B
@@ -245,31 +261,19 @@ def _scan_bwd(
         d = block * BD + tl.arange(0, BD)
         gx = tl.zeros((BD, ROW_BR, ROW_BC), tl.float32)
         for k in tl.static_range(K):
-            if (AXES >> k) & 1:
-                gx = _backward_route(
-                    gx, gy_ptr, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
-                    gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-                    image, image % GROUPS, low_maps, B_maps, C_maps, d, Dm, N, H, W, Hs, Ws, L,
-                    plane, SEQUENCE, ROW_STRIPS, RANK, k, K, 1, (REVERSES >> k) & 1,
-                    (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS, HAS_D, HAS_BIAS, MERGE,
-                    k == 0 or STEP > 1, BD, ROW_BR, ROW_BC, BN,
-                )  # fmt: skip
-            else:
-                gx = _backward_route(
-                    gx, gy_ptr, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
-                    gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
-                    image, image % GROUPS, low_maps, B_maps, C_maps, d, Dm, N, H, W, Hs, Ws, L,
-                    plane, SEQUENCE, COL_STRIPS, RANK, k, K, 0, (REVERSES >> k) & 1,
-                    (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS, HAS_D, HAS_BIAS, MERGE,
-                    k == 0 or STEP > 1, BD, COL_BR, COL_BC, BN,
-                )  # fmt: skip
+            gx = _backward_route(
+                gx, gy_ptr, x_ptr, delta_ptr, weight_ptr, A_ptr, B_ptr, C_ptr, D_ptr, bias_ptr,
+                gx_ptr, gdelta_ptr, gA_ptr, gB_ptr, gC_ptr, gD_ptr, gbias_ptr, starts_ptr,
+                image, image % GROUPS, low_maps, B_maps, C_maps, d, Dm, N, H, W, Hs, Ws, L,
+                plane, SEQUENCE, ROW_STRIPS if (AXES >> k) & 1 else COL_STRIPS, RANK, k, K,
+                (AXES >> k) & 1, (REVERSES >> k) & 1, (MIRRORS >> k) & 1, FRESH, STEP, SOFTPLUS,
+                HAS_D, HAS_BIAS, MERGE, k == 0 or STEP > 1, BD,
+                ROW_BR if (AXES >> k) & 1 else COL_BR, ROW_BC if (AXES >> k) & 1 else COL_BC, BN,
+            )  # fmt: skip
             if not MERGE:
                 tl.debug_barrier()  # the next route reads what other threads of this one wrote
         if MERGE:
-            rows, cols = tile_place(0, 1, ROW_BR, ROW_BC)
-            kept = counted(rows, cols, Hs, Ws, L, SEQUENCE) & (d < Dm)[:, None, None]
-            gx_at = gx_ptr + ((image * Dm + d) * plane)[:, None, None] + rows * W + cols
-            tl.store(gx_at, gx.to(gx_ptr.dtype.element_ty), kept)
+            store_merged(gx_ptr, gx, image, d, Dm, W, Hs, Ws, L, plane, SEQUENCE)
         tl.debug_barrier()  # the next channels add to what other threads may have written
 
 

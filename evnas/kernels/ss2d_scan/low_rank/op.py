@@ -7,24 +7,18 @@ import torch
 from torch import Tensor
 
 from evnas.kernels.dispatch import require
-from evnas.kernels.operator import backward_schema, differentiate, fake, operator
+from evnas.kernels.operator import backward_schema, differentiate_by, fake, operator
 from evnas.kernels.precision import widest, without_autocast
 
 
-@operator("ss2d_scan_low_rank")
-def ss2d_scan_low_rank_op(
-    u: Tensor,
-    low: Tensor,
-    dt_weight: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    delta_bias: Tensor,
-    scan: str,
-    step: int,
-) -> Tensor:
+@operator(
+    "ss2d_scan_low_rank",
+    schema="(Tensor u, Tensor low, Tensor dt_weight, Tensor A, Tensor B, Tensor C, Tensor D, "
+    "Tensor delta_bias, str scan, SymInt step) -> Tensor",
+)
+def ss2d_scan_low_rank_op(*inputs: Any) -> Tensor:
     """The merged map (Bt, Dm, H, W), contiguous, in float32."""
+    u, low, dt_weight, A, B, C, D, delta_bias, scan, step = inputs
     require("ss2d_scan_low_rank", "triton_fused", widest(u, low, A, B, C))
     from ..kernel import ss2d_scan_low_rank_triton  # triton is optional
 
@@ -58,19 +52,4 @@ def ss2d_scan_low_rank_backward_op(gy: Tensor, *inputs: Any) -> list[Tensor]:
     return [gu, glow.view(low.shape), gweight, *others]
 
 
-@fake(ss2d_scan_low_rank_backward_op)
-def _(gy: Tensor, *inputs: Any) -> list[Tensor]:
-    return [t.new_empty(t.shape) for t in inputs if isinstance(t, Tensor)]
-
-
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.scan, ctx.step = inputs
-    ctx.save_for_backward(*tensors)
-
-
-def _grad(ctx: Any, gy: Tensor) -> tuple[Tensor | None, ...]:
-    grads = ss2d_scan_low_rank_backward_op(gy, *ctx.saved_tensors, ctx.scan, ctx.step)
-    return *grads, None, None
-
-
-differentiate(ss2d_scan_low_rank_op, _grad, setup=_setup)
+differentiate_by(ss2d_scan_low_rank_op, ss2d_scan_low_rank_backward_op)

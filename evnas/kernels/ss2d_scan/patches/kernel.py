@@ -55,11 +55,9 @@ def _step_input(delta_at, weight_at, plane: tl.constexpr, RANK: tl.constexpr):
 
 
 @triton.jit
-def _load(
-    u_at, delta_at, weight_at, B_at, C_at, row, H: tl.constexpr, W: tl.constexpr,
-    RANK: tl.constexpr,
-):  # fmt: skip
+def _load(read, row, H: tl.constexpr, W: tl.constexpr, RANK: tl.constexpr):
     """u, delta, B and C at one row of each patch; past the map its last row."""
+    u_at, delta_at, weight_at, B_at, C_at = read
     at = tl.minimum(row, H - 1) * W
     z = _step_input(delta_at + at, weight_at, H * W, RANK)
     return tl.load(u_at + at), z, tl.load(B_at + at), tl.load(C_at + at)
@@ -114,19 +112,17 @@ def _correct(out, weight, state, Dm):
 
 @triton.jit
 def _by_row(
-    y, u_at, delta_at, weight_at, B_at, C_at, A, bias, D, g, c, Dm,
-    H: tl.constexpr, W: tl.constexpr, RANK: tl.constexpr, R: tl.constexpr, V: tl.constexpr,
-    REVERSE: tl.constexpr, FIRST: tl.constexpr, PRECISE: tl.constexpr,
+    y, read, A, bias, D, g, c, Dm, H: tl.constexpr, W: tl.constexpr, RANK: tl.constexpr,
+    R: tl.constexpr, V: tl.constexpr, REVERSE: tl.constexpr, FIRST: tl.constexpr,
+    PRECISE: tl.constexpr,
 ):  # fmt: skip
     """Add a route that walks row after row to the R tiles of y, or begin them with D u."""
-    row = g * R + (R - 1 if REVERSE else 0)
-    ahead = _load(u_at, delta_at, weight_at, B_at, C_at, row, H, W, RANK)
+    ahead = _load(read, g * R + (R - 1 if REVERSE else 0), H, W, RANK)
     outs, weights, P_runs, h_runs, P_rows, h_rows = (), (), (), (), (), ()
     for j in tl.static_range(R - 1 if REVERSE else 0, -1 if REVERSE else R, -1 if REVERSE else 1):
         loaded = ahead
         if j != (0 if REVERSE else R - 1):
-            row = g * R + (j - 1 if REVERSE else j + 1)
-            ahead = _load(u_at, delta_at, weight_at, B_at, C_at, row, H, W, RANK)
+            ahead = _load(read, g * R + (j - 1 if REVERSE else j + 1), H, W, RANK)
         a, b, C, u = _step(loaded, A, bias, PRECISE)
         P, h, P_run, h_run = along_line(a, b, REVERSE)
         held = held_places(g, c, j, H, W, R, V)
@@ -158,20 +154,18 @@ def _by_row(
 
 @triton.jit
 def _by_column(
-    y, u_at, delta_at, weight_at, B_at, C_at, A, bias, D, g, c, Dm,
-    H: tl.constexpr, W: tl.constexpr, RANK: tl.constexpr, R: tl.constexpr, V: tl.constexpr,
-    REVERSE: tl.constexpr, FIRST: tl.constexpr, PRECISE: tl.constexpr,
+    y, read, A, bias, D, g, c, Dm, H: tl.constexpr, W: tl.constexpr, RANK: tl.constexpr,
+    R: tl.constexpr, V: tl.constexpr, REVERSE: tl.constexpr, FIRST: tl.constexpr,
+    PRECISE: tl.constexpr,
 ):  # fmt: skip
     """Add a route that walks column after column to the R tiles of y, or begin them with D u."""
-    row = g * R + (R - 1 if REVERSE else 0)
-    ahead = _load(u_at, delta_at, weight_at, B_at, C_at, row, H, W, RANK)
+    ahead = _load(read, g * R + (R - 1 if REVERSE else 0), H, W, RANK)
     outs, weights = (), ()
     P, h = 1.0, 0.0
     for j in tl.static_range(R - 1 if REVERSE else 0, -1 if REVERSE else R, -1 if REVERSE else 1):
         loaded = ahead
         if j != (0 if REVERSE else R - 1):
-            row = g * R + (j - 1 if REVERSE else j + 1)
-            ahead = _load(u_at, delta_at, weight_at, B_at, C_at, row, H, W, RANK)
+            ahead = _load(read, g * R + (j - 1 if REVERSE else j + 1), H, W, RANK)
         a, b, C, u = _step(loaded, A, bias, PRECISE)
         if g.shape[1] * g.shape[2] * R != H:
             a, b = tl.where(g * R + j < H, a, 1.0), tl.where(g * R + j < H, b, 0.0)
@@ -238,15 +232,16 @@ def _patches_fwd(
         weight_at = weight_ptr + (k * Dm + d) * RANK
         B_at = B_ptr + (image * K + k) * B_maps * (H * W) + here
         C_at = C_ptr + (image * K + k) * C_maps * (H * W) + here
+        read = (u_at, delta_at, weight_at, B_at, C_at)
         if (AXES >> k) & 1:
             y = _by_row(
-                y, u_at, delta_at, weight_at, B_at, C_at, A, bias, D, g, c, Dm, H, W, RANK, R, V,
-                (REVERSES >> k) & 1, k == 0, PRECISE,
+                y, read, A, bias, D, g, c, Dm, H, W, RANK, R, V, (REVERSES >> k) & 1, k == 0,
+                PRECISE,
             )  # fmt: skip
         else:
             y = _by_column(
-                y, u_at, delta_at, weight_at, B_at, C_at, A, bias, D, g, c, Dm, H, W, RANK, R, V,
-                (REVERSES >> k) & 1, k == 0, PRECISE,
+                y, read, A, bias, D, g, c, Dm, H, W, RANK, R, V, (REVERSES >> k) & 1, k == 0,
+                PRECISE,
             )  # fmt: skip
         tl.debug_barrier()  # so that u is read again from the cache, not kept in registers
     y_at = y_ptr + image * Dm * (H * W) + (d * (H * W) + here)

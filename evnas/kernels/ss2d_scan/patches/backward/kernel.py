@@ -102,14 +102,17 @@ def _step(loaded, A, bias, PRECISE: tl.constexpr):
 
 @triton.jit
 def _gradients(
-    loaded, step, h_before, lam, gB, gC, sums, A, D, write, row, kept,
-    H: tl.constexpr, W: tl.constexpr, FIRST: tl.constexpr, LAST: tl.constexpr,
-    WHOLE: tl.constexpr,
+    gBs, gCs, sums, loaded, step, h_before, lam, gB, gC, A, D, write, channel, g_patch, c,
+    j: tl.constexpr, H: tl.constexpr, W: tl.constexpr, R: tl.constexpr, V: tl.constexpr,
+    FIRST: tl.constexpr, LAST: tl.constexpr, WHOLE: tl.constexpr,
 ):  # fmt: skip
-    """Write gdelta and gu at one row of each patch; add to gB, gC and the sums of the route.
+    """Write gdelta and gu at row j of each patch; gBs and gCs with that row's gB and gC, to which
+    the route's shares are added, and the route's sums for A, bias and D.
 
     gu is in units of ln 2 until the last route writes it; gB and gC until they are parts.
     """
+    row = g_patch * R + j
+    kept = channel & (row < H) & (c < W // V)
     u, B, g = loaded[0].to(tl.float32), loaded[2].to(tl.float32), loaded[4].to(tl.float32)
     a, _, _, s, slope = step
     carried = a * h_before
@@ -136,7 +139,9 @@ def _gradients(
     sum_D = sums[2]
     if FIRST:
         sum_D += g_D
-    return gB + g_B, gC + g_C, (sums[0] + g_A, sums[1] + g_z, sum_D)
+    gBs += (gB[j] + g_B,)
+    gCs += (gC[j] + g_C,)
+    return gBs, gCs, (sums[0] + g_A, sums[1] + g_z, sum_D)
 
 
 @triton.jit
@@ -200,15 +205,10 @@ def _by_row(
         mu_run = before(Q_runs[n] * mu + m_runs[n], mu, 3, not REVERSE)
         h_before = line_states(step[0], step[1], state, REVERSE)
         lam = step[2] + line_states(step[0], step[0] * step[2], mu_run, not REVERSE)
-        row = g * R + (R - 1 - n if REVERSE else n)
-        kept = channel & (row < H) & (c < W // V)
-        gB_j, gC_j, sums = _gradients(
-            loaded, step, h_before, lam, gB[R - 1 - n if REVERSE else n],
-            gC[R - 1 - n if REVERSE else n], sums, A, D, write, row, kept,
-            H, W, FIRST, LAST, WHOLE,
+        gBs, gCs, sums = _gradients(
+            gBs, gCs, sums, loaded, step, h_before, lam, gB, gC, A, D, write, channel, g, c,
+            R - 1 - n if REVERSE else n, H, W, R, V, FIRST, LAST, WHOLE,
         )  # fmt: skip
-        gBs += (gB_j,)
-        gCs += (gC_j,)
         mu = P_rows[n] * mu + m_rows[n]
     return in_order(gBs, R, not REVERSE), in_order(gCs, R, not REVERSE), sums
 
@@ -287,14 +287,10 @@ def _by_column(
         if n > 0:
             state = Ps[n - 1] * states + hs[n - 1]
         lam = step[2] + mus
-        kept = channel & (row < H) & (c < W // V)
-        gB_j, gC_j, sums = _gradients(
-            loaded, step, state, lam, gB[R - 1 - n if REVERSE else n],
-            gC[R - 1 - n if REVERSE else n], sums, A, D, write, row, kept,
-            H, W, FIRST, LAST, WHOLE,
+        gBs, gCs, sums = _gradients(
+            gBs, gCs, sums, loaded, step, state, lam, gB, gC, A, D, write, channel, g, c,
+            R - 1 - n if REVERSE else n, H, W, R, V, FIRST, LAST, WHOLE,
         )  # fmt: skip
-        gBs += (gB_j,)
-        gCs += (gC_j,)
         mus = step[0] * lam
     return in_order(gBs, R, not REVERSE), in_order(gCs, R, not REVERSE), sums
 
