@@ -110,17 +110,23 @@ def ours_of(model: Backbone, seen: dict[str, Any], place: str, name: str) -> Ten
     return value
 
 
+OF_LARGEST = 3e-5
+"""Of a map's largest value, that float32 may be off by: in VSSD-Tiny's stage 2 (values to 90) a CPU
+without AVX-512 differs from the record by 1.6e-5 of it, and float64 by 0.9e-5."""
+
+
 def compare(place: str, ours: Tensor, record: dict[str, Any], atol: float) -> None:
     """Size, statistics and samples of one map."""
     assert ours.numel() == torch.Size(record["shape"]).numel(), place
+    of_value = max(5 * atol, OF_LARGEST * record["absmax"])
     flat = ours.reshape(-1)
     near = pytest.approx
     assert flat.mean().item() == near(record["mean"], abs=atol), place
     assert flat.std(correction=0).item() == near(record["std"], abs=atol, rel=1e-5), place
-    assert flat.abs().max().item() == near(record["absmax"], abs=5 * atol, rel=1e-5), place
-    assert flat[:8].tolist() == near(record["first8"], abs=5 * atol), place
+    assert flat.abs().max().item() == near(record["absmax"], abs=of_value), place
+    assert flat[:8].tolist() == near(record["first8"], abs=of_value), place
     if "last8" in record:
-        assert flat[-8:].tolist() == near(record["last8"], abs=5 * atol), place
+        assert flat[-8:].tolist() == near(record["last8"], abs=of_value), place
     if "first8_channels_at_0_0" in record:
         corner = ours[0, :8, 0, 0].tolist()
-        assert corner == near(record["first8_channels_at_0_0"], abs=5 * atol), place
+        assert corner == near(record["first8_channels_at_0_0"], abs=of_value), place

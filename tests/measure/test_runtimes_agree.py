@@ -5,6 +5,7 @@ import importlib.util
 import logging
 import os
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,6 +27,7 @@ from evnas.measure.runtimes.agreement import (
 )
 from evnas.measure.runtimes.compiler import no_compiler, no_word_of_cuda
 from evnas.measure.runtimes.onnx_export import export
+from evnas.measure.runtimes.onnx_int8 import products_overflow
 from evnas.measure.target import DeviceMissing, Target
 from evnas.measure.timing.speed import prepare
 from evnas.phases.speed import SpeedTask, model_on
@@ -184,10 +186,22 @@ def test_int8_says_how_often_it_finds_torchs_class(runtime: str) -> None:
     timed = prepare(convolutions(), target, lambda: shown)
     agreed = timed.facts["agreement_with_torch"]
     assert (agreed["data"], agreed["images"], timed.facts["precision"]) == ("noise", 8, "int8")
+    assert timed.facts["weight_bits"] == (7 if products_overflow() else 8)
     assert 50 <= agreed["percent"] <= 100
     assert "difference_from_torch" not in timed.facts
     with pytest.raises(MeasurementError, match="needs images of a data set"):
         prepare(Scaled(), on(runtime, resolution=8))
+
+
+def test_weights_have_seven_bits_where_products_of_eight_overflow(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    assert products_overflow(cpuinfo, "x86_64")  # not known
+    cpuinfo.write_text("flags\t\t: fpu avx avx2\n")
+    assert products_overflow(cpuinfo, "AMD64")
+    assert not products_overflow(cpuinfo, "aarch64")
+    for vnni in ("avx512_vnni", "avx_vnni"):
+        cpuinfo.write_text(f"flags\t\t: fpu avx2 {vnni}\n")
+        assert not products_overflow(cpuinfo, "x86_64")
 
 
 def test_a_speed_in_int8_is_held_against_the_sweeps_images() -> None:

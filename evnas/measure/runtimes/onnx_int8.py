@@ -2,10 +2,12 @@
 
 Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference", arXiv 1712.05877; after training, as ONNX Runtime's own tools
-do it: weights in int8 by channel, activations of static models in uint8 by tensor.
+do it: weights in int8 by channel, activations of static models in uint8 by tensor. An x86 CPU without
+VNNI adds two such products in 16 bits, which overflow without a word, so there weights have 7 bits.
 """
 
 import logging
+import platform
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -47,6 +49,7 @@ def onnx_int8(
             per_channel=True,
             weight_type=QuantType.QInt8,
             activation_type=QuantType.QUInt8,
+            reduce_range=products_overflow(),
         )
 
     return _quantized(model, images, target, pictures, quantized)
@@ -71,9 +74,26 @@ def onnx_int8_dynamic(
             op_types_to_quantize=["MatMul", "Gemm"],
             per_channel=True,
             weight_type=QuantType.QInt8,
+            reduce_range=products_overflow(),
         )
 
     return _quantized(model, images, target, pictures, quantized)
+
+
+def products_overflow(cpuinfo: Path = Path("/proc/cpuinfo"), machine: str = "") -> bool:
+    """Whether sums of two products of uint8 and int8 may overflow here: on x86 without VNNI, and
+    where it is not known.
+
+    Args:
+        machine: as `platform.machine()`, which is taken if it is empty.
+    """
+    if (machine or platform.machine()).lower() not in ("x86_64", "amd64"):
+        return False
+    try:
+        flags = set(cpuinfo.read_text().split())
+    except OSError:
+        return True
+    return not flags & {"avx512_vnni", "avx_vnni"}
 
 
 def _quantized(
@@ -100,7 +120,12 @@ def _quantized(
         graph = made.read_bytes()
     ready = on_session(graph, images)
     agreement = _agreement(graph, model, images, pictures)
-    facts = {**ready.facts, "precision": "int8", "agreement_with_torch": agreement}
+    facts = {
+        **ready.facts,
+        "precision": "int8",
+        "weight_bits": 7 if products_overflow() else 8,
+        "agreement_with_torch": agreement,
+    }
     return replace(ready, facts=facts)
 
 
