@@ -175,7 +175,8 @@ def test_a_reader_that_ends_takes_nothing_from_a_writer(path):
 @pytest.fixture
 def read_only():
     """Makes a folder read-only, also to root, who is nobody meanwhile."""
-    folder = Path(tempfile.mkdtemp())  # not below pytest's own, which nobody else may enter
+    # not below pytest's own, which nobody else may enter; TMPDIR may be such a folder too
+    folder = Path(tempfile.mkdtemp(dir="/tmp" if os.getuid() == 0 else None))
     yielded = folder / "s"
     try:
         yield yielded

@@ -80,9 +80,7 @@ def _row(printed: Printed, raws: list[dict[str, str]]) -> SignalRow:
     names = [n for n in raws[0] if n not in skipped and not n.startswith("seconds_")]
     by_seed = tuple({n: float(raw[n]) for n in names if raw[n]} for raw in raws)
     means = {
-        n: _mean(known)
-        for n in names
-        if (known := [seed[n] for seed in by_seed if n in seed])
+        n: _mean(known) for n in names if (known := [seed[n] for seed in by_seed if n in seed])
     }
     times = [n for n in raws[0] if n.startswith("seconds_")]
     seconds = {

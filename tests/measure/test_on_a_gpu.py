@@ -39,6 +39,7 @@ class Driver:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.at_ms = 0.0
+        self.current = "cuda:0"
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> "Driver":
         driver = self
@@ -55,17 +56,23 @@ class Driver:
 
         stand_ins = {
             "Event": Event,
-            "Stream": lambda: Stream(self),
+            "Stream": lambda: Stream(self, self.current),
             "CUDAGraph": lambda: types.SimpleNamespace(replay=lambda: self.log.append("replay")),
-            "device": lambda d: contextlib.nullcontext(),
+            "device": self._on,
             "stream": lambda s: self._within("side stream"),
-            "graph": lambda g: self._within("capture"),
+            "graph": lambda g, stream: self._within(f"capture on {stream.device}:"),
             "current_stream": lambda *d: Stream(self),
             "synchronize": lambda *d: self.log.append("synchronize"),
         }
         for name, stand_in in stand_ins.items():
             monkeypatch.setattr(torch.cuda, name, stand_in)
         return self
+
+    @contextlib.contextmanager
+    def _on(self, device: torch.device):
+        before, self.current = self.current, str(device)
+        yield
+        self.current = before
 
     @contextlib.contextmanager
     def _within(self, what: str):
@@ -75,8 +82,8 @@ class Driver:
 
 
 class Stream:
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
+    def __init__(self, driver: Driver, device: str = "") -> None:
+        self.driver, self.device = driver, device
 
     def wait_stream(self, other: "Stream") -> None:
         self.driver.log.append("wait")
@@ -110,7 +117,7 @@ def test_a_graph_is_captured_after_calls_on_a_side_stream_and_replayed(driver):
     images = torch.zeros(2)
     call = cuda_graph(Noting(), images, target)
     warm = ["wait", "side stream on", *["forward"] * 3, "side stream off", "wait"]
-    assert driver.log == [*warm, "capture on", "forward", "capture off"]
+    assert driver.log == [*warm, "capture on cpu: on", "forward", "capture on cpu: off"]
     driver.log.clear()
     result: Any = call()
     assert result.tolist() == [1.0, 1.0]
