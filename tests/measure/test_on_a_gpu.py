@@ -18,6 +18,7 @@ from evnas.measure import stopwatch
 from evnas.measure.anatomy import torch_kernels
 from evnas.measure.anatomy.torch_kernels import kernel_ns
 from evnas.measure.runtimes.cuda_graph import cuda_graph
+from evnas.measure.runtimes.inductor import aot_inductor
 from evnas.measure.target import Target
 from evnas.measure.timing import breakdown, device_lock, memory, speed
 from evnas.measure.timing.conditions import gpu_state
@@ -102,6 +103,30 @@ def test_the_stopwatch_reads_device_time_between_events_in_seconds(driver):
     watch = stopwatch.stopwatch_for("cuda:0")
     assert watch.time(call, 3) == pytest.approx(0.015)
     assert driver.log == ["synchronize", "call", "call", "call", "synchronize"]
+
+
+def test_a_package_of_torchs_compiler_is_loaded_and_run_on_the_gpu_of_its_images(monkeypatch):
+    went: list[object] = []
+
+    @contextlib.contextmanager
+    def on(index: int | None):
+        went.append(index)
+        yield
+
+    def load(file: str, *, device_index: int):
+        return lambda images: went.append(device_index)
+
+    compiler: Any = torch._inductor
+    monkeypatch.setattr(torch.export, "export", lambda *given: None)
+    monkeypatch.setattr(compiler, "aoti_compile_and_package", lambda *a, **of: None)
+    monkeypatch.setattr(compiler, "aoti_load_package", load)
+    monkeypatch.setattr(torch.accelerator, "device_index", on)
+    for device, expected in (("cuda:1", [1, 1]), ("cpu", [None, -1])):
+        went.clear()
+        images: Any = types.SimpleNamespace(device=torch.device(device))
+        target = Target(device=device, runtime="aot_inductor", batch_size=1)
+        aot_inductor(nn.Identity(), images, target).run()
+        assert went == expected
 
 
 def test_a_graph_is_captured_after_calls_on_a_side_stream_and_replayed(driver):
