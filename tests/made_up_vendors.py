@@ -5,7 +5,7 @@ import ctypes
 import enum
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.machinery import ModuleSpec
 from typing import Any
 
@@ -55,13 +55,21 @@ class TensorRT(MadeUpPackage):
         self.off_by = off_by
         self.graph = b""
         self.cleared: list[BuilderFlag] = []
+        self.current: torch.device | None = None
+        """The GPU that calls go to, where one was made the current one."""
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """With a CUDA device's streams, whose work is done at once."""
         super().install(monkeypatch)
         for name in ("Stream", "current_stream"):
             monkeypatch.setattr(torch.cuda, name, lambda *of: Stream())
-        monkeypatch.setattr(torch.cuda, "device", lambda of: contextlib.nullcontext())
+        monkeypatch.setattr(torch.cuda, "device", self._on)
+
+    @contextlib.contextmanager
+    def _on(self, device: torch.device) -> Iterator[None]:
+        before, self.current = self.current, device
+        yield
+        self.current = before
 
     def answer(self, step: str, given: Any) -> Any:
         """What it gives, or what it gives where the step fails."""
@@ -128,6 +136,7 @@ class Context:
 
     def execute_async_v3(self, stream: int) -> bool:
         assert stream == Stream.cuda_stream
+        assert self._package.current is not None  # CUDA refuses a stream of another GPU
         fed = {self._given.name: self._memory(self._given)}
         (logits,) = self._session.run(None, fed)
         self._memory(self._made)[...] = logits * self._package.off_by

@@ -4,7 +4,8 @@ import csv
 import functools
 import importlib.resources
 import json
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,14 +80,18 @@ def _row(printed: Printed, raws: list[dict[str, str]]) -> SignalRow:
     names = [n for n in raws[0] if n not in skipped and not n.startswith("seconds_")]
     by_seed = tuple({n: float(raw[n]) for n in names if raw[n]} for raw in raws)
     means = {
-        n: sum(known) / len(known)
-        for n in names
-        if (known := [seed[n] for seed in by_seed if n in seed])
+        n: _mean(known) for n in names if (known := [seed[n] for seed in by_seed if n in seed])
     }
     times = [n for n in raws[0] if n.startswith("seconds_")]
     seconds = {
-        n.removeprefix("seconds_"): sum(known) / len(known)
+        n.removeprefix("seconds_"): _mean(known)
         for n in times
         if (known := [float(raw[n]) for raw in raws if raw[n]])
     }
     return SignalRow(printed=printed, inputs=counted | means, by_seed=by_seed, seconds=seconds)
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Added from left to right. `sum` does so up to Python 3.11 and compensates since 3.12: other
+    last digits, and so another fit, of the same file."""
+    return functools.reduce(operator.add, values) / len(values)

@@ -8,6 +8,7 @@ import torch
 from evnas.errors import KernelUnavailable
 from evnas.kernels.ss2d_scan.launch import patches
 
+FORWARD = importlib.import_module("evnas.kernels.ss2d_scan.patches.kernel")
 GRADIENT = importlib.import_module("evnas.kernels.ss2d_scan.patches.backward.kernel")
 
 TOLERANCE = {torch.float32: 5e-6, torch.float16: 1.5e-3, torch.bfloat16: 1e-2}
@@ -35,6 +36,24 @@ def error(call, dtype):
 def test_maps_in_patches_agree_with_reference(build_scan, scan, Dm, H, W, dtype):
     assert patches(1, Dm, 1, H, W, scan=scan, itemsize=dtype.itemsize) is not None
     assert error(build_scan(scan, 1, 1, Dm, 1, H, W), dtype) < TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32], ids=str)
+def test_one_kernel_serves_models_with_parameters_in_any_dtype(build_scan, dtype, monkeypatch):
+    started = []
+
+    class Noted:
+        def __getitem__(self, grid):
+            return lambda *given, **options: started.append([t.dtype for t in given[3:8]])
+
+    monkeypatch.setattr(FORWARD, "_patches_fwd", Noted())
+    inputs = build_scan("cross", 1, 1, 2, 1, 7, 8).to(torch.float16).inputs
+    of_model = {name: inputs[name].to(dtype) for name in ("A", "D", "delta_bias")}
+    FORWARD.scan_patches(
+        tuple((inputs | of_model).values()), patches(1, 2, 1, 7, 8, scan="cross", itemsize=2)
+    )
+    half, wide = torch.float16, torch.float32
+    assert started == [[wide, half, half, wide, wide]]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)

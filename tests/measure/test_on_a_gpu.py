@@ -18,6 +18,7 @@ from evnas.measure import stopwatch
 from evnas.measure.anatomy import torch_kernels
 from evnas.measure.anatomy.torch_kernels import kernel_ns
 from evnas.measure.runtimes.cuda_graph import cuda_graph
+from evnas.measure.runtimes.inductor import aot_inductor
 from evnas.measure.target import Target
 from evnas.measure.timing import breakdown, device_lock, memory, speed
 from evnas.measure.timing.conditions import gpu_state
@@ -39,6 +40,7 @@ class Driver:
     def __init__(self) -> None:
         self.log: list[str] = []
         self.at_ms = 0.0
+        self.current = "cuda:0"
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> "Driver":
         driver = self
@@ -55,17 +57,23 @@ class Driver:
 
         stand_ins = {
             "Event": Event,
-            "Stream": lambda: Stream(self),
+            "Stream": lambda: Stream(self, self.current),
             "CUDAGraph": lambda: types.SimpleNamespace(replay=lambda: self.log.append("replay")),
-            "device": lambda d: contextlib.nullcontext(),
+            "device": self._on,
             "stream": lambda s: self._within("side stream"),
-            "graph": lambda g: self._within("capture"),
+            "graph": lambda g, stream: self._within(f"capture on {stream.device}:"),
             "current_stream": lambda *d: Stream(self),
             "synchronize": lambda *d: self.log.append("synchronize"),
         }
         for name, stand_in in stand_ins.items():
             monkeypatch.setattr(torch.cuda, name, stand_in)
         return self
+
+    @contextlib.contextmanager
+    def _on(self, device: torch.device):
+        before, self.current = self.current, str(device)
+        yield
+        self.current = before
 
     @contextlib.contextmanager
     def _within(self, what: str):
@@ -75,8 +83,8 @@ class Driver:
 
 
 class Stream:
-    def __init__(self, driver: Driver) -> None:
-        self.driver = driver
+    def __init__(self, driver: Driver, device: str = "") -> None:
+        self.driver, self.device = driver, device
 
     def wait_stream(self, other: "Stream") -> None:
         self.driver.log.append("wait")
@@ -97,6 +105,30 @@ def test_the_stopwatch_reads_device_time_between_events_in_seconds(driver):
     assert driver.log == ["synchronize", "call", "call", "call", "synchronize"]
 
 
+def test_a_package_of_torchs_compiler_is_loaded_and_run_on_the_gpu_of_its_images(monkeypatch):
+    went: list[object] = []
+
+    @contextlib.contextmanager
+    def on(index: int | None):
+        went.append(index)
+        yield
+
+    def load(file: str, *, device_index: int):
+        return lambda images: went.append(device_index)
+
+    compiler: Any = torch._inductor
+    monkeypatch.setattr(torch.export, "export", lambda *given: None)
+    monkeypatch.setattr(compiler, "aoti_compile_and_package", lambda *a, **of: None)
+    monkeypatch.setattr(compiler, "aoti_load_package", load)
+    monkeypatch.setattr(torch.accelerator, "device_index", on)
+    for device, expected in (("cuda:1", [1, 1]), ("cpu", [None, -1])):
+        went.clear()
+        images: Any = types.SimpleNamespace(device=torch.device(device))
+        target = Target(device=device, runtime="aot_inductor", batch_size=1)
+        aot_inductor(nn.Identity(), images, target).run()
+        assert went == expected
+
+
 def test_a_graph_is_captured_after_calls_on_a_side_stream_and_replayed(driver):
     read: list[torch.Tensor] = []
 
@@ -110,7 +142,7 @@ def test_a_graph_is_captured_after_calls_on_a_side_stream_and_replayed(driver):
     images = torch.zeros(2)
     call = cuda_graph(Noting(), images, target)
     warm = ["wait", "side stream on", *["forward"] * 3, "side stream off", "wait"]
-    assert driver.log == [*warm, "capture on", "forward", "capture off"]
+    assert driver.log == [*warm, "capture on cpu: on", "forward", "capture on cpu: off"]
     driver.log.clear()
     result: Any = call()
     assert result.tolist() == [1.0, 1.0]

@@ -1,6 +1,8 @@
 """The shipped predictor: what it says of the known, of the strange, and of what it cannot know."""
 
 import pytest
+import torch
+from torch import nn
 
 from evnas.arch.catalog import entry
 from evnas.arch.spec import ArchSpec
@@ -104,8 +106,21 @@ def test_a_peer_and_strange_nets_are_answered_or_refused_in_words(workshop):
     assert width(deep) > width(usual)
 
 
+def draws_as_when_measured() -> bool:
+    """Whether torch fills truncated normal weights as that of the shipped signals does: from a
+    normal distribution, again where a value lies outside. torch 2.11 inverts the distribution, so
+    that a seed gives other weights."""
+    drawn, normal = torch.empty(64), torch.empty(64)
+    nn.init.trunc_normal_(drawn, generator=torch.Generator().manual_seed(0))
+    normal.normal_(generator=torch.Generator().manual_seed(0))
+    inside = normal.abs() <= 2
+    return torch.equal(drawn[inside], normal[inside])
+
+
 @pytest.mark.parametrize("name", ["efficientvim_m1", "vssd_micro", "PVTv2-B0"])
 def test_shipped_signals_are_measured_again(name):
+    """To 0.2 %, which is rounding on other processors; to 5 % where torch draws other weights of
+    the same seed: the three shipped seeds are up to 2.7 % from the first."""
     from evnas.measure.models import model_for
     from evnas.phases.count import counts_of
     from evnas.proxy.seeding import seeded
@@ -119,8 +134,10 @@ def test_shipped_signals_are_measured_again(name):
     with seeded(0, "init"):
         model = model_for(arch, resolution=SIDE)
     found = scored((*SIGNALS, "snip"), model, *signal_images(), seed=0)
+    by_trunc_normal = name == "vssd_micro"
+    rel = 0.05 if by_trunc_normal and not draws_as_when_measured() else 2e-3
     for signal, value in found.values.items():
-        assert value == pytest.approx(known.by_seed[0][signal], rel=2e-3), signal
+        assert value == pytest.approx(known.by_seed[0][signal], rel=rel), signal
 
 
 def test_inputs_must_be_there():

@@ -147,7 +147,8 @@ def test_in_a_narrow_window_the_trial_s_name_stays_beside_its_figures(
 
 
 def test_what_may_not_be_read_is_a_row_of_its_own(synthetic: Any) -> None:
-    folder = Path(tempfile.mkdtemp())  # not below pytest's own, which nobody else may enter
+    # not below pytest's own, which nobody else may enter, as root's TMPDIR may be
+    folder = Path(tempfile.mkdtemp(dir="/tmp" if os.getuid() == 0 else None))
     try:
         for name in ("good", "locked", "private"):
             synthetic.make(3, folder / name)

@@ -15,7 +15,7 @@ def ss2d_scan_reference(given: MapInputs, *, scan: str, step: int = 1) -> Tensor
     u, delta, A, B, C, D, delta_bias = given
     Bt, Dm, H, W = u.shape
     acc = accumulation_dtype(u, delta, A, B, C)
-    read, write = (order.to(u.device) for order in scan_orders(scan, H, W, step=step))
+    read, write = scan_orders(scan, H, W, step=step, device=u.device)
     K, S, T = read.shape
 
     def sequences(maps: Tensor) -> Tensor:
@@ -32,9 +32,10 @@ def ss2d_scan_reference(given: MapInputs, *, scan: str, step: int = 1) -> Tensor
         delta_softplus=True,
     )
     y = found.view(Bt, S, K, Dm, T)
-    merged = u.new_zeros((Bt, Dm, H * W), dtype=acc)
+    # results of padding go to a pixel of their own: to leave them out, the host would have to know
+    # their number, for which a captured graph cannot wait
+    merged = u.new_zeros((Bt, Dm, H * W + 1), dtype=acc)
     for k in range(K):
-        inside = write[k].flatten() >= 0
         values = y[:, :, k].permute(0, 2, 1, 3).flatten(2)  # (Bt, Dm, S*T)
-        merged = merged.index_add(2, write[k].flatten()[inside], values[:, :, inside])
-    return merged.view(Bt, Dm, H, W)
+        merged = merged.index_add(2, write[k].flatten() % (H * W + 1), values)
+    return merged[..., :-1].contiguous().view(Bt, Dm, H, W)

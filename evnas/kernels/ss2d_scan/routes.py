@@ -16,7 +16,9 @@ def route_count(scan: str, step: int = 1) -> int:
     return 2 if scan in ("rows", "cols") else 4
 
 
-def scan_orders(scan: str, H: int, W: int, *, step: int = 1) -> tuple[Tensor, Tensor]:
+def scan_orders(
+    scan: str, H: int, W: int, *, step: int = 1, device: torch.device | None = None
+) -> tuple[Tensor, Tensor]:
     """The pixels that each route reads, and those that its results belong to.
 
     Returns:
@@ -29,7 +31,7 @@ def scan_orders(scan: str, H: int, W: int, *, step: int = 1) -> tuple[Tensor, Te
     "cols") and cross; EfficientVMamba, arXiv 2403.09977, Sec. 4.1 for "atrous", of which only
     step 2 is published.
     """
-    grid = torch.arange(H * W).view(H, W)
+    grid = torch.arange(H * W, device=device).view(H, W)
     if scan == "atrous":
         read = _atrous_orders(grid, step)
         return read, read

@@ -12,7 +12,7 @@ from evnas.measure.stopwatch import Call
 from evnas.measure.target import Target
 
 CALLS_BEFORE_CAPTURE = 3
-"""Kernels are tuned and caches filled before the capture, on a side stream, as torch asks."""
+"""Kernels are tuned and caches filled before the capture, on its stream, as torch asks."""
 
 
 def cuda_graph(model: nn.Module, images: torch.Tensor, target: Target) -> Call:
@@ -27,7 +27,8 @@ def cuda_graph(model: nn.Module, images: torch.Tensor, target: Target) -> Call:
             for _ in range(CALLS_BEFORE_CAPTURE):
                 call()
         torch.cuda.current_stream().wait_stream(side)
-        with torch.cuda.graph(graph):
+        # torch's own stream for captures lies on the first GPU that a process captured on
+        with torch.cuda.graph(graph, stream=side):
             output = call()
 
     def replay() -> object:

@@ -52,6 +52,7 @@ def aot_inductor(model: nn.Module, images: torch.Tensor, target: Target) -> Read
             f"runtime {target.runtime!r} needs precision float32, got {target.precision!r}"
         )
     compiler: Any = torch._inductor
+    gpu: int | None = images.device.index  # None of a CPU
     with tempfile.TemporaryDirectory() as folder, _own_faults(target):
         file = str(Path(folder, "model.pt2"))
         with torch.no_grad():
@@ -59,10 +60,12 @@ def aot_inductor(model: nn.Module, images: torch.Tensor, target: Target) -> Read
             compiler.aoti_compile_and_package(
                 program, package_path=file, inductor_configs={"freezing": True}
             )
-        package = compiler.aoti_load_package(file)  # unpacks it to a folder of its own
+        # unpacks it to a folder of its own, and its weights go to the GPU of that index
+        package = compiler.aoti_load_package(file, device_index=-1 if gpu is None else gpu)
 
     def call() -> object:
-        return package(images)
+        with torch.accelerator.device_index(gpu):  # it starts its kernels on the current GPU
+            return package(images)
 
     return Ready(run=call, facts={"settings": {"freezing": True}})
 

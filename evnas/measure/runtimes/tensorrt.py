@@ -45,7 +45,8 @@ def tensorrt(model: nn.Module, images: torch.Tensor, target: Target) -> Ready:
         # `held` must outlive the call, since the engine knows its address alone
         current: Any = torch.cuda.current_stream(held.device)
         own.wait_stream(current)
-        _must(context.execute_async_v3(own.cuda_stream), "a call could not be queued")
+        with torch.cuda.device(held.device):  # CUDA refuses another GPU's stream
+            _must(context.execute_async_v3(own.cuda_stream), "a call could not be queued")
         current.wait_stream(own)
         return logits
 

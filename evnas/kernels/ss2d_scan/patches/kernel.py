@@ -257,7 +257,10 @@ def scan_patches(given: MapInputs, launch: Patches, *, dt_weight: Tensor | None 
     u, delta, A, B, C, D, delta_bias = given
     delta, low_maps = step_rows(delta, dt_weight)
     (B, B_maps), (C, C_maps) = by_route(B), by_route(C)
-    u, A, D, delta_bias = (t.contiguous() for t in (u, A, D, delta_bias))
+    u = u.contiguous()
+    # One kernel for all forms: plain ones in half precision hold these few values in it, others in
+    # float32, and a shape takes half a minute and more to compile.
+    A, D, delta_bias = (t.float().contiguous() for t in (A, D, delta_bias))
     y = torch.empty_like(u, dtype=torch.float32)
     _patches_fwd[launch.grid](
         u, delta, u if dt_weight is None else dt_weight.contiguous(), A, B, C, D, delta_bias, y,
