@@ -111,8 +111,8 @@ def ours_of(model: Backbone, seen: dict[str, Any], place: str, name: str) -> Ten
 
 
 OF_LARGEST = 3e-5
-"""Of a map's largest value, that float32 may be off by: in VSSD-Tiny's stage 2 (values to 90) a CPU
-without AVX-512 differs from the record by 1.6e-5 of it, and float64 by 0.9e-5."""
+"""Of a map's largest value, that float32 may be off by: in VSSD-Tiny's stage 2 (values to 90) a
+CPU without AVX-512 differs from the record by 1.6e-5 of it, and float64 by 0.9e-5."""
 
 
 def compare(place: str, ours: Tensor, record: dict[str, Any], atol: float) -> None:

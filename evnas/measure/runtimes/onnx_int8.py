@@ -2,8 +2,9 @@
 
 Source: Jacob et al., "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference", arXiv 1712.05877; after training, as ONNX Runtime's own tools
-do it: weights in int8 by channel, activations of static models in uint8 by tensor. An x86 CPU without
-VNNI adds two such products in 16 bits, which overflow without a word, so there weights have 7 bits.
+do it: weights in int8 by channel, activations of static models in uint8 by tensor. An x86 CPU
+without VNNI adds two such products in 16 bits, which overflow without a word, so there weights
+have 7 bits.
 """
 
 import logging
