@@ -7,7 +7,6 @@ from typing import Any
 import torch
 
 from evnas.blocks.backbone import build
-from evnas.blocks.deploy import deploy
 from evnas.blocks.fill import fill
 from evnas.errors import DataError, SpecError
 from evnas.evaluate.answers import TOP, Answers, Logits, answers_of
@@ -16,7 +15,9 @@ from evnas.evaluate.images import labelled_batches, pixels_of, training_pixels
 from evnas.evaluate.printed import PrintedAccuracy, printed_top1
 from evnas.evaluate.running import Running
 from evnas.evaluate.subject import Subject
+from evnas.measure.runtimes.deployed_form import deployed_form
 from evnas.measure.target import Target
+from evnas.measure.timing.device_lock import kept_from_measurements
 from evnas.runtime import Form, Pictures, Precision
 from evnas.stats.interval import Interval
 from evnas.stats.proportions import (
@@ -250,11 +251,10 @@ def _of_weights(subject: Subject, images: ImageData, way: Way, view: View) -> _R
     model = build(subject.arch, impl=impl, seed=0)
     fill(model, subject.state, where=f"{subject.file} does not fit the model")
     model.eval()
-    if way.form == "deployed":
-        model = deploy(model)
-    running = Running(
-        model.to(torch.device(target.device)), target, lambda: _pictures(images, view, way)
-    )
+    device = torch.device(target.device)
+    with kept_from_measurements(target.host_device):
+        ready = deployed_form(model, target) if way.form == "deployed" else model
+        running = Running(ready.to(device), target, lambda: _pictures(images, view, way))
     return _Ran(
         logits_of=running,
         form=way.form,

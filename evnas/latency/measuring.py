@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor, nn
 
 from evnas.arch.catalog import catalog
 from evnas.arch.spec import ArchSpec
@@ -104,16 +105,13 @@ class TargetMeasurer:
         with seeded(0, "speed"):
             module = part.module(impl=impl).eval()
         images = input_of(part, _batch(target))
-        if target.form == "deployed":
-            from evnas.blocks.deploy import deploy  # only this form needs it
-
-            module = deploy(module)
-            if module.layout == "channels_last":  # as the part before it hands its map over
-                images = images.contiguous(memory_format=torch.channels_last)
-        alone = MapOnly(module).eval()
 
         def build() -> TimedModel:
-            placed, given = alone.to(target.device), images.to(target.device)
+            if target.form == "deployed":
+                form, given = _deployed(module, images, target)
+            else:
+                form, given = module, images
+            placed, given = MapOnly(form).eval().to(target.device), given.to(target.device)
             ready = ready_call(placed, given, target)
             return TimedModel(placed, given, ready.run, target, ready.facts)
 
@@ -156,3 +154,13 @@ def _batch(target: Target) -> int:
     if target.batch_size == "auto":
         raise ValueError("the target's batch must be settled before measuring")
     return target.batch_size
+
+
+def _deployed(module: nn.Module, images: Tensor, target: Target) -> tuple[nn.Module, Tensor]:
+    """A part's deployed form, and its input as the part before it hands it over."""
+    from evnas.measure.runtimes.deployed_form import deployed_form  # only this form needs it
+
+    form = deployed_form(module, target)
+    weights = next((p.dtype for p in form.parameters() if p.ndim > 1), images.dtype)
+    layout = torch.channels_last if form.layout == "channels_last" else torch.contiguous_format
+    return form, images.to(dtype=weights, memory_format=layout)

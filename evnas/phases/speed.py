@@ -395,17 +395,12 @@ def model_on(arch: Mapping[str, Any], target: Any) -> Any:
         model = model_for(arch, resolution=target.resolution, impl=impl).eval()
     if target.form == "plain":
         return model
-    import torch
-
-    from evnas.blocks.deploy import deploy  # only this form needs it
+    # only this form needs them
+    from evnas.measure.runtimes.deployed_form import deployed_form, is_exported
     from evnas.measure.timing.device_lock import kept_from_measurements
 
-    if plain or target.by_command or RUNTIMES.get(target.runtime).onnx_form:
-        return deploy(model)  # what is exported: in float32, on the CPU
-    # which form a device runs is decided where the weights lie
-    precision = None if target.precision == "float32" else getattr(torch, target.precision)
-    with kept_from_measurements(target.host_device):
-        return deploy(model.to(target.host_device), dtype=precision)
+    with kept_from_measurements("cpu" if is_exported(target) else target.host_device):
+        return deployed_form(model, target)
 
 
 SPEED = SpeedPhase()

@@ -123,6 +123,17 @@ def test_other_runtimes_and_the_deployed_form_answer_alike(
     assert found.to_dict()["runtime"] == runtime and found.facts["version"]
 
 
+def test_a_deployed_form_below_float32_has_its_precision_in_its_weights(
+    folder: Path, weights: Path
+) -> None:
+    images, subject = held_out_images(folder), subject_of(weights)
+    plain = evaluate(subject, images, Way(batch_size=8))
+    way = Way(form="deployed", precision="bfloat16", batch_size=8)
+    found = evaluate(subject, images, way, first=plain)
+    np.testing.assert_allclose(found.answers.loss, plain.answers.loss, atol=0.1)
+    assert not np.array_equal(found.answers.loss, plain.answers.loss)
+
+
 def test_int8_is_calibrated_with_training_images(folder: Path, weights: Path) -> None:
     pytest.importorskip("onnxruntime")
     images, subject = held_out_images(folder), subject_of(weights)

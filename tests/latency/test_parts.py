@@ -1,10 +1,14 @@
 """The parts of an architecture are what its model runs, each with the shape of its input."""
 
+from typing import Any
+
 import pytest
 import torch
 
 from evnas.arch.catalog import catalog
+from evnas.latency.measuring import TargetMeasurer
 from evnas.latency.parts import MapOnly, input_of, part_of_dict, parts_of
+from evnas.measure.target import Target
 
 
 @pytest.mark.parametrize(
@@ -40,3 +44,16 @@ def test_what_does_not_matter_to_a_part_is_no_other_part() -> None:
     assert deeper.keys() == known.keys()
     assert deeper != known
     assert parts_of(arch, 256).keys() != known.keys()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_deployed_part_is_timed_in_the_targets_precision(precision: Any) -> None:
+    target = Target(
+        device="cpu", runtime="torch", form="deployed", precision=precision, batch_size=1
+    )
+    part = next(p for p in parts_of(catalog()["efficientvim_m1"].arch, 32) if p.kind == "block")
+    ready = TargetMeasurer(target)._ready_part(part)
+    wanted = getattr(torch, precision)
+    assert ready.images.dtype is wanted
+    assert {p.dtype for p in ready.model.parameters() if p.ndim > 1} == {wanted}
+    assert ready.call() is not None
