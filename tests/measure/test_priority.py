@@ -23,6 +23,7 @@ class System:
         monkeypatch.setattr(os, "sched_getscheduler", self.class_of)
         monkeypatch.setattr(os, "sched_getparam", lambda thread: os.sched_param(0))
         monkeypatch.setattr(os, "sched_setscheduler", self.put)
+        monkeypatch.setattr(os, "getpriority", lambda which, who: 0)
         monkeypatch.setattr(priority, "cpu_quota", lambda root: None)
 
     def class_of(self, thread: int) -> int:
@@ -67,6 +68,14 @@ def test_what_fails_within_leaves_no_thread_there(system: System, tmp_path: Path
 def test_what_is_not_permitted_is_said_with_who_may(system: System, tmp_path: Path) -> None:
     system.permits = False
     assert "not permitted (root may" in RealTime(root=tmp_path).why_not()
+    assert system.real_time() == []
+
+
+def test_who_was_started_by_nice_gives_way(
+    system: System, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "getpriority", lambda which, who: 1)
+    assert "started by `nice`, to give way" in RealTime(root=tmp_path).why_not()
     assert system.real_time() == []
 
 

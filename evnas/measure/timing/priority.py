@@ -49,10 +49,12 @@ class RealTime:
     since_pause_s: float = 0.0
 
     def why_not(self) -> str:
-        """A missing permission, a quota that the class would get round, or nothing left to
-        others."""
+        """A missing permission, a start by `nice`, a quota that the class would get round, or
+        nothing left to others."""
         if sys.platform != "linux":
             return "only Linux has SCHED_RR"
+        if os.getpriority(os.PRIO_PROCESS, 0) > 0:
+            return "this process was started by `nice`, to give way to others"
         quota = cpu_quota(self.root)
         if quota is not None:
             return f"SCHED_RR would get round the quota of {counted(quota, 'core', form='g')}"
