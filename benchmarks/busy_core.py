@@ -1,9 +1,9 @@
 """Do ratios hold beside a core that others take? `python benchmarks/busy_core.py --out FILE.json`.
 
 Each pair of models is measured as a search measures it, in turn on the quiet machine and beside a
-loop that keeps one core busy, so that both see the same drift. There are `--processes` such series
-of each, since where memory lies differs by process. FILE gains a series at a time. The machine must
-be otherwise idle.
+loop that keeps one core busy, so that both see the same drift. There are `--processes` such
+series of each, since where memory lies differs by process. FILE gains a series at a time. The
+machine must be otherwise idle.
 """
 
 import argparse
