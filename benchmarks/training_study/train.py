@@ -9,6 +9,7 @@ trained again: stop it whenever you like.
 
 import argparse
 import json
+import math
 import platform
 from datetime import date
 from pathlib import Path
@@ -25,17 +26,21 @@ from evnas.predict.printed import printed_architectures
 from evnas.sweep.parts import ProxySpec
 
 BATCH, EPOCHS, HELD_OUT = 30, 2, 4_000
+LARGEST_EPOCH = 10_000
+"""Training images of each set: an epoch shows no more."""
 
 
 def proxy_of(arch: ArchSpec, presentations: int, data: str = USUAL_DATA) -> ProxySpec:
-    """How an architecture is trained."""
+    """How an architecture is trained: in two epochs, or in as many more as hold all
+    presentations."""
+    epochs = EPOCHS * math.ceil(presentations / (EPOCHS * LARGEST_EPOCH))
     return ProxySpec(
         data=data,
         resolution=56,
         stem_stride=arch.stem.stride // 4,
         width=0.5,
-        epochs=EPOCHS,
-        images_per_epoch=presentations // EPOCHS,
+        epochs=epochs,
+        images_per_epoch=presentations // epochs,
         batch_size=BATCH,
         points_per_epoch=5,
         held_out_images=HELD_OUT,

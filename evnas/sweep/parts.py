@@ -416,7 +416,8 @@ class ProxySpec(SweepPart):
     epochs: int = Field(default=2, ge=1, le=1_000_000)
     """Of a whole training."""
     images_per_epoch: int = Field(default=1600, ge=2, le=1_000_000_000)
-    """Image presentations an epoch; no image comes twice before every image came once."""
+    """Image presentations an epoch, at most all training images; no image comes twice before every
+    image came once."""
     batch_size: int = Field(default=32, ge=2, le=MOST_IMAGES)
     """Images a step."""
     lr: float = Field(default=2e-3, gt=0, le=1000)
@@ -453,7 +454,8 @@ class ProxySpec(SweepPart):
 
     @property
     def presentations(self) -> int:
-        """Images that a whole training shows: a Record's budget."""
+        """Images that a whole training shows: a Record's budget. Where the training images are
+        fewer than `images_per_epoch` it shows less, which tables and pages say."""
         return self.epochs * (self.images_per_epoch // self.batch_size) * self.batch_size
 
 

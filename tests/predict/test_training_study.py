@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from evnas.predict.printed import printed_architectures
+from evnas.proxy.budget import ProxyBudget
+from evnas.proxy.data import load_data
 
 STUDY = Path(__file__).parents[2] / "benchmarks/training_study"
 
@@ -62,6 +64,13 @@ def test_what_is_trained(rows: Any) -> None:
     for cell in cells[:3]:
         proxy = train.proxy_of(arch_of(cell.name), 3_000, cell.data)
         assert proxy.presentations == 3_000 and proxy.data == cell.data
+    images = load_data("fashion-mnist-12k", resolution=56, device="cpu")
+    assert len(images.train) == train.LARGEST_EPOCH
+    for cell in cells:
+        proxy = train.proxy_of(arch_of(cell.name), cell.presentations, cell.data)
+        names = ("epochs", "images_per_epoch", "batch_size", "points_per_epoch")
+        budget = ProxyBudget(**{name: getattr(proxy, name) for name in names})
+        assert budget.presentations(len(images.train)) == cell.presentations
 
 
 def arch_of(name: str) -> Any:

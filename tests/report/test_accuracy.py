@@ -1,10 +1,12 @@
 """Top-1 with its interval: what seeds that agree can and cannot tell."""
 
+from dataclasses import replace
+
 import pytest
 
 from evnas.record import Record
 from evnas.report.frame.accuracy import at_chance, mean_top1, top1_difference, wilson_interval
-from evnas.report.table.cautions import about_search
+from evnas.report.table.cautions import about_search, about_trainings
 from evnas.stats.interval import Interval
 
 
@@ -57,3 +59,17 @@ def test_a_search_shows_what_an_ablation_shows():
         "at chance, nothing learnt yet: 1, 0; train longer"
     ]
     assert about_search(longer[1:], ["2"]) == []
+
+
+def test_a_training_that_was_shown_less_than_asked_for_says_so():
+    def shown(images, label):
+        curve = ({"images": images / 2}, {"images": images})
+        return replace(trained(90.0, label=label, budget=30_000.0), curve=curve)
+
+    said = about_trainings({"1": [shown(19_980.0, "1")] * 2, "2": [shown(30_000.0, "2")]})
+    assert said == [
+        "shown 19,980 images in place of 30,000, since an epoch is at most all training images: "
+        "1; ask for more and shorter epochs"
+    ]
+    ended_early = replace(shown(10.0, "1"), status="diverged")
+    assert about_trainings({"1": [shown(30_000.0, "1"), ended_early]}) == []

@@ -67,6 +67,7 @@ def about_trainings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
     guessed = [label for label, records in trained.items() if at_chance(records)]
     if guessed:
         found.append(f"at chance, nothing learnt yet: {first_named(guessed)}; train longer")
+    found += _shown_less(trained)
     parted = [
         label
         for label, records in trained.items()
@@ -78,6 +79,22 @@ def about_trainings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
             "batch norms saw fewer images at once than others', which moves top-1 a little"
         )
     return found
+
+
+def _shown_less(trained: Mapping[str, Sequence[Record]]) -> list[str]:
+    """Of trainings that ended whole on fewer presentations than their budget says."""
+    shown: dict[tuple[int, int], list[str]] = {}
+    for label, records in trained.items():
+        for record in records:
+            images = int(record.curve[-1]["images"]) if record.curve else 0
+            if record.status == "complete" and 0 < images < record.budget:
+                labels = shown.setdefault((images, int(record.budget)), [])
+                labels += [] if label in labels else [label]
+    return [
+        f"shown {images:,} images in place of {budget:,}, since an epoch is at most all training "
+        f"images: {first_named(labels)}; ask for more and shorter epochs"
+        for (images, budget), labels in shown.items()
+    ]
 
 
 def about_search(records: Sequence[Record], front: Sequence[str]) -> list[str]:
