@@ -93,7 +93,9 @@ def expected_numbers(number: int, trial: Trial) -> dict[str, Value]:
     for name in {name for r in proxies for name in r.values}:
         taken = [r.values[name] for r in proxies if name in r.values]
         found[name] = alone(statistics.fmean(taken))
-        found["seeds"] = alone(len(taken))
+    if any(r.values for r in proxies):
+        whole = [r for r in proxies if "top1_percent" in r.values]
+        found["seeds"] = alone(len(whole or [r for r in proxies if r.values]))
     if proxies:
         found["budget"] = alone(max(r.budget for r in proxies))
     return found

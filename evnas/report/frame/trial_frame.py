@@ -50,6 +50,8 @@ _GRAVEST_FIRST: tuple[Status, ...] = (
 )
 OF_A_BATCH = ("latency_ms", "peak_mib")
 """What does not compare between two batches: it is left out where a batch was halved."""
+TRAINED = ("top1_percent", "inherited_top1_percent")
+"""What a training that ended whole has."""
 UNKNOWN_BATCH = -1.0
 _ERROR_LENGTH = 160
 """Characters of an error that the table shows; the card shows the whole."""
@@ -342,9 +344,14 @@ class TrialFrame:
                 )
             else:
                 self._set_mean(row, key, seeds)
-            if trains:
-                self._set(row, "seeds", float(len(seeds)))
+        if trains and line.values:
+            self._set(row, "seeds", float(self._trained_seeds(row, line)))
         return means
+
+    def _trained_seeds(self, row: int, line: SlimRecord) -> int:
+        """How many seeds stand behind a row's top-1; where none has any, how many were trained."""
+        names = TRAINED if any((row, name) in self._seeds for name in TRAINED) else line.values
+        return max(len(self._seeds.get((row, scale_count(name, 0.0)[0]), ())) for name in names)
 
     def _set_interval(self, row: int, key: str, interval: Interval) -> None:
         self._set(row, key, interval.mid)
