@@ -207,6 +207,13 @@ class _ConditionReader:
         self.fields: list[str] = []
 
     def node(self, tree: ast.expr) -> _Node:
+        """What a part of the condition comes to; once and for all where it reads nothing."""
+        worked_out = self._node(tree)
+        if isinstance(tree, ast.Constant) or _reads_something(tree):
+            return worked_out
+        return _once(worked_out)
+
+    def _node(self, tree: ast.expr) -> _Node:
         match tree:
             case ast.Constant(value=bool() | str() as value):
                 return lambda names: value
@@ -293,11 +300,12 @@ class _ConditionReader:
             both = self.node(left), self.node(right)
             if isinstance(op, ast.In | ast.NotIn):
                 found = _lifted(lambda a, b: _exact(a) in _exact(b), *both)
-                pairs.append(found if isinstance(op, ast.In) else _negated(found))
+                found = found if isinstance(op, ast.In) else _negated(found)
             elif type(op) in _OPERATORS:
-                pairs.append(_lifted(_OPERATORS[type(op)], *both))
+                found = _lifted(_OPERATORS[type(op)], *both)
             else:
                 raise SpecError("a condition compares with ==, !=, <, <=, >, >=, in", self.text)
+            pairs.append(found if _reads_something(left, right) else _once(found))
         return pairs[0] if len(pairs) == 1 else _joined(pairs, True)
 
     def _call(self, name: str, args: list[ast.expr]) -> _Node:
@@ -359,6 +367,22 @@ def _exact(value: Any) -> Any:
     if isinstance(value, float):
         return as_written(value)
     return [_exact(item) for item in value] if isinstance(value, list) else value
+
+
+def _reads_something(*trees: ast.AST) -> bool:
+    return any(isinstance(node, ast.Name) for tree in trees for node in ast.walk(tree))
+
+
+def _once(constant: _Node) -> _Node:
+    """Worked out when it is first asked, where it also says what is wrong with it."""
+    found: list[Any] = []
+
+    def known(names: Names) -> Any:
+        if not found:
+            found.append(constant(names))
+        return found[0]
+
+    return known
 
 
 def _lifted(function: Callable[[Any, Any], Any], left: _Node, right: _Node) -> _Node:

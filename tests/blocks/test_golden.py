@@ -1,5 +1,6 @@
 """Logits and maps of the released models, recomputed here from the same weights and inputs."""
 
+import copy
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,10 @@ from evnas.blocks.backbone import Backbone
 
 # The reference pages' suggestions, absolute on logits; maps are normal-sized and get the same.
 TOLERANCE = {"efficientvim": 1e-5, "vssd": 1.5e-4, "vmamba": 5e-6}
+
+LARGE_MAPS = "vssd"
+"""Whose maps hold values to 90, so that what float32 rounds away differs by CPU by more than the
+tolerance: these are compared in float64, the logits as they are."""
 
 RUNS = {
     "efficientvim_m1": [(2, 3, 224, 224), (2, 3, 256, 256)],
@@ -50,6 +55,10 @@ def test_logits_and_maps_are_those_of_the_release(
     wanted = arrays.get(f"logits_{shape[2]}", arrays.get("logits_" + "x".join(map(str, shape))))
     deviation = (logits - torch.from_numpy(wanted)).abs().max().item()
     assert deviation <= tolerance(name)
+    if name.startswith(LARGE_MAPS):
+        whole = copy.deepcopy(model).double()
+        with torch.inference_mode(), outputs(whole) as seen:
+            whole(image(*shape).double())
     for place, record in golden_maps(name, shape):
         compare(place, ours_of(model, seen, place, name), record, tolerance(name))
 
@@ -110,23 +119,17 @@ def ours_of(model: Backbone, seen: dict[str, Any], place: str, name: str) -> Ten
     return value
 
 
-OF_LARGEST = 3e-5
-"""Of a map's largest value, that float32 may be off by: in VSSD-Tiny's stage 2 (values to 90) a
-CPU without AVX-512 differs from the record by 1.6e-5 of it, and float64 by 0.9e-5."""
-
-
 def compare(place: str, ours: Tensor, record: dict[str, Any], atol: float) -> None:
     """Size, statistics and samples of one map."""
     assert ours.numel() == torch.Size(record["shape"]).numel(), place
-    of_value = max(5 * atol, OF_LARGEST * record["absmax"])
     flat = ours.reshape(-1)
     near = pytest.approx
     assert flat.mean().item() == near(record["mean"], abs=atol), place
     assert flat.std(correction=0).item() == near(record["std"], abs=atol, rel=1e-5), place
-    assert flat.abs().max().item() == near(record["absmax"], abs=of_value), place
-    assert flat[:8].tolist() == near(record["first8"], abs=of_value), place
+    assert flat.abs().max().item() == near(record["absmax"], abs=5 * atol, rel=1e-5), place
+    assert flat[:8].tolist() == near(record["first8"], abs=5 * atol), place
     if "last8" in record:
-        assert flat[-8:].tolist() == near(record["last8"], abs=of_value), place
+        assert flat[-8:].tolist() == near(record["last8"], abs=5 * atol), place
     if "first8_channels_at_0_0" in record:
         corner = ours[0, :8, 0, 0].tolist()
-        assert corner == near(record["first8_channels_at_0_0"], abs=of_value), place
+        assert corner == near(record["first8_channels_at_0_0"], abs=5 * atol), place
