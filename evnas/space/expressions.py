@@ -231,7 +231,8 @@ class _ConditionReader:
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return _lifted(_OPERATORS[ast.Sub], lambda names: 0, self.node(operand))
             case ast.BoolOp(op=op, values=values):
-                return _joined([self.node(v) for v in values], isinstance(op, ast.And))
+                parts = [(self.node(value), _reads_something(value)) for value in values]
+                return _joined_of(parts, isinstance(op, ast.And))
             case ast.Compare(left=left, ops=ops, comparators=rest):
                 return self._comparison([left, *rest], ops)
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
@@ -295,7 +296,7 @@ class _ConditionReader:
         return index
 
     def _comparison(self, sides: list[ast.expr], ops: list[ast.cmpop]) -> _Node:
-        pairs: list[_Node] = []
+        pairs: list[tuple[_Node, bool]] = []
         for left, op, right in zip(sides, ops, sides[1:], strict=False):
             both = self.node(left), self.node(right)
             if isinstance(op, ast.In | ast.NotIn):
@@ -305,8 +306,8 @@ class _ConditionReader:
                 found = _lifted(_OPERATORS[type(op)], *both)
             else:
                 raise SpecError("a condition compares with ==, !=, <, <=, >, >=, in", self.text)
-            pairs.append(found if _reads_something(left, right) else _once(found))
-        return pairs[0] if len(pairs) == 1 else _joined(pairs, True)
+            pairs.append((found, _reads_something(left, right)))
+        return _joined_of(pairs, True)
 
     def _call(self, name: str, args: list[ast.expr]) -> _Node:
         inner = [self.node(arg) for arg in args]
@@ -397,8 +398,19 @@ def _negated(inner: _Node) -> _Node:
     return lambda names: None if (x := inner(names)) is None else not x
 
 
+def _joined_of(parts: Sequence[tuple[_Node, bool]], conjunction: bool) -> _Node:
+    """`_joined` of parts and whether each reads something: all that do not are worked out once."""
+    reading = [part for part, reads in parts if reads]
+    constants = [part for part, reads in parts if not reads]
+    if constants:
+        reading.append(_once(_joined(constants, conjunction)))
+    return _joined(reading, conjunction)
+
+
 def _joined(parts: Sequence[_Node], conjunction: bool) -> _Node:
     """Kleene's and (or): decided by one false (true) part, unknown if any is, else the other."""
+    if len(parts) == 1:
+        return parts[0]
 
     def joined(names: Names) -> bool | None:
         answers = [part(names) for part in parts]
