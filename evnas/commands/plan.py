@@ -57,7 +57,7 @@ def plan(
     if path.exists():
         with Store.read(path) as store:
             records = [record for _, record in store.records()]
-    power = detectable_differences(loaded, records)
+    power = detectable_differences(loaded, records, training_images=expected.training_images)
     data = {**expected.to_dict(), "power": power and power.to_dict()}
     if html is not None or keep:
         command = _command(file, overrides, quick, name, results)

@@ -318,9 +318,17 @@ def training_s(work: Work, proxy: Mapping[str, Any], seen: Seen) -> float:
     points = proxy["epochs"] * proxy["points_per_epoch"] - 1
     held_out: float = min(2000, proxy["held_out_images"])
     held_out += points * proxy["curve_images"]
-    images = work.budget + FORWARD_SHARE * held_out
+    images = _shown(work.budget, proxy) + FORWARD_SHARE * held_out
     rate = seen.rehearsed.values.get("train_throughput_img_s", 1.0)
     return AROUND_S + images * seen.share / rate
+
+
+def _shown(budget: float, proxy: Mapping[str, Any]) -> float:
+    """Of so many presentations those that come: an epoch is at most all training images."""
+    size, asked = proxy["batch_size"], proxy["images_per_epoch"]
+    there = proxy.get("images", {}).get("training", 0) or asked
+    share: float = (min(there, asked) // size) / (asked // size)
+    return budget * share
 
 
 def _last_loss(result: Any) -> dict[str, float]:

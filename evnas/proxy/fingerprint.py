@@ -64,6 +64,8 @@ class KnownImages:
     reading: int = 1
     """How files come to be pixels, as `evnas.proxy.image_file.READING`; notes from before there
     were two say nothing."""
+    training: int = 0
+    """Training images; 0 where an earlier version noted the images of a named set."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -73,7 +75,8 @@ class KnownImages:
     def from_dict(cls, data: Mapping[str, Any]) -> "KnownImages":
         """The inverse of `to_dict`."""
         classes = {name: ImagesOfClass(**part) for name, part in data["classes"].items()}
-        return cls(**{**data, "classes": classes})
+        training = sum(part.training for part in classes.values())
+        return cls(**{"training": training, **data, "classes": classes})
 
     def changes_since(self, before: "KnownImages") -> str:
         """What differs, in a few words; "" where nothing does."""
@@ -125,9 +128,15 @@ def known_images(
     if source == "fashion-mnist":
         arrays = fashion.full_set(fashion.full_set_folders())
         parts = (arrays.train_images, arrays.train_labels, arrays.test_images, arrays.test_labels)
-        return KnownImages(fingerprint=_digest(part.tobytes() for part in parts))
+        return KnownImages(
+            fingerprint=_digest(part.tobytes() for part in parts),
+            training=len(arrays.train_images),
+        )
     if source == "fashion-mnist-12k":
-        return KnownImages(fingerprint=_digest([fashion.SHIPPED_FILE.read_bytes()]))
+        return KnownImages(
+            fingerprint=_digest([fashion.SHIPPED_FILE.read_bytes()]),
+            training=len(fashion.shipped().train_images),
+        )
     return _added_known(source)
 
 
@@ -137,7 +146,10 @@ def _added_known(name: str) -> KnownImages:
         raise DataError(f"no data set is named {name!r}{nearest(name, DATASETS)}")
     added = DATASETS.get(name)(stored_side(ADDED_SIDE))
     parts = (added.train_images, added.train_labels, added.held_out_images, added.held_out_labels)
-    return KnownImages(fingerprint=_digest(np.ascontiguousarray(part).tobytes() for part in parts))
+    return KnownImages(
+        fingerprint=_digest(np.ascontiguousarray(part).tobytes() for part in parts),
+        training=len(added.train_images),
+    )
 
 
 def reading_of(before: KnownImages | None) -> int:
@@ -177,6 +189,7 @@ def files_known(found: FolderSurvey, *, before: KnownImages | None = None) -> Kn
         sampled_every=every,
         seen=seen,
         reading=reading,
+        training=len(found.train),
     )
 
 

@@ -13,6 +13,7 @@ from evnas.record import Record, mixed_machines
 from evnas.search.evaluate import Evaluator, only_waits, silent
 from evnas.search.prepare import Prepared, PreparedAblation, PreparedSearch, prepared
 from evnas.search.state.begun import as_begun, on_this_machine
+from evnas.search.state.images import images_of
 from evnas.search.terminal.view import clock
 from evnas.store import Store
 from evnas.sweep.candidate import Candidate
@@ -43,7 +44,9 @@ class Forecast:
     throughput_img_s: float | None
     """Images that the reference trains a second, as calibrated; None without a proxy."""
     notes: Sequence[str] = ()
-    """Sentences about the sweep's targets."""
+    """Sentences about the sweep's targets and trainings."""
+    training_images: int = 0
+    """How many there are; 0 where nothing is trained."""
 
     @property
     def seconds(self) -> float:
@@ -101,17 +104,21 @@ def forecast(sweep: Sweep, *, results: Path, say: OnWait = unsaid) -> Forecast:
 
     Raises:
         MeasurementError: a target asks for what is not here.
+        DataError: the images are not there, or cannot be understood.
     """
     evaluator = Evaluator()
     path = results / sweep.spec.name / "study.db"
     sweep, _ = as_begun(on_this_machine(sweep), path)
     run = prepared(sweep)
+    if run.looks_at_images:
+        run = run.with_images(images_of(sweep, path))
     if isinstance(run, PreparedAblation):
         found = _of_rows(run, evaluator, path, say)
     else:
         found = _of_search(run, evaluator, path, say)
     endings = _about_endings(found.steps, run.sweep, _earlier(_records(path)))
-    return replace(found, notes=[*run.notes(), *_about_machines(run, path), *endings])
+    notes = [*run.notes(), *_about_machines(run, path), *endings]
+    return replace(found, notes=notes, training_images=run.training_images)
 
 
 def _of_rows(run: PreparedAblation, evaluator: Evaluator, path: Path, say: OnWait) -> Forecast:

@@ -92,7 +92,23 @@ class Prepared(ABC):
         absent = self.setting.absent
         here = [x for i, x in enumerate(targets_of(self.sweep)) if i not in absent]
         left = [f"target {i + 1} is left out: {reason}" for i, reason in absent.items()]
-        return [*left_out_phases(), *left, *one_and_the_same(here)]
+        return [*left_out_phases(), *left, *one_and_the_same(here), *self._about_epochs()]
+
+    def _about_epochs(self) -> list[str]:
+        """That trainings show less than they are asked for, where the images are known."""
+        proxy, there = self.sweep.spec.proxy, self.training_images
+        if proxy is None or not self.full_budget or not 0 < there < proxy.images_per_epoch:
+            return []
+        return [
+            f"an epoch is at most all {there:,} training images, not {proxy.images_per_epoch:,}: "
+            f"a whole training shows {proxy.shown(there):,} in place of "
+            f"{proxy.presentations:,}; ask for more and shorter epochs"
+        ]
+
+    @property
+    def training_images(self) -> int:
+        """How many there are; 0 where they were not looked at."""
+        return int(self.setting.images.get("training", 0))
 
     def about_machines(self, records: Iterable[Record | Outline]) -> list[str]:
         """What is to be said where speeds were taken on another machine so far."""

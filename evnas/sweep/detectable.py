@@ -18,6 +18,7 @@ class DetectableDifferences:
     noise: SeedNoise
     seeds: int
     presentations: int
+    """Images that each training shows."""
     printed: Mapping[str, float]
     """Row -> its printed top-1 less the reference's, in points."""
 
@@ -72,29 +73,34 @@ class DetectableDifferences:
 
 
 def detectable_differences(
-    sweep: Sweep, records: Iterable[Record] = ()
+    sweep: Sweep, records: Iterable[Record] = (), *, training_images: int = 0
 ) -> DetectableDifferences | None:
     """The power of an ablation that trains; None where nothing is trained or no noise is known.
 
     Args:
         records: of the study so far; seeds in it say more than what is shipped.
+        training_images: how many there are, since an epoch shows at most all of them; 0 where
+            that is not known.
     """
     proxy = sweep.spec.proxy
     if proxy is None or not sweep.candidates:
         return None
     rows: dict[str, list[float]] = {}
+    shown_so_far = 0
     for record in records:
         if record.phase == "proxy" and record.budget == proxy.presentations:
             rows.setdefault(record.digest, []).extend(
                 value for name, value in record.values.items() if name == "top1_percent"
             )
-    noise = known_noise(rows.values(), presentations=proxy.presentations, data=proxy.data)
+            shown_so_far = max(shown_so_far, int(record.values.get("train_images", 0)))
+    shown = shown_so_far or proxy.shown(training_images or proxy.images_per_epoch)
+    noise = known_noise(rows.values(), presentations=shown, data=proxy.data)
     if noise is None:
         return None
     return DetectableDifferences(
         noise=noise,
         seeds=len(sweep.spec.seeds),
-        presentations=proxy.presentations,
+        presentations=shown,
         printed=_printed_differences(sweep),
     )
 

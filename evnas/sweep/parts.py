@@ -456,7 +456,12 @@ class ProxySpec(SweepPart):
     def presentations(self) -> int:
         """Images that a whole training shows: a Record's budget. Where the training images are
         fewer than `images_per_epoch` it shows less, which tables and pages say."""
-        return self.epochs * (self.images_per_epoch // self.batch_size) * self.batch_size
+        return self.shown(self.images_per_epoch)
+
+    def shown(self, training_images: int) -> int:
+        """Images that a whole training shows where so many are there to train on."""
+        an_epoch = min(self.images_per_epoch, training_images)
+        return self.epochs * (an_epoch // self.batch_size) * self.batch_size
 
 
 class EngineSpec(SweepPart):

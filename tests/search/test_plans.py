@@ -114,6 +114,22 @@ def test_two_targets_that_are_one_are_timed_once_and_need_no_name() -> None:
     assert sum(s.phase == "speed" for s in found.steps) == 5
 
 
+def test_a_plan_reckons_with_the_images_that_there_are() -> None:
+    """An epoch is at most all training images, of which `fashion-mnist-12k` has 10,000."""
+    proxy = {"epochs": 1, "batch_size": 25, "curve_images": 25}
+    asked = [
+        forecast(sweep_of(ROWS | {"proxy": proxy | {"images_per_epoch": n}}), results=Path("none"))
+        for n in (10_000, 10_025)
+    ]
+    assert [found.training_images for found in asked] == [10_000, 10_000]
+    assert asked[0].seconds == asked[1].seconds > 100
+    said = (
+        "an epoch is at most all 10,000 training images, not 10,025: a whole training shows "
+        "10,000 in place of 10,025; ask for more and shorter epochs"
+    )
+    assert [said in found.notes for found in asked] == [False, True]
+
+
 def test_speeds_are_expected_to_take_what_those_before_took(tmp_path: Path) -> None:
     rows = {"A": {}, "B": {"stages[0].depth": 3}}
     sweep = sweep_of(ROWS | {"rows": rows, "targets": [CPU | {"budget_s": 30.0}]})

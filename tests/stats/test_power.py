@@ -74,3 +74,15 @@ def test_a_difference_that_cannot_be_detected_does_not_match():
     assert against_difference(narrow, 0.9).kind == "matches"
     assert against_difference(narrow, 0.9, smallest=2.0).kind == "cannot tell"
     assert against_difference(narrow, 3.0, smallest=1.0).kind == "same direction"
+
+
+def test_differences_are_those_that_the_images_shown_can_tell():
+    """An epoch is at most all training images."""
+    table = load_sweep(TABLE_C, overrides=["proxy.images_per_epoch=3200", "proxy.batch_size=32"])
+    asked, shown = (detectable_differences(table, training_images=n) for n in (0, 810))
+    proxy = table.spec.proxy
+    assert asked is not None and shown is not None and proxy is not None
+    assert asked.presentations == proxy.presentations == proxy.epochs * 3200
+    assert shown.presentations == proxy.epochs * 800
+    assert shown.smallest_percent > asked.smallest_percent
+    assert f"of {shown.presentations} presentations" in shown.text()

@@ -44,11 +44,13 @@ def proxy_cells(
 
 def smallest_difference(results: RowRecords, proxy: ProxySpec) -> float:
     """The least difference between two rows that the seeds tell, in points; 0 if not known."""
-    rows = [
-        [r.values["top1_percent"] for r in results.of(c, "proxy") if "top1_percent" in r.values]
+    trained = [
+        [r.values for r in results.of(c, "proxy") if "top1_percent" in r.values]
         for c in results.sweep.candidates
     ]
-    noise = known_noise(rows, presentations=proxy.presentations, data=proxy.data)
+    rows = [[values["top1_percent"] for values in row] for row in trained]
+    shown = max((v.get("train_images", 0.0) for row in trained for v in row), default=0.0)
+    noise = known_noise(rows, presentations=shown or proxy.presentations, data=proxy.data)
     return 0.0 if noise is None else noise.smallest_difference(len(results.sweep.spec.seeds))
 
 
