@@ -32,7 +32,7 @@ from ..recurrence.kernel import (
 
 LOG2_E = tl.constexpr(1.4426950408889634)
 LN_2 = tl.constexpr(0.6931471805599453)
-UNROLLED_RANK = tl.constexpr(16)
+UNROLLED_RANK = tl.constexpr(8)
 """Of a step's factor: of a larger one a row of pixels is a loop, which keeps the kernel short."""
 
 
