@@ -15,7 +15,7 @@ import math
 import operator
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -116,13 +116,23 @@ class Expression:
     fields: tuple[str, ...]
     """The paths it reads, as spelt, without their quantities."""
     _ask: _Node
+    _apart: _Node | None = None
+    """Those of its parts, all of which must hold, that read nothing; None without such."""
     path: str = ""
     """Where it stands in its file: `space.require[1]`."""
 
     def holds(self, arch: Mapping[str, Any], quantities: Mapping[str, float]) -> bool | None:
         """Whether it holds for the plain form of an architecture; None where that is unknown."""
+        return self._answer(self._ask, {**arch, **quantities} if quantities else arch)
+
+    @property
+    def never_holds(self) -> bool:
+        """Whether it is false whatever it reads: `1 > 2 and stages[0].dim > 8`."""
+        return self._apart is not None and self._answer(self._apart, {}) is False
+
+    def _answer(self, ask: _Node, names: Names) -> bool | None:
         try:
-            answer = self._ask({**arch, **quantities} if quantities else arch)
+            answer = ask(names)
         except (TypeError, ArithmeticError) as e:
             raise SpecError(f"{self.text!r:.90}: cannot be worked out ({e})", self.path) from None
         return None if answer is None else bool(answer)
@@ -159,7 +169,27 @@ def parse_expression(text: str, quantities: Sequence[str] = ()) -> Expression:
     if not isinstance(tree.body, ast.Compare | ast.BoolOp | ast.UnaryOp):
         raise SpecError("must compare something, such as stages[1].dim >= 64", text)
     ask = reader.node(tree.body)
-    return Expression(text, frozenset(reader.quantities), tuple(reader.fields), ask)
+    apart = [reader.node(part) for part in _must_all_hold(tree.body) if not _reads_something(part)]
+    return Expression(
+        text,
+        frozenset(reader.quantities),
+        tuple(reader.fields),
+        ask,
+        _joined(apart, True) if apart else None,
+    )
+
+
+def _must_all_hold(tree: ast.expr) -> Iterator[ast.expr]:
+    """The parts of a condition that must all hold for it to hold."""
+    match tree:
+        case ast.BoolOp(op=ast.And(), values=values):
+            for value in values:
+                yield from _must_all_hold(value)
+        case ast.Compare(left=left, ops=ops, comparators=rest):
+            for a, op, b in zip([left, *rest], ops, rest, strict=False):
+                yield ast.Compare(a, [op], [b])
+        case _:
+            yield tree
 
 
 def _must_be_short(text: str) -> None:

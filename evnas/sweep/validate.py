@@ -77,6 +77,10 @@ def must_hold_something(space: SearchSpace) -> None:
     Raises:
         SpecError: at the condition that nothing meets, or that contradicts an earlier one.
     """
+    for condition in space.require:
+        if condition.never_holds:
+            reason = f"the space is empty: {condition.text!r:.90} is false of every architecture"
+            raise SpecError(reason, condition.path)
     faults: list[Fault] = []
     rng = random.Random(0)
     while len(faults) < MOST_DRAWS:

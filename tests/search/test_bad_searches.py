@@ -64,6 +64,11 @@ IN_THE_FILE = {
         required("stages[0].dim >= 64", "stages[0].dim >= 640"),
         "9: space.require[1]: the space is empty: of 4000 draws none meets 'stages[0].dim >= 640'",
     ),
+    "false by itself": (
+        required("stages[0].dim >= 64", "stages[0].dim > 8 > 9"),
+        "9: space.require[1]: the space is empty: 'stages[0].dim > 8 > 9' is false of every "
+        "architecture",
+    ),
     "never built": (
         axis("stages[1].mixer.expand: [-1.0]"),
         "4: space.axes: the space is empty: of 4000 draws none can be built, 4000 because "
