@@ -3,15 +3,20 @@
 import torch
 from torch import Tensor
 
+LEAST_FOR_ONEDNN = 2**20
+"""Multiply-adds of an image's product: for less, what a call costs is more than what it saves."""
+
 
 def product(a: Tensor, b: Tensor) -> Tensor:
     """a @ b, contiguous; (Bt, M, K) by (Bt, K, N), of one dtype.
 
-    In float32 on a CPU by oneDNN, image by image: on processors where the BLAS library stays at
-    AVX2 (AMD's) oneDNN's AVX-512 takes half of its time. Called within operators alone, where
+    Large ones in float32 on a CPU with AVX-512 by oneDNN, image by image: where the BLAS library
+    stays at AVX2 (on AMD's processors) oneDNN takes half of its time. Without AVX-512 oneDNN is
+    the slower one, by up to 30 times for small matrices. Called within operators alone, where
     neither autograd nor a compiler looks.
     """
-    if not _onednn(a, b):
+    work = a.shape[1] * a.shape[2] * b.shape[2]
+    if work < LEAST_FOR_ONEDNN or not _onednn(a, b):
         return a @ b
     if len(a) == 1:
         return _one(a[0], b[0])[None]
@@ -39,6 +44,7 @@ def _onednn(a: Tensor, b: Tensor) -> bool:
         a.device.type == "cpu"
         and a.dtype == b.dtype == torch.float32
         and min(*a.shape, *b.shape) > 0
+        and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
         and torch._C._has_mkldnn
         and bool(torch.backends.mkldnn.enabled)
     )
