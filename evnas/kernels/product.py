@@ -27,8 +27,8 @@ def product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def linear(rows: Tensor, weight: Tensor) -> Tensor:
-    """rows @ weight.T, contiguous; (M, K) by (N, K), of one dtype; where `product` says so by
-    oneDNN, which has two to nine times BLAS's speed for the few rows of hidden states."""
+    """rows @ weight.T, contiguous; (M, K) by (N, K), of one dtype; in float32 with AVX-512
+    by oneDNN, which there has two to nine times BLAS's speed for the few rows of hidden states."""
     if not _onednn(rows, weight):
         return rows @ weight.T
     found: Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, None, "none", [], "")

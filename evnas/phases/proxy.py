@@ -13,6 +13,7 @@ from evnas.phases.task import Found, Goal, Need, OnProgress, Seen, Task, Worksho
 from evnas.phases.work import Work
 from evnas.record import Record
 from evnas.sweep.candidate import Candidate
+from evnas.sweep.parts import steps_an_epoch
 from evnas.tables import PHASES, found_by
 from evnas.words import counted
 
@@ -327,8 +328,7 @@ def _shown(budget: float, proxy: Mapping[str, Any]) -> float:
     """Of so many presentations those that come: an epoch is at most all training images."""
     size, asked = proxy["batch_size"], proxy["images_per_epoch"]
     there = proxy.get("images", {}).get("training", 0) or asked
-    share: float = (min(there, asked) // size) / (asked // size)
-    return budget * share
+    return budget * steps_an_epoch(asked, size, there) / steps_an_epoch(asked, size, asked)
 
 
 def _last_loss(result: Any) -> dict[str, float]:

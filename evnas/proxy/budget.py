@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from evnas.errors import SpecError
-from evnas.sweep.parts import ProxyPrecision
+from evnas.sweep.parts import ProxyPrecision, steps_an_epoch
 
 Ending = Literal["complete", "pruned", "diverged", "oom", "timeout"]
 
@@ -86,7 +86,7 @@ class ProxyBudget:
 
     def steps_per_epoch(self, train_images: int) -> int:
         """Optimizer steps of one epoch over a training set of `train_images`."""
-        return min(self.images_per_epoch, train_images) // self.batch_size
+        return steps_an_epoch(self.images_per_epoch, self.batch_size, train_images)
 
     def presentations(self, train_images: int) -> int:
         """Images shown over the whole schedule."""

@@ -402,6 +402,11 @@ class PredictSpec(SweepPart):
     given, it is one that nobody has seen, and the interval holds that too."""
 
 
+def steps_an_epoch(images_per_epoch: int, batch_size: int, training_images: int) -> int:
+    """Whole batches of an epoch, which shows at most all training images."""
+    return min(images_per_epoch, training_images) // batch_size
+
+
 class ProxySpec(SweepPart):
     """A short training on real images, the same for every row."""
 
@@ -460,8 +465,8 @@ class ProxySpec(SweepPart):
 
     def shown(self, training_images: int) -> int:
         """Images that a whole training shows where so many are there to train on."""
-        an_epoch = min(self.images_per_epoch, training_images)
-        return self.epochs * (an_epoch // self.batch_size) * self.batch_size
+        steps = steps_an_epoch(self.images_per_epoch, self.batch_size, training_images)
+        return self.epochs * steps * self.batch_size
 
 
 class EngineSpec(SweepPart):
