@@ -121,6 +121,13 @@ def trained_at(shares: dict[str, float]) -> AblationTable:
     return build_ablation_table(SWEEP, records, {})
 
 
+def test_seeds_that_were_asked_for_but_not_trained_yet_tell_nothing(table):
+    asked = replace(SWEEP, spec=SWEEP.spec.model_copy(update={"seeds": list(range(40))}))
+    begun = build_ablation_table(asked, some_records(), {})
+    # each row has one seed so far; forty would tell half a point, and B's +2.0 from its +2.1 too
+    assert verdict(begun, "B", "top1_difference") == verdict(table, "B", "top1_difference")
+
+
 def test_a_row_at_chance_has_no_verdict_and_is_named():
     table = trained_at({"A": 52.0, "B": 54.0, "C": 10.8})
     assert verdict(table, "B", "top1_difference").startswith("cannot tell")

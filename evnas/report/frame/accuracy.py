@@ -44,10 +44,7 @@ def top1_difference(records: Sequence[Record], reference: Sequence[Record]) -> I
 
     Exactly 0 for the reference itself.
     """
-    theirs = {r.seed: r for r in reference if "top1_percent" in r.values}
-    pairs = [
-        (r, theirs[r.seed]) for r in records if "top1_percent" in r.values and r.seed in theirs
-    ]
+    pairs = paired_by_seed(records, reference)
     if not pairs:
         return None
     differences = [a.values["top1_percent"] - b.values["top1_percent"] for a, b in pairs]
@@ -56,6 +53,16 @@ def top1_difference(records: Sequence[Record], reference: Sequence[Record]) -> I
     if _differ(differences):
         return mean_over_seeds(differences)
     return _over_images(*pairs[0])
+
+
+def paired_by_seed(
+    records: Sequence[Record], reference: Sequence[Record]
+) -> list[tuple[Record, Record]]:
+    """Trainings of two rows with the same seed, where both gave a top-1."""
+    theirs = {r.seed: r for r in reference if "top1_percent" in r.values}
+    return [
+        (r, theirs[r.seed]) for r in records if "top1_percent" in r.values and r.seed in theirs
+    ]
 
 
 def at_chance(records: Sequence[Record]) -> bool:
