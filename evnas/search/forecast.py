@@ -21,6 +21,9 @@ from evnas.sweep.sweep import Sweep
 from evnas.tables import PHASES, phase_order
 from evnas.words import counted
 
+FAR_APART = 3.0
+"""Times that trainings took and are expected to take differ so much that it is said."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
@@ -116,8 +119,14 @@ def forecast(sweep: Sweep, *, results: Path, say: OnWait = unsaid) -> Forecast:
         found = _of_rows(run, evaluator, path, say)
     else:
         found = _of_search(run, evaluator, path, say)
-    endings = _about_endings(found.steps, run.sweep, _earlier(_records(path)))
-    notes = [*run.notes(), *_about_machines(run, path), *endings]
+    records = _records(path)
+    endings = _about_endings(found.steps, run.sweep, _earlier(records))
+    notes = [
+        *run.notes(),
+        *_about_machines(run, path),
+        *_about_pace(found, run, records),
+        *endings,
+    ]
     return replace(found, notes=notes, training_images=run.training_images)
 
 
@@ -247,6 +256,29 @@ def _about_endings(steps: Sequence[Step], sweep: Sweep, earlier: Earlier) -> lis
         return []
     return [
         "a speed counts with its whole budget_s here, and ends earlier where it is sure enough"
+    ]
+
+
+def _about_pace(found: Forecast, run: Prepared, records: Sequence[Record]) -> list[str]:
+    """That trainings here and now are expected to take far more, or less, than those before."""
+    if not isinstance(run, PreparedAblation):
+        return []  # a search's steps are cut to its minutes
+    ahead = [s.seconds for s in found.steps if not s.done and PHASES.get(s.phase).trains]
+    before = [
+        record.seconds
+        for record in records
+        if record.status == "complete"
+        and PHASES.get(record.phase).trains
+        and record.budget == run.full_budget
+    ]
+    if not (ahead and before):
+        return []
+    now, then = statistics.median(ahead), statistics.median(before)
+    if max(now, then) < FAR_APART * min(now, then):
+        return []
+    return [
+        f"a training of this study took {clock(then)} so far and is expected to take {clock(now)} "
+        "here and now: it was calibrated on another machine, or on one that is busier or idler"
     ]
 
 

@@ -149,6 +149,24 @@ def test_speeds_are_expected_to_take_what_those_before_took(tmp_path: Path) -> N
     assert not any("ends earlier" in note for note in then.notes)
 
 
+@pytest.mark.parametrize(("share", "said"), [(0.1, True), (0.8, False), (9.0, True)])
+def test_trainings_that_took_far_from_what_is_expected_now_are_said(
+    tmp_path: Path, share: float, said: bool
+) -> None:
+    sweep = sweep_of(ROWS | {"rows": {"A": {}, "B": {"stages[0].depth": 3}}, "proxy": {}})
+    ready = prepared(sweep)
+    assert isinstance(ready, PreparedAblation)
+    goal = Goal(seeds=(0,), budget=ready.full_budget)
+    (work,) = (w for w in ready.setting.works(ready.rows[0], goal) if w.phase == "proxy")
+    steps = forecast(sweep, results=tmp_path).steps
+    took = share * next(s.seconds for s in steps if s.phase == "proxy")
+    db = tmp_path / "rows" / "study.db"
+    with Store.create(db, sweep=sweep.identity(), environment={}) as store:
+        store.append(work.record("complete", started=0.0, seconds=took, found={}))
+    found = forecast(sweep, results=tmp_path)
+    assert any("a training of this study took" in note for note in found.notes) == said
+
+
 def test_a_plan_is_written_as_a_page_with_the_command_that_starts_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
