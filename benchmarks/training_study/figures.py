@@ -13,7 +13,6 @@ rows, each of which is predicted by a fit without that row and without the recip
 import argparse
 import hashlib
 import json
-import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ LEAST_ROWS, LEAST_PAIRS = 8, 10
 """Below either, nothing is said of a scope."""
 LEAST_FITTED = 6
 """Rows of other recipes that the regression on a signal needs."""
-MISSING, FEW_ROWS, CANNOT_TELL = "missing", "too few", "cannot tell"
+MISSING, FEW_ROWS, CANNOT_TELL, NOT_TAKEN = "missing", "too few", "cannot tell", "not taken"
 
 ALONE, OTHERS = "its rows", "other rows"
 HeldOut = Mapping[str, Mapping[str, Mapping[str, float]]]
@@ -69,8 +68,8 @@ class Trained:
 
     signal: Signal
     values: Column
-    minutes: float
-    """CPU minutes that one architecture takes: seconds times threads, mean over rows."""
+    minutes: Column
+    """CPU minutes of each row; None too where only the clock's were taken."""
     with_prediction: Column
     """Predicted top-1 by predictor and signal together, held out by recipe."""
 
@@ -78,6 +77,12 @@ class Trained:
     def rows(self) -> int:
         """How many have the signal."""
         return sum(value is not None for value in self.values)
+
+    @property
+    def mean_minutes(self) -> float | None:
+        """CPU minutes that one architecture takes, of those whose CPU time was taken."""
+        taken = [value for value in self.minutes if value is not None]
+        return statistics.mean(taken) if taken else None
 
 
 def _top1(line: Line) -> float:
@@ -184,29 +189,36 @@ def trained(
     longer = set(chosen(counts_by_paper()))
     there = {key_of(line): line for line in lines if line["status"] == "complete"}
     values: list[float | None] = []
-    minutes: list[float] = []
+    minutes: list[float | None] = []
     for row in rows:
         keys = [(row.printed.name, signal.data, signal.presentations, s) for s in signal.seeds]
         asked = not signal.longer_rows or row.printed.name in longer
         if asked and all(key in there for key in keys):
             values.append(statistics.mean(signal.of_line(there[key]) for key in keys))
-            minutes.append(sum(cpu_minutes(there[key], signal.until) for key in keys))
+            each = [cpu_minutes(there[key], signal.until) for key in keys]
+            taken = [value for value in each if value is not None]
+            minutes.append(sum(taken) if len(taken) == len(each) else None)
         else:
             values.append(None)
+            minutes.append(None)
     return Trained(
         signal=signal,
         values=values,
-        minutes=statistics.mean(minutes) if minutes else math.nan,
+        minutes=minutes,
         with_prediction=with_signal(values, rows, held_out),
     )
 
 
-def cpu_minutes(line: Line, until: int) -> float:
-    """Of one training, or of its first `until` presentations."""
-    seconds = line["seconds"]
+def cpu_minutes(line: Line, until: int) -> float | None:
+    """Of one training, or of its first `until` presentations; None where CPU time was not taken:
+    the clock says nothing of it beside other work."""
+    if "cpu_seconds" not in line:
+        return None
+    share = 1.0
     if until:
-        seconds = next(p["seconds"] for p in line["curve"] if p["images"] == until)
-    return float(seconds) * int(line["threads"]) / 60
+        reached = next(p["seconds"] for p in line["curve"] if p["images"] == until)
+        share = reached / line["curve"][-1]["seconds"]
+    return float(line["cpu_seconds"]) * share / 60
 
 
 def with_signal(values: Column, rows: Sequence[SignalRow], held_out: HeldOut) -> Column:
@@ -300,7 +312,8 @@ def markdown(lines: Sequence[Line], held_out: HeldOut, rows: Sequence[SignalRow]
         _taus(added, alone),
         "Gain in tau over the predictor alone, on the same rows, with its 95 % interval (rows "
         "drawn together, so that what both share cancels), and the overall gain per CPU minute "
-        "of one architecture. Training **added** to the prediction:",
+        "of one architecture (the mean of the rows whose CPU time was taken, of which a number "
+        "in brackets says how many). Training **added** to the prediction:",
         _gains(added),
         "Training **alone**, in place of the prediction:",
         _gains(alone),
@@ -380,7 +393,7 @@ def _gains(of: Lines) -> str:
     body = []
     for line, each in of:
         cells = [_gain(one) if line.rows else MISSING for one in each]
-        minutes = f"{line.minutes:.1f}" if line.rows else MISSING
+        minutes = _minutes(line) if line.rows else MISSING
         per_minute = _per_minute(line, each[0]) if line.rows else MISSING
         body.append([line.signal.name, str(line.rows), minutes, *cells, per_minute])
     return _table(["signal", "rows", "CPU min", *SCOPES, "overall gain per CPU min"], body)
@@ -393,10 +406,18 @@ def _gain(one: Compared) -> str:
     return f"{gain.tau:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}] {one.verdict}"
 
 
+def _minutes(line: Trained) -> str:
+    mean, timed = line.mean_minutes, sum(value is not None for value in line.minutes)
+    if mean is None:
+        return NOT_TAKEN
+    return f"{mean:.1f}" if timed == line.rows else f"{mean:.1f} (of {timed})"
+
+
 def _per_minute(line: Trained, overall: Compared) -> str:
     if overall.gain is None or overall.verdict == CANNOT_TELL:
         return overall.verdict
-    return f"{overall.gain.tau / line.minutes:+.3f}"
+    mean = line.mean_minutes
+    return NOT_TAKEN if mean is None else f"{overall.gain.tau / mean:+.3f}"
 
 
 def _tau(agreement: Agreement | None) -> str:
@@ -413,15 +434,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--curves", type=Path, default=CURVES)
     parser.add_argument("--write", action="store_true", help="into docs/reference/proxy.md")
+    parser.add_argument("--refit", action="store_true", help="after a change of the predictor")
     given = parser.parse_args()
     rows = study_rows()
-    held_out = predictions(rows)
+    kept = None if given.refit else kept_predictions(PREDICTED, rows)
+    held_out = kept or predictions(rows)
     text = markdown(lines_in(given.curves), held_out, rows)
     print(text, end="")
     if given.write:
-        PREDICTED.parent.mkdir(parents=True, exist_ok=True)
-        kept = {"rows": digest_of(rows), "predicted": held_out}
-        PREDICTED.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+        if held_out is not kept:
+            PREDICTED.parent.mkdir(parents=True, exist_ok=True)
+            whole = {"rows": digest_of(rows), "predicted": held_out}
+            PREDICTED.write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
         write_section(PAGE, SECTION, text)
 
 

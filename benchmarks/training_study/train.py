@@ -11,6 +11,7 @@ import argparse
 import json
 import math
 import platform
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,9 @@ def training_of(
         label=label, digest=arch.digest, arch=arch.to_dict(), phase="proxy", task=task,
         seed=seed, budget=float(proxy.presentations),
     )  # fmt: skip
+    begun = time.process_time()
     found = PROXY.evaluate(work, workshop, lambda *_: None)
+    cpu_seconds = time.process_time() - begun
     return {
         "presentations": proxy.presentations,
         "seed": seed,
@@ -76,6 +79,7 @@ def training_of(
         "values": dict(found.values),
         "curve": list(found.rest.get("curve", ())),
         "seconds": round(found.busy_s, 1),
+        "cpu_seconds": round(cpu_seconds, 1),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "machine": platform.processor() or platform.machine(),
