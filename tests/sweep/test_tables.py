@@ -128,6 +128,25 @@ def test_seeds_that_were_asked_for_but_not_trained_yet_tell_nothing(table):
     assert verdict(begun, "B", "top1_difference") == verdict(table, "B", "top1_difference")
 
 
+def test_rows_with_fewer_seeds_than_asked_for_are_named():
+    sweep = replace(SWEEP, spec=SWEEP.spec.model_copy(update={"seeds": [0, 1, 2]}))
+    ended = {"A": ["complete"] * 3, "B": ["complete"], "L": ["complete", "diverged", "diverged"]}
+    rows = {c.label: c for c in sweep.candidates}
+    top1 = {"top1_percent": 60.0, "held_out_images": 2000.0}
+    records = [
+        Record(
+            label=label, digest=rows[label].digest, arch=rows[label].to_dict(), phase="proxy",
+            status=status, seed=seed, values=top1 if status == "complete" else {}, budget=3200.0,
+        )
+        for label, endings in ended.items()
+        for seed, status in enumerate(endings)
+    ]  # fmt: skip
+    said = "top-1 of fewer than the 3 seeds asked for: B 1, L 1 (2 diverged)"
+    assert said in build_ablation_table(sweep, records, {}).conditions
+    whole = build_ablation_table(sweep, records[:3], {}).conditions
+    assert not any("fewer than the" in text for text in whole)
+
+
 def test_a_row_at_chance_has_no_verdict_and_is_named():
     table = trained_at({"A": 52.0, "B": 54.0, "C": 10.8})
     assert verdict(table, "B", "top1_difference").startswith("cannot tell")

@@ -120,7 +120,21 @@ def _conditions(
     if spec.predict is not None:
         found.append(_about_predictions(results))
     trained = {c.label: results.of(c, "proxy") for c in results.sweep.candidates}
-    return found + about_trainings(trained)
+    return [*found, *about_trainings(trained), *_about_seeds(trained, len(spec.seeds))]
+
+
+def _about_seeds(trained: Mapping[str, Sequence[Record]], asked: int) -> list[str]:
+    """Which rows' top-1 is of fewer seeds than the sweep asks for, and how the others ended."""
+    fewer = []
+    for label, records in trained.items():
+        have = sum("top1_percent" in r.values for r in records)
+        if 0 < have < asked:
+            endings = Counter(r.status for r in records if "top1_percent" not in r.values)
+            others = ", ".join(f"{n} {status}" for status, n in endings.items())
+            fewer.append(f"{label} {have}" + (f" ({others})" if others else ""))
+    if not fewer:
+        return []
+    return [f"top-1 of fewer than the {counted(asked, 'seed')} asked for: {first_named(fewer)}"]
 
 
 def _about_predictions(results: RowRecords) -> str:
