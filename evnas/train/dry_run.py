@@ -84,14 +84,15 @@ class TrainingForecast:
         lines = [
             f"recipe {self.recipe}: {counted(self.epochs, 'epoch')} of "
             f"{counted(plan.steps_per_epoch, 'step')}, "
-            f"{self.steps} in all, {self.images} images",
-            f"a step's {plan.batch_size} images: {counted(plan.accumulate, 'batch', 'batches')} "
+            f"{self.steps} in all, {counted(self.images, 'image')}",
+            f"a step's {counted(plan.batch_size, 'image')}: "
+            f"{counted(plan.accumulate, 'batch', 'batches')} "
             f"of {plan.device_batch} on {counted(plan.devices, 'device')}",
             f"on this {self.device}: {rate:.0f} images/s computed, {loads:.0f} images/s loaded "
             f"({slower})",
             f"expected: {self.hours:.2g} h ({duration(3600 * self.hours)}), of which evaluation "
             f"{self.epochs * self.evaluation_s / 3600:.2g} h",
-            f"memory: {self.peak_mib / 1024:.2f} GiB at {plan.device_batch} images",
+            f"memory: {self.peak_mib / 1024:.2f} GiB at {counted(plan.device_batch, 'image')}",
         ]
         return "\n".join(lines)
 
