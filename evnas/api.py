@@ -31,6 +31,7 @@ def run(
     results: str | Path = "results",
     fresh: bool = False,
     retry: Sequence[str] = (),
+    rows: Sequence[str] = (),
     quick: bool = False,
     name: str | None = None,
 ) -> "Study":
@@ -44,6 +45,7 @@ def run(
         results: folder of studies; the sweep's own is made inside.
         fresh: keep an old study of that name aside and start over, instead of going on with it.
         retry: work that ended so is done again: of "lost", "timeout", "oom", "failed".
+        rows: labels of a table's rows; these alone are worked on, and the reference. () is all.
         quick: cut down to a first look, as study NAME_quick.
         name: another name for the study.
 
@@ -61,7 +63,9 @@ def run(
 
     again = ends_to_retry(retry)
     loaded = _sweep_of(sweep, quick=quick, name=name)
-    ran = run_and_write(loaded, results=expanded(results), fresh=fresh, began=began, retry=again)
+    ran = run_and_write(
+        loaded, results=expanded(results), fresh=fresh, began=began, retry=again, rows=rows
+    )
     from evnas.report.notebook.study import load_study
 
     return load_study(ran.folder)

@@ -33,6 +33,7 @@ def run_and_write(
     fresh: bool,
     began: float,
     retry: "Collection[Status]" = (),
+    rows: "Collection[str]" = (),
 ) -> Ran:
     """Run what is left of a sweep, then write its table and page.
 
@@ -41,6 +42,7 @@ def run_and_write(
         fresh: keep the old study aside and start over.
         began: `time.monotonic()` when the user asked for it.
         retry: work that ended so is done again; its records are set aside.
+        rows: of a table these alone are worked on, and the reference; () is all.
 
     Raises:
         SpecError: with its place in the file, for what shows only on this machine.
@@ -53,7 +55,9 @@ def run_and_write(
         must_be_installed(sweep.spec.engine)
         from evnas.search.runner import run_sweep  # torch: seconds that a mistake does not wait
 
-        folder = run_sweep(sweep, results=results, fresh=fresh, began=began, retry=retry)
+        folder = run_sweep(
+            sweep, results=results, fresh=fresh, began=began, retry=retry, rows=rows
+        )
     except SpecError as e:
         raise sweep.document.blame(e) from None
     from evnas.report.page.outputs import write_outputs

@@ -19,6 +19,12 @@ Overrides = Annotated[
 ]
 Quick = Annotated[bool, typer.Option("--quick", help="A first look, as study NAME_quick.")]
 Name = Annotated[str | None, typer.Option("--name", help="Another name for the study.")]
+Rows = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--row", metavar="LABEL", help="Of a table this row alone, and the reference; repeatable."
+    ),
+]
 Results = Annotated[Path, typer.Option("--results", help="Where studies are kept.")]
 Study = Annotated[Path, typer.Argument(metavar="STUDY", help="A study's folder under results/.")]
 PageFile = Annotated[Path | None, typer.Option("--html", help="Write it as a page too, one file.")]

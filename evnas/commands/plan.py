@@ -8,7 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from evnas.commands.options import Name, Overrides, PageFile, Quick, Results, SweepFile
+from evnas.commands.options import (
+    Name,
+    Overrides,
+    PageFile,
+    Quick,
+    Results,
+    Rows,
+    SweepFile,
+)
 from evnas.commands.output import AsJson, emit, talk
 from evnas.errors import SpecError
 from evnas.files import must_have_a_place, write_whole
@@ -19,6 +27,7 @@ def plan(
     overrides: Overrides = None,
     quick: Quick = False,
     name: Name = None,
+    rows: Rows = None,
     results: Results = Path("results"),
     html: PageFile = None,
     keep: Annotated[
@@ -46,7 +55,7 @@ def plan(
         must_be_installed(loaded.spec.engine)
         from evnas.search.forecast import forecast  # torch: seconds that a mistake does not wait
 
-        expected = forecast(loaded, results=results, say=talk)
+        expected = forecast(loaded, results=results, rows=rows or (), say=talk)
     except SpecError as e:
         raise loaded.document.blame(e) from None
     from evnas.store import Store
@@ -60,18 +69,24 @@ def plan(
     power = detectable_differences(loaded, records, training_images=expected.training_images)
     data = {**expected.to_dict(), "power": power and power.to_dict()}
     if html is not None or keep:
-        command = _command(file, overrides, quick, name, results)
+        command = _command(file, overrides, quick, name, rows or (), results)
         _keep(data, loaded.spec.to_dict(), command, html, path.parent if keep else None)
     emit(data, "\n".join([expected.text(), *([power.text()] if power else [])]), json)
 
 
 def _command(
-    file: Path, overrides: Sequence[str] | None, quick: bool, name: str | None, results: Path
+    file: Path,
+    overrides: Sequence[str] | None,
+    quick: bool,
+    name: str | None,
+    rows: Sequence[str],
+    results: Path,
 ) -> str:
     """What starts the sweep that was planned."""
     more = [part for change in overrides or () for part in ("--set", change)]
     more += ["--quick"] if quick else []
     more += ["--name", name] if name else []
+    more += [part for label in rows for part in ("--row", label)]
     more += ["--results", str(results)] if results != Path("results") else []
     return shlex.join(["evnas", "sweep", str(file), *more])
 

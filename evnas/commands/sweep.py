@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from evnas.commands.options import Name, Overrides, Quick, Results, SweepFile
+from evnas.commands.options import Name, Overrides, Quick, Results, Rows, SweepFile
 from evnas.commands.output import AsJson, emit, terminal_width
 from evnas.errors import SpecError
 
@@ -25,6 +25,7 @@ def sweep(
             "--retry", metavar="ENDS", help="Do again what ended so: lost,timeout,oom,failed."
         ),
     ] = None,
+    rows: Rows = None,
     results: Results = Path("results"),
     json: AsJson = False,
 ) -> None:
@@ -34,6 +35,7 @@ def sweep(
     Examples:
       evnas sweep table_c --quick
       evnas sweep mine.yaml --set proxy.epochs=4 --name longer
+      evnas sweep table_c --row B --row D --set 'seeds=[0,1,2,3,4]'
     """
     began = time.monotonic()
     from evnas.record import RETRIED, ends_to_retry
@@ -49,7 +51,9 @@ def sweep(
 
     try:
         with stopped_by_signals():
-            ran = run_and_write(loaded, results=results, fresh=fresh, began=began, retry=again)
+            ran = run_and_write(
+                loaded, results=results, fresh=fresh, began=began, retry=again, rows=rows or ()
+            )
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
     from evnas.commands.fronts import cautions, front, front_text

@@ -1,7 +1,7 @@
 """What a sweep would run and for how long, from its counts and a few seconds of trial training."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -98,21 +98,27 @@ def _shortened(labels: Sequence[str]) -> str:
     return ", ".join(labels if len(labels) <= 30 else [*labels[:3], "...", labels[-1]])
 
 
-def forecast(sweep: Sweep, *, results: Path, say: OnWait = unsaid) -> Forecast:
+def forecast(
+    sweep: Sweep, *, results: Path, rows: Collection[str] = (), say: OnWait = unsaid
+) -> Forecast:
     """Count all rows, train the reference for a few batches, and add up.
 
     Args:
         results: studies' folder; what a study there holds is not ahead.
+        rows: of a table these alone would be worked on, and the reference; () is all.
         say: hears who is waited for, where another process holds the device.
 
     Raises:
         MeasurementError: a target asks for what is not here.
         DataError: the images are not there, or cannot be understood.
+        SpecError: there are no such rows.
     """
     evaluator = Evaluator()
     path = results / sweep.spec.name / "study.db"
     sweep, _ = as_begun(on_this_machine(sweep), path)
     run = prepared(sweep)
+    if rows:
+        run = run.only(rows)
     if run.looks_at_images:
         run = run.with_images(images_of(sweep, path))
     if isinstance(run, PreparedAblation):

@@ -1,7 +1,7 @@
 """A sweep made ready on this machine: what it means for the driver, before anything runs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -26,7 +26,7 @@ from evnas.search.setting import SweepSetting, missing, needs_of, reference_macs
 from evnas.search.state.history import History
 from evnas.search.state.machines import taken_elsewhere
 from evnas.search.state.objectives import resolved_objectives
-from evnas.search.strategies.rows import Rows, evaluated
+from evnas.search.strategies.rows import Rows, chosen, evaluated
 from evnas.search.strategies.warm import warm_candidates
 from evnas.space.space import SearchSpace
 from evnas.store import Store
@@ -122,6 +122,14 @@ class Prepared(ABC):
         """Whether what is timed on an unlike machine is given up."""
 
     @abstractmethod
+    def only(self, rows: Collection[str]) -> Self:
+        """The same with some rows alone to evaluate, and the reference.
+
+        Raises:
+            SpecError: it has no such rows, or none at all.
+        """
+
+    @abstractmethod
     def history(self, store: Store) -> History:
         """What the store holds."""
 
@@ -142,6 +150,10 @@ class PreparedAblation(Prepared):
     def gives_up_unlike_machines(self) -> bool:
         """No: the table says of each row where it was timed."""
         return False
+
+    def only(self, rows: Collection[str]) -> Self:
+        """What the others have stays in the table."""
+        return replace(self, rows=tuple(chosen(self.rows, self.sweep, rows)))
 
     def history(self, store: Store) -> History:
         """What the store holds."""
@@ -189,6 +201,10 @@ class PreparedSearch(Prepared):
     def gives_up_unlike_machines(self) -> bool:
         """Yes: fronts compare absolute speeds."""
         return True
+
+    def only(self, rows: Collection[str]) -> Self:
+        """Refused: candidates come as they are proposed."""
+        raise SpecError("--row is for a table; a search has no rows")
 
     def notes(self) -> list[str]:
         """Also what has to be said of its budget, and of what it wants."""

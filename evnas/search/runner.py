@@ -73,6 +73,7 @@ def run_sweep(
     fresh: bool,
     began: float,
     retry: Collection[Status] = (),
+    rows: Collection[str] = (),
     make_engine: EngineFor | None = None,
 ) -> Path:
     """Run what is left of a sweep.
@@ -82,6 +83,7 @@ def run_sweep(
         fresh: keep the old study aside and start over.
         began: `time.monotonic()` when the command started.
         retry: work that ended so is done again; its records are set aside.
+        rows: of a table these alone are worked on, and the reference; () is all.
         make_engine: makes the engine that the sweep asks for, in place of `engine_for`.
 
     Returns:
@@ -100,6 +102,8 @@ def run_sweep(
     if not fresh:
         sweep, said = as_begun(sweep, folder / "study.db")
     ready = prepared(sweep, checkpoints=folder / "checkpoints")
+    if rows:
+        ready = ready.only(rows)
     going_on = None if fresh else folder / "study.db"
     images = images_of(sweep, going_on) if ready.looks_at_images else None
     if images is not None:

@@ -1,8 +1,9 @@
 """The fixed ablation: a strategy that proposes the rows of its table."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from evnas.errors import SpecError
 from evnas.search.propose import Proposal, Strategy
 from evnas.search.state.history import History
 from evnas.sweep.candidate import Candidate
@@ -33,3 +34,22 @@ def evaluated(sweep: Sweep) -> list[Candidate]:
         if not candidate.absent and not any(candidate.same_work(other) for other in found):
             found.append(candidate)
     return sorted(found, key=lambda c: c != sweep.reference)
+
+
+def chosen(rows: Sequence[Candidate], sweep: Sweep, labels: Collection[str]) -> list[Candidate]:
+    """Of rows that are evaluated those with some labels, or their equals; the reference, which all
+    others are compared with, always.
+
+    Raises:
+        SpecError: the table has no such row, or does not evaluate it.
+    """
+    named = {c.label: c for c in sweep.candidates}
+    for label in labels:
+        if label not in named:
+            raise SpecError(
+                f"--rows must name rows of the table, {', '.join(named)}, got {label!r}"
+            )
+        if named[label].absent:
+            raise SpecError(f"--row names {label}, which is absent: {named[label].absent}")
+    wanted = [sweep.reference, *(named[label] for label in labels)]
+    return [row for row in rows if any(row.same_work(one) for one in wanted)]

@@ -1,0 +1,71 @@
+"""`--row`: some rows of a table worked on, and the others left for later."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny_search import tiny_search
+
+from evnas.errors import SpecError
+from evnas.search.forecast import forecast
+from evnas.search.prepare import prepared
+from evnas.sweep.sweep import sweep_of
+
+TABLE = {
+    "name": "some",
+    "base": "efficientvim_m1",
+    "rows": {
+        "A": {},
+        "B, wide": {"stages[0].dim": 160},
+        "C": {"stages[0].depth": 3},
+        "again C": {"stages[0].depth": 3},
+        "D": {"absent": "nobody has its sizes"},
+    },
+    "targets": [],
+}
+
+
+def labels_of(rows: Sequence[str]) -> list[str]:
+    return [row.label for row in prepared(sweep_of(TABLE)).only(rows).rows]  # type: ignore[union-attr]  # of a table
+
+
+def test_the_reference_and_equal_rows_come_along() -> None:
+    assert labels_of(["B, wide"]) == ["A", "B, wide"]
+    assert labels_of(["A"]) == ["A"]
+    assert labels_of(["again C"]) == ["A", "C"]
+
+
+@pytest.mark.parametrize(("label", "said"), [("X", "got 'X'"), ("D", "nobody has its sizes")])
+def test_a_row_that_cannot_be_is_refused(label: str, said: str) -> None:
+    with pytest.raises(SpecError, match=said):
+        labels_of([label])
+
+
+def test_a_search_has_no_rows() -> None:
+    with pytest.raises(SpecError, match="a search has no rows"):
+        prepared(sweep_of(tiny_search())).only(["A"])
+
+
+def test_a_plan_of_some_rows_counts_these(tmp_path: Path) -> None:
+    found = forecast(sweep_of(TABLE), results=tmp_path, rows=["C"])
+    assert {step.label for step in found.steps} == {"A", "C"}
+
+
+def test_what_was_left_out_is_done_later(tmp_path: Path) -> None:
+    (tmp_path / "some.yaml").write_text(yaml.safe_dump(TABLE, sort_keys=False), "utf-8")
+
+    def statuses(*more: str) -> dict[str, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "evnas", "sweep", "some.yaml", "--json", *more],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        lines = json.loads(done.stdout)["table"]["lines"]
+        return {line["label"]: line["cells"]["params_m"]["status"] for line in lines}
+
+    assert statuses("--row", "B, wide")["C"] == "not run"
+    assert set(statuses().values()) - {"absent"} == {""}
