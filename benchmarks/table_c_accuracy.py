@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evnas.record import Record
+from evnas.report.frame.accuracy import paired_by_seed
 from evnas.report.table.ablation import AblationTable, build_ablation_table
 from evnas.report.table.cells import Cell, parse_number
 from evnas.stats.rank_correlation import Agreement, kendall
@@ -63,6 +64,15 @@ class TrainedTable:
         own = (record for record in self.trainings if record.label == label)
         return sorted(own, key=lambda record: record.seed)
 
+    def seeds_beside_reference(self, label: str) -> int:
+        """Seeds that gave a row and the reference a top-1, both."""
+        return len(paired_by_seed(self.of_row(label), self.of_row(self.table.reference)))
+
+    @property
+    def seed_counts(self) -> list[int]:
+        """Each number of seeds that rows were trained with, those that diverged among them."""
+        return sorted({len(self.of_row(line.label)) for line in self.table.lines})
+
     def column(self, key: str) -> list[float | None]:
         """The measured values of a column, row by row."""
         return [line.cells[key].value for line in self.table.lines]
@@ -85,15 +95,18 @@ class TrainedTable:
 
 def section(found: TrainedTable) -> str:
     """What stands in the page."""
-    seeds, power = len(found.sweep.spec.seeds), found.detectable
+    power, seeds = found.detectable, found.seed_counts
+    detected = " and ".join(
+        f"{power.noise.smallest_difference(n):.1f} points by {counted(n, 'seed')}" for n in seeds
+    )
     head = (
-        f"Trained are {counted(seeds, 'seed')} a row, {power.presentations:,} presentations each. "
-        f"Two seeds of one row differ by a standard deviation of {power.noise.sd_percent:.2f} "
-        f"points ({power.noise.source}), so {counted(seeds, 'seed')} can detect differences from "
-        f"{power.smallest_percent:.1f} points. Differences are to row {found.table.reference}: "
+        f"Trained are {' or '.join(map(str, seeds))} seeds a row, {power.presentations:,} "
+        "presentations each. Two seeds of one row differ by a standard deviation of "
+        f"{power.noise.sd_percent:.2f} points ({power.noise.source}), so differences can be "
+        f"detected from {detected}. Differences are to row {found.table.reference}: "
         "predicted between 95 % bounds, trained with the same seeds on the same images, paired."
     )
-    return "\n\n".join([head, _rows(found), _needed(power), _orders(found)])
+    return "\n\n".join([head, _rows(found), _needed(found), _orders(found)])
 
 
 def _rows(found: TrainedTable) -> str:
@@ -134,28 +147,28 @@ def _seeds(trainings: Sequence[Record]) -> str:
     return f"{len(trainings)}, {lost} diverged" if lost else str(len(trainings))
 
 
-def _needed(power: DetectableDifferences) -> str:
+def _needed(found: TrainedTable) -> str:
     """What would tell the printed differences."""
-    known = power.to_dict()["rows"]
-    told = [label for label, row in known.items() if row["tells"]]
-    others = [
-        f"{label} {row['seeds_needed']}"
-        for label, row in known.items()
-        if not row["tells"] and row["seeds_needed"]
-    ]
+    noise, told, others = found.detectable.noise, [], []
+    for label, difference in found.detectable.printed.items():
+        seeds = found.seeds_beside_reference(label)
+        if seeds and abs(difference) >= noise.smallest_difference(seeds):
+            told.append(label)
+        elif difference:
+            others.append(f"{label} {noise.seeds_for(difference)}")
     said = f"Of the printed differences {', '.join(told) or 'none'} can be detected so"
     return f"{said}; seeds that the others need: {', '.join(others)}." if others else f"{said}."
 
 
 def _orders(found: TrainedTable) -> str:
-    seeds = found.sweep.spec.seeds
+    first = found.sweep.spec.seeds[0]
     orders = {
         "predicted top-1, which knows no row of EfficientViM": found.column(
             "predicted_top1_percent"
         ),
         "FLOPs": found.column("flops_g"),
-        f"top-1 trained, seed {seeds[0]} alone": found.of_seed(seeds[0]),
-        f"top-1 trained, mean of {counted(len(seeds), 'seed')}": found.column("top1_percent"),
+        f"top-1 trained, seed {first} alone": found.of_seed(first),
+        "top-1 trained, mean of all seeds": found.column("top1_percent"),
     }
     lines = ["| orders the rows by | tau with the printed top-1 |", "| --- | --- |"]
     lines += [f"| {name} | {_spelt(kendall(of, found.printed))} |" for name, of in orders.items()]
