@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from evnas.arch.paths import assign, get, leaves, spell
+from evnas.arch.paths import Concrete, assign, get, leaves, spell
 from evnas.arch.spec import ArchSpec
 from evnas.errors import SpecError, nearest
 from evnas.files import shown, write_whole
@@ -134,11 +134,16 @@ def quickened(spec: AblationSpec | SearchSpec) -> AblationSpec | SearchSpec:
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """`path: old -> new` wherever two identities of a sweep differ."""
+    """`path: old -> new` wherever two identities of a sweep differ; what one side lacks is
+    nothing, without the marks that a string has."""
     left, right = (dict(leaves(side)) for side in (old, new))
     places = [*left, *(place for place in right if place not in left)]
+
+    def shown(side: Mapping[Concrete, Any], place: Concrete) -> str:
+        return repr(side[place]) if place in side else "nothing"
+
     return [
-        f"{spell(place)}: {left.get(place, 'nothing')!r} -> {right.get(place, 'nothing')!r}"
+        f"{spell(place)}: {shown(left, place)} -> {shown(right, place)}"
         for place in places
         if left.get(place) != right.get(place) or (place in left) != (place in right)
     ]

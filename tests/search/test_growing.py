@@ -41,7 +41,7 @@ GROWS: dict[str, tuple[dict[str, Any], dict[str, int], str]] = {
         {"count": 1, "speed": 1, "proxy": 1},
         "rows: wide added",
     ),
-    "seeds": ({"seeds": [0, 1]}, {"proxy": TWO_ROWS}, "seeds[1]: 'nothing' -> 1"),
+    "seeds": ({"seeds": [0, 1]}, {"proxy": TWO_ROWS}, "seeds[1]: nothing -> 1"),
     "targets": ({"targets": TARGETS}, {"speed": TWO_ROWS}, "targets: 1 added"),
     "epochs": ({"proxy": {"epochs": 3}}, {"proxy": TWO_ROWS}, "proxy.epochs: 2 -> 3"),
 }
@@ -94,7 +94,7 @@ def test_a_study_that_ran_out_of_memory_may_halve_its_batches(
     open_study(halves, tmp_path, environment={}, fresh=False, say=said.append).close()
     assert len(said) == 1 and f"the study grows: {want}" in said[0] and said[0].endswith("True")
     assert run(changed(ABLATION, **more), tmp_path, PaperEngine(tmp_path)) == []  # what fitted
-    with pytest.raises(StoreError, match="halve_batch: True -> 'nothing'"):
+    with pytest.raises(StoreError, match="halve_batch: True -> nothing"):
         open_study(sweep_of(ABLATION), tmp_path, environment={}, fresh=False)
 
 
@@ -104,11 +104,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         {"rows": {**ROWS, "deep": {"stages[0].depth": 4}}},
         "rows.deep.stages[0].depth: 3 -> 4",
     ),
-    "a row less": ({"rows": {"base": {}}}, "rows.deep.stages[0].depth: 3 -> 'nothing'"),
+    "a row less": ({"rows": {"base": {}}}, "rows.deep.stages[0].depth: 3 -> nothing"),
     "fewer seeds": ({"seeds": [1]}, "seeds[0]: 0 -> 1"),
     "the recipe": ({"proxy": {"epochs": 3, "lr": 0.1}}, "proxy.lr: 0.002 -> 0.1"),
     "fewer epochs": ({"proxy": {"epochs": 1}}, "proxy.epochs: 2 -> 1"),
-    "no training": ({"proxy": None}, "proxy.epochs: 2 -> 'nothing'"),
+    "no training": ({"proxy": None}, "proxy.epochs: 2 -> nothing"),
     "another target": (
         {"targets": [{"device": "cpu", "batch_size": 2}, *ABLATION["targets"]]},
         "targets[0].batch_size: 1 -> 2",
