@@ -50,7 +50,9 @@ def run_and_write(
         MeasurementError: a target asks for what is not here.
     """
     from evnas.search.installed import must_be_installed
+    from evnas.sweep.sweep import must_have_rows
 
+    must_have_rows(sweep, rows)  # a mistake on the command line, not in the file
     try:
         must_be_installed(sweep.spec.engine)
         from evnas.search.runner import run_sweep  # torch: seconds that a mistake does not wait

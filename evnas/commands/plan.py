@@ -44,11 +44,12 @@ def plan(
       evnas plan search_cpu --set budget.minutes=60 --html plan.html
       evnas plan mine.yaml --keep
     """
-    from evnas.sweep.sweep import load_sweep
+    from evnas.sweep.sweep import load_sweep, must_have_rows
 
     if html is not None:
         must_have_a_place(html)  # known before the calibration
     loaded = load_sweep(file, overrides=overrides or (), quick=quick, name=name)
+    must_have_rows(loaded, rows or ())
     from evnas.search.installed import must_be_installed
 
     try:

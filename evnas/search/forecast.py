@@ -111,7 +111,6 @@ def forecast(
     Raises:
         MeasurementError: a target asks for what is not here.
         DataError: the images are not there, or cannot be understood.
-        SpecError: there are no such rows.
     """
     evaluator = Evaluator()
     path = results / sweep.spec.name / "study.db"

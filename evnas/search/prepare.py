@@ -123,11 +123,8 @@ class Prepared(ABC):
 
     @abstractmethod
     def only(self, rows: Collection[str]) -> Self:
-        """The same with some rows alone to evaluate, and the reference.
-
-        Raises:
-            SpecError: it has no such rows, or none at all.
-        """
+        """The same with some rows alone to evaluate, which `must_have_rows` has seen, and the
+        reference."""
 
     @abstractmethod
     def history(self, store: Store) -> History:
@@ -203,8 +200,8 @@ class PreparedSearch(Prepared):
         return True
 
     def only(self, rows: Collection[str]) -> Self:
-        """Refused: candidates come as they are proposed."""
-        raise SpecError("--row is for a table; a search has no rows")
+        """It has none: candidates come as they are proposed."""
+        return self
 
     def notes(self) -> list[str]:
         """Also what has to be said of its budget, and of what it wants."""

@@ -3,7 +3,7 @@
 Every complaint names file, line and path. Nothing here runs or measures anything.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -131,6 +131,19 @@ def quickened(spec: AblationSpec | SearchSpec) -> AblationSpec | SearchSpec:
         except SpecError as e:
             raise SpecError(e.reason, f"quick.{path}") from None
     return _validated(YamlDocument("--quick", _without_open_runtimes(raw)))
+
+
+def must_have_rows(sweep: Sweep, labels: Iterable[str]) -> None:
+    """Raises SpecError where some of the labels are not of rows that are evaluated."""
+    rows = {candidate.label: candidate for candidate in sweep.candidates}
+    for label in labels:
+        if not rows:
+            raise SpecError(f"--row {label}: a search has no rows; leave it out")
+        if label not in rows:
+            known = ", ".join(rows)
+            raise SpecError(f"--row must be a row of the table, one of {known}, got {label!r}")
+        if rows[label].absent:
+            raise SpecError(f"--row {label}: the row is absent ({rows[label].absent})")
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -5,11 +5,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from tiny_search import tiny_search
+from typer.testing import CliRunner
 
+from evnas.cli import app
 from evnas.errors import SpecError
 from evnas.search.forecast import forecast
 from evnas.search.prepare import prepared
@@ -39,15 +42,24 @@ def test_the_reference_and_equal_rows_come_along() -> None:
     assert labels_of(["again C"]) == ["A", "C"]
 
 
-@pytest.mark.parametrize(("label", "said"), [("X", "got 'X'"), ("D", "nobody has its sizes")])
-def test_a_row_that_cannot_be_is_refused(label: str, said: str) -> None:
-    with pytest.raises(SpecError, match=said):
-        labels_of([label])
-
-
-def test_a_search_has_no_rows() -> None:
-    with pytest.raises(SpecError, match="a search has no rows"):
-        prepared(sweep_of(tiny_search())).only(["A"])
+@pytest.mark.parametrize(
+    ("table", "label", "said"),
+    [
+        (TABLE, "X", "one of A, B, wide, C, again C, D, got 'X'"),
+        (TABLE, "D", "the row is absent (nobody has its sizes)"),
+        (tiny_search(), "A", "a search has no rows"),
+    ],
+)
+@pytest.mark.parametrize("command", ["sweep", "plan"])
+def test_a_row_that_cannot_be_is_a_sentence_about_the_command_line(
+    tmp_path: Path, command: str, table: dict[str, Any], label: str, said: str
+) -> None:
+    (tmp_path / "t.yaml").write_text(yaml.safe_dump(table, sort_keys=False), "utf-8")
+    done = CliRunner().invoke(
+        app, [command, str(tmp_path / "t.yaml"), "--row", label, "--results", str(tmp_path / "r")]
+    )
+    assert isinstance(done.exception, SpecError) and str(done.exception).startswith("--row")
+    assert said in str(done.exception) and not (tmp_path / "r").exists()
 
 
 def test_a_plan_of_some_rows_counts_these(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from evnas.record import Measurement, Record
+from evnas.record import Measurement, Record, Status
 from evnas.report.table.ablation import AblationTable, build_ablation_table
 from evnas.report.table.formats import as_csv, as_data, as_latex, as_markdown, as_text
 from evnas.sweep.sweep import load_sweep, sweep_of
@@ -130,7 +130,11 @@ def test_seeds_that_were_asked_for_but_not_trained_yet_tell_nothing(table):
 
 def test_rows_with_fewer_seeds_than_asked_for_are_named():
     sweep = replace(SWEEP, spec=SWEEP.spec.model_copy(update={"seeds": [0, 1, 2]}))
-    ended = {"A": ["complete"] * 3, "B": ["complete"], "L": ["complete", "diverged", "diverged"]}
+    ended: dict[str, list[Status]] = {
+        "A": ["complete"] * 3,
+        "B": ["complete"],
+        "L": ["complete", "diverged", "diverged"],
+    }
     rows = {c.label: c for c in sweep.candidates}
     top1 = {"top1_percent": 60.0, "held_out_images": 2000.0}
     records = [

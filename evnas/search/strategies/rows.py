@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from evnas.errors import SpecError
 from evnas.search.propose import Proposal, Strategy
 from evnas.search.state.history import History
 from evnas.sweep.candidate import Candidate
@@ -38,18 +37,6 @@ def evaluated(sweep: Sweep) -> list[Candidate]:
 
 def chosen(rows: Sequence[Candidate], sweep: Sweep, labels: Collection[str]) -> list[Candidate]:
     """Of rows that are evaluated those with some labels, or their equals; the reference, which all
-    others are compared with, always.
-
-    Raises:
-        SpecError: the table has no such row, or does not evaluate it.
-    """
-    named = {c.label: c for c in sweep.candidates}
-    for label in labels:
-        if label not in named:
-            raise SpecError(
-                f"--rows must name rows of the table, {', '.join(named)}, got {label!r}"
-            )
-        if named[label].absent:
-            raise SpecError(f"--row names {label}, which is absent: {named[label].absent}")
-    wanted = [sweep.reference, *(named[label] for label in labels)]
+    others are compared with, always."""
+    wanted = [one for one in sweep.candidates if one.label in labels or one == sweep.reference]
     return [row for row in rows if any(row.same_work(one) for one in wanted)]
