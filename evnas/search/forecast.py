@@ -265,25 +265,28 @@ def _about_endings(steps: Sequence[Step], sweep: Sweep, earlier: Earlier) -> lis
 
 
 def _about_pace(found: Forecast, run: Prepared, records: Sequence[Record]) -> list[str]:
-    """That trainings here and now are expected to take far more, or less, than those before."""
+    """That rows are expected to take far more, or less, than their own seeds took before."""
     if not isinstance(run, PreparedAblation):
         return []  # a search's steps are cut to its minutes
-    ahead = [s.seconds for s in found.steps if not s.done and PHASES.get(s.phase).trains]
-    before = [
-        record.seconds
-        for record in records
-        if record.status == "complete"
-        and PHASES.get(record.phase).trains
-        and record.budget == run.full_budget
-    ]
-    if not (ahead and before):
-        return []
-    now, then = statistics.median(ahead), statistics.median(before)
+    before: dict[str, list[float]] = {}
+    for record in records:
+        trained = record.status == "complete" and PHASES.get(record.phase).trains
+        if trained and record.budget == run.full_budget:
+            before.setdefault(record.label, []).append(record.seconds)
+    ahead = {
+        step.label: step.seconds
+        for step in found.steps
+        if not step.done and PHASES.get(step.phase).trains and step.label in before
+    }
+    if not ahead:
+        return []  # other rows cost more or less by themselves
+    now = statistics.median(ahead.values())
+    then = statistics.median(statistics.median(before[label]) for label in ahead)
     if max(now, then) < FAR_APART * min(now, then):
         return []
     return [
-        f"a training of this study took {clock(then)} so far and is expected to take {clock(now)} "
-        "here and now: it was calibrated on another machine, or on one that is busier or idler"
+        f"a training of a row took {clock(then)} so far, and another of it is expected to take "
+        f"{clock(now)} here and now: this is another machine, or one that is busier or idler"
     ]
 
 
