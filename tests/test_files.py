@@ -61,7 +61,7 @@ def test_every_command_and_function_takes_them(home, start, monkeypatch):
     Store.create(home / "studies" / "x" / "study.db", sweep={}, environment={}).close()
     assert evnas.load_study(f"{start}/studies/x").name == "x"
 
-    def ran_in(sweep, *, results, fresh, began, retry):
+    def ran_in(sweep, *, results, fresh, began, retry, rows):
         assert (sweep.spec.name, results) == ("x", home / "studies")
         return running.Ran(results / "x", None, cast(Any, None))
 
