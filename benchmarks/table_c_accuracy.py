@@ -6,6 +6,7 @@ can detect, and how each orders the rows.
 """
 
 import argparse
+import statistics
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,6 +74,12 @@ class TrainedTable:
         """Each number of seeds that rows were trained with, those that diverged among them."""
         return sorted({len(self.of_row(line.label)) for line in self.table.lines})
 
+    @property
+    def shared_seeds(self) -> list[int]:
+        """Seeds that every row was trained with."""
+        each = ({record.seed for record in self.of_row(line.label)} for line in self.table.lines)
+        return sorted(set.intersection(*each))
+
     def column(self, key: str) -> list[float | None]:
         """The measured values of a column, row by row."""
         return [line.cells[key].value for line in self.table.lines]
@@ -96,17 +103,21 @@ class TrainedTable:
 def section(found: TrainedTable) -> str:
     """What stands in the page."""
     power, seeds = found.detectable, found.seed_counts
-    detected = " and ".join(
-        f"{power.noise.smallest_difference(n):.1f} points by {counted(n, 'seed')}" for n in seeds
+    noise = power.noise
+    detected = ", ".join(
+        f"{noise.smallest_difference(n):.1f} points by {counted(n, 'seed')}" for n in seeds
     )
     head = (
-        f"Trained are {' or '.join(map(str, seeds))} seeds a row, {power.presentations:,} "
-        "presentations each. Two seeds of one row differ by a standard deviation of "
-        f"{power.noise.sd_percent:.2f} points ({power.noise.source}), so differences can be "
-        f"detected from {detected}. Differences are to row {found.table.reference}: "
-        "predicted between 95 % bounds, trained with the same seeds on the same images, paired."
+        f"Every row was trained with {' or '.join(map(str, seeds))} seeds, "
+        f"{power.presentations:,} presentations each. Beyond what a seed does to all rows alike, "
+        f"a training scatters by {noise.sd_percent:.2f} points ({noise.source}), so differences "
+        f"can be detected from {detected}."
     )
-    return "\n\n".join([head, _rows(found), _needed(found), _orders(found)])
+    columns = (
+        f"Differences are to row {found.table.reference}: predicted between 95 % bounds, trained "
+        "seed by seed on the same images, with the 95 % interval of that noise."
+    )
+    return "\n\n".join([head, columns, _rows(found), _needed(found), _orders(found)])
 
 
 def _rows(found: TrainedTable) -> str:
@@ -149,30 +160,43 @@ def _seeds(trainings: Sequence[Record]) -> str:
 
 def _needed(found: TrainedTable) -> str:
     """What would tell the printed differences."""
-    noise, told, others = found.detectable.noise, [], []
+    noise, told, others, none = found.detectable.noise, [], [], []
     for label, difference in found.detectable.printed.items():
         seeds = found.seeds_beside_reference(label)
         if seeds and abs(difference) >= noise.smallest_difference(seeds):
             told.append(label)
         elif difference:
-            others.append(f"{label} {noise.seeds_for(difference)}")
-    said = f"Of the printed differences {', '.join(told) or 'none'} can be detected so"
-    return f"{said}; seeds that the others need: {', '.join(others)}." if others else f"{said}."
+            others.append(f"{label} {noise.seeds_for(difference):,}")
+        else:
+            none.append(label)
+    detected = ", ".join(told) or "none"
+    said = [f"Printed differences that the seeds of both rows can detect: {detected}."]
+    if others:
+        said.append(f"Seeds that the others would need: {', '.join(others)}.")
+    if none:
+        said.append(f"No difference is printed for {', '.join(none)}.")
+    return " ".join(said)
 
 
 def _orders(found: TrainedTable) -> str:
-    first = found.sweep.spec.seeds[0]
+    first, shared = found.sweep.spec.seeds[0], found.shared_seeds
+    means = [_mean(of) for of in zip(*map(found.of_seed, shared), strict=True)]
     orders = {
         "predicted top-1, which knows no row of EfficientViM": found.column(
             "predicted_top1_percent"
         ),
         "FLOPs": found.column("flops_g"),
         f"top-1 trained, seed {first} alone": found.of_seed(first),
-        "top-1 trained, mean of all seeds": found.column("top1_percent"),
+        f"top-1 trained, mean of the {counted(len(shared), 'seed')} that all rows have": means,
     }
     lines = ["| orders the rows by | tau with the printed top-1 |", "| --- | --- |"]
     lines += [f"| {name} | {_spelt(kendall(of, found.printed))} |" for name, of in orders.items()]
     return "\n".join(lines)
+
+
+def _mean(of_seeds: Sequence[float | None]) -> float | None:
+    known = [top1 for top1 in of_seeds if top1 is not None]
+    return statistics.mean(known) if known else None
 
 
 def _spelt(found: Agreement | None) -> str:

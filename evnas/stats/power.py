@@ -9,32 +9,47 @@ import importlib.resources
 import itertools
 import json
 import math
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy.stats import norm
+import numpy as np
+from scipy import stats
 
+from evnas.stats.interval import Interval
 from evnas.words import counted
 
 LEAST_FREEDOM = 4
-"""Seeds beyond the first of each row, below which a study's own noise is not known."""
+"""Degrees of freedom below which a study's own noise is not known."""
 LEVEL, POWER = 0.95, 0.8
 """A difference shows when a two-sided test at this level finds it this often."""
+UNLIKE = 0.01
+"""Chance at which differences that scatter so much would be of the noise of the other rows."""
+ROUNDING = 1e-9
+"""Squares of points that only rounding makes."""
+SHIPPED_DATA = "fashion-mnist"
+"""Beginning of the names of the images that the shipped noise is of."""
 
 
 @dataclass(frozen=True, slots=True)
 class SeedNoise:
-    """Standard deviation of top-1 between trainings that differ in their seed alone."""
+    """What the seed alone does to the top-1 of a training.
+
+    A difference of two rows is taken seed by seed: what a seed does to all rows alike cancels.
+    The noise is what is left.
+    """
 
     sd_percent: float
-    """In points."""
+    """Standard deviation in points."""
     source: str
     """Where it is known from, in words."""
+    freedom: float = math.inf
+    """Degrees of freedom behind it."""
 
     def smallest_difference(self, seeds: int) -> float:
-        """The least difference, in points, that `seeds` trainings of each of two rows tell."""
-        return _both() * self.sd_percent * math.sqrt(2 / seeds)
+        """The least difference, in points, that `seeds` trainings of each of two rows tell:
+        `difference` of them leaves out 0 four times of five."""
+        sure = stats.t.ppf(0.5 + LEVEL / 2, self.freedom) + stats.t.ppf(POWER, self.freedom)
+        return float(sure) * self._error(seeds)
 
     def seeds_for(self, difference: float) -> int:
         """Seeds of each of two rows that tell a difference of so many points.
@@ -44,11 +59,24 @@ class SeedNoise:
         """
         if not difference:
             raise ValueError("no number of seeds tells a difference of 0")
-        return max(1, math.ceil(2 * (_both() * self.sd_percent / abs(difference)) ** 2))
+        return max(1, math.ceil((self.smallest_difference(1) / abs(difference)) ** 2))
 
+    def difference(self, apart: Sequence[float]) -> Interval | None:
+        """The mean of two rows' differences, a seed each, with the 95 % interval of this noise.
 
-def _both() -> float:
-    return float(norm.ppf(0.5 + LEVEL / 2) + norm.ppf(POWER))
+        None where they scatter more than it allows (F test, 1 %): those rows have another noise.
+        """
+        mean, seeds = float(np.mean(apart)), len(apart)
+        if seeds > 1:
+            times = float(np.var(apart, ddof=1)) / self._error(1) ** 2
+            if times > stats.f.ppf(1 - UNLIKE, seeds - 1, min(self.freedom, 1e9)):
+                return None
+        half = float(stats.t.ppf(0.5 + LEVEL / 2, self.freedom)) * self._error(seeds)
+        return Interval(mean - half, mean, mean + half)
+
+    def _error(self, seeds: int) -> float:
+        """Standard error of a mean difference."""
+        return self.sd_percent * math.sqrt(2 / seeds)
 
 
 @functools.cache
@@ -63,7 +91,7 @@ def shipped_noise() -> Mapping[float, float]:
 def noise_at(presentations: float) -> SeedNoise:
     """The shipped noise at a budget: interpolated in logarithms, and at the ends as measured."""
     known = list(shipped_noise().items())
-    source = "of EfficientViM-M2 on Fashion-MNIST, shipped with evnas"
+    source = "of EfficientViM-M2 on Fashion-MNIST, shipped with evnas"  # rows taken as unpaired
     if presentations <= known[0][0]:
         return SeedNoise(known[0][1], source)
     for (n, sd), (more, less) in itertools.pairwise(known):
@@ -74,22 +102,46 @@ def noise_at(presentations: float) -> SeedNoise:
 
 
 def known_noise(
-    rows: Iterable[Sequence[float]], *, presentations: float, data: object
+    rows: Iterable[Mapping[int, float]], *, presentations: float, data: object
 ) -> SeedNoise | None:
     """What a study's own seeds say, else what was shipped for data like its own.
 
     Args:
-        rows: top-1 in percent of the seeds of each row, all at one budget.
+        rows: seed -> top-1 in percent, of each row, all at one budget.
         presentations: that budget.
-        data: the proxy's; nothing is shipped for folders of one's own.
+        data: the proxy's; what is shipped is of Fashion-MNIST, and says nothing of others.
     """
-    several = [values for values in rows if len(values) > 1]
-    freedom = sum(len(values) - 1 for values in several)
-    if freedom >= LEAST_FREEDOM:
-        squares = sum((len(v) - 1) * statistics.variance(v) for v in several)
-        sd = math.sqrt(squares / freedom)
-        return SeedNoise(sd, f"of {counted(freedom + len(several), 'training')} of this study")
-    return noise_at(presentations) if isinstance(data, str) else None
+    several = [row for row in rows if len(row) > 1]
+    found = _beyond_rows_and_seeds(several) if several else None
+    if found is not None and found.freedom >= LEAST_FREEDOM:
+        return found
+    return noise_at(presentations) if is_shipped_for(data) else None
+
+
+def is_shipped_for(data: object) -> bool:
+    """Whether the shipped noise is of such images, a name or a folder of one's own."""
+    return isinstance(data, str) and data.startswith(SHIPPED_DATA)
+
+
+def _beyond_rows_and_seeds(rows: Sequence[Mapping[int, float]]) -> SeedNoise | None:
+    """What is left of top-1 beyond what its row and its seed do, by least squares; None where
+    they explain everything.
+
+    That a seed does the same to all rows is an assumption: what it does otherwise is the noise.
+    """
+    cells = [(i, seed, top1) for i, row in enumerate(rows) for seed, top1 in row.items()]
+    seeds = sorted({seed for _, seed, _ in cells})
+    design = np.zeros((len(cells), len(rows) + len(seeds)))
+    for line, (i, seed, _) in zip(design, cells, strict=True):
+        line[i] = line[len(rows) + seeds.index(seed)] = 1.0
+    top1 = np.array([value for _, _, value in cells])
+    effects, _, rank, _ = np.linalg.lstsq(design, top1, rcond=None)
+    freedom = len(cells) - int(rank)
+    squares = float(((top1 - design @ effects) ** 2).sum())
+    if freedom < 1 or squares < ROUNDING:
+        return None
+    sd = math.sqrt(squares / freedom)
+    return SeedNoise(sd, f"of {counted(len(cells), 'training')} of this study", freedom)
 
 
 def presentations_for(difference: float, seeds: int, *, beyond: float = 0.0) -> float | None:

@@ -6,8 +6,9 @@ from typing import Any
 
 from evnas.papers.published import published_table
 from evnas.record import Record
-from evnas.stats.power import SeedNoise, known_noise, presentations_for
+from evnas.stats.power import SeedNoise, is_shipped_for, presentations_for
 from evnas.sweep.sweep import Sweep
+from evnas.sweep.trainings import noise_of
 from evnas.words import counted
 
 
@@ -19,6 +20,8 @@ class DetectableDifferences:
     seeds: int
     presentations: int
     """Images that each training shows."""
+    is_of_shipped_images: bool
+    """Whether the shipped noise of other budgets is of images like these."""
     printed: Mapping[str, float]
     """Row -> its printed top-1 less the reference's, in points."""
 
@@ -46,6 +49,8 @@ class DetectableDifferences:
 
     def _longer(self, difference: float) -> float | None:
         """A budget that tells it; where the study's own noise is known, one beyond the study's."""
+        if not self.is_of_shipped_images:
+            return None
         shows = abs(difference) >= self.smallest_percent
         beyond = 0.0 if shows else float(self.presentations)
         return presentations_for(difference, self.seeds, beyond=beyond)
@@ -85,22 +90,21 @@ def detectable_differences(
     proxy = sweep.spec.proxy
     if proxy is None or not sweep.candidates:
         return None
-    rows: dict[str, list[float]] = {}
+    rows: dict[str, list[Record]] = {}
     shown_so_far = 0
     for record in records:
         if record.phase == "proxy" and record.budget == proxy.presentations:
-            rows.setdefault(record.digest, []).extend(
-                value for name, value in record.values.items() if name == "top1_percent"
-            )
+            rows.setdefault(record.digest, []).append(record)
             shown_so_far = max(shown_so_far, int(record.values.get("train_images", 0)))
     shown = shown_so_far or proxy.shown(training_images or proxy.images_per_epoch)
-    noise = known_noise(rows.values(), presentations=shown, data=proxy.data)
+    noise = noise_of(rows.values(), proxy, shown=shown)
     if noise is None:
         return None
     return DetectableDifferences(
         noise=noise,
         seeds=len(sweep.spec.seeds),
         presentations=shown,
+        is_of_shipped_images=is_shipped_for(proxy.data),
         printed=_printed_differences(sweep),
     )
 

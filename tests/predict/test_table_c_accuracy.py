@@ -45,8 +45,14 @@ def test_a_row_that_diverged_keeps_its_seeds_and_has_no_top1_of_them(
 def test_what_more_seeds_detect_is_said(accuracy: Any, found: Any) -> None:
     noisy = SeedNoise(9.0, "made up")
     said = accuracy._needed(replace(found, detectable=replace(found.detectable, noise=noisy)))
-    assert "Of the printed differences none can be detected" in said
+    assert "the seeds of both rows can detect: none." in said
     seeds = found.seeds_beside_reference("B")  # of so little noise that they just tell its +2.1
     just = SeedNoise(2.1 / SeedNoise(1.0, "").smallest_difference(seeds) * 0.99, "made up")
     said = accuracy._needed(replace(found, detectable=replace(found.detectable, noise=just)))
-    assert "Of the printed differences B can be detected" in said
+    assert "the seeds of both rows can detect: B." in said
+
+
+def test_rows_are_ordered_by_the_seeds_that_all_have(accuracy: Any, found: Any) -> None:
+    assert set(found.shared_seeds) <= {record.seed for record in found.of_row("L")}
+    line = next(part for part in accuracy._orders(found).splitlines() if "all rows have" in part)
+    assert f"{len(found.shared_seeds)} seeds" in line

@@ -1,13 +1,17 @@
 """Top-1 with its interval: what seeds that agree can and cannot tell."""
 
+import math
 from dataclasses import replace
 
 import pytest
 
 from evnas.record import Record
-from evnas.report.frame.accuracy import at_chance, mean_top1, top1_difference, wilson_interval
+from evnas.report.frame.accuracy import mean_top1, top1_difference
 from evnas.report.table.cautions import about_search, about_trainings
 from evnas.stats.interval import Interval
+from evnas.stats.power import SeedNoise
+from evnas.sweep.parts import ProxySpec
+from evnas.sweep.trainings import at_chance, noise_of, wilson_interval
 
 
 def trained(top1, *, seed=0, classes=3, images=300.0, label="A", budget=10.0, right=""):
@@ -31,6 +35,43 @@ def test_equal_differences_have_a_width_too():
     found = top1_difference([trained(60.0, seed=seed) for seed in range(2)], base)
     assert found is not None and found.low < 10 < found.high
     assert top1_difference(base, base) == Interval(0.0, 0.0, 0.0)
+
+
+def test_an_interval_is_of_the_noise_between_seeds_where_that_is_known():
+    base = [trained(50.0 + s, seed=s, label="B") for s in range(3)]
+    row = [trained(top1, seed=s) for s, top1 in enumerate((52.0, 52.9, 54.1))]
+    noise = SeedNoise(1.0, "of this study", 20)
+    own, known = top1_difference(row, base), top1_difference(row, base, noise)
+    assert own is not None and known is not None and own.mid == known.mid
+    half = 2.086 * math.sqrt(2 / 3)  # Student's for 20 degrees, of three seeds
+    assert known.high - known.mid == pytest.approx(half, rel=1e-3)
+    assert own.high - own.mid == pytest.approx(4.303 * 0.1 / math.sqrt(3), rel=1e-3)
+    scattered = [trained(top1, seed=s) for s, top1 in enumerate((40.0, 70.0, 54.0))]
+    assert top1_difference(scattered, base, noise) == top1_difference(scattered, base)
+
+
+def test_one_seed_is_never_surer_than_the_noise_between_seeds():
+    """A difference beyond what other images would change, which another seed may undo."""
+    images, agreed = 2000.0, "f" * 450
+    base = [trained(75.0, images=images, right=agreed + "0" * 50, label="A")]
+    row = [trained(77.0, images=images, right=agreed + "f" * 10 + "0" * 40)]
+    over_images = top1_difference(row, base)
+    assert over_images is not None and over_images.low > 0
+    found = top1_difference(row, base, SeedNoise(1.1, "shipped"))
+    assert found is not None and found.low < 0 < found.high
+    still = top1_difference(row, base, SeedNoise(0.01, "shipped"))
+    assert still == over_images
+
+
+def test_rows_that_have_learnt_nothing_make_no_noise_look_small():
+    guesses = [[trained(100 / 3, seed=s, label=str(i)) for s in range(3)] for i in range(9)]
+    learnt = [
+        [trained(60.0 + i + s * (i - 1), seed=s, label=f"r{i}") for s in range(3)]
+        for i in range(3)
+    ]
+    proxy = ProxySpec()
+    alone, beside = (noise_of(rows, proxy, shown=10) for rows in (learnt, [*guesses, *learnt]))
+    assert alone == beside and alone is not None and alone.freedom == 4
 
 
 @pytest.mark.parametrize("classes", [2, 3, 6, 7, 10, 100])

@@ -1,5 +1,6 @@
 """What trainings can tell: against a simulation, and against the rows of Table C."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -8,23 +9,49 @@ import pytest
 from evnas.report.table.verdicts import against_difference
 from evnas.stats.interval import Interval
 from evnas.stats.power import SeedNoise, known_noise, noise_at, presentations_for, shipped_noise
-from evnas.sweep.detectable import detectable_differences
+from evnas.sweep.detectable import DetectableDifferences, detectable_differences
 from evnas.sweep.sweep import load_sweep
 
 TABLE_C = Path(__file__).parents[2] / "sweeps" / "table_c.yaml"
 
 
 @pytest.mark.parametrize("seeds", [1, 3, 8])
-def test_the_smallest_difference_is_found_four_times_of_five(seeds):
-    noise = SeedNoise(0.7, "")
-    truth = noise.smallest_difference(seeds)
-    rng = np.random.default_rng(0)
-    means = rng.normal(size=(20_000, 2, seeds)).mean(2) * noise.sd_percent
-    found = np.abs(truth + means[:, 0] - means[:, 1]) > 1.96 * noise.sd_percent * np.sqrt(
-        2 / seeds
-    )
-    assert found.mean() == pytest.approx(0.8, abs=0.02)
-    assert noise.seeds_for(truth) in (seeds, seeds + 1)  # rounding
+@pytest.mark.parametrize("freedom", [4, 22, math.inf])
+def test_the_smallest_difference_is_found_four_times_of_five(seeds, freedom):
+    """By the very interval that tables show, whose noise is itself estimated from other rows."""
+    rng, sd = np.random.default_rng(0), 0.7
+    truth = SeedNoise(sd, "", freedom).smallest_difference(seeds)
+    found = []
+    for _ in range(5_000):
+        seen = sd * math.sqrt(rng.chisquare(freedom) / freedom) if freedom < math.inf else sd
+        apart = truth + rng.normal(size=seeds) * sd * math.sqrt(2)
+        interval = SeedNoise(seen, "", freedom).difference(apart.tolist())
+        found.append(interval is not None and not interval.holds(0))
+    assert np.mean(found) == pytest.approx(0.8, abs=0.03)
+    assert SeedNoise(sd, "", freedom).seeds_for(truth) in (seeds, seeds + 1)  # rounding
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3, 8])
+def test_rows_that_do_not_differ_are_told_apart_one_time_of_twenty(seeds):
+    """Noise from rows of one study, where a seed also moves all rows alike."""
+    rng, wrong = np.random.default_rng(1), []
+    for _ in range(1_000):
+        of_seed = rng.normal(size=8) * 2
+        rows = [
+            {s: 70 + r + of_seed[s] + rng.normal() for s in range(max(seeds, 3))} for r in range(6)
+        ]
+        noise = known_noise(rows, presentations=1600, data={"folder": "mine"})
+        assert noise is not None
+        again = [70 + of_seed[:seeds] + rng.normal(size=seeds) for _ in range(2)]
+        interval = noise.difference((again[0] - again[1]).tolist())
+        wrong.append(interval is not None and not interval.holds(0))
+    assert np.mean(wrong) == pytest.approx(0.05, abs=0.02)
+
+
+def test_rows_that_scatter_more_than_the_others_have_another_noise():
+    noise = SeedNoise(1.0, "", 20)
+    assert noise.difference([0.0, 2.0, 1.0]) is not None
+    assert noise.difference([0.0, 20.0, -9.0]) is None
 
 
 def test_noise_is_read_between_measured_budgets():
@@ -41,14 +68,34 @@ def test_noise_is_read_between_measured_budgets():
 
 
 def test_a_study_with_seeds_of_its_own_says_its_own_noise():
-    rows = [[70.0, 71.0, 72.0], [60.0, 61.0, 62.0], [55.0]]
+    # seed 1 lies a point higher in all rows, which is no noise; of two rows 1 and -1 are left
+    rows = [
+        {0: 70.0, 1: 72.0, 2: 69.0},
+        {0: 60.0, 1: 61.0, 2: 60.0},
+        {0: 50.0, 1: 50.0, 2: 51.0},
+        {0: 55.0},
+    ]
     found = known_noise(rows, presentations=1600, data="fashion-mnist-12k")
     assert found is not None
+    assert found.freedom == 4 and "of 9 trainings of this study" in found.source
     assert found.sd_percent == pytest.approx(1.0)
-    assert "of this study" in found.source
-    few = known_noise([[70.0, 71.0]], presentations=1600, data="fashion-mnist-12k")
+    few = known_noise([{0: 70.0, 1: 71.0}], presentations=1600, data="fashion-mnist-12k")
     assert few is not None and "shipped" in few.source
-    assert known_noise([], presentations=1600, data={"folder": "mine"}) is None
+    alike = [{0: 70.0, 1: 71.0, 2: 72.0}] * 4  # twice the same: no noise, and none is believed
+    same = known_noise(alike, presentations=1600, data="fashion-mnist-12k")
+    assert same is not None and "shipped" in same.source
+
+
+@pytest.mark.parametrize("data", [{"folder": "mine"}, "long_range_copy"])
+def test_what_is_shipped_says_nothing_of_other_images(data):
+    assert known_noise([], presentations=1600, data=data) is None
+    rows = [{s: 70.0 + (s - 1) * (r - 1) for s in range(3)} for r in range(3)]
+    known = known_noise(rows, presentations=1600, data=data)
+    assert known is not None and known.freedom == 4
+    power = DetectableDifferences(
+        noise=known, seeds=1, presentations=1600, is_of_shipped_images=False, printed={"B": 0.5}
+    )
+    assert power.to_dict()["rows"]["B"]["presentations_needed"] is None
 
 
 def test_table_c_can_tell_none_of_its_rows_with_one_seed():

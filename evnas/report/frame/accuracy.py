@@ -1,21 +1,18 @@
 """Top-1 of the proxies: a row's mean over seeds, and its difference to the reference row.
 
-The difference is paired: both rows answer the same held-out images, so what counts are the
-images that one gets right and the other does not.
+The difference is paired: both rows are trained with the same seeds and answer the same held-out
+images.
 """
 
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from evnas.record import Record
-from evnas.stats.interval import Z95, Interval, wilson
+from evnas.stats.interval import Z95, Interval
+from evnas.stats.power import SeedNoise
 from evnas.stats.proportions import student_mean
 from evnas.stats.rank_correlation import paired_difference_percent
-
-ROUNDING = 1e-9
-"""Points of top-1 that only rounding makes."""
+from evnas.sweep.trainings import ROUNDING, wilson_interval
 
 
 def mean_top1(records: Sequence[Record]) -> Interval | None:
@@ -33,16 +30,17 @@ def mean_top1(records: Sequence[Record]) -> Interval | None:
     return wilson_interval(found[0], images)
 
 
-def wilson_interval(top1_percent: float, images: float) -> Interval:
-    """One seed's top-1 with Wilson's 95 % interval over the held-out images."""
-    found = wilson(top1_percent / 100, images)
-    return Interval(100 * found.low, top1_percent, 100 * found.high)
-
-
-def top1_difference(records: Sequence[Record], reference: Sequence[Record]) -> Interval | None:
+def top1_difference(
+    records: Sequence[Record], reference: Sequence[Record], noise: SeedNoise | None = None
+) -> Interval | None:
     """A row's top-1 less the reference's, in points, seeds paired; None without a common seed.
 
     Exactly 0 for the reference itself.
+
+    Args:
+        noise: between seeds, where it is known; the interval is of it then, and of one seed at
+            least as wide as over its images. Else, and where a row scatters more than this noise
+            allows, it is Student's over the seeds, and of one seed over the images alone.
     """
     pairs = paired_by_seed(records, reference)
     if not pairs:
@@ -50,9 +48,13 @@ def top1_difference(records: Sequence[Record], reference: Sequence[Record]) -> I
     differences = [a.values["top1_percent"] - b.values["top1_percent"] for a, b in pairs]
     if all(a == b for a, b in pairs):
         return Interval(0.0, 0.0, 0.0)
-    if _differ(differences):
-        return mean_over_seeds(differences)
-    return _over_images(*pairs[0])
+    own = mean_over_seeds(differences) if _differ(differences) else _over_images(*pairs[0])
+    known = noise.difference(differences) if noise is not None else None
+    if known is None:
+        return own
+    if len(pairs) > 1:
+        return known
+    return Interval(min(own.low, known.low), own.mid, max(own.high, known.high))
 
 
 def paired_by_seed(
@@ -63,22 +65,6 @@ def paired_by_seed(
     return [
         (r, theirs[r.seed]) for r in records if "top1_percent" in r.values and r.seed in theirs
     ]
-
-
-def at_chance(records: Sequence[Record]) -> bool:
-    """Whether a row's top-1 cannot be distinguished from guessing: it has learnt nothing yet.
-
-    Guesses differ by images alone, so all seeds' answers count together. How far seeds that have
-    learnt lie apart says nothing here: of 54 % and 37 %, Student's interval reaches from 0 to 100.
-    """
-    known = [r for r in records if {"top1_percent", "held_out_images"} <= r.values.keys()]
-    classes = [r.details["classes"] for r in records if "classes" in r.details]
-    if not known or not classes:
-        return False
-    chance = 100 / classes[0]
-    mean = float(np.mean([r.values["top1_percent"] for r in known]))
-    found = wilson_interval(mean, sum(r.values["held_out_images"] for r in known))
-    return bool(found.low <= chance + ROUNDING and found.high >= chance - ROUNDING)
 
 
 def _differ(found: Sequence[float]) -> bool:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from evnas.record import Measurement, Record, Status, TargetFields, ends_trial
-from evnas.report.frame.accuracy import wilson_interval
 from evnas.report.frame.architecture import summarize
 from evnas.report.frame.columns import scale_count, spelt_intervals
 from evnas.report.frame.limits import Limits
@@ -23,6 +22,7 @@ from evnas.report.frame.seed_noise import POOLED, pooled_spread, seed_variance, 
 from evnas.report.frame.slim_records import SlimRecord, Timing
 from evnas.report.frame.text_column import TextColumn
 from evnas.stats.interval import Interval
+from evnas.sweep.trainings import wilson_interval
 from evnas.tables import PHASES
 
 TEXT_COLUMNS = (

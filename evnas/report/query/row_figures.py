@@ -19,6 +19,7 @@ from evnas.report.frame.accuracy import mean_over_seeds, top1_difference
 from evnas.report.frame.columns import describe_column, scale_count
 from evnas.report.frame.study_reader import StudyReader
 from evnas.stats.interval import Interval
+from evnas.stats.power import SeedNoise, known_noise
 from evnas.sweep.parts import ProxySpec
 from evnas.sweep.sweep import differences, sweep_of
 from evnas.tables import PHASES
@@ -212,11 +213,19 @@ def apart(key: str, first: Figure, other: Figure) -> Interval | None:
     common = sorted(first.by_seed.keys() & other.by_seed.keys())
     mine, its = ([f.by_seed[s] for s in common] for f in (other, first))
     if key == "top1_percent" and all("held_out_images" in r.values for r in (*mine, *its)):
-        return top1_difference(mine, its)
+        lone = len(common) == 1
+        noise = _shipped_noise(mine, first.about.get("proxy", {})) if lone else None
+        return top1_difference(mine, its, noise)
     each = [a.values[key] - b.values[key] for a, b in zip(mine, its, strict=True)]
     if len(each) > 1:
         return mean_over_seeds(each)
     return Interval(float("nan"), each[0], float("nan")) if each else None
+
+
+def _shipped_noise(trainings: Sequence[Record], proxy: Mapping[str, Any]) -> SeedNoise | None:
+    """Between seeds, for rows of one each, which show none of their own."""
+    shown = max(r.values.get("train_images", r.budget) for r in trainings)
+    return known_noise([], presentations=shown, data=proxy.get("data"))
 
 
 def _between_medians(first: Sequence[float], other: Sequence[float]) -> Interval:

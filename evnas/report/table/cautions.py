@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from evnas.record import Record
-from evnas.report.frame.accuracy import at_chance
 from evnas.report.table.speed_cells import LEAST_ROUNDS
+from evnas.sweep.trainings import at_chance
 
 MOST_REASONS = 4
 _KEPT = "although spoiled: "

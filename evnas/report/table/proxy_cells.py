@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from evnas.papers.published import PublishedRow
 from evnas.record import Record
-from evnas.report.frame.accuracy import at_chance, mean_top1, paired_by_seed, top1_difference
+from evnas.report.frame.accuracy import mean_top1, paired_by_seed, top1_difference
 from evnas.report.table.cells import Cell, data_name, interval_cell, parse_number
 from evnas.report.table.row_records import RowRecords, ending_status
 from evnas.report.table.verdicts import Verdict, against_difference, not_comparable
 from evnas.stats.interval import Interval
-from evnas.stats.power import known_noise
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.parts import ProxySpec
+from evnas.sweep.trainings import at_chance
 from evnas.words import counted
 
 
@@ -29,31 +29,19 @@ def proxy_cells(
     status = ending_status(records, candidate)
     verdict = _beside_imagenet(proxy, text, status) if text and records else Verdict()
     base_records = results.of(results.sweep.reference, "proxy")
-    difference = top1_difference(records, base_records)
+    noise = results.noise
+    difference = top1_difference(records, base_records, noise)
     mine, theirs = (r.number("top1") if r else None for r in (row, base))
     printed = f"{mine - theirs:+.1f}" if mine is not None and theirs is not None else ""
     apart = Verdict()
     if difference and printed and candidate != results.sweep.reference:
         seeds = len(paired_by_seed(records, base_records))  # fewer than asked while a sweep runs
-        smallest = smallest_difference(results, proxy, seeds)
+        smallest = noise.smallest_difference(seeds) if noise is not None else 0.0
         apart = _beside_printed(difference, printed, (records, base_records), smallest)
     return {
         "top1_percent": interval_cell(mean_top1(records), text, verdict, status),
         "top1_difference": interval_cell(difference, printed, apart, status),
     }
-
-
-def smallest_difference(results: RowRecords, proxy: ProxySpec, seeds: int) -> float:
-    """The least difference between two rows that so many seeds of each tell, in points; 0 if not
-    known."""
-    trained = [
-        [r.values for r in results.of(c, "proxy") if "top1_percent" in r.values]
-        for c in results.sweep.candidates
-    ]
-    rows = [[values["top1_percent"] for values in row] for row in trained]
-    shown = max((v.get("train_images", 0.0) for row in trained for v in row), default=0.0)
-    noise = known_noise(rows, presentations=shown or proxy.presentations, data=proxy.data)
-    return 0.0 if noise is None else noise.smallest_difference(seeds)
 
 
 def _beside_printed(

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from evnas.record import Measurement, Record
+from evnas.stats.power import SeedNoise
 from evnas.sweep.candidate import Candidate
 from evnas.sweep.sweep import Sweep
+from evnas.sweep.trainings import noise_of
 from evnas.tables import PHASES
 
 
@@ -18,12 +20,25 @@ class RowRecords:
     by_label: dict[str, list[Record]] = field(init=False)
     longest: float = field(init=False)
     """Image presentations of the longest training of any row; others would not compare."""
+    noise: SeedNoise | None = field(init=False)
+    """Between seeds of a training, where it is known."""
 
     def __post_init__(self) -> None:
         self.by_label = {}
         self.longest = max((r.budget for r in self.records if r.phase == "proxy"), default=0.0)
         for record in self.records:
             self.by_label.setdefault(record.label, []).append(record)
+        self.noise = self._noise()
+
+    def _noise(self) -> SeedNoise | None:
+        proxy = self.sweep.spec.proxy
+        if proxy is None:
+            return None
+        rows = {c.digest: self.of(c, "proxy") for c in self.sweep.candidates}
+        shown = max(
+            (r.values.get("train_images", 0.0) for row in rows.values() for r in row), default=0.0
+        )
+        return noise_of(rows.values(), proxy, shown=int(shown) or proxy.presentations)
 
     def of(self, candidate: Candidate, phase: str) -> list[Record]:
         """Its records, or those of the equal row that was evaluated in its place."""
