@@ -29,6 +29,7 @@ from evnas.predict.regression import Regression
 from evnas.predict.validation import by_folds, of_others
 from evnas.stats.ladder import EQUAL, OVERALL, WITHIN, scopes
 from evnas.stats.rank_correlation import Agreement, Column, Pairs, kendall, kendall_gain
+from evnas.words import counted
 
 PAGE = Path(__file__).parents[2] / "docs/reference/proxy.md"
 PREDICTED = CURVES.with_name("predicted.json")
@@ -342,10 +343,14 @@ def _about(lines: Sequence[Line]) -> str:
         total = done[data, presentations] + len(missing)
         line = f"- {data}, {presentations:,} presentations: {done[data, presentations]} of {total}"
         said.append(line + (f"; missing: {_shortened(missing)}" if missing else ""))
-    versions = sorted({f"torch {line['torch']}, {line['threads']} threads" for line in lines})
+    versions = sorted({_trained_with(line) for line in lines})
     if versions:
         said.append(f"- trained with {'; '.join(versions)}")
     return "\n".join(said)
+
+
+def _trained_with(line: Line) -> str:
+    return f"torch {line['torch']}, {counted(line['threads'], 'thread')}, on {line['machine']}"
 
 
 def _shortened(names: Sequence[str], most: int = 6) -> str:

@@ -8,9 +8,11 @@ trained again: stop it whenever you like.
 """
 
 import argparse
+import functools
 import json
 import math
 import platform
+import subprocess
 import time
 from datetime import date
 from pathlib import Path
@@ -20,6 +22,7 @@ import torch
 from cells import CURVES, USUAL_DATA, Training, key_of, lines_in, trainings
 
 from evnas.arch.spec import ArchSpec
+from evnas.measure.timing.conditions import cpu_facts
 from evnas.phases.base import Workshop
 from evnas.phases.proxy import PROXY, ProxyTask
 from evnas.phases.work import Work
@@ -29,6 +32,9 @@ from evnas.sweep.parts import ProxySpec
 BATCH, EPOCHS, HELD_OUT = 30, 2, 4_000
 LARGEST_EPOCH = 10_000
 """Training images of each set: an epoch shows no more."""
+TREE = Path(__file__).parents[2]
+CODE = ("evnas", "benchmarks/training_study")
+"""What trains; a campaign changes the file of curves beside it."""
 
 
 def proxy_of(arch: ArchSpec, presentations: int, data: str = USUAL_DATA) -> ProxySpec:
@@ -67,6 +73,7 @@ def training_of(
         label=label, digest=arch.digest, arch=arch.to_dict(), phase="proxy", task=task,
         seed=seed, budget=float(proxy.presentations),
     )  # fmt: skip
+    revision = revision_of(TREE)
     begun = time.process_time()
     found = PROXY.evaluate(work, workshop, lambda *_: None)
     cpu_seconds = time.process_time() - begun
@@ -82,9 +89,27 @@ def training_of(
         "cpu_seconds": round(cpu_seconds, 1),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "machine": platform.processor() or platform.machine(),
+        "machine": cpu_facts()["model"] or platform.machine(),
+        "revision": revision,
         "date": date.today().isoformat(),
     }
+
+
+@functools.cache  # the code that was imported stays that of the first training
+def revision_of(tree: Path) -> str:
+    """The short name of a clone's commit, with a `+` where `CODE` differs from it; "" outside a
+    clone."""
+    try:
+        commit = _git(tree, "rev-parse", "--short", "HEAD")
+        changed = _git(tree, "status", "--porcelain", "--", *CODE)
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return commit + ("+" if changed else "")
+
+
+def _git(tree: Path, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=tree, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def main() -> None:
