@@ -285,8 +285,11 @@ def _is_there(checkpoint: Path | None) -> bool:
 
 def details_of(result: Any, model: Any, data: Any) -> dict[str, Any]:
     """What a training's record holds beside its values."""
+    from evnas.measure.timing.machine import machine_here
+
     return {
         **result.details,
+        "conditions": {"processor": machine_here(result.details["device"]).processor},
         "correct_hex": result.correct_hex,
         "proxy_params": sum(p.numel() for p in model.parameters()),
         "classes": len(data.classes),

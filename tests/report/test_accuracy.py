@@ -114,3 +114,21 @@ def test_a_training_that_was_shown_less_than_asked_for_says_so():
     ]
     ended_early = replace(shown(10.0, "1"), status="diverged")
     assert about_trainings({"1": [shown(30_000.0, "1"), ended_early]}) == []
+
+
+def test_trainings_that_round_otherwise_are_named():
+    def on(processor, threads, device="cpu"):
+        conditions = {"machine": "host", **({"processor": processor} if processor else {})}
+        more = {"threads": threads, "device": device, "conditions": conditions}
+        record = trained(90.0)
+        return replace(record, details={**record.details, **more})
+
+    alike = {"1": [on("X", 2), on("X", 2)], "2": [on("X", 2)]}
+    assert about_trainings(alike) == []
+    several = {"1": [on("X", 2), on("X", 1)], "2": [on("", 2)]}
+    assert about_trainings(several) == [
+        "trained on X, 2 threads; on X, 1 thread; on a processor that was not noted, 2 threads: "
+        "the same seed rounds otherwise on another, which moves top-1 as another seed does"
+    ]
+    gpus = {"1": [on("H200", 2, "cuda:0"), on("H200", 1, "cuda:1")]}
+    assert about_trainings(gpus) == []

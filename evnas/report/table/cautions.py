@@ -8,6 +8,7 @@ from typing import Any
 from evnas.record import Record
 from evnas.report.table.speed_cells import LEAST_ROUNDS
 from evnas.sweep.trainings import at_chance
+from evnas.words import counted
 
 MOST_REASONS = 4
 _KEPT = "although spoiled: "
@@ -68,6 +69,7 @@ def about_trainings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
     if guessed:
         found.append(f"at chance, nothing learnt yet: {first_named(guessed)}; train longer")
     found += _shown_less(trained)
+    found += _rounded_otherwise(trained)
     parted = [
         label
         for label, records in trained.items()
@@ -79,6 +81,25 @@ def about_trainings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
             "batch norms saw fewer images at once than others', which moves top-1 a little"
         )
     return found
+
+
+def _rounded_otherwise(trained: Mapping[str, Sequence[Record]]) -> list[str]:
+    """Of trainings on several kinds of processor, or with several numbers of its threads."""
+    kinds: dict[str, None] = {}
+    for record in (record for records in trained.values() for record in records):
+        if "top1_percent" not in record.values or "threads" not in record.details:
+            continue
+        machine = record.machine
+        processor = (machine and machine.processor) or "a processor that was not noted"
+        on_cpu = record.details.get("device", "cpu") == "cpu"
+        threads = f", {counted(record.details['threads'], 'thread')}" if on_cpu else ""
+        kinds.setdefault(processor + threads)
+    if len(kinds) < 2:
+        return []
+    return [
+        f"trained on {'; on '.join(kinds)}: the same seed rounds otherwise on another, which "
+        "moves top-1 as another seed does"
+    ]
 
 
 def _shown_less(trained: Mapping[str, Sequence[Record]]) -> list[str]:
