@@ -349,6 +349,9 @@ def test_cells_that_were_trained_twice(figures: Any, held_out: Any) -> None:
     first = [line_of(name, top1, machine="another") for name, top1 in
              zip(names[:3], (71.0, 67.5, 70.25), strict=True)]  # fmt: skip
     first.append(line_of(names[3], 0.0, status="diverged", values={}, curve=[]))
+    diverged = line_of(rows[4].printed.name, 0.0, status="diverged", values={}, curve=[])
+    first.append(line_of(rows[4].printed.name, 70.0))
+    now.append(diverged)
     text = figures.markdown(now, held_out, rows, first).replace("\n", " ")
     assert "3 cells of these were trained twice" in text
     assert "1.00 points apart at the median, 2.50 at most" in text
