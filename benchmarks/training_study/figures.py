@@ -301,7 +301,9 @@ def _trained_twice(lines: Iterable[Line], first: Iterable[Line]) -> str:
     pairs = [
         (before[key_of(line)], line)
         for line in lines
-        if line["status"] == "complete" and key_of(line) in before
+        if line["status"] == "complete"
+        and key_of(line) in before
+        and line["digest"] == before[key_of(line)]["digest"]
     ]
     if not pairs:
         return ""
@@ -311,8 +313,9 @@ def _trained_twice(lines: Iterable[Line], first: Iterable[Line]) -> str:
         f"{counted(len(pairs), 'cell')} of these {'was' if len(pairs) == 1 else 'were'} trained "
         f"twice with the same seed, first ({olds}; lines in `{first_curves(CURVES).name}` beside "
         f"the others), then again ({news}): top-1 lies {statistics.median(apart):.2f} points "
-        f"apart at the median, {max(apart):.2f} at most. That is no noise of seeds: it is the "
-        "rounding of other code or another processor, which a training carries on."
+        f"apart at the median, {max(apart):.2f} at most. Architecture, images and seed were the "
+        "same, so that is no noise of seeds: other code or another processor rounds otherwise, "
+        "and a training carries it on."
     )
 
 

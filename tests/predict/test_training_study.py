@@ -104,7 +104,7 @@ def line_of(name: str, top1: float, **other: Any) -> dict[str, Any]:
     plain = {"name": name, "presentations": presentations, "seed": 0, "status": "complete",
              "values": {"top1_percent": top1}, "curve": points, "seconds": 60.0,
              "cpu_seconds": 120.0, "threads": 2, "torch": "2",
-             "machine": "a processor", "date": "2027-01-01"}  # fmt: skip
+             "digest": f"of {name}", "machine": "a processor", "date": "2027-01-01"}  # fmt: skip
     return plain | other
 
 
@@ -352,6 +352,8 @@ def test_cells_that_were_trained_twice(figures: Any, held_out: Any) -> None:
     diverged = line_of(rows[4].printed.name, 0.0, status="diverged", values={}, curve=[])
     first.append(line_of(rows[4].printed.name, 70.0))
     now.append(diverged)
+    now.append(line_of(rows[5].printed.name, 70.0))
+    first.append(line_of(rows[5].printed.name, 60.0, digest="another architecture"))
     text = figures.markdown(now, held_out, rows, first).replace("\n", " ")
     assert "3 cells of these were trained twice" in text
     assert "1.00 points apart at the median, 2.50 at most" in text
