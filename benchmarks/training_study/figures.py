@@ -1,297 +1,76 @@
 """Does a short training add to the predicted top-1? `python benchmarks/training_study/figures.py`.
 
-Recomputes every figure from the file of curves and prints Markdown; `--write` puts it into the
-marked section of docs/reference/proxy.md, and what the predictor says of rows it has not seen
-beside the curves. No torch.
-
-A signal is compared with the predictor alone on the rows that have the signal. The predictor
-never knows a row's recipe. Training comes in twice: alone, and added to the prediction by a
-regression of what the predictor misses on prediction and signal, fitted to the other recipes'
-rows, each of which is predicted by a fit without that row and without the recipe that is tested.
+Recomputes every figure from the file of curves (`signals.py` says how) and prints Markdown;
+`--write` puts it into the marked section of docs/reference/proxy.md, and what the predictor says
+of rows it has not seen beside the curves. No torch.
 """
 
 import argparse
-import hashlib
 import json
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-from cells import CURVES, FEW, HARDER_DATA, MANY, USUAL_DATA, Line, key_of, lines_in, trainings
-from numpy.typing import NDArray
+from cells import CURVES, Key, Line, Training, key_of, lines_in, trainings
 from page_section import write_section
-from rows import chosen, counts_by_paper
+from rows import counts_by_paper
+from signals import (
+    BETTER,
+    CANNOT_TELL,
+    FEW_ROWS,
+    LEAST_FITTED,
+    LEAST_ROWS,
+    SIGNALS,
+    WORSE,
+    Compared,
+    HeldOut,
+    Trained,
+    compared,
+    digest_of,
+    kept_predictions,
+    predicted,
+    predictions,
+    rows_behind,
+    study_rows,
+    trained,
+)
 
-from evnas.predict.published_signals import SignalRow, published_signals
-from evnas.predict.regression import Regression
-from evnas.predict.validation import by_folds, of_others
+from evnas.predict.published_signals import SignalRow
 from evnas.stats.ladder import EQUAL, OVERALL, WITHIN, scopes
-from evnas.stats.rank_correlation import Agreement, Column, Pairs, kendall, kendall_gain
+from evnas.stats.rank_correlation import Agreement, Column, kendall
 from evnas.words import counted
 
 PAGE = Path(__file__).parents[2] / "docs/reference/proxy.md"
 PREDICTED = CURVES.with_name("predicted.json")
 SECTION = "figures of the training study"
-SCOPES = (OVERALL, WITHIN, EQUAL)
+FULL_LENGTH = "top-1 after 3,000"
+"""The signal that every row is to have, at its full length."""
+SCOPES = {OVERALL: "overall", WITHIN: "within a recipe", EQUAL: "equal FLOPs"}
+"""The sets of pairs, and how the page calls them: those of one paper may be of two recipes."""
 AIMED_AT = (0.85, 0.82, 0.70)
-LEAST_ROWS, LEAST_PAIRS = 8, 10
-"""Below either, nothing is said of a scope."""
-LEAST_FITTED = 6
-"""Rows of other recipes that the regression on a signal needs."""
-MISSING, FEW_ROWS, CANNOT_TELL, NOT_TAKEN = "missing", "too few", "cannot tell", "not taken"
+NOT_TAKEN = "not taken"
+PAGE_WIDTH = 160
 
-ALONE, OTHERS = "its rows", "other rows"
-HeldOut = Mapping[str, Mapping[str, Mapping[str, float]]]
-"""Recipe -> of its rows, and of the other rows: name -> predicted top-1. No fit behind them saw
-the recipe; those behind the other rows saw nine tenths of these, without the row itself."""
+Lines = Sequence[tuple[Trained, Sequence[Compared]]]
+"""Signals, each on every scope."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
-    """Something that trainings of one kind say of an architecture."""
+def markdown(
+    lines: Sequence[Line],
+    held_out: HeldOut,
+    rows: Sequence[SignalRow],
+    first: Sequence[Line] = (),
+) -> str:
+    """The whole section.
 
-    name: str
-    data: str = USUAL_DATA
-    presentations: int
-    seeds: tuple[int, ...] = (0,)
-    of_line: Callable[[Line], float]
-    until: int = 0
-    """Presentations that it needs; 0 needs the whole training."""
-    longer_rows: bool = False
-    """Whether only the rows that are trained for longer are asked."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
-    """A signal with its values: a row each, None where a training is missing or did not end."""
-
-    signal: Signal
-    values: Column
-    minutes: Column
-    """CPU minutes of each row; None too where only the clock's were taken."""
-    with_prediction: Column
-    """Predicted top-1 by predictor and signal together, held out by recipe."""
-
-    @property
-    def rows(self) -> int:
-        """How many have the signal."""
-        return sum(value is not None for value in self.values)
-
-    @property
-    def mean_minutes(self) -> float | None:
-        """CPU minutes that one architecture takes, of those whose CPU time was taken."""
-        taken = [value for value in self.minutes if value is not None]
-        return statistics.mean(taken) if taken else None
-
-
-def _top1(line: Line) -> float:
-    return float(line["values"]["top1_percent"])
-
-
-def _area(line: Line) -> float:
-    return statistics.mean(float(point["top1_percent"]) for point in line["curve"])
-
-
-def _at(images: int) -> Callable[[Line], float]:
-    def top1(line: Line) -> float:
-        return next(float(p["top1_percent"]) for p in line["curve"] if p["images"] == images)
-
-    return top1
-
-
-def _mean_of_seeds(of_line: Callable[[Line], float], name: str) -> Signal:
-    return Signal(name=name, presentations=MANY, seeds=(0, 1), of_line=of_line, longer_rows=True)
-
-
-SIGNALS = (
-    Signal(name="top-1 at 1,500 of 3,000", presentations=FEW, of_line=_at(1_500), until=1_500),
-    Signal(name="top-1 after 3,000", presentations=FEW, of_line=_top1),
-    Signal(name="area under the curve to 3,000", presentations=FEW, of_line=_area),
-    Signal(
-        name="top-1 after 3,000, the 16", presentations=FEW, of_line=_top1, longer_rows=True
-    ),
-    Signal(
-        name="top-1 at 3,000 of 30,000", presentations=MANY, of_line=_at(3_000), until=3_000,
-        longer_rows=True,
-    ),
-    Signal(
-        name="top-1 at 15,000 of 30,000", presentations=MANY, of_line=_at(15_000), until=15_000,
-        longer_rows=True,
-    ),
-    Signal(name="top-1 after 30,000", presentations=MANY, of_line=_top1, longer_rows=True),
-    Signal(
-        name="area under the curve to 30,000", presentations=MANY, of_line=_area,
-        longer_rows=True,
-    ),
-    _mean_of_seeds(_top1, "top-1 after 30,000, mean of two seeds"),
-    _mean_of_seeds(_area, "area under the curve to 30,000, mean of two seeds"),
-    Signal(
-        name=f"{HARDER_DATA}: top-1 after 3,000", data=HARDER_DATA, presentations=FEW,
-        of_line=_top1, longer_rows=True,
-    ),
-    Signal(
-        name=f"{HARDER_DATA}: area under the curve to 3,000", data=HARDER_DATA,
-        presentations=FEW, of_line=_area, longer_rows=True,
-    ),
-)  # fmt: skip
-
-
-def study_rows() -> tuple[SignalRow, ...]:
-    """The printed architectures of the four papers."""
-    return tuple(row for row in published_signals() if not row.printed.candidate.timm)
-
-
-def predictions(rows: Sequence[SignalRow]) -> dict[str, dict[str, dict[str, float]]]:
-    """What fits say of rows that they have not seen; 44 fits, a minute on a quiet core."""
-    found = {}
-    for recipe in sorted({row.printed.recipe for row in rows}):
-        others = [row for row in rows if row.printed.recipe != recipe]
-        in_turn = by_folds(others, split=0)
-        found[recipe] = {
-            ALONE: predicted_without(recipe, rows),
-            OTHERS: _by_name(in_turn.rows, in_turn.mids),
-        }
-    return found
-
-
-def predicted_without(recipe: str, rows: Sequence[SignalRow]) -> dict[str, float]:
-    """Name -> top-1 predicted for the rows of a recipe by a fit to the others."""
-    asked = [row for row in rows if row.printed.recipe == recipe]
-    found = of_others(asked, [row for row in rows if row.printed.recipe != recipe])
-    return _by_name(found.rows, found.mids)
-
-
-def _by_name(rows: Sequence[SignalRow], mids: Sequence[float]) -> dict[str, float]:
-    return {row.printed.name: round(mid, 4) for row, mid in zip(rows, mids, strict=True)}
-
-
-def digest_of(rows: Sequence[SignalRow]) -> str:
-    """12 hex digits of all that the predictor is fitted to."""
-    facts = [(r.printed.name, r.printed.recipe, r.printed.top1_percent, sorted(r.inputs.items()))
-             for r in rows]  # fmt: skip
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
-
-
-def kept_predictions(file: Path, rows: Sequence[SignalRow]) -> HeldOut | None:
-    """What lies beside the curves; None where it is not of these rows."""
-    if not file.exists():
-        return None
-    kept = json.loads(file.read_text(encoding="utf-8"))
-    found: HeldOut | None = kept["predicted"] if kept["rows"] == digest_of(rows) else None
-    return found
-
-
-def trained(
-    signal: Signal, lines: Iterable[Line], rows: Sequence[SignalRow], held_out: HeldOut
-) -> Trained:
-    """A signal of every row, and what it makes of the prediction."""
-    longer = set(chosen(counts_by_paper()))
-    there = {key_of(line): line for line in lines if line["status"] == "complete"}
-    values: list[float | None] = []
-    minutes: list[float | None] = []
-    for row in rows:
-        keys = [(row.printed.name, signal.data, signal.presentations, s) for s in signal.seeds]
-        asked = not signal.longer_rows or row.printed.name in longer
-        if asked and all(key in there for key in keys):
-            values.append(statistics.mean(signal.of_line(there[key]) for key in keys))
-            each = [cpu_minutes(there[key], signal.until) for key in keys]
-            taken = [value for value in each if value is not None]
-            minutes.append(sum(taken) if len(taken) == len(each) else None)
-        else:
-            values.append(None)
-            minutes.append(None)
-    return Trained(
-        signal=signal,
-        values=values,
-        minutes=minutes,
-        with_prediction=with_signal(values, rows, held_out),
-    )
-
-
-def cpu_minutes(line: Line, until: int) -> float | None:
-    """Of one training, or of its first `until` presentations; None where CPU time was not taken:
-    the clock says nothing of it beside other work."""
-    if "cpu_seconds" not in line:
-        return None
-    share = 1.0
-    if until:
-        reached = next(p["seconds"] for p in line["curve"] if p["images"] == until)
-        share = reached / line["curve"][-1]["seconds"]
-    return float(line["cpu_seconds"]) * share / 60
-
-
-def with_signal(values: Column, rows: Sequence[SignalRow], held_out: HeldOut) -> Column:
-    """Prediction and signal together, a row each; None where too few others have the signal."""
-    found: list[float | None] = [None] * len(rows)
-    known = [i for i, value in enumerate(values) if value is not None]
-    for recipe in dict.fromkeys(rows[i].printed.recipe for i in known):
-        test = [i for i in known if rows[i].printed.recipe == recipe]
-        others = [i for i in known if rows[i].printed.recipe != recipe]
-        if len(others) < LEAST_FITTED:
-            continue
-        before = [held_out[recipe][OTHERS][rows[i].printed.name] for i in others]
-        missed = [rows[i].printed.top1_percent - b for i, b in zip(others, before, strict=True)]
-        fit = Regression(
-            _inputs(before, [values[i] for i in others]),
-            np.array(missed),
-            [rows[i].printed.recipe for i in others],
-        )
-        now = [predicted(rows[i], held_out) for i in test]
-        more = fit.predict(_inputs(now, [values[i] for i in test]), [recipe] * len(test)).mid
-        for i, base, added in zip(test, now, more.tolist(), strict=True):
-            found[i] = base + added
-    return found
-
-
-def predicted(row: SignalRow, held_out: HeldOut) -> float:
-    """By a fit that has not seen the row's recipe."""
-    return held_out[row.printed.recipe][ALONE][row.printed.name]
-
-
-def _inputs(before: Sequence[float], values: Column) -> NDArray[np.float64]:
-    return np.array([before, values], dtype=np.float64).T
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
-    """A column against the predictor alone, on one scope."""
-
-    alone: Agreement | None
-    """The predictor's tau on the rows of the column."""
-    tau: Agreement | None
-    gain: Agreement | None
-    pairs: int
-
-    @property
-    def verdict(self) -> str:
-        """`better`, `worse`, or why neither can be said."""
-        if self.gain is None:
-            return FEW_ROWS
-        if self.gain.low > 0:
-            return "better"
-        return "worse" if self.gain.high < 0 else CANNOT_TELL
-
-
-def compared(column: Column, base: Column, truth: Column, pairs: Pairs) -> Compared:
-    """A column and the predictor on the rows that the column has."""
-    known = np.array([value is not None for value in column])
-    inside = pairs & known & known[:, None]
-    count = int(inside.sum()) // 2
-    if count < LEAST_PAIRS or known.sum() < LEAST_ROWS:
-        return Compared(alone=None, tau=None, gain=None, pairs=count)
-    same_rows = [b if k else None for b, k in zip(base, known.tolist(), strict=True)]
-    return Compared(
-        alone=kendall(same_rows, truth, pairs=inside),
-        tau=kendall(column, truth, pairs=inside),
-        gain=kendall_gain(column, base, truth, pairs=inside),
-        pairs=count,
-    )
-
-
-def markdown(lines: Sequence[Line], held_out: HeldOut, rows: Sequence[SignalRow]) -> str:
-    """The whole section."""
+    Args:
+        lines: the trainings.
+        held_out: what the predictor says of rows that it has not seen.
+        rows: the printed architectures.
+        first: earlier trainings of some of the same cells.
+    """
     base = [predicted(row, held_out) for row in rows]
     truth = [row.printed.top1_percent for row in rows]
     every = scopes(
@@ -304,129 +83,358 @@ def markdown(lines: Sequence[Line], held_out: HeldOut, rows: Sequence[SignalRow]
 
     added = [(t, on_scopes(t.with_prediction)) for t in signals]
     alone = [(t, on_scopes(t.values)) for t in signals]
+    full = next(t for t in signals if t.signal.name == FULL_LENGTH)
     parts = [
         _about(lines),
         _answer(added, alone),
-        "Kendall's tau with the printed top-1. \"Predicted\" is the predictor alone, each recipe "
-        "held out, on the rows that have the signal; \"with training\" adds the signal to it; "
-        "\"training\" is the signal alone.",
+        _rests_on(full, rows, base),
+        _trained_twice(lines, first),
+    ]
+    if any(_is_compared(each) for _, each in alone):
+        parts += _tables(added, alone)
+    parts.append(_not_compared(alone))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _tables(added: Lines, alone: Lines) -> list[str]:
+    return [
+        _wrapped(
+            "Kendall's tau with the printed top-1. \"Predicted\" is the predictor alone, each "
+            "recipe held out, on the rows that have the signal; \"with training\" adds the signal "
+            "to it; \"training\" is the signal alone."
+        ),
         _taus(added, alone),
-        "Gain in tau over the predictor alone, on the same rows, with its 95 % interval (rows "
-        "drawn together, so that what both share cancels), and the overall gain per CPU minute "
-        "of one architecture (the mean of the rows whose CPU time was taken, of which a number "
-        "in brackets says how many). Training **added** to the prediction:",
+        _aims(added),
+        _wrapped(
+            "Gain in tau over the predictor alone, on the same rows, with its 95 % interval (rows "
+            "drawn together, so that what both share cancels), and the overall gain per CPU "
+            "minute of one architecture. A number in brackets says of how many rows the CPU time "
+            "was taken, where it was not of all: the mean is of those, and no gain is divided by "
+            "it. Training **added** to the prediction:"
+        ),
         _gains(added),
         "Training **alone**, in place of the prediction:",
         _gains(alone),
     ]  # fmt: skip
-    return "\n\n".join(parts) + "\n"
 
 
 def _about(lines: Sequence[Line]) -> str:
-    """What is there and what is missing, first what ended badly."""
-    complete = {key_of(line) for line in lines if line["status"] == "complete"}
-    ended = {key_of(line): line["status"] for line in lines}
-    kinds: dict[tuple[str, int], list[str]] = {}
-    done: dict[tuple[str, int], int] = {}
-    for cell in trainings():
-        kind = (cell.data, cell.presentations)
-        missing = kinds.setdefault(kind, [])
-        done[kind] = done.get(kind, 0) + (cell.key in complete)
-        if cell.key not in complete:
-            how = f", {ended[cell.key]}" if cell.key in ended else ""
-            missing.insert(0 if how else len(missing), f"{cell.name} (seed {cell.seed}{how})")
+    """What is there, by which programs on which machines, and what is missing."""
     said = [
-        f"Of the first {len(lines)} trainings in `{CURVES.relative_to(PAGE.parents[2])}`, "
-        "by `python benchmarks/training_study/figures.py --write`:"
+        _wrapped(
+            f"Of the first {len(lines)} trainings in `{CURVES.relative_to(PAGE.parents[2])}`, by "
+            "`python benchmarks/training_study/figures.py --write`:"
+        ),
+        "",
+        *[f"- {group}" for group in _programs(lines)],
+        *_cells_there(lines),
     ]
-    for (data, presentations), missing in kinds.items():
-        total = done[data, presentations] + len(missing)
-        line = f"- {data}, {presentations:,} presentations: {done[data, presentations]} of {total}"
-        said.append(line + (f"; missing: {_shortened(missing)}" if missing else ""))
-    versions = sorted({_trained_with(line) for line in lines})
-    if versions:
-        said.append(f"- trained with {'; '.join(versions)}")
     return "\n".join(said)
 
 
-def _trained_with(line: Line) -> str:
-    return f"torch {line['torch']}, {counted(line['threads'], 'thread')}, on {line['machine']}"
+def _programs(lines: Iterable[Line]) -> list[str]:
+    """How many trainings each machine and torch did, when, and of which revisions."""
+    groups: dict[str, list[Line]] = {}
+    for line in lines:
+        threads = counted(line["threads"], "thread")
+        by = f"torch {line['torch']}, {threads}, {line['machine']}"
+        groups.setdefault(by, []).append(line)
+    return [
+        f"{counted(len(of), 'training')} by {by}, {_dates(of)}, {_revisions(of)}"
+        for by, of in sorted(groups.items())
+    ]
 
 
-def _shortened(names: Sequence[str], most: int = 6) -> str:
-    more = len(names) - most
-    shown = ", ".join(names[:most])
-    return f"{shown} and {more} more" if more > 0 else shown
+def _dates(lines: Iterable[Line]) -> str:
+    dates = sorted({line["date"] for line in lines})
+    return dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
 
 
-Lines = Sequence[tuple[Trained, Sequence[Compared]]]
+def _revisions(lines: Iterable[Line]) -> str:
+    found = sorted({line.get("revision") or "not written" for line in lines})
+    return f"revision {', '.join(found)}"
+
+
+def _cells_there(lines: Sequence[Line]) -> list[str]:
+    """A bullet for each kind of training, and under it what is missing, by paper."""
+    status = {key_of(line): line["status"] for line in lines}
+    kinds: dict[tuple[str, int], list[Training]] = {}
+    for cell in trainings():
+        kinds.setdefault((cell.data, cell.presentations), []).append(cell)
+    said = []
+    for (data, presentations), cells in kinds.items():
+        missing = [cell for cell in cells if status.get(cell.key) != "complete"]
+        there = f"{len(cells) - len(missing)} of {len(cells)}"
+        tail = "; missing:" if missing else ""
+        said.append(f"- {data}, {presentations:,} presentations: {there}{tail}")
+        for paper, counts in counts_by_paper().items():
+            names = _names(
+                [cell for cell in missing if cell.name in counts],
+                [cell for cell in cells if cell.name in counts],
+                status,
+            )
+            if names:
+                said.append(_wrapped(f"    - {paper}: {names}", "      "))
+    return said
+
+
+def _names(missing: Sequence[Training], cells: Sequence[Training], status: dict[Key, str]) -> str:
+    """Of one paper: `all 27`, or names, with a seed only where another seed is there."""
+    if len(missing) == len(cells) and not any(cell.key in status for cell in cells):
+        return f"all {len({cell.name for cell in cells})}" if cells else ""
+    names = []
+    for name in dict.fromkeys(cell.name for cell in missing):
+        own = [cell for cell in missing if cell.name == name]
+        about = [status[cell.key] for cell in own if cell.key in status]
+        if len(own) < sum(cell.name == name for cell in cells):
+            about = [f"seed {', '.join(str(cell.seed) for cell in own)}", *about]
+        names.append(f"{name} ({', '.join(about)})" if about else name)
+    return ", ".join(names)
 
 
 def _answer(added: Lines, alone: Lines) -> str:
-    """The figures in a sentence, whichever way they fall."""
-    found: dict[str, list[str]] = {"better": [], "worse": []}
-    for kind, of in (("added", added), ("alone", alone)):
-        for line, each in of:
-            for scope, one in zip(SCOPES, each, strict=True):
-                if one.verdict in found:
-                    found[one.verdict].append(f"{line.signal.name} {kind} ({scope})")
-    compared = sum(one.gain is not None for of in (added, alone) for _, each in of for one in each)
-    if not compared:
+    """The verdicts in words, whichever way they fall."""
+    if not any(_is_compared(each) for of in (added, alone) for _, each in of):
         return "**No answer yet**: too few rows are trained to compare anything."
-    better = "; ".join(found["better"]) or "nothing"
-    worse = "; ".join(found["worse"]) or "nothing"
-    return (
-        f"**Better than the predictor alone: {better}.** Worse: {worse}. Of {compared} "
-        "comparisons one in twenty falls outside its interval by chance."
+    said = [
+        _verdicts("Training added to the prediction", added),
+        _verdicts("Training alone, in place of the prediction", alone),
+        _wrapped(
+            "Of comparisons without any difference one in twenty is `better` or `worse` by "
+            "chance, and those above are not independent: they share rows and trainings."
+        ),
+    ]
+    if not _by_verdict(added)[BETTER]:
+        said.append(
+            _wrapped(
+                "Nothing shows so far that a training helps to rank what can be predicted"
+                + ("." if _by_verdict(added)[WORSE] else "; that it does not help is not shown "
+                   "either.")
+            )
+        )  # fmt: skip
+    return "\n\n".join(said)
+
+
+def _verdicts(what: str, of: Lines) -> str:
+    """`what: cannot tell`, or how many comparisons are what, and which."""
+    found = _by_verdict(of)
+    total = sum(len(each) for each in found.values())
+    if not total:
+        return f"**{what}: {FEW_ROWS}.**"
+    if len(found[CANNOT_TELL]) == total:
+        return f"**{what}: {CANNOT_TELL}** in {total} of {counted(total, 'comparison')}."
+    counts = ", ".join(f"{verdict} in {len(each)}" for verdict, each in found.items() if each)
+    said = [f"**{what}: {counts}** of {counted(total, 'comparison')}.", ""]
+    for verdict, each in found.items():
+        if each:
+            by_signal: dict[str, list[str]] = {}
+            for name, scope in each:
+                by_signal.setdefault(name, []).append(scope)
+            names = "; ".join(f"{name} ({', '.join(of)})" for name, of in by_signal.items())
+            said.append(_wrapped(f"- {verdict}: {names}", "  "))
+    return "\n".join(said)
+
+
+def _by_verdict(of: Lines) -> dict[str, list[tuple[str, str]]]:
+    """Verdict -> (signal, scope) of each comparison that has it."""
+    found: dict[str, list[tuple[str, str]]] = {BETTER: [], WORSE: [], CANNOT_TELL: []}
+    for line, each in of:
+        for scope, one in zip(SCOPES.values(), each, strict=True):
+            if one.verdict in found:
+                found[one.verdict].append((line.signal.name, scope))
+    return found
+
+
+def _is_compared(each: Iterable[Compared]) -> bool:
+    return any(one.gain is not None for one in each)
+
+
+def _rests_on(full: Trained, rows: Sequence[SignalRow], base: Sequence[float]) -> str:
+    """How many rows of each recipe there are, and what training says within each."""
+    behind = rows_behind(full.values, rows)
+    printed = Counter(row.printed.recipe for row in rows)
+    there = {recipe: _rows_there(full, rows, recipe) for recipe in printed}
+    fits = [behind[r] for r, own in there.items() if own and behind[r] >= LEAST_FITTED]
+    if not fits:
+        return ""
+    absent = [f"{r} ({printed[r]} of the {len(rows)})" for r, own in there.items() if not own]
+    said = (
+        "What the comparisons rest on. A recipe's rows are corrected by a fit to the rows of the "
+        f"others that have the signal, of {LEAST_FITTED} or more; the smallest of these fits has "
+        f"{counted(min(fits), 'row')}. An interval draws rows anew and does not fit again, so it "
+        f"is too narrow rather than too wide. With fewer than {LEAST_ROWS} rows a tau has no "
+        "interval."
+    )
+    if absent:
+        said += f" No row is there yet of {', '.join(absent)}."
+    body = []
+    for recipe, own in there.items():
+        if own:
+            count, fitted = f"{len(own)} of {printed[recipe]}", behind[recipe]
+            truth = [rows[i].printed.top1_percent for i in own]
+            columns = ([base[i] for i in own], [full.values[i] for i in own])
+            taus = [_with_interval(kendall(column, truth)) for column in columns]
+            body.append([recipe, count, str(fitted) if fitted >= LEAST_FITTED else "none", *taus])
+    head = ["recipe", f"rows with {full.signal.name}", "rows behind its correction",
+            "tau predicted", "tau of training alone"]  # fmt: skip
+    return f"{_wrapped(said)}\n\n{_table(head, body)}"
+
+
+def _rows_there(full: Trained, rows: Sequence[SignalRow], recipe: str) -> list[int]:
+    """The rows of a recipe that have the signal."""
+    return [
+        i
+        for i, row in enumerate(rows)
+        if row.printed.recipe == recipe and full.values[i] is not None
+    ]
+
+
+def _with_interval(found: Agreement | None) -> str:
+    if found is None or found.n < LEAST_ROWS:
+        return _tau(found)
+    return f"{found.tau:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+def _trained_twice(lines: Iterable[Line], first: Iterable[Line]) -> str:
+    """How far top-1 moves with code and processor alone; "" where nothing was trained twice."""
+    before = {key_of(line): line for line in first if line["status"] == "complete"}
+    pairs = [
+        (before[key_of(line)], line)
+        for line in lines
+        if line["status"] == "complete"
+        and key_of(line) in before
+        and line["digest"] == before[key_of(line)]["digest"]
+    ]
+    if not pairs:
+        return ""
+    apart = [abs(_top1(now) - _top1(old)) for old, now in pairs]
+    olds, news = ("; ".join(_programs(of)) for of in zip(*pairs, strict=True))
+    return _wrapped(
+        f"{counted(len(pairs), 'cell')} of these {'was' if len(pairs) == 1 else 'were'} trained "
+        f"twice with the same seed, first ({olds}; lines in `{first_curves(CURVES).name}` beside "
+        f"the others), then again ({news}): top-1 lies {statistics.median(apart):.2f} points "
+        f"apart at the median, {max(apart):.2f} at most. Architecture, images and seed were the "
+        "same, so that is no noise of seeds: other code or another processor rounds otherwise, "
+        "and a training carries it on."
     )
 
 
+def _top1(line: Line) -> float:
+    return float(line["values"]["top1_percent"])
+
+
+def first_curves(curves: Path) -> Path:
+    """Where the lines lie that a second training replaced."""
+    return curves.with_name("curves_first.jsonl")
+
+
 def _taus(added: Lines, alone: Lines) -> str:
-    scoped = [f"{scope}: predicted, with training, training" for scope in SCOPES]
+    scoped = [f"{scope}: predicted, with training, training" for scope in SCOPES.values()]
     body = []
     for (line, with_it), (_, by_itself) in zip(added, alone, strict=True):
-        cells = [
-            " ".join([_tau(a.alone), _tau(w.tau), _tau(a.tau)]) if line.rows else MISSING
-            for w, a in zip(with_it, by_itself, strict=True)
-        ]
-        body.append([line.signal.name, str(line.rows), *cells])
-    aims = " / ".join(f"{aim:.2f}" for aim in AIMED_AT)
-    return f"{_table(['signal', 'rows', *scoped], body)}\n\nAimed at with training: {aims}."
+        if _is_compared(by_itself):
+            cells = [
+                " ".join([_tau(a.alone), _tau(w.tau), _tau(a.tau)])
+                for w, a in zip(with_it, by_itself, strict=True)
+            ]
+            body.append([line.signal.name, str(line.rows), *cells])
+    return _table(["signal", "rows", *scoped], body)
+
+
+def _aims(added: Lines) -> str:
+    """What was aimed at with training, and what was reached."""
+    body = [
+        [line.signal.name, *(_reached(one, aim) for one, aim in zip(each, AIMED_AT, strict=True))]
+        for line, each in added
+        if _is_compared(each)
+    ]
+    if not body:
+        return ""
+    head = [f"{scope}: {aim:.2f}" for scope, aim in zip(SCOPES.values(), AIMED_AT, strict=True)]
+    said = (
+        "What was aimed at with training added, and the tau reached. A gain was needed over the "
+        "predictor on the same rows; it is `excluded` where the interval of the gain, below, "
+        "lies under it."
+    )
+    return f"{_wrapped(said)}\n\n{_table(['aimed at', *head], body)}"
+
+
+def _reached(one: Compared, aim: float) -> str:
+    if one.gain is None or one.tau is None or one.alone is None:
+        return FEW_ROWS
+    needed, is_reached = aim - one.alone.tau, one.tau.tau >= aim
+    if needed <= 0:  # then it is no merit of a training
+        verdict = "reached" if is_reached else "missed"
+        return f"{one.tau.tau:+.2f}: {verdict}; the predictor alone reaches it"
+    if is_reached:
+        return f"{one.tau.tau:+.2f}: reached"
+    verdict = "excluded" if one.gain.high < needed else "not excluded"
+    return f"{one.tau.tau:+.2f}: {needed:+.2f} needed, {verdict}"
 
 
 def _gains(of: Lines) -> str:
-    body = []
-    for line, each in of:
-        cells = [_gain(one) if line.rows else MISSING for one in each]
-        minutes = _minutes(line) if line.rows else MISSING
-        per_minute = _per_minute(line, each[0]) if line.rows else MISSING
-        body.append([line.signal.name, str(line.rows), minutes, *cells, per_minute])
-    return _table(["signal", "rows", "CPU min", *SCOPES, "overall gain per CPU min"], body)
+    body = [
+        [line.signal.name, str(line.rows), _minutes(line), *map(_gain, each),
+         _per_minute(line, each[0])]
+        for line, each in of
+        if _is_compared(each)
+    ]  # fmt: skip
+    head = ["signal", "rows", "CPU min", *SCOPES.values(), "overall gain per CPU min"]
+    return _table(head, body) if body else FEW_ROWS.capitalize() + "."
 
 
 def _gain(one: Compared) -> str:
     gain = one.gain
     if gain is None:
-        return f"{FEW_ROWS} ({one.pairs} pairs)"
+        return f"{FEW_ROWS} ({counted(one.pairs, 'pair')})"
     return f"{gain.tau:+.2f} [{gain.low:+.2f}, {gain.high:+.2f}] {one.verdict}"
 
 
+def _not_compared(alone: Lines) -> str:
+    """The signals that too few rows have, in a line each way."""
+    few = [
+        f"{line.signal.name} ({line.rows})"
+        for line, each in alone
+        if line.rows and not _is_compared(each)
+    ]
+    none = [line.signal.name for line, _ in alone if not line.rows]
+    said = []
+    if few:
+        said.append(_wrapped(f"- {FEW_ROWS} to compare (rows): {'; '.join(few)}", "  "))
+    if none:
+        said.append(_wrapped(f"- missing: {'; '.join(none)}", "  "))
+    return "\n".join(["Signals without a comparison:", "", *said]) if said else ""
+
+
 def _minutes(line: Trained) -> str:
-    mean, timed = line.mean_minutes, sum(value is not None for value in line.minutes)
+    mean = line.mean_minutes
     if mean is None:
         return NOT_TAKEN
-    return f"{mean:.1f}" if timed == line.rows else f"{mean:.1f} (of {timed})"
+    return f"{mean:.1f}" if line.timed == line.rows else f"{mean:.1f} (of {line.timed})"
 
 
 def _per_minute(line: Trained, overall: Compared) -> str:
+    """A gain is divided by the time of its own rows alone."""
     if overall.gain is None or overall.verdict == CANNOT_TELL:
         return overall.verdict
     mean = line.mean_minutes
-    return NOT_TAKEN if mean is None else f"{overall.gain.tau / mean:+.3f}"
+    if mean is None or line.timed < line.rows:
+        return NOT_TAKEN
+    return f"{overall.gain.tau / mean:+.3f}"
 
 
 def _tau(agreement: Agreement | None) -> str:
     return "-" if agreement is None else f"{agreement.tau:+.2f}"
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        text,
+        PAGE_WIDTH,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
@@ -444,7 +452,8 @@ def main() -> None:
     rows = study_rows()
     kept = None if given.refit else kept_predictions(PREDICTED, rows)
     held_out = kept or predictions(rows)
-    text = markdown(lines_in(given.curves), held_out, rows)
+    first = lines_in(first_curves(given.curves))
+    text = markdown(lines_in(given.curves), held_out, rows, first)
     print(text, end="")
     if given.write:
         if held_out is not kept:
