@@ -39,12 +39,14 @@ docs: .venv/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site: $(CURDIR)/site/index.html"
 
-# Every figure of trainings in docs/reference/proxy.md and docs/guide/search.md, from what is kept in results/reference/
+# Every figure of trainings in docs/reference/proxy.md, and of the search and its check in docs/guide/search.md, from
+# what is kept in results/reference/
 SEARCHED := search_cpu_2026-11-29
 figures: .venv/installed-test
 	$(BIN)/python benchmarks/training_study/figures.py --write
 	$(BIN)/python benchmarks/table_c_accuracy.py --write
 	$(BIN)/python benchmarks/inherited_weights.py --report --write
+	$(BIN)/python benchmarks/search_front.py results/reference/$(SEARCHED) --write
 	$(BIN)/python benchmarks/search_check.py $(SEARCHED) --out results/reference/$(SEARCHED)/check.json --report --write
 
 # Every damaged file, override, store and checkpoint, and every kill: at most 40 minutes on two cores, each test as

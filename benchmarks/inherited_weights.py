@@ -42,7 +42,7 @@ from evnas.sweep.sweep import load_sweep
 
 sys.path.append(str(Path(__file__).parent / "training_study"))
 
-from page_section import write_section
+from page_section import folded, write_section
 from train import BATCH, EPOCHS, proxy_of
 
 ROOT = Path(__file__).parents[1]
@@ -233,8 +233,8 @@ def report(lines: Sequence[Mapping[str, Any]]) -> str:
     said += [
         "\n".join(table),
         _verdict(gain),
-        f"The two long seeds agree on the order by {_spelt(kendall(once, again))}: what they do "
-        "not agree on, no short training can be asked for.",
+        f"The two long seeds agree on the order by {_spelt(kendall(once, again))}; a "
+        "short training cannot be expected to find an order that they do not share.",
     ]
     return "\n\n".join(said) + "\n"
 
@@ -268,7 +268,7 @@ def main() -> None:
     text = report(found["lines"])
     print(text, end="")
     if given.write:
-        write_section(PAGE, SECTION, text)
+        write_section(PAGE, SECTION, folded(text))
 
 
 if __name__ == "__main__":

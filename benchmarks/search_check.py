@@ -15,28 +15,30 @@ import math
 import random
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from arch_columns import blocks_of, millions_of, stages_of
 from numpy.typing import NDArray
 from scipy import stats
 
 from evnas.arch.catalog import entry
+from evnas.arch.spec import ArchSpec
 from evnas.errors import EvnasError, SpecError
 from evnas.predict.published_signals import published_signals
 from evnas.record import Record
-from evnas.stats.rank_correlation import kendall
+from evnas.stats.rank_correlation import Agreement, kendall
 from evnas.store import Store
 from evnas.sweep.parts import PredictSpec
 from evnas.sweep.sweep import Sweep, sweep_of
 
 sys.path.append(str(Path(__file__).parent / "training_study"))
 
-from cells import CURVES, MANY, USUAL_DATA, Line, lines_in
-from page_section import write_section
+from cells import CURVES, FEW, MANY, USUAL_DATA, Line, lines_in
+from page_section import folded, write_section
 
 PAGE = Path(__file__).parents[1] / "docs/guide/search.md"
 SECTION = "figures of the check"
@@ -292,7 +294,6 @@ def train_missing(check: Check, file: Path, *, seeds: int, most: int) -> None:
     """Train what is missing, all candidates with one seed before the next seed."""
     from train import proxy_of, training_of
 
-    from evnas.arch.spec import ArchSpec
     from evnas.phases.base import Workshop
 
     workshop = Workshop()
@@ -360,27 +361,44 @@ def trained_gain(check: Check, ours: Sequence[Known], theirs: Sequence[Known]) -
     return Gain(low=mid - half, mid=mid, high=mid + half)
 
 
-def worth_of_a_point(lines: Sequence[Line], *, presentations: int, data: str) -> Floats | None:
-    """Draws of how many points of printed top-1 a trained point is worth, within papers.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worth:
+    """How many points of printed top-1 a trained point is worth, within papers."""
 
-    From the training study's rows that were trained as long on the same images; rows are drawn
-    with replacement. None with fewer than eight rows.
-    """
+    rows: int
+    """Printed architectures that were trained alike."""
+    draws: Floats | None
+    """Over draws of these rows; None with fewer than eight."""
+
+
+def worth_of_a_point(lines: Sequence[Line], *, presentations: int, data: str) -> Worth:
+    """From the training study's rows that were trained as long on the same images; rows are drawn
+    with replacement."""
     printed = {row.printed.name: row.printed for row in published_signals()}
-    trained: dict[str, list[float]] = {}
-    for line in lines:
-        same = line["presentations"] == presentations and line.get("data", USUAL_DATA) == data
-        if same and line["status"] == "complete" and line["name"] in printed:
-            trained.setdefault(line["name"], []).append(line["values"]["top1_percent"])
+    trained = printed_tops(lines, presentations=presentations, data=data)
     names = list(trained)
     if len(names) < LEAST_ROWS:
-        return None
+        return Worth(rows=len(names), draws=None)
     x = np.array([statistics.mean(trained[name]) for name in names])
     y = np.array([printed[name].top1_percent for name in names])
     of = np.array([printed[name].recipe for name in names])
     picks = np.random.default_rng(0).integers(len(names), size=(DRAWS, len(names)))
     slopes = np.array([_slope(x[pick], y[pick], of[pick]) for pick in picks])
-    return np.asarray(slopes[np.isfinite(slopes)])
+    finite = np.asarray(slopes[np.isfinite(slopes)])
+    return Worth(rows=len(names), draws=finite if len(finite) else None)
+
+
+def printed_tops(
+    lines: Sequence[Line], *, presentations: int, data: str
+) -> dict[str, list[float]]:
+    """Printed architectures trained so: name -> top-1 in percent of each seed."""
+    printed = {row.printed.name for row in published_signals()}
+    trained: dict[str, list[float]] = {}
+    for line in lines:
+        same = line["presentations"] == presentations and line.get("data", USUAL_DATA) == data
+        if same and line["status"] == "complete" and line["name"] in printed:
+            trained.setdefault(line["name"], []).append(line["values"]["top1_percent"])
+    return trained
 
 
 def _slope(x: Floats, y: Floats, of: NDArray[np.str_]) -> float:
@@ -411,10 +429,15 @@ def report(check: Check, curves: Sequence[Line]) -> str:
     parts = [
         f"Study {check.study}, speed on {check.target}; {check.presentations:,} presentations of "
         f"{check.data} each; drawn with seed {check.draw_seed} among candidates within "
-        f"{100 * check.band:g} % of the speed of the best.",
+        f"{100 * check.band:g} % of the speed of the best. Stages are given as blocks and mixer; "
+        "± is the standard deviation over seeds; intervals are of 95 % where no other level "
+        "stands beside them.",
         *check.notes,
         _table(check),
         _order(check),
+        *_blocks(check, curves),
+        *_trained_again(check, curves),
+        *_clock(check),
     ]
     groups = {role: [one for one in check.chosen if one.role == role] for role in
               (BEST, DRAWN, ANCHOR)}  # fmt: skip
@@ -426,33 +449,123 @@ def report(check: Check, curves: Sequence[Line]) -> str:
 
 def _table(check: Check) -> str:
     lines = [
-        "| order | candidate | | speed | predicted top-1 [90 %] | trained top-1 | seeds |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| order | candidate | | stages | params, M | speed | predicted top-1 [90 %] "
+        "| trained top-1 | by seed |",
+        "| --- " * 9 + "|",
     ]
     for place, one in enumerate(check.chosen, start=1):
-        seeds = list(check.top1_of(one.label).values())
-        spread = f" ± {statistics.stdev(seeds):.2f}" if len(seeds) > 1 else ""
-        top1 = f"{statistics.mean(seeds):.2f}{spread}" if seeds else "missing"
+        by_seed = check.top1_of(one.label)
+        tops = [by_seed[seed] for seed in sorted(by_seed)]
+        spread = f" ± {statistics.stdev(tops):.2f}" if len(tops) > 1 else ""
+        top1 = f"{statistics.mean(tops):.2f}{spread}" if tops else "missing"
+        arch = ArchSpec.from_dict(one.arch)
         lines.append(
-            f"| {place} | {one.label} | {one.role} | {one.speed:.2f} | {one.predicted:.2f} "
-            f"[{one.low:.1f}, {one.high:.1f}] | {top1} | {len(seeds)} |"
+            f"| {place} | {one.label} | {one.role} | {stages_of(arch)} | {millions_of(arch):.1f} "
+            f"| {one.speed:.2f} | {one.predicted:.2f} [{one.low:.1f}, {one.high:.1f}] | {top1} "
+            f"| {', '.join(f'{top:.2f}' for top in tops)} |"
         )
     return "\n".join(lines)
 
 
+def _means(check: Check, without: Collection[int] = ()) -> list[float | None]:
+    """Trained top-1 of each candidate over its seeds, some of them left out."""
+    kept = [
+        [top for seed, top in check.top1_of(one.label).items() if seed not in without]
+        for one in check.chosen
+    ]
+    return [statistics.mean(tops) if tops else None for tops in kept]
+
+
 def _order(check: Check) -> str:
-    means = [statistics.mean(found.values()) if (found := check.top1_of(one.label)) else None
-             for one in check.chosen]  # fmt: skip
-    agreement = kendall([one.predicted for one in check.chosen], means)
+    predicted = [one.predicted for one in check.chosen]
+    agreement = kendall(predicted, _means(check))
     if agreement is None:
         return "Order: cannot tell, fewer than three candidates are trained."
-    said = "cannot tell" if agreement.low <= 0 <= agreement.high else "the orders agree"
-    if agreement.high < 0:
-        said = "the orders disagree"
+    seeds = sorted({seed for one in check.chosen for seed in check.top1_of(one.label)})
+    later = kendall(predicted, _means(check, seeds[:1])) if len(seeds) > 2 else None
+    also = ""
+    if later is not None:
+        also = f" Without seed {seeds[0]}: tau {_spelt(later)}: {_verdict(later)}."
     return (
-        f"Predicted against trained order: tau {agreement.tau:+.2f} [{agreement.low:+.2f}, "
-        f"{agreement.high:+.2f}] over {agreement.n} candidates: {said}."
+        f"Predicted against trained order: tau {_spelt(agreement)} over {agreement.n} candidates: "
+        f"{_verdict(agreement)}.{also}"
     )
+
+
+def _verdict(agreement: Agreement) -> str:
+    if agreement.low <= 0 <= agreement.high:
+        return "cannot tell"
+    return "the orders agree" if agreement.low > 0 else "the orders disagree"
+
+
+def _spelt(found: Agreement) -> str:
+    return f"{found.tau:+.2f} [{found.low:+.2f}, {found.high:+.2f}]"
+
+
+def _blocks(check: Check, curves: Sequence[Line]) -> Iterator[str]:
+    """Whether depth orders the candidates, and printed architectures: a short training may favour
+    shallow nets."""
+    archs = [ArchSpec.from_dict(one.arch) for one in check.chosen]
+    tops, predicted = _means(check), [one.predicted for one in check.chosen]
+    said = []
+    for what, values in (
+        ("blocks", [float(blocks_of(arch)) for arch in archs]),
+        ("parameters", [millions_of(arch) for arch in archs]),
+    ):
+        trained, beside = kendall(values, tops), kendall(values, predicted)
+        if trained is not None and beside is not None:
+            said.append(f"the number of {what} {_spelt(trained)} with trained top-1, "
+                        f"{_spelt(beside)} with predicted top-1")  # fmt: skip
+    if said:
+        yield f"Tau over the same candidates: {'; '.join(said)}."
+    yield from _blocks_of_printed(curves, check.data)
+
+
+def _blocks_of_printed(curves: Sequence[Line], data: str) -> Iterator[str]:
+    """The same of what the training study trained with few presentations."""
+    trained = printed_tops(curves, presentations=FEW, data=data)
+    rows = [row.printed for row in published_signals() if row.printed.name in trained]
+    archs = [(row, row.candidate.arch) for row in rows if row.candidate.arch is not None]
+    blocks = [float(blocks_of(arch)) for _, arch in archs]
+    tops = [statistics.mean(trained[row.name]) for row, _ in archs]
+    with_trained = kendall(blocks, tops)
+    with_print = kendall(blocks, [row.top1_percent for row, _ in archs])
+    if len(archs) >= LEAST_ROWS and with_trained is not None and with_print is not None:
+        papers = len({row.recipe for row, _ in archs})
+        yield (
+            f"Tau over the {len(archs)} printed architectures, of {papers} papers, that the "
+            f"training study trained with {FEW:,} presentations: the number of blocks "
+            f"{_spelt(with_trained)} with trained top-1, {_spelt(with_print)} with printed top-1."
+        )
+
+
+def _trained_again(check: Check, curves: Sequence[Line]) -> Iterator[str]:
+    """What the training study found where it trained a candidate alike, with the same seed."""
+    for one in check.chosen:
+        ours = check.top1_of(one.label)
+        theirs = {
+            line["seed"]: line["values"]["top1_percent"]
+            for line in curves
+            if line.get("digest") == one.digest
+            and line["presentations"] == check.presentations
+            and line.get("data", USUAL_DATA) == check.data
+            and line["status"] == "complete"
+        }
+        both = sorted(ours.keys() & theirs.keys())
+        if both:
+            pairs = "; ".join(f"seed {s}: {ours[s]:.2f} here, {theirs[s]:.2f} there" for s in both)
+            name = one.role if one.role == ANCHOR else one.label
+            yield f"The training study trained {name} alike, with the same seeds: {pairs}."
+
+
+def _clock(check: Check) -> Iterator[str]:
+    """Seconds of the clock, which are no cost where others use the machine."""
+    taken = [line["seconds"] for line in check.lines if line["status"] == "complete"]
+    if taken:
+        yield (
+            f"By the clock a training took {min(taken):,.0f} to {max(taken):,.0f} s, "
+            f"{statistics.median(taken):,.0f} s in the median of {len(taken)}."
+        )
 
 
 def _about_gain(
@@ -460,31 +573,54 @@ def _about_gain(
     groups: Mapping[str, Sequence[Known]],
     ours: str,
     theirs: str,
-    worth: Floats | None,
+    worth: Worth,
 ) -> str:
     predicted, draws = predicted_gain(groups[ours], groups[theirs])
     trained = trained_gain(check, groups[ours], groups[theirs])
-    head = f"**{ours} over {theirs}**: predicted {predicted} points of ImageNet top-1"
+    head = (
+        f"**{ours} over {theirs}**: predicted {predicted} points of ImageNet top-1, above 0 in "
+        f"{100 * float((draws > 0).mean()):.0f} % of the joint draws"
+    )
     if trained is None:
         return f"{head}; trained: missing, {LEAST_SEEDS} seeds of all are needed."
-    head += f"; trained {trained} points of {check.data}"
-    if not predicted.is_sure:
-        return f"{head}. The predicted gain itself may be nothing: cannot tell its error."
-    if worth is None or not len(worth):
-        said = "is borne out in sign" if trained.low > 0 else "is not borne out"
+    head += f"; trained {trained} points of {check.data}: {_which(trained, ours)}"
+    reasons = _why_no_share(predicted, worth)
+    if reasons or worth.draws is None:
         return (
-            f"{head}. The predicted gain {said}; how much of it was the predictor's error cannot "
-            f"be known: fewer than {LEAST_ROWS} printed architectures were trained so."
+            f"{head}. How much of the predicted gain was the predictor's error cannot be told: "
+            f"{'; and '.join(reasons)}."
         )
     seeds = min(len(check.top1_of(one.label)) for one in (*groups[ours], *groups[theirs]))
-    share = share_of_error(draws, trained, worth, seeds)
-    low, high = np.percentile(worth, [2.5, 97.5])
+    share = share_of_error(draws, trained, worth.draws, seeds)
+    low, high = np.percentile(worth.draws, [2.5, 97.5])
     doubt = "" if share.low > 0 or share.high < 1 else ": cannot tell"
     return (
-        f"{head}. A trained point is worth {np.median(worth):.2f} [{low:.2f}, {high:.2f}] points "
-        f"of printed top-1 within papers, so {100 * share.mid:.0f} % [{100 * share.low:.0f} %, "
-        f"{100 * share.high:.0f} %] of the predicted gain was the predictor's error{doubt}."
+        f"{head}. A trained point is worth {np.median(worth.draws):.2f} [{low:.2f}, {high:.2f}] "
+        f"points of printed top-1 within papers, so {100 * share.mid:.0f} % "
+        f"[{100 * share.low:.0f} %, {100 * share.high:.0f} %] of the predicted gain was the "
+        f"predictor's error{doubt}."
     )
+
+
+def _which(trained: Gain, ours: str) -> str:
+    """What a trained gain says, in words."""
+    if not trained.is_sure:
+        return "cannot tell which are better"
+    return f"the {ours} are {'better' if trained.low > 0 else 'worse'}"
+
+
+def _why_no_share(predicted: Gain, worth: Worth) -> list[str]:
+    """Why no share of the predicted gain can be called the predictor's error: the reason that
+    more seeds or a surer prediction would leave stands first."""
+    reasons = []
+    if worth.draws is None:
+        reasons.append(
+            "what a trained point is worth in printed points is not known (of the printed "
+            f"architectures {worth.rows} were trained so, at least {LEAST_ROWS} are needed)"
+        )
+    if not predicted.is_sure:
+        reasons.append("the predicted gain's own 95 % interval holds 0")
+    return reasons
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -516,7 +652,7 @@ def main() -> None:
     text = report(check, lines_in(CURVES))
     print(text)
     if given.write:
-        write_section(PAGE, SECTION, text)
+        write_section(PAGE, SECTION, folded(text))
 
 
 if __name__ == "__main__":

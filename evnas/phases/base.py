@@ -174,7 +174,7 @@ class Phase(ABC):
     trains_whole: ClassVar[bool] = False
     """Whether its trainings cannot be broken off at a rung."""
     caution: ClassVar[str] = ""
-    """What a plan and a run say where one of its quantities is wanted."""
+    """What a check, a plan and a run say where one of its quantities is wanted."""
     status_column: ClassVar[str] = "params_m"
     """The column of the terminal's table that says how it ended where it ended badly."""
 

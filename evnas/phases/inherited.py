@@ -59,12 +59,13 @@ class Inherited(TrainingPhase):
     trains_whole = True
     guess_s = 61.0
     caution = (
-        "inherited_top1_percent is of trainings that begin with a parent's weights, the base's "
-        "where a candidate has no parent: it compares with no top1_percent, and it is experimental"
+        "inherited_top1_percent is experimental: it has not been shown to rank candidates better "
+        "than training them from scratch at equal cost. Its trainings begin with a parent's "
+        "weights, the base's where a candidate has no parent, so it compares with no top1_percent"
     )
     quantities = (
-        Quantity(TOP1, "Top-1 (proxy, inherited)", "%", "max"),
-        Quantity(LOSS, "Loss (proxy, inherited)", "", "min"),
+        Quantity(TOP1, "Top-1 (proxy, inherited, experimental)", "%", "max"),
+        Quantity(LOSS, "Loss (proxy, inherited, experimental)", "", "min"),
     )
 
     def needed(self, setting: Setting, candidate: Candidate, goal: Goal) -> Iterator[Need]:

@@ -4,7 +4,7 @@ unless a target's name depends on the machine."""
 import re
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from evnas.arch.spec import ArchSpec
@@ -17,7 +17,7 @@ from evnas.sweep.constraints import resolved_constraints
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
-from evnas.tables import PHASES, chooses, found_by, left_out_phases, quantity_of
+from evnas.tables import PHASES, chooses, found_by, left_out_phases, phase_order, quantity_of
 from evnas.words import counted
 
 _BATCH = re.compile(r"@([\w.]+-)*b\d")
@@ -74,6 +74,13 @@ def must_begin(spec: SearchSpec, base: ArchSpec, targets: Sequence[TargetFields]
 def full_budget_of(spec: SearchSpec, needs: Needs) -> float:
     """Image presentations of a whole training; 0 where nothing is trained."""
     return float(spec.proxy.presentations) if spec.proxy is not None and needs.trains else 0.0
+
+
+def cautions_about(wanted: Collection[str]) -> list[str]:
+    """What phases have to say where one of their quantities is wanted."""
+    asked = {found_by()[name] for name in wanted}
+    cautions = [PHASES.get(name).caution for name in phase_order() if name in asked]
+    return [caution for caution in cautions if caution]
 
 
 def about_budget(spec: SearchSpec, full_budget: float) -> list[str]:
@@ -186,7 +193,7 @@ def one_and_the_same(targets: Sequence[TargetFields]) -> list[str]:
 
 def checked(sweep: Sweep) -> list[str]:
     """What `check` says beyond the file's own validity: sentences about phases that cannot be
-    loaded, targets, values of the space that no architecture has, and the budget.
+    loaded, targets, values of the space that no architecture has, what is wanted, and the budget.
 
     Raises:
         SpecError: with its place in the file, where a search could not be begun.
@@ -203,6 +210,7 @@ def checked(sweep: Sweep) -> list[str]:
 
             space = SearchSpace.from_spec(sweep.spec.space, sweep.base)
             notes = [str(dead) for dead in dead_values(space)]
+            notes += cautions_about(needs.wanted)
             notes += about_budget(sweep.spec, full_budget_of(sweep.spec, needs))
     except SpecError as e:
         raise sweep.document.blame(e) from None

@@ -15,6 +15,7 @@ from evnas.record import Outline, Record, TargetFields
 from evnas.search.driver import Schedule
 from evnas.search.preflight import (
     about_budget,
+    cautions_about,
     full_budget_of,
     must_begin,
     one_and_the_same,
@@ -35,7 +36,7 @@ from evnas.sweep.constraints import resolved_constraints
 from evnas.sweep.search_spec import SearchSpec
 from evnas.sweep.spec import AblationSpec
 from evnas.sweep.sweep import Sweep
-from evnas.tables import chooses, left_out_phases, phases, scores_among
+from evnas.tables import chooses, left_out_phases, scores_among
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,11 +206,7 @@ class PreparedSearch(Prepared):
 
     def notes(self) -> list[str]:
         """Also what has to be said of its budget, and of what it wants."""
-        cautions = [
-            phase.caution
-            for phase in phases()
-            if phase.caution and any(q.name in self.setting.wanted for q in phase.quantities)
-        ]
+        cautions = cautions_about(self.setting.wanted)
         return [*Prepared.notes(self), *cautions, *about_budget(self.spec, self.full_budget)]
 
     def history(self, store: Store) -> History:

@@ -167,8 +167,11 @@ def test_a_plan_and_a_check_say_what_it_is(tmp_path: Path) -> None:
     text = forecast(sweep_of(inheriting()), results=tmp_path).text()
     assert "inherited: 6 to do" in text and "compares with no top1_percent" in text
     assert "proxy:" not in text
+    not_shown = "has not been shown to rank candidates better"
+    assert not_shown in text and not_shown in " ".join(checked(sweep_of(inheriting())))
     plain = forecast(sweep_of(tiny_search()), results=tmp_path).text()
     assert "inherited" not in plain
+    assert "inherited" not in " ".join(checked(sweep_of(tiny_search())))
 
 
 def test_rungs_and_inheriting_do_not_go_together() -> None:

@@ -70,5 +70,5 @@ def test_too_few_give_no_answer(experiment: Any) -> None:
 
 def test_the_page_holds_what_is_kept(experiment: Any) -> None:
     page_section = importlib.import_module("page_section")
-    said = experiment.report(experiment.opened(experiment.OUT)["lines"])
+    said = page_section.folded(experiment.report(experiment.opened(experiment.OUT)["lines"]))
     assert page_section.section_of(experiment.PAGE, experiment.SECTION) == said, "run make figures"
