@@ -5,6 +5,8 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import in_process
+
 from evnas.arch.catalog import entry
 from evnas.arch.paths import edit
 from evnas.record import Record
@@ -50,7 +52,7 @@ def test_rows_of_a_study_are_drawn_and_kept(tmp_path):
     assert len(kept.map) == 32 and kept.area_fraction == field["erf_area_fraction"]
     assert other == []
 
-    again = evnas("erf", "B", *options)
+    again = in_process.evnas("erf", "B", *options)
     assert again.returncode == 2
     assert "has no row 'B'" in again.stderr
     assert "Traceback" not in again.stderr

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import in_process
 import pytest
 from photos import write_photos
 
@@ -34,7 +35,8 @@ def photos(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("kind", ["sweep", "search"])
 @pytest.mark.parametrize("images", ["none", "fashion-mnist-12k", "photos"])
 def test_what_is_written_is_read(photos, kind, images):
-    done = evnas("init", "a.yaml", "--kind", kind, "--images", images, "--json", cwd=photos.parent)
+    words = ("init", "a.yaml", "--kind", kind, "--images", images, "--json")
+    done = in_process.evnas(*words, cwd=photos.parent)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["next"][0] == "evnas check a.yaml"
     loaded = load_sweep(photos.parent / "a.yaml")
@@ -91,11 +93,8 @@ def test_three_questions_are_asked_where_somebody_sits(tmp_path):
 )
 def test_what_it_refuses(tmp_path, arguments, want):
     (tmp_path / "there.yaml").write_text("name: x\n")
-    done = (
-        evnas("init", "--", *arguments[:1], cwd=tmp_path)
-        if len(arguments) == 1
-        else evnas("init", *arguments, cwd=tmp_path)
-    )
+    words = ("--", *arguments) if len(arguments) == 1 else arguments
+    done = in_process.evnas("init", *words, cwd=tmp_path)
     assert done.returncode == 2 and want in done.stderr
     assert done.stderr.count("\n") == 1
     assert [path.name for path in tmp_path.iterdir()] == ["there.yaml"]

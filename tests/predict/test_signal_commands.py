@@ -5,17 +5,18 @@ import subprocess
 import sys
 from importlib.resources import files
 
+import in_process
 import pytest
 
 from evnas.search.signals import signal_rows, signal_works, take_signals
 from evnas.store import Store
 
 
-def evnas(*words, code=0):
+def evnas(*words):
     found = subprocess.run(
         [sys.executable, "-m", "evnas", *map(str, words)], capture_output=True, text=True
     )
-    assert found.returncode == code, found.stderr
+    assert found.returncode == 0, found.stderr
     return found
 
 
@@ -34,11 +35,11 @@ def test_signals_are_taken_once_and_kept(tmp_path):
     assert rows[0]["params"] == 6679458
     assert rows[0]["reach"] != rows[2]["reach"]
     assert "seed 1" in first.stderr
-    again = evnas(*words)
+    again = in_process.evnas(*words)
     assert json.loads(again.stdout) == rows
     assert again.stderr == ""  # nothing was left to do
     small = [*words, "--images", 8, "--resolution", 64]
-    other = json.loads(evnas(*small).stdout)
+    other = json.loads(in_process.evnas(*small).stdout)
     assert other[0]["reach"] != rows[0]["reach"]
     assert (tmp_path / "signals.csv").read_text().startswith("name,digest,seed,params,macs_exact")
 
@@ -75,8 +76,8 @@ def test_mistakes_are_one_sentence(words, says, tmp_path):
     few = tmp_path / "few.csv"
     shipped = files("evnas.predict").joinpath("data", "signals.csv").read_text()
     few.write_text(shipped.replace("mixing_entropy", "another", 1))
-    found = evnas(*(word.format(few=few) for word in words), code=2)
-    assert says in found.stderr
+    found = in_process.evnas(*(word.format(few=few) for word in words))
+    assert found.returncode == 2 and says in found.stderr
     assert found.stderr.count("\n") == 1
 
 

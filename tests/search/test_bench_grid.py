@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from tiny_training import tiny_arch
 from typer.testing import CliRunner
 
 from evnas.arch.catalog import entry
-from evnas.arch.paths import edit
 from evnas.cli import app
 from evnas.commands.bench_figure import svg_of
 from evnas.commands.bench_models import models_of
@@ -224,7 +224,7 @@ def test_protocols_are_set_beside_what_best_took_and_beside_int8(tmp_path, monke
     monkeypatch.setattr(best, "considered", lambda device: ("onnx",))
     shape = {"device": "cpu", "batch_size": 1, "resolution": 32, "budget_s": 0.1}
     specs = [TargetSpec(runtime=name, **shape) for name in ("best", "onnx_int8")]
-    models = {"m1": edit(entry("m1").arch, {"stages[*].depth": 1}).to_dict()}
+    models = {"m1": tiny_arch().to_dict()}
     grid = grid_of(models, specs, protocols=["paper/vmamba"])
     assert [row.record.status for row in grid.rows] == ["complete", "complete"], grid
     for row in grid.rows:

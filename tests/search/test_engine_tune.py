@@ -56,7 +56,9 @@ def cluster() -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_DISABLE_MEMORY_MONITOR", "1")
         patch.setenv("OMP_NUM_THREADS", "1")  # both engines shall sum in one order
-        cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+        # no dashboard: the engine asks for none either, and its processes start for seconds
+        head: dict[str, Any] = {"num_cpus": 1, "include_dashboard": False}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         ray.init(address=cluster.address, log_to_driver=False)
         yield cluster
         ray.shutdown()
