@@ -3,6 +3,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+# tests start hundreds of processes: without bytecode each compiles evnas anew, and each worker all tests
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: sweep test fast fix docs figures test-faults test-compilers bench-gpu
 

@@ -1,11 +1,10 @@
 """Searches and tables by predicted top-1: no training, no target, joint dominance, resumed."""
 
 import json
-import subprocess
-import sys
 import time
 from typing import Any
 
+import in_process
 import pytest
 
 from evnas.arch.catalog import entry
@@ -89,9 +88,7 @@ def test_an_unknown_recipe_is_one_sentence():
 def test_a_training_with_proxy_none_is_one_sentence(tmp_path):
     file = tmp_path / "bad.yaml"
     file.write_text(json.dumps(SEARCH | {"objectives": {"top1_percent": "max", "macs_g": "min"}}))
-    found = subprocess.run(
-        [sys.executable, "-m", "evnas", "check", str(file)], capture_output=True, text=True
-    )
+    found = in_process.evnas("check", file)
     assert found.returncode == 2
     assert "'top1_percent' needs a training; say proxy: {}" in found.stderr
 

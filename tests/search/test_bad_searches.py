@@ -286,14 +286,11 @@ def test_check_loads_no_torch_for_settled_targets() -> None:
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-@pytest.mark.parametrize(
-    ("command", "text", "want"),
-    [("check", *AT_THE_START["base outside"]), ("sweep", *AT_THE_START["base outside"])],
-)
-def test_the_process_says_it(command: str, text: str, want: str) -> None:
+def test_the_process_says_it() -> None:
+    text, want = AT_THE_START["base outside"]
     Path("bad.yaml").write_text(text)
     done = subprocess.run(
-        [sys.executable, "-m", "evnas.cli", command, "bad.yaml"],
+        [sys.executable, "-m", "evnas.cli", "check", "bad.yaml"],
         capture_output=True,
         text=True,
         env=os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])},

@@ -1,12 +1,10 @@
 """Warm starts on the real road: from published rows, an earlier study and a CSV."""
 
-import os
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import in_process
 import pytest
 import yaml
 
@@ -140,10 +138,7 @@ def test_the_command_says_it_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text("stages[0].dimm\n64\n")
     search = counting("bad", 3, warm_start=[{"csv": "rows.csv"}])
     (tmp_path / "bad.yaml").write_text(yaml.safe_dump(search, sort_keys=False))
-    done = subprocess.run(
-        [sys.executable, "-m", "evnas.cli", "sweep", "bad.yaml"],
-        cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PATH": ""},
-    )  # fmt: skip
+    done = in_process.evnas("sweep", "bad.yaml", cwd=tmp_path)
     assert done.returncode == 2
     line = (tmp_path / "bad.yaml").read_text().splitlines().index("warm_start:") + 2
     assert done.stderr.startswith(f"evnas: bad.yaml:{line}: warm_start[0]: rows.csv:2: stages[0]")
