@@ -108,7 +108,7 @@ def section(found: TrainedTable) -> str:
         f"{noise.smallest_difference(n):.1f} points by {counted(n, 'seed')}" for n in seeds
     )
     head = (
-        f"Every row was trained with {' or '.join(map(str, seeds))} seeds, "
+        f"Every row was trained with {one_of(seeds)} seeds, "
         f"{power.presentations:,} presentations each. Beyond what a seed does to all rows alike, "
         f"a training scatters by {noise.sd_percent:.2f} points ({noise.source}), so differences "
         f"can be detected from {detected}."
@@ -118,6 +118,12 @@ def section(found: TrainedTable) -> str:
         "seed by seed on the same images, with the 95 % interval of that noise."
     )
     return "\n\n".join([head, columns, _rows(found), _needed(found), _orders(found)])
+
+
+def one_of(numbers: Sequence[int]) -> str:
+    """`3, 5 or 30`."""
+    *others, last = map(str, numbers)
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _rows(found: TrainedTable) -> str:

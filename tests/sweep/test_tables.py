@@ -139,6 +139,16 @@ def test_seeds_that_were_asked_for_but_not_trained_yet_tell_nothing(table):
     assert verdict(begun, "B", "top1_difference") == verdict(table, "B", "top1_difference")
 
 
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [([0, 1], "[0, 1]"), (list(range(30)), "0 to 29"), ([9, *range(6)], "[9, 0, 1, 2, 3, 4, 5]")],
+)
+def test_many_seeds_in_a_row_are_named_by_their_ends(seeds, said):
+    sweep = replace(SWEEP, spec=SWEEP.spec.model_copy(update={"seeds": seeds}))
+    table = build_ablation_table(sweep, some_records(), {})
+    assert any(line.endswith(f"presentations, seeds {said}") for line in table.conditions)
+
+
 def test_rows_with_fewer_seeds_than_asked_for_are_named():
     sweep = replace(SWEEP, spec=SWEEP.spec.model_copy(update={"seeds": [0, 1, 2]}))
     ended: dict[str, list[Status]] = {

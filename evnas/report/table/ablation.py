@@ -18,6 +18,9 @@ from evnas.sweep.parts import is_openvino_device
 from evnas.sweep.sweep import Sweep
 from evnas.words import counted
 
+MOST_SEEDS_NAMED = 5
+"""Above a table; of more, in a row, the first and the last."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AblationTable:
@@ -115,7 +118,7 @@ def _conditions(
         found.append(
             f"proxy: {data_name(p.data)}, {p.resolution}x{p.resolution}, width {p.width:g}, "
             f"stem stride {p.stem_stride}, {p.presentations} image presentations, "
-            f"seeds {list(spec.seeds)}"
+            f"seeds {_spelt_seeds(spec.seeds)}"
         )
     if spec.predict is not None:
         found.append(_about_predictions(results))
@@ -135,6 +138,14 @@ def _about_seeds(trained: Mapping[str, Sequence[Record]], asked: int) -> list[st
     if not fewer:
         return []
     return [f"top-1 of fewer than the {counted(asked, 'seed')} asked for: {first_named(fewer)}"]
+
+
+def _spelt_seeds(seeds: Sequence[int]) -> str:
+    """All of a few; the ends of many in a row."""
+    first, last = min(seeds), max(seeds)
+    if len(seeds) > MOST_SEEDS_NAMED and list(seeds) == list(range(first, last + 1)):
+        return f"{first} to {last}"
+    return str(list(seeds))
 
 
 def _about_predictions(results: RowRecords) -> str:
