@@ -204,14 +204,11 @@ def trained(
 
 
 def cpu_minutes(line: Line, until: int) -> float | None:
-    """Of one training, or of its first `until` presentations; None where CPU time was not taken:
-    the clock says nothing of it beside other work."""
+    """Of one training, or of its first `until` presentations, which cost alike; None where CPU
+    time was not taken: the clock says nothing of it beside other work."""
     if "cpu_seconds" not in line:
         return None
-    share = 1.0
-    if until:
-        reached = next(p["seconds"] for p in line["curve"] if p["images"] == until)
-        share = reached / line["curve"][-1]["seconds"]
+    share = until / line["presentations"] if until else 1.0
     return float(line["cpu_seconds"]) * share / 60
 
 

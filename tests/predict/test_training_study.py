@@ -160,6 +160,8 @@ def test_signals_of_a_curve(figures: Any, signals: Any) -> None:
     assert found["top-1 at 1,500 of 3,000"] == 35
     assert found["area under the curve to 3,000"] == pytest.approx(38.5)
     assert signals.cpu_minutes(line, 0) == 2 and signals.cpu_minutes(line, 1_500) == 1
+    line["curve"][-1]["seconds"] *= 40  # stopped for a while: the clock went on, the CPU did not
+    assert signals.cpu_minutes(line, 1_500) == 1
 
 
 def test_the_clock_of_a_shared_machine_is_no_cpu_time(figures: Any, held_out: Any) -> None:
