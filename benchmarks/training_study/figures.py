@@ -307,15 +307,20 @@ def _trained_twice(lines: Iterable[Line], first: Iterable[Line]) -> str:
     ]
     if not pairs:
         return ""
-    apart = [abs(_top1(now) - _top1(old)) for old, now in pairs]
+    apart: dict[str, list[float]] = {}
+    for old, now in pairs:
+        apart.setdefault(key_of(now)[1], []).append(abs(_top1(now) - _top1(old)))
+    each = "; ".join(
+        f"{statistics.median(of):.2f} points apart at the median, {max(of):.2f} at most on {data}"
+        for data, of in apart.items()
+    )
     olds, news = ("; ".join(_programs(of)) for of in zip(*pairs, strict=True))
     return _wrapped(
         f"{counted(len(pairs), 'cell')} of these {'was' if len(pairs) == 1 else 'were'} trained "
         f"twice with the same seed, first ({olds}; lines in `{first_curves(CURVES).name}` beside "
-        f"the others), then again ({news}): top-1 lies {statistics.median(apart):.2f} points "
-        f"apart at the median, {max(apart):.2f} at most. Architecture, images and seed were the "
-        "same, so that is no noise of seeds: other code or another processor rounds otherwise, "
-        "and a training carries it on."
+        f"the others), then again ({news}): top-1 lies {each}. Architecture, images and seed "
+        "were the same, so that is no noise of seeds: other code or another processor rounds "
+        "otherwise, and a training carries it on."
     )
 
 

@@ -358,7 +358,7 @@ def test_cells_that_were_trained_twice(figures: Any, held_out: Any) -> None:
     first.append(line_of(rows[5].printed.name, 60.0, digest="another architecture"))
     text = figures.markdown(now, held_out, rows, first).replace("\n", " ")
     assert "3 cells of these were trained twice" in text
-    assert "1.00 points apart at the median, 2.50 at most" in text
+    assert "1.00 points apart at the median, 2.50 at most on fashion-mnist-12k" in text
     assert "another, 2027-01-01, revision not written" in text and "revision abc1234" in text
     assert "trained twice" not in figures.markdown(now, held_out, rows)
     absent = figures.lines_in(figures.first_curves(Path("there is none/curves.jsonl")))
