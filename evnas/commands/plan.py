@@ -60,7 +60,7 @@ def plan(
     except SpecError as e:
         raise loaded.document.blame(e) from None
     from evnas.store import Store
-    from evnas.sweep.detectable import detectable_differences
+    from evnas.sweep.detectable import about_power, detectable_differences
 
     path = results / loaded.spec.name / "study.db"
     records = []
@@ -72,7 +72,8 @@ def plan(
     if html is not None or keep:
         command = _command(file, overrides, quick, name, rows or (), results)
         _keep(data, loaded.spec.to_dict(), command, html, path.parent if keep else None)
-    emit(data, "\n".join([expected.text(), *([power.text()] if power else [])]), json)
+    said = [expected.text(), about_power(loaded, power)]
+    emit(data, "\n".join(filter(None, said)), json)
 
 
 def _command(

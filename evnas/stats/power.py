@@ -69,7 +69,8 @@ class SeedNoise:
         mean, seeds = float(np.mean(apart)), len(apart)
         if seeds > 1:
             times = float(np.var(apart, ddof=1)) / self._error(1) ** 2
-            if times > stats.f.ppf(1 - UNLIKE, seeds - 1, min(self.freedom, 1e9)):
+            known = min(self.freedom, 1e9)  # scipy has no F of infinitely many
+            if times > stats.f.ppf(1 - UNLIKE, seeds - 1, known):
                 return None
         half = float(stats.t.ppf(0.5 + LEVEL / 2, self.freedom)) * self._error(seeds)
         return Interval(mean - half, mean, mean + half)
@@ -89,9 +90,13 @@ def shipped_noise() -> Mapping[float, float]:
 
 
 def noise_at(presentations: float) -> SeedNoise:
-    """The shipped noise at a budget: interpolated in logarithms, and at the ends as measured."""
+    """The shipped noise at a budget: interpolated in logarithms, and at the ends as measured.
+
+    It holds what a seed does to all rows alike too, so it is rather large for differences that
+    are taken seed by seed.
+    """
     known = list(shipped_noise().items())
-    source = "of EfficientViM-M2 on Fashion-MNIST, shipped with evnas"  # rows taken as unpaired
+    source = "of EfficientViM-M2 on Fashion-MNIST, shipped with evnas"
     if presentations <= known[0][0]:
         return SeedNoise(known[0][1], source)
     for (n, sd), (more, less) in itertools.pairwise(known):

@@ -109,6 +109,20 @@ def detectable_differences(
     )
 
 
+def about_power(sweep: Sweep, power: DetectableDifferences | None) -> str:
+    """What the trainings can detect, or that it is not known; "" where rows are not trained."""
+    proxy = sweep.spec.proxy
+    if proxy is None or not sweep.candidates:
+        return ""
+    if power is not None:
+        return power.text()
+    data = proxy.data if isinstance(proxy.data, str) else proxy.data.folder
+    return (
+        f"top-1: which differences can be detected cannot be told, as no noise between seeds is "
+        f"known for {data}; three rows with three seeds each show it"
+    )
+
+
 def _printed_differences(sweep: Sweep) -> dict[str, float]:
     published = sweep.spec.published
     if published is None:

@@ -116,7 +116,7 @@ def test_a_training_that_was_shown_less_than_asked_for_says_so():
     assert about_trainings({"1": [shown(30_000.0, "1"), ended_early]}) == []
 
 
-def test_trainings_that_round_otherwise_are_named():
+def test_trainings_that_round_differently_are_named():
     def on(processor, threads, device="cpu"):
         conditions = {"machine": "host", **({"processor": processor} if processor else {})}
         more = {"threads": threads, "device": device, "conditions": conditions}
@@ -128,7 +128,7 @@ def test_trainings_that_round_otherwise_are_named():
     several = {"1": [on("X", 2), on("X", 1)], "2": [on("", 2)]}
     assert about_trainings(several) == [
         "trained on X, 2 threads; on X, 1 thread; on a processor that was not noted, 2 threads: "
-        "the same seed rounds otherwise on another, which moves top-1 as another seed does"
+        "they round differently, which moves the top-1 of a seed as much as another seed does"
     ]
     gpus = {"1": [on("H200", 2, "cuda:0"), on("H200", 1, "cuda:1")]}
     assert about_trainings(gpus) == []

@@ -9,7 +9,7 @@ import pytest
 from evnas.report.table.verdicts import against_difference
 from evnas.stats.interval import Interval
 from evnas.stats.power import SeedNoise, known_noise, noise_at, presentations_for, shipped_noise
-from evnas.sweep.detectable import DetectableDifferences, detectable_differences
+from evnas.sweep.detectable import DetectableDifferences, about_power, detectable_differences
 from evnas.sweep.sweep import load_sweep
 
 TABLE_C = Path(__file__).parents[2] / "sweeps" / "table_c.yaml"
@@ -133,3 +133,14 @@ def test_differences_are_those_that_the_images_shown_can_tell():
     assert shown.presentations == proxy.epochs * 800
     assert shown.smallest_percent > asked.smallest_percent
     assert f"of {shown.presentations} presentations" in shown.text()
+
+
+def test_where_no_noise_is_known_a_plan_says_so():
+    table = load_sweep(TABLE_C, overrides=["proxy.data=long_range_copy"])
+    assert detectable_differences(table) is None
+    said = about_power(table, None)
+    assert "cannot be told" in said and "known for long_range_copy" in said
+    rows = [{s: 70.0 + s * r * r for s in range(3)} for r in range(3)]  # as many as it asks for
+    assert known_noise(rows, presentations=1600, data="long_range_copy") is not None
+    known = load_sweep(TABLE_C)
+    assert "can detect differences" in about_power(known, detectable_differences(known))

@@ -69,7 +69,7 @@ def about_trainings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
     if guessed:
         found.append(f"at chance, nothing learnt yet: {first_named(guessed)}; train longer")
     found += _shown_less(trained)
-    found += _rounded_otherwise(trained)
+    found += _several_roundings(trained)
     parted = [
         label
         for label, records in trained.items()
@@ -83,7 +83,7 @@ def about_trainings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
     return found
 
 
-def _rounded_otherwise(trained: Mapping[str, Sequence[Record]]) -> list[str]:
+def _several_roundings(trained: Mapping[str, Sequence[Record]]) -> list[str]:
     """Of trainings on several kinds of processor, or with several numbers of its threads."""
     kinds: dict[str, None] = {}
     for record in (record for records in trained.values() for record in records):
@@ -97,8 +97,8 @@ def _rounded_otherwise(trained: Mapping[str, Sequence[Record]]) -> list[str]:
     if len(kinds) < 2:
         return []
     return [
-        f"trained on {'; on '.join(kinds)}: the same seed rounds otherwise on another, which "
-        "moves top-1 as another seed does"
+        f"trained on {'; on '.join(kinds)}: they round differently, which moves the top-1 of a "
+        "seed as much as another seed does"
     ]
 
 
