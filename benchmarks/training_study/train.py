@@ -22,6 +22,7 @@ import torch
 from cells import CURVES, USUAL_DATA, Training, key_of, lines_in, trainings
 
 from evnas.arch.spec import ArchSpec
+from evnas.measure.timing.allocator import keep_freed_memory
 from evnas.measure.timing.conditions import cpu_facts
 from evnas.phases.base import Workshop
 from evnas.phases.proxy import PROXY, ProxyTask
@@ -73,7 +74,7 @@ def training_of(
         label=label, digest=arch.digest, arch=arch.to_dict(), phase="proxy", task=task,
         seed=seed, budget=float(proxy.presentations),
     )  # fmt: skip
-    revision = revision_of(TREE)
+    revision, memory = revision_of(TREE), keep_freed_memory()
     begun = time.process_time()
     found = PROXY.evaluate(work, workshop, lambda *_: None)
     cpu_seconds = time.process_time() - begun
@@ -88,6 +89,7 @@ def training_of(
         "seconds": round(found.busy_s, 1),
         "cpu_seconds": round(cpu_seconds, 1),
         "threads": torch.get_num_threads(),
+        "memory": memory,
         "torch": torch.__version__,
         "machine": cpu_facts()["model"] or platform.machine(),
         "revision": revision,
