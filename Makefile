@@ -48,6 +48,7 @@ figures: .venv/installed-test
 	$(BIN)/python benchmarks/training_study/figures.py --write
 	$(BIN)/python benchmarks/table_c_accuracy.py --write
 	$(BIN)/python benchmarks/inherited_weights.py --report --write
+	$(BIN)/python benchmarks/scan_states.py --out results/reference/scan_states_cpu_2026-11-30_1thread.json --report --write
 	$(BIN)/python benchmarks/search_front.py results/reference/$(SEARCHED) --write
 	$(BIN)/python benchmarks/search_check.py $(SEARCHED) --out results/reference/$(SEARCHED)/check.json --report --write
 

@@ -16,6 +16,8 @@ from evnas.errors import KernelUnavailable
 from evnas.kernels import dispatch
 from evnas.kernels.numba_scan import scan as scan_module
 from evnas.kernels.numba_scan import team
+from evnas.kernels.numba_scan.entries import entry_point
+from evnas.kernels.numba_scan.layout import by_lanes
 
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(), reason="the calls of these tests are made on the GPU where one is"
@@ -44,6 +46,15 @@ def assert_agrees(call, dtype=torch.float32):
         assert got[name].shape == expected.shape, name
 
 
+WAYS = ["each state by itself", "states by lanes"]
+
+
+@pytest.fixture(params=WAYS)
+def either_way(request, monkeypatch):
+    """Whichever is faster for so many states on such maps."""
+    monkeypatch.setattr(scan_module, "by_lanes", lambda N, W: request.param == WAYS[1])
+
+
 @pytest.fixture
 def three_threads(monkeypatch):
     """However small the work is."""
@@ -56,30 +67,52 @@ def three_threads(monkeypatch):
 
 @pytest.mark.parametrize("strided", [False, True], ids=["contiguous", "strided"])
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
-def test_it_agrees_with_the_reference(build_call, scan_case, dtype, strided):
+def test_it_agrees_with_the_reference(build_call, scan_case, either_way, dtype, strided):
     assert_agrees(build_call(scan_case, strided=strided), dtype)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("scan", SCANS, ids=str)
-def test_maps_of_any_shape(build_scan, scan, size):
+def test_maps_of_any_shape(build_scan, either_way, scan, size):
     assert_agrees(build_scan(*scan, 2, 5, 2, *size))
 
 
+@pytest.mark.parametrize("size", [(7, 5), (17, 33)], ids=["one chunk", "several chunks"])
+@pytest.mark.parametrize("states", [15, 16, 17, 48])
+@pytest.mark.parametrize("scan", SCANS, ids=str)
+def test_states_that_do_or_do_not_fill_all_lanes(build_scan, scan, states, size):
+    assert by_lanes(states, size[1])
+    assert_agrees(build_scan(*scan, 1, 3, states, *size))
+
+
+def test_few_states_on_wide_maps_go_each_by_itself(build_scan, monkeypatch):
+    """As they are faster (`layout.by_lanes`)."""
+    entered = []
+
+    def watched(name):
+        entered.append(name)
+        return entry_point(name)
+
+    monkeypatch.setattr(scan_module, "entry_point", watched)
+    for states, width in ((1, 7), (8, 56), (3, 7), (16, 56)):
+        build_scan("cross", 1, 1, 2, states, 2, width).to(torch.float32).outputs("numba")
+    assert entered == ["forward", "forward", "forward", "forward_by_lanes"]
+
+
 @pytest.mark.parametrize("channels", [1, 4, 7, 12])
-def test_groups_of_channels_that_are_not_full(build_scan, channels):
+def test_groups_of_channels_that_are_not_full(build_scan, either_way, channels):
     assert_agrees(build_scan("cross", 1, 1, channels, 1, 5, 6))
 
 
 @pytest.mark.parametrize("shift", [-20.0, 0.0, 30.0, 100.0])
-def test_weak_and_strong_decay(build_scan, shift):
+def test_weak_and_strong_decay(build_scan, either_way, shift):
     """Steps from vanishing to far above what a float32 exponential holds."""
     call = build_scan("cross", 1, 1, 2, 1, 16, 16)
     call.inputs["delta"] = call.inputs["delta"] + shift
     assert_agrees(call)
 
 
-def test_softplus_is_accurate_for_small_results_too():
+def test_softplus_is_accurate_for_small_results_too(either_way):
     """One step of a sequence is y = softplus(delta) where all else is 1."""
     delta = torch.linspace(-30, 200, 5001)[:, None, None]
     one = torch.ones_like(delta)
@@ -96,7 +129,7 @@ def test_softplus_is_accurate_for_small_results_too():
     assert ((y.double() - want) / want).abs().max().item() < 2e-6  # as the path in plain torch
 
 
-def test_decays_are_accurate_over_the_range_of_a_float():
+def test_decays_are_accurate_over_the_range_of_a_float(either_way):
     """The second step of a sequence with no input of its own is y = exp(-dt)."""
     dt = torch.linspace(0, 86, 3001)
     delta = torch.stack([torch.ones_like(dt), dt], 1)[:, None]
@@ -109,7 +142,7 @@ def test_decays_are_accurate_over_the_range_of_a_float():
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_what_is_not_finite_stays_so(build_scan, value):
+def test_what_is_not_finite_stays_so(build_scan, either_way, value):
     call = build_scan("unidi", 1, 1, 2, 1, 4, 4).to(torch.float32)
     call.inputs["u"][0, 1, 2, 1] = value
     y = call.outputs("numba")[0]
@@ -119,7 +152,9 @@ def test_what_is_not_finite_stays_so(build_scan, value):
 
 @pytest.mark.parametrize("images", [1, 2, 3, 5])
 @pytest.mark.parametrize("openmp", [True, False], ids=["OpenMP", "threads"])
-def test_threads_change_rounding_at_most(build_scan, three_threads, monkeypatch, images, openmp):
+def test_threads_change_rounding_at_most(
+    build_scan, either_way, three_threads, monkeypatch, images, openmp
+):
     if not openmp:
         monkeypatch.setattr(team, "_openmp", lambda: None)
     call = build_scan("cross", 1, images, 14, 2, 5, 6)

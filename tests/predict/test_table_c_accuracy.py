@@ -3,22 +3,18 @@
 import importlib
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmark_modules import benchmark
 
 from evnas.stats.power import SeedNoise
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def accuracy() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS / "training_study"))
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("table_c_accuracy")
+    with benchmark("table_c_accuracy") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

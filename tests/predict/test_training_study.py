@@ -8,19 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmark_modules import STUDY, benchmark
 
 from evnas.predict.printed import printed_architectures
 from evnas.proxy.budget import ProxyBudget
 from evnas.proxy.data import load_data
 
-STUDY = Path(__file__).parents[2] / "benchmarks/training_study"
-
 
 @pytest.fixture(scope="module")
 def rows() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(STUDY))
-        yield importlib.import_module("rows")
+    with benchmark("rows") as module:
+        yield module
 
 
 def test_a_paper_gives_its_ends_and_its_nearest_pair(rows: Any) -> None:

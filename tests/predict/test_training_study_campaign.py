@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-STUDY = Path(__file__).parents[2] / "benchmarks/training_study"
+from benchmark_modules import benchmark
 
 
 @pytest.fixture(scope="module")
 def train() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(STUDY))
-        yield importlib.import_module("train")
+    with benchmark("train") as module:
+        yield module
 
 
 @pytest.fixture

@@ -2,21 +2,18 @@
 
 import importlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmark_modules import benchmark
 
 from evnas.arch.catalog import entry
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
 def experiment() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("inherited_weights")
+    with benchmark("inherited_weights") as module:
+        yield module
 
 
 def test_children_are_the_same_each_time_and_all_different(experiment: Any) -> None:

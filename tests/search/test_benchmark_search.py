@@ -8,15 +8,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from benchmark_modules import benchmark
 
 
 @pytest.fixture(scope="module")
 def runs() -> Iterator[ModuleType]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("search_runs")
+    with benchmark("search_runs") as module:
+        yield module
 
 
 @pytest.mark.parametrize("kind", ["random", "evolution", "tpe", "nsga2", "mo_asha"])

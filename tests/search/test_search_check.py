@@ -10,22 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from benchmark_modules import BENCHMARKS, benchmark
 
 from evnas.arch.catalog import entry
 from evnas.errors import SpecError
 from evnas.record import Measurement, Record
 from evnas.store import Store
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 TARGET = "cpu-torch-224-b8-float32"
 
 
 @pytest.fixture(scope="module")
 def check() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS / "training_study"))
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("search_check")
+    with benchmark("search_check") as module:
+        yield module
 
 
 def known(check: Any, number: int, predicted: float, speed: float, **other: Any) -> Any:

@@ -10,19 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from benchmark_modules import BENCHMARKS, benchmark
 
 from evnas.arch.catalog import entry
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 FOLDER = BENCHMARKS.parent / "results/reference/search_cpu_2026-11-29"
 
 
 @pytest.fixture(scope="module")
 def front() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS / "training_study"))
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("search_front")
+    with benchmark("search_front") as module:
+        yield module
 
 
 @pytest.fixture(scope="module")

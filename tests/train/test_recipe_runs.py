@@ -1,22 +1,19 @@
 """The benchmark that trains by a recipe with epochs cut: its figures are those of its curves."""
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import benchmark_modules
 import pytest
 
 from evnas.errors import DataError
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
 
 @pytest.fixture(scope="module")
 def benchmark() -> Iterator[Any]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(BENCHMARKS))
-        yield importlib.import_module("recipe_runs")
+    with benchmark_modules.benchmark("recipe_runs") as module:
+        yield module
 
 
 def line_of(benchmark: Any, run: Any, top1: float, **other: Any) -> dict[str, Any]:

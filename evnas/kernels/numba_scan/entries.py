@@ -34,12 +34,14 @@ from .loops import (
     times,
     word_pointer,
 )
+from .state_lanes import backward_of_lanes, forward_of_lanes
 
 
 @fast
-def _forward(b, first, count, given, y, maps, lanes, H, W, softplus):
+def _forward(b, first, count, given, y, scratch, H, W, softplus):
     """`count` channels from `first` of image b, along all its routes, into y."""
     u, delta, A, B, C, D, bias, walks = given
+    maps, lanes, _ = scratch
     dt, q, a, h, own = maps[0], maps[1], maps[2], maps[3], maps[4]
     for j in range(count):
         y[b, first + j][:] = f32(0.0)
@@ -70,10 +72,11 @@ def _forward(b, first, count, given, y, maps, lanes, H, W, softplus):
 
 
 @fast
-def _backward(b, part, first, count, given, gy, grads, maps, lanes, H, W, softplus):
+def _backward(b, part, first, count, given, gy, grads, scratch, H, W, softplus):
     """The adjoint of `_forward`; gB and gC are sums over the channels of one part of an image."""
     u, delta, A, B, C, D, bias, walks = given
     gu, gdelta, gA, gB, gC, gD, gbias = grads
+    maps, lanes, _ = scratch
     dt, q, a, h, g, gdt, gq, own = (
         maps[0], maps[1], maps[2], maps[3], maps[4], maps[5], maps[6], maps[7],
     )  # fmt: skip
@@ -159,12 +162,43 @@ def _grads(at, Bt, K, Dm, N, L, parts):
 
 
 @fast
-def _scratch(address, worker, H, W):
-    """A worker's maps (SCRATCH_MAPS, GROUP, L) and lanes (2, W)."""
+def _scratch(address, worker, floats, H, W):
+    """A worker's maps (SCRATCH_MAPS, GROUP, L), lanes (2, W), and where the rest begins."""
     L = H * W
-    start = address + 4 * worker * (SCRATCH_MAPS * GROUP * L + 2 * W)
+    start = address + 4 * worker * floats
     maps = carray(float_pointer(start), (SCRATCH_MAPS, GROUP, L))
-    return maps, carray(float_pointer(start + 4 * SCRATCH_MAPS * GROUP * L), (2, W))
+    lanes = start + 4 * SCRATCH_MAPS * GROUP * L
+    return maps, carray(float_pointer(lanes), (2, W)), lanes + 8 * W
+
+
+@fast
+def _handed_over(words, addresses):
+    """The sizes among the words, and the addresses behind them."""
+    return carray(words, WORDS), carray(words, WORDS + addresses)[WORDS:]
+
+
+@fast
+def _forward_of(words):
+    """What a worker of a forward needs: counter and number of tasks, parts of an image, the
+    inputs, y, and its scratch."""
+    sizes, at = _handed_over(words, 10)
+    here, Bt, K, sets, Dm, N, H, W, parts, softplus, floats = sizes[3:]
+    given = _given(at, Bt, K, sets, Dm, N, H * W)
+    y = carray(float_pointer(at[9]), (Bt, Dm, H * W))
+    scratch = _scratch(at[8], claim(here + 8), floats, H, W)
+    return here, Bt * parts, parts, given, y, scratch, H, W, softplus != 0
+
+
+@fast
+def _backward_of(words):
+    """The same of a backward: gy in the place of y, then the gradients."""
+    sizes, at = _handed_over(words, 17)
+    here, Bt, K, sets, Dm, N, H, W, parts, softplus, floats = sizes[3:]
+    given = _given(at, Bt, K, sets, Dm, N, H * W)
+    gy = carray(float_pointer(at[9]), (Bt, Dm, H * W))
+    grads = _grads(at[10:], Bt, K, Dm, N, H * W, parts)
+    scratch = _scratch(at[8], claim(here + 8), floats, H, W)
+    return here, Bt * parts, parts, given, gy, grads, scratch, H, W, softplus != 0
 
 
 def _bodies(version):
@@ -173,43 +207,52 @@ def _bodies(version):
 
     def forward(words):
         carray(words, WORDS)[2] = version
-        here, Bt, K, sets, Dm, N, H, W, parts, softplus = carray(words, WORDS)[3:]
-        at = carray(words, WORDS + 10)[WORDS:]
-        given = _given(at, Bt, K, sets, Dm, N, H * W)
-        maps, lanes = _scratch(at[8], claim(here + 8), H, W)
-        y = carray(float_pointer(at[9]), (Bt, Dm, H * W))
+        here, tasks, parts, given, y, scratch, H, W, softplus = _forward_of(words)
         task = claim(here)
-        while task < Bt * parts:
-            b = task // parts
-            start, end = _channels(task % parts, parts, Dm)
+        while task < tasks:
+            start, end = _channels(task % parts, parts, y.shape[1])
             for first in range(start, end, GROUP):
-                count = min(GROUP, end - first)
-                _forward(b, first, count, given, y, maps, lanes, H, W, softplus != 0)
+                n = min(GROUP, end - first)
+                _forward(task // parts, first, n, given, y, scratch, H, W, softplus)
             task = claim(here)
 
     def backward(words):
         carray(words, WORDS)[2] = version
-        here, Bt, K, sets, Dm, N, H, W, parts, softplus = carray(words, WORDS)[3:]
-        at = carray(words, WORDS + 17)[WORDS:]
-        given = _given(at, Bt, K, sets, Dm, N, H * W)
-        grads = _grads(at[10:], Bt, K, Dm, N, H * W, parts)
-        maps, lanes = _scratch(at[8], claim(here + 8), H, W)
-        gy = carray(float_pointer(at[9]), (Bt, Dm, H * W))
+        here, tasks, parts, given, gy, grads, scratch, H, W, softplus = _backward_of(words)
         task = claim(here)
-        while task < Bt * parts:
+        while task < tasks:
             b, part = task // parts, task % parts
-            start, end = _channels(part, parts, Dm)
+            start, end = _channels(part, parts, gy.shape[1])
             for first in range(start, end, GROUP):
                 n = min(GROUP, end - first)
-                _backward(b, part, first, n, given, gy, grads, maps, lanes, H, W, softplus != 0)
+                _backward(b, part, first, n, given, gy, grads, scratch, H, W, softplus)
             task = claim(here)
 
-    return {"forward": forward, "backward": backward}
+    def forward_by_lanes(words):
+        carray(words, WORDS)[2] = version
+        here, tasks, parts, given, y, scratch, H, W, softplus = _forward_of(words)
+        task = claim(here)
+        while task < tasks:
+            channels = _channels(task % parts, parts, y.shape[1])
+            forward_of_lanes(task // parts, channels, given, y, scratch, H, W, softplus)
+            task = claim(here)
+
+    def backward_by_lanes(words):
+        carray(words, WORDS)[2] = version
+        here, tasks, parts, given, gy, grads, scratch, H, W, softplus = _backward_of(words)
+        task = claim(here)
+        while task < tasks:
+            b, part = task // parts, task % parts
+            channels = _channels(part, parts, gy.shape[1])
+            backward_of_lanes(b, part, channels, given, gy, grads, scratch, H, W, softplus)
+            task = claim(here)
+
+    return {f.__name__: f for f in (forward, backward, forward_by_lanes, backward_by_lanes)}
 
 
 @functools.cache
 def entry_point(name):
-    """The address of the machine code of "forward" or "backward", for `team.run`.
+    """The address of the machine code of one of `_bodies`, for `team.run`.
 
     Compiled in a few seconds when it is first asked for on a machine, then read from numba's
     cache beside this file or in the user's own; compiled again by each process where neither

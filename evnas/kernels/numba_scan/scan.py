@@ -9,7 +9,7 @@ from torch import Tensor
 
 from . import team
 from .entries import entry_point, version
-from .layout import GROUP, SCRATCH_MAPS
+from .layout import GROUP, by_lanes, lane_floats, map_floats
 
 SMALL = 20_000
 """Steps of all states below which other threads cost more than they do."""
@@ -72,15 +72,28 @@ def _run(
     workers: int,
 ) -> None:
     (Bt, Dm, H, W), K, N = maps.u.shape, maps.delta.shape[1], maps.A.shape[2]
-    floats = workers * (SCRATCH_MAPS * GROUP * H * W + 2 * W)
-    scratch = torch.empty(floats, dtype=torch.float32, device="cpu")
+    lanes = by_lanes(N, W)
+    floats = map_floats(H, W) + (lane_floats(H * W, N) if lanes else 0)
+    scratch = torch.empty(workers * floats, dtype=torch.float32, device="cpu")
     walks = torch.tensor(maps.walks, dtype=torch.int64, device="cpu")
-    sizes = (Bt, K, len(maps.walks) // K, Dm, N, H, W, _parts(maps, workers), maps.softplus)
+    sizes = (
+        Bt,
+        K,
+        len(maps.walks) // K,
+        Dm,
+        N,
+        H,
+        W,
+        _parts(maps, workers),
+        maps.softplus,
+        floats,
+    )
     arrays = (*given, walks, scratch, y, *grads)
     addresses = (t.data_ptr() for t in arrays)
     words = torch.tensor([0, 0, 0, 0, *sizes, *addresses], dtype=torch.int64, device="cpu")
     words[3] = words.data_ptr()
-    team.run(entry_point(name), words.data_ptr(), workers)
+    body = f"{name}_by_lanes" if lanes else name
+    team.run(entry_point(body), words.data_ptr(), workers)
     if words[2] != version():
         raise RuntimeError("numba's cache holds machine code of another version of evnas")
 
