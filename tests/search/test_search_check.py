@@ -176,22 +176,39 @@ def test_the_chance_of_a_predicted_gain_is_its_share_of_the_draws(check: Any) ->
     groups = {"best": ours, "drawn": theirs}
     empty = check.Check(study="s", target=TARGET, draw_seed=0, band=0.05, presentations=30_000,
                         data="fashion-mnist-12k", notes=[], chosen=[])  # fmt: skip
-    worth = check.Worth(rows=0, draws=None)
-    said = check._about_gain(empty, groups, "best", "drawn", worth)
+    said_of = importlib.import_module("search_check_report")
+    worth = said_of.Worth(rows=0, draws=None)
+    said = said_of._about_gain(empty, groups, "best", "drawn", worth)
     assert "above 0 in 50 % of the joint draws; trained: missing" in said
 
 
-def test_the_order_without_the_first_seed(check: Any, study: Path) -> None:
+def test_the_order_of_each_seed(check: Any, study: Path) -> None:
     begun = check.begun(given(check, study))
     trained(check, begun, lambda one: one.predicted)
-    assert "Without seed 0: tau +1.00" in check.report(begun, [])
+    every = "Each seed alone: +1.00 with seed 0, +1.00 with seed 1, +1.00 with seed 2."
+    assert every in check.report(begun, [])
     for line in begun.lines:  # the first seed alone turns the order round
         if line["seed"] == 0:
             line["values"]["top1_percent"] = 1_000 - 10 * line["values"]["top1_percent"]
     text = check.report(begun, [])
-    assert "candidates: the orders disagree. Without seed 0: tau +1.00" in text
-    begun.lines = [line for line in begun.lines if line["seed"] < 2]
-    assert "Without seed" not in check.report(begun, [])  # one seed would be left
+    assert "candidates: the orders disagree. Each seed alone: -1.00 with seed 0, +1.00" in text
+    missing = begun.lines.pop()
+    assert missing["seed"] == 2 and "with seed 2" not in check.report(begun, [])
+    begun.lines = [line for line in begun.lines if line["seed"] < 1]
+    assert "Each seed" not in check.report(begun, [])
+
+
+def test_what_an_earlier_program_found_is_said(check: Any, study: Path) -> None:
+    begun = check.begun(given(check, study))
+    trained(check, begun, lambda one: 80.0)
+    assert "earlier program" not in check.report(begun, [])
+    label = begun.chosen[0].label
+    now = begun.top1_of(label)[0]
+    line = next(line for line in begun.lines if line["label"] == label and line["seed"] == 0)
+    begun.first.append(line | {"values": {"top1_percent": now - 1.5}})
+    begun.write(study / "check.json")
+    text = check.report(check.Check.read(study / "check.json"), [])
+    assert f"{label} seed 0: {now - 1.5:.2f} then {now:.2f}; 1.50 points apart" in text
 
 
 def test_depth_is_set_beside_what_was_trained(check: Any, study: Path) -> None:
