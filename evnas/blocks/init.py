@@ -1,4 +1,8 @@
-"""Initial values of parameters, in place. Whoever builds a model seeds torch's generator."""
+"""Initial values of parameters, in place. Whoever builds a model seeds torch's generator.
+
+On the meta device, where models are counted, there are no values. What would be worked out for
+them is left out there: for that torch loads its compiler, which takes seconds.
+"""
 
 import math
 
@@ -27,6 +31,8 @@ def step_bias_(bias: Tensor) -> None:
 
     Source: Mamba, arXiv 2312.00752, Section 3.6.
     """
+    if bias.is_meta:
+        return
     nn.init.uniform_(bias, math.log(DT_MIN), math.log(DT_MAX))
     step = bias.exp().clamp(min=DT_FLOOR)
     bias.copy_(step + torch.log(-torch.expm1(-step)))
@@ -35,6 +41,8 @@ def step_bias_(bias: Tensor) -> None:
 @torch.no_grad()
 def log_uniform_(a_log: Tensor, low: float = 1.0, high: float = 16.0) -> None:
     """log of U(low, high)."""
+    if a_log.is_meta:
+        return
     nn.init.uniform_(a_log, low, high)
     a_log.log_()
 
@@ -54,6 +62,8 @@ def selective_scan_(a_log: Tensor, dt_weight: Tensor, dt_bias: Tensor, *, scheme
     Source: VMamba, arXiv 2401.10166, Appendix H.2. The paper says "random vector" and names no
     distribution; these are our reading, and keep the first steps near softplus(0).
     """
+    if a_log.is_meta:
+        return
     if scheme == "mamba":
         states = torch.arange(1, a_log.shape[-1] + 1, dtype=a_log.dtype, device=a_log.device)
         a_log.copy_(states.log().expand_as(a_log))

@@ -13,11 +13,11 @@ the fit (conformal prediction).
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
-from scipy.stats import norm
 
 from evnas.arch.spec import ArchSpec
 from evnas.errors import MeasurementError
@@ -30,7 +30,7 @@ LEVEL = 0.9
 """Of the interval: so many networks of the space lie inside."""
 SURE = 0.99
 """Of the interval by which a search drops a candidate."""
-_REACH = {level: float(norm.ppf(0.5 + level / 2)) for level in (LEVEL, SURE)}
+_REACH = {level: NormalDist().inv_cdf(0.5 + level / 2) for level in (LEVEL, SURE)}
 """Standard deviations to either side."""
 FOLDS = 10
 LEAST_NETWORKS = 12
@@ -319,8 +319,10 @@ class _Correction:
         )
         self._noise, self._strength = noise, strength
         self._z = z
-        self._factor = cho_factor(_gram(z, own, noise=noise, strength=strength), lower=True)
-        self._weights = cho_solve(self._factor, y)
+        self._factor = scipy.linalg.cho_factor(
+            _gram(z, own, noise=noise, strength=strength), lower=True
+        )
+        self._weights = scipy.linalg.cho_solve(self._factor, y)
 
     def predict(self, rows: Sequence[_Row]) -> tuple[Array, Array]:
         """Milliseconds, and their relative standard deviation."""
@@ -328,7 +330,7 @@ class _Correction:
         cross = self._strength**2 * z @ self._z.T
         over = 1.0 + cross @ self._weights
         prior = self._strength**2 * (z * z).sum(1)
-        explained = (cross * cho_solve(self._factor, cross.T).T).sum(1)
+        explained = (cross * scipy.linalg.cho_solve(self._factor, cross.T).T).sum(1)
         own = np.asarray([row.parts_sd for row in rows])
         variance = np.maximum(prior - explained, 0.0) + self._noise**2 + own**2
         sums = np.asarray([row.sum_ms for row in rows])
@@ -358,8 +360,8 @@ def _gram(z: Array, own: Array, *, noise: float, strength: float) -> Array:
 
 
 def _evidence(z: Array, y: Array, own: Array, *, noise: float, strength: float) -> float:
-    factor = cho_factor(_gram(z, own, noise=noise, strength=strength), lower=True)
-    return float(-0.5 * y @ cho_solve(factor, y) - np.log(np.diag(factor[0])).sum())
+    factor = scipy.linalg.cho_factor(_gram(z, own, noise=noise, strength=strength), lower=True)
+    return float(-0.5 * y @ scipy.linalg.cho_solve(factor, y) - np.log(np.diag(factor[0])).sum())
 
 
 def _ends(mid: float, sd: float, level: float) -> tuple[float, float]:

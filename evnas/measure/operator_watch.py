@@ -14,6 +14,12 @@ class OperatorWatch(TorchDispatchMode, ABC):
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()  # type: ignore[no-untyped-call] # torch's own
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """No: to keep torch's compiler out of `__torch_dispatch__`, torch would load it, which
+        costs seconds in each process that counts, where nothing is compiled."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call] # torch's own
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
+import scipy
 
 from evnas.predict.predictor import SIGNALS, Predictor
 from evnas.predict.published_signals import SignalRow, published_signals
@@ -113,7 +113,9 @@ def _columns(rows: Sequence[SignalRow]) -> dict[str, Column]:
 def _paired(a: Sequence[float], b: Column) -> Column:
     """Mean of ranks among the things that both know."""
     known = [i for i, v in enumerate(b) if v is not None and math.isfinite(v)]
-    ranks = rankdata([a[i] for i in known]) + rankdata([b[i] for i in known])
+    ranks = scipy.stats.rankdata([a[i] for i in known]) + scipy.stats.rankdata(
+        [b[i] for i in known]
+    )
     of = dict(zip(known, ranks.tolist(), strict=True))
     return [of.get(i) for i in range(len(a))]
 

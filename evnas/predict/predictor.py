@@ -10,9 +10,9 @@ import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
-from scipy.stats import norm
 
 from evnas.errors import MeasurementError
 from evnas.predict.published_signals import SignalRow, published_signals
@@ -26,7 +26,7 @@ MEMBERS = tuple((*SIZE, *chosen) for n in (1, 2) for chosen in itertools.combina
 """The inputs of each member of the committee."""
 LEVEL = 0.9
 """Of the interval: so many of the architectures that the fit has not seen lie inside."""
-_QUANTILE = float(norm.ppf(0.5 + LEVEL / 2))
+_QUANTILE = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 OWN = "a recipe of one's own"
 
 

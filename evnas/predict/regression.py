@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
-from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
 
@@ -88,7 +87,7 @@ class Regression:
         same = self._recipes[:, None] == self._recipes[None]
         within = self.sizes.function(self._inputs, self._inputs)
         self._factor = _factored(self.sizes, within, same)
-        self._weights = cho_solve(self._factor, self._known)
+        self._weights = scipy.linalg.cho_solve(self._factor, self._known)
 
     @property
     def level_percent(self) -> float:
@@ -116,7 +115,7 @@ class Regression:
         mid = to_known @ self._weights
         function = np.array([self.sizes.function(row, row)[0, 0] for row in at[:, None]])
         prior = function + self.sizes.level**2 + self.sizes.noise**2
-        explained = (to_known * cho_solve(self._factor, to_known.T).T).sum(1)
+        explained = (to_known * scipy.linalg.cho_solve(self._factor, to_known.T).T).sum(1)
         sd = np.sqrt(np.maximum(prior - explained, 1e-12))
         draws = self._draws(at, recipes, names, to_known)
         return Predicted(
@@ -141,11 +140,13 @@ class Regression:
         def cost(logs: Array) -> float:
             sizes = Sizes.of_logs(logs.tolist())
             factor = _factored(sizes, sizes.function_of(squares, products), same)
-            fit = 0.5 * self._known @ cho_solve(factor, self._known)
+            fit = 0.5 * self._known @ scipy.linalg.cho_solve(factor, self._known)
             prior = 0.5 * ((logs - medians) ** 2).sum()
             return float(fit + np.log(np.diag(factor[0])).sum() + prior)
 
-        found = minimize(cost, medians, method="L-BFGS-B", bounds=[(-5.0, 2.0)] * len(medians))
+        found = scipy.optimize.minimize(
+            cost, medians, method="L-BFGS-B", bounds=[(-5.0, 2.0)] * len(medians)
+        )
         return Sizes.of_logs(found.x.tolist())
 
     def _draws(
@@ -166,7 +167,9 @@ class Regression:
         prior = _PriorDraws(self.sizes, self._inputs.shape[1], rng)
         noise = self.sizes.noise * rng.standard_normal((len(self._known), WORLDS))
         known = prior.function(self._inputs) + prior.levels(self._recipes) + noise
-        return prior, np.asarray(cho_solve(self._factor, self._known[:, None] - known))
+        return prior, np.asarray(
+            scipy.linalg.cho_solve(self._factor, self._known[:, None] - known)
+        )
 
 
 class _PriorDraws:
@@ -205,5 +208,7 @@ def _squares(a: Array, b: Array) -> Array:
 def _factored(sizes: Sizes, within: Array, same: NDArray[np.bool_]) -> tuple[Array, bool]:
     """Cholesky factor of the covariance of what is known, noise included."""
     noise = sizes.noise**2 * np.eye(len(within))
-    factor: tuple[Array, bool] = cho_factor(within + sizes.level**2 * same + noise, lower=True)
+    factor: tuple[Array, bool] = scipy.linalg.cho_factor(
+        within + sizes.level**2 * same + noise, lower=True
+    )
     return factor

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
 
@@ -69,7 +68,7 @@ class GaussianProcess:
             sd=sd,
             sizes=sizes,
             factor=factor,
-            weights=cho_solve(factor, z),
+            weights=scipy.linalg.cho_solve(factor, z),
         )
 
     def predict(self, x: Array) -> tuple[Array, Array]:
@@ -81,7 +80,7 @@ class GaussianProcess:
         at = (x - self.centre) / self.scale
         cross = _covariance(self.sizes, at, self.x)
         prior = self.sizes[0] ** 2 + self.sizes[1] ** 2 * (at * at).sum(1) + _MEAN_VARIANCE
-        explained = (cross * cho_solve(self.factor, cross.T).T).sum(1)
+        explained = (cross * scipy.linalg.cho_solve(self.factor, cross.T).T).sum(1)
         spread = np.sqrt(np.maximum(prior - explained, 1e-12))
         return self.mean + self.sd * (cross @ self.weights), self.sd * spread
 
@@ -101,7 +100,9 @@ def _covariance(sizes: Array, a: Array, b: Array) -> Array:
 
 def _factored(sizes: Array, x: Array) -> tuple[Array, bool]:
     noise = (sizes[2] ** 2 + 1e-9) * np.eye(len(x))
-    factor: tuple[Array, bool] = cho_factor(_covariance(sizes, x, x) + noise, lower=True)
+    factor: tuple[Array, bool] = scipy.linalg.cho_factor(
+        _covariance(sizes, x, x) + noise, lower=True
+    )
     return factor
 
 
@@ -112,11 +113,11 @@ def _most_likely(x: Array, z: Array) -> Array:
     def cost(logs: Array) -> float:
         try:
             factor = _factored(np.exp(logs), x)
-        except LinAlgError:
+        except scipy.linalg.LinAlgError:
             return 1e9
-        fit = 0.5 * z @ cho_solve(factor, z) + np.log(np.diag(factor[0])).sum()
+        fit = 0.5 * z @ scipy.linalg.cho_solve(factor, z) + np.log(np.diag(factor[0])).sum()
         return float(fit + 0.5 * ((logs - medians) ** 2).sum())
 
     bounds: Sequence[tuple[float, float]] = [_BOUNDS] * len(medians)
-    found = minimize(cost, medians, method="L-BFGS-B", bounds=bounds)
+    found = scipy.optimize.minimize(cost, medians, method="L-BFGS-B", bounds=bounds)
     return np.asarray(found.x, dtype=np.float64)

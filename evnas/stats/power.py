@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from evnas.stats.interval import Interval
 from evnas.words import counted
@@ -48,7 +48,9 @@ class SeedNoise:
     def smallest_difference(self, seeds: int) -> float:
         """The least difference, in points, that `seeds` trainings of each of two rows tell:
         `difference` of them leaves out 0 four times of five."""
-        sure = stats.t.ppf(0.5 + LEVEL / 2, self.freedom) + stats.t.ppf(POWER, self.freedom)
+        sure = scipy.stats.t.ppf(0.5 + LEVEL / 2, self.freedom) + scipy.stats.t.ppf(
+            POWER, self.freedom
+        )
         return float(sure) * self._error(seeds)
 
     def seeds_for(self, difference: float) -> int:
@@ -70,9 +72,9 @@ class SeedNoise:
         if seeds > 1:
             times = float(np.var(apart, ddof=1)) / self._error(1) ** 2
             known = min(self.freedom, 1e9)  # scipy has no F of infinitely many
-            if times > stats.f.ppf(1 - UNLIKE, seeds - 1, known):
+            if times > scipy.stats.f.ppf(1 - UNLIKE, seeds - 1, known):
                 return None
-        half = float(stats.t.ppf(0.5 + LEVEL / 2, self.freedom)) * self._error(seeds)
+        half = float(scipy.stats.t.ppf(0.5 + LEVEL / 2, self.freedom)) * self._error(seeds)
         return Interval(mean - half, mean, mean + half)
 
     def _error(self, seeds: int) -> float:

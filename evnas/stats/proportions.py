@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from evnas.stats.interval import Interval, wilson
 
@@ -26,7 +26,7 @@ def student_mean(values: Sequence[float] | NDArray[np.float64]) -> Interval:
     if len(found) < 2:
         return Interval(mean, mean, mean)
     error = float(found.std(ddof=1)) / math.sqrt(len(found))
-    half = float(stats.t.ppf(0.975, len(found) - 1)) * error
+    half = float(scipy.stats.t.ppf(0.975, len(found) - 1)) * error
     return Interval(mean - half, mean, mean + half)
 
 
@@ -56,7 +56,7 @@ def paired_shares(first: Bits, second: Bits) -> PairedShares:
         raise ValueError(f"both must answer the same images, got {first.shape}, {second.shape}")
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     apart = only_first + only_second
-    p_value = float(stats.binomtest(only_first, apart).pvalue) if apart else 1.0
+    p_value = float(scipy.stats.binomtest(only_first, apart).pvalue) if apart else 1.0
     span = paired_difference(only_first, only_second, len(first))
     return PairedShares(span, only_first, only_second, p_value)
 
@@ -75,6 +75,6 @@ def paired_difference(
     total = images + 2
     centre = (only_first - only_second) / total
     error = math.sqrt(((only_first + only_second + 1) / total - centre**2) / total)
-    half = float(stats.norm.ppf(0.5 + level / 2)) * error
+    half = float(scipy.stats.norm.ppf(0.5 + level / 2)) * error
     mid = (only_first - only_second) / images
     return Interval(100 * (centre - half), 100 * mid, 100 * (centre + half))

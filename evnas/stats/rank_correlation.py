@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+import scipy
 
 from evnas.stats.proportions import paired_difference
 
@@ -58,7 +58,7 @@ def kendall(
         return None
     if pairs is not None:
         return _of_pairs(pairs[np.ix_(kept, kept)], level, _Ordered(a, b))
-    tau = float(stats.kendalltau(a, b).statistic)
+    tau = float(scipy.stats.kendalltau(a, b).statistic)
     if n > LARGEST_BOOTSTRAP:
         low, high = _fieller(tau, n, level)
     else:
@@ -83,8 +83,8 @@ def kendall_gain(
     if pairs is not None:
         inside = pairs[np.ix_(kept, kept)]
         return _of_pairs(inside, level, _Ordered(a, t), _Ordered(b, t))
-    ours = float(stats.kendalltau(a, t).statistic)
-    theirs = float(stats.kendalltau(b, t).statistic)
+    ours = float(scipy.stats.kendalltau(a, t).statistic)
+    theirs = float(scipy.stats.kendalltau(b, t).statistic)
     if n > LARGEST_BOOTSTRAP:
         half = math.hypot(*((1 - tau**2) * _half_width(n, level) for tau in (ours, theirs)))
         low, high = ours - theirs - half, ours - theirs + half
@@ -194,4 +194,4 @@ def _fieller(tau: float, n: int, level: float) -> tuple[float, float]:
 
 def _half_width(n: int, level: float) -> float:
     """Of the interval of atanh(tau)."""
-    return float(stats.norm.ppf(0.5 + level / 2)) * math.sqrt(0.437 / (n - 4))
+    return float(scipy.stats.norm.ppf(0.5 + level / 2)) * math.sqrt(0.437 / (n - 4))

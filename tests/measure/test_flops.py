@@ -2,7 +2,10 @@
 
 import json
 import random
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -178,18 +181,74 @@ OPERATORS = [
     (torch.ops.aten.mul.Tensor, [(1, 5, 1), (2, 1, 6)]),
     (torch.ops.aten.rsub.Scalar, [(2, 5), 1]),
     (torch.ops.aten.relu_.default, [(2, 5)]),
+    (torch.ops.aten.add.Tensor, [(5, 6), (2, 1, 1, 6)]),
+    (torch.ops.aten.sum.dim_IntList, [(2, 5, 6), [0, -1], True]),
+    (torch.ops.aten.stack.default, [[(2, 5), (2, 5), (2, 5)], -1]),
+    (torch.ops.aten.cat.default, [[(2, 5, 3), (2, 1, 3)], -2]),
+    (torch.ops.aten.pad.default, [(2, 5, 6), [1, 2, 0, 3]]),
+    (torch.ops.aten.pad.default, [(2, 5, 6), [-1, 2], "constant", 1.0]),
     (ATTENTION, [(2, 3, 7, 4), (2, 3, 9, 4), (2, 3, 9, 5)]),
 ]
 
 
 @pytest.mark.parametrize(("func", "raw"), OPERATORS, ids=lambda value: str(value)[:40])
 def test_quick_shapes_are_torchs(func, raw):
-    args = [torch.empty(a, device="meta") if _is_shape(a, i) else a for i, a in enumerate(raw)]
+    args = _given(raw)
     with torch.inference_mode():
         wanted = func(*args)
         quick = quick_result(func, tuple(args))
     assert quick is not None
     assert (quick.shape, quick.dtype, quick.device) == (wanted.shape, wanted.dtype, wanted.device)
+
+
+def _given(raw: list[Any]) -> list[Any]:
+    """Shapes as tensors, lists of shapes as lists of them."""
+    return [
+        [torch.empty(shape, device="meta") for shape in a] if _are_shapes(a)
+        else torch.empty(a, device="meta") if _is_shape(a, i) else a
+        for i, a in enumerate(raw)
+    ]  # fmt: skip
+
+
+def _are_shapes(value: object) -> bool:
+    return isinstance(value, list) and isinstance(value[0], tuple)
+
+
+@pytest.mark.parametrize(
+    ("func", "raw"),
+    [
+        (torch.ops.aten.add.Tensor, [(5, 6), (2, 1, 5)]),
+        (torch.ops.aten.stack.default, [[(2, 5), (2, 6)]]),
+        (torch.ops.aten.cat.default, [[(2, 5), (3, 4)], 0]),
+        (torch.ops.aten.matmul.default, [(2, 5, 6), (3, 6, 4)]),
+        (torch.ops.aten.pad.default, [(2, 5), [-3, -3]]),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_refused_in_torchs_words(func, raw):
+    args = _given(raw)
+    assert quick_result(func, tuple(args)) is None
+    with pytest.raises(RuntimeError):
+        func(*args)
+
+
+def test_a_sum_of_whole_numbers_is_torchs():
+    """It has another dtype than they."""
+    assert quick_result(torch.ops.aten.sum.dim_IntList, (torch.ones(2, 3).int(), [0])) is None
+
+
+def test_the_catalogue_is_counted_without_a_compiler():
+    """Nor what works with symbolic shapes: both would cost seconds in each process."""
+    program = (
+        "import sys\n"
+        "from evnas.arch.catalog import catalog\n"
+        "from evnas.measure.counting.flops import count\n"
+        "for entry in catalog().values():\n"
+        "    count(entry.arch)\n"
+        "print([m for m in ('torch._dynamo', 'sympy') if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
 def _is_shape(value: object, index: int) -> bool:

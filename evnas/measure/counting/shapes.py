@@ -1,10 +1,10 @@
 """Output shapes of the commonest operators, so that a count need not run torch's meta kernels.
 
-Those are written in Python for most operators and take a hundred times as long. An operator that
-is not here goes to torch.
+Those are written in Python for most operators and take a hundred times as long; the first of them
+loads torch's compiler, which takes seconds. An operator that is not here goes to torch.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,13 +43,20 @@ def _elementwise(name: str, args: tuple[Any, ...]) -> Tensor | None:
     if len(tensors) > 2:
         return None
     shape = _broadcast(first.shape, tensors[1].shape)
+    if shape is None:
+        return None
     like = next((t for t in tensors if t.shape == shape), None)
     return first.new_empty(shape) if like is None else _like(like)
 
 
-def _broadcast(left: torch.Size, right: torch.Size) -> torch.Size:
-    shape: torch.Size = torch.broadcast_shapes(left, right)  # type: ignore[no-untyped-call] # torch's own
-    return shape
+def _broadcast(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...] | None:
+    """The shape of both together; None where they do not fit. Torch's own loads what compiles
+    with symbolic shapes, a second in each process that counts."""
+    longest = max(len(left), len(right))
+    sides = [(1,) * (longest - len(shape)) + tuple(shape) for shape in (left, right)]
+    if any(a != b and 1 not in (a, b) for a, b in zip(*sides, strict=True)):
+        return None
+    return tuple(b if a == 1 else a for a, b in zip(*sides, strict=True))
 
 
 def _convolution(
@@ -99,8 +106,8 @@ def _like(x: Tensor) -> Tensor:
     return x.new_empty_strided(x.shape, x.stride())  # empty_like is written in Python on meta
 
 
-def _mean(x: Tensor, dims: Any = None, keepdim: bool = False) -> Tensor | None:
-    if not isinstance(dims, (list, tuple)):
+def _reduced(x: Tensor, dims: Any = None, keepdim: bool = False) -> Tensor | None:
+    if not isinstance(dims, (list, tuple)) or not x.is_floating_point():
         return None
     axes = {dim % x.ndim for dim in dims}
     kept = [1 if i in axes else n for i, n in enumerate(x.shape) if keepdim or i not in axes]
@@ -109,6 +116,32 @@ def _mean(x: Tensor, dims: Any = None, keepdim: bool = False) -> Tensor | None:
 
 def _softmax(x: Tensor, dim: int, dtype: Any = None) -> Tensor | None:
     return _like(x) if dtype in (None, x.dtype) else None
+
+
+def _stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
+    first = tensors[0]
+    if any(t.shape != first.shape or t.dtype != first.dtype for t in tensors):
+        return None
+    place = dim % (first.ndim + 1)
+    return first.new_empty((*first.shape[:place], len(tensors), *first.shape[place:]))
+
+
+def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor | None:
+    first, place = tensors[0], dim % tensors[0].ndim
+    others = [t.shape[:place] + t.shape[place + 1 :] for t in tensors]
+    if any(other != others[0] for other in others) or any(t.dtype != first.dtype for t in tensors):
+        return None
+    joined = sum(t.shape[place] for t in tensors)
+    return first.new_empty((*first.shape[:place], joined, *first.shape[place + 1 :]))
+
+
+def _pad(x: Tensor, pads: Sequence[int], mode: str = "constant", *rest: Any) -> Tensor | None:
+    if mode != "constant":
+        return None
+    sides = list(x.shape)
+    for i in range(len(pads) // 2):
+        sides[-1 - i] += pads[2 * i] + pads[2 * i + 1]
+    return x.new_empty(sides) if min(sides) > 0 else None
 
 
 def _attention(query: Tensor, key: Tensor, value: Tensor, *rest: Any) -> Tensor | None:
@@ -121,6 +154,8 @@ def _matmul(left: Tensor, right: Tensor) -> Tensor | None:
     if left.ndim != right.ndim or left.ndim < 2 or left.shape[-1] != right.shape[-2]:
         return None
     batch = _broadcast(left.shape[:-2], right.shape[:-2])
+    if batch is None:
+        return None
     return left.new_empty((*batch, left.shape[-2], right.shape[-1]))
 
 
@@ -134,12 +169,16 @@ RESULTS: Mapping[str, Outputs] = {
     "matmul": _matmul,
     "scaled_dot_product_attention": _attention,
     "batch_norm": _same,
+    "cat": _cat,
+    "pad": _pad,
     "softmax": _softmax,
+    "stack": _stack,
+    "sum": _reduced,
     "gelu": _same,
     "silu": _same,
     "softplus": _same,
     "dropout": _same,
-    "mean": _mean,
+    "mean": _reduced,
     "channel_layer_norm": _same,
     "selective_scan": _same,
     "ss2d_scan": _same,

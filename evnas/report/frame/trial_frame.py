@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from evnas.record import Measurement, Record, Status, TargetFields, ends_trial
 from evnas.report.frame.architecture import summarize
@@ -398,4 +398,4 @@ def _together(name: str, before: Sequence[Record], samples: Sequence[float]) -> 
 @functools.cache
 def _t_quantile(n: int) -> float:
     """Two-sided 95 % quantile of Student's t for n values."""
-    return float(stats.t.ppf(0.975, n - 1))
+    return float(scipy.stats.t.ppf(0.975, n - 1))

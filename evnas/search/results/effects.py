@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy import stats
+import scipy
 
 from evnas.search.state.history import History
 from evnas.search.state.trial import Trial
@@ -82,8 +82,8 @@ def _paired(differences: Sequence[float]) -> tuple[float, str]:
     if not any(differences):
         return 1.0, "none: all pairs are equal"
     if len(differences) < FEW and len(set(differences)) > 1:  # without spread there is no t
-        return float(stats.ttest_1samp(differences, 0.0).pvalue), "paired t"
-    return float(stats.wilcoxon(differences).pvalue), "Wilcoxon signed rank"
+        return float(scipy.stats.ttest_1samp(differences, 0.0).pvalue), "paired t"
+    return float(scipy.stats.wilcoxon(differences).pvalue), "Wilcoxon signed rank"
 
 
 def _by_seed(trial: Trial, metric: str) -> dict[int, float]:
