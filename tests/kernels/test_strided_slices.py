@@ -134,8 +134,15 @@ def scanned(op, impl, states, q, others, *, copied):
     return y, *torch.autograd.grad(y, [q, *others.values()], draw(*y.shape))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize(("op", "impl", "states", "size"), SCANS, ids=str)
+HALVES = [scan for scan in SCANS if scan[3] in ((2, 3), (7,))]
+"""Of tiles, which the interpreter runs in a tenth of the time of patches: addresses are worked out
+alike in all dtypes."""
+IN_DTYPES = [(*scan, torch.float32) for scan in SCANS] + [
+    (*scan, dtype) for scan in HALVES for dtype in (torch.float16, torch.bfloat16)
+]
+
+
+@pytest.mark.parametrize(("op", "impl", "states", "size", "dtype"), IN_DTYPES, ids=str)
 def test_slices_of_routes_give_what_copies_of_them_give(op, impl, states, size, dtype):
     given = op, impl, states, *arguments(op, states, size, dtype)
     for got, want in zip(scanned(*given, copied=False), scanned(*given, copied=True), strict=True):

@@ -199,16 +199,17 @@ def unbroken(ready: PreparedSearch, tmp_path_factory: pytest.TempPathFactory) ->
     return engine
 
 
-@each_phase
 def test_a_finished_piece_is_not_done_again(
-    phase: str, ready: PreparedSearch, unbroken: Here, tmp_path: Path
+    ready: PreparedSearch, unbroken: Here, tmp_path: Path
 ) -> None:
-    path = tmp_path / "study.db"
-    first, second, third = Here(stop_after=phase), Here(), Here()
-    with pytest.raises(KeyboardInterrupt):
-        searched(ready, path, first)
-    assert [work.phase for work in first.done] == phase_order()[: phase_order().index(phase) + 1]
-    searched(ready, path, second)
-    keys = [work.key for work in (*first.done, *second.done)]
-    assert keys == [work.key for work in unbroken.done]
-    assert searched(ready, path, third).done == []
+    """One search, broken off after the first piece of each phase, and gone on with each time."""
+    path, done = tmp_path / "study.db", list[Work]()
+    for phase in phase_order():
+        engine = Here(stop_after=phase)
+        with pytest.raises(KeyboardInterrupt):
+            searched(ready, path, engine)
+        assert [work.phase for work in engine.done] == [phase]
+        done += engine.done
+    done += searched(ready, path, Here()).done
+    assert [work.key for work in done] == [work.key for work in unbroken.done]
+    assert searched(ready, path, Here()).done == []
