@@ -1,5 +1,6 @@
 """Fill a model from a state dict under any names, and say what does not fit."""
 
+import functools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -126,7 +127,8 @@ def _official_names(arch: ArchSpec) -> dict[str, str]:
     return {ours: official for official, (ours, _) in pairs.items()}
 
 
-def _whole(arch: ArchSpec) -> dict[str, Shape]:
+@functools.lru_cache(maxsize=256)  # a refusal asks twice for the whole catalogue's
+def _whole(arch: ArchSpec) -> Mapping[str, Shape]:
     """Our keys and shapes of the whole model."""
     with torch.device("meta"):
         return {key: tuple(v.shape) for key, v in build(arch).state_dict().items()}
