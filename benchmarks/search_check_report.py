@@ -279,6 +279,7 @@ def _trained_again(check: Check, curves: Sequence[Line]) -> Iterator[str]:
     """What the training study found where it trained a candidate alike, with the same seed."""
     for one in check.chosen:
         ours = check.top1_of(one.label)
+        same = [line["seconds"] for line in check.lines if line["label"] == one.label]
         theirs = {
             line["seed"]: line["values"]["top1_percent"]
             for line in curves
@@ -286,6 +287,7 @@ def _trained_again(check: Check, curves: Sequence[Line]) -> Iterator[str]:
             and line["presentations"] == check.presentations
             and line.get("data", USUAL_DATA) == check.data
             and line["status"] == "complete"
+            and line.get("seconds") not in same  # that training itself, taken over
         }
         both = sorted(ours.keys() & theirs.keys())
         if both:

@@ -236,8 +236,13 @@ def test_what_was_trained_elsewhere_too_is_set_beside_it(check: Any, study: Path
             "values": {"top1_percent": 77.0}}  # fmt: skip
     said = "trained efficientvim_m1 alike, with the same seeds: seed 1: 80.1"
     assert said in check.report(begun, [line]) and "77.00 there" in check.report(begun, [line])
+    label = next(one.label for one in begun.chosen if one.role == "efficientvim_m1")
+    for own in (own for own in begun.lines if own["label"] == label):
+        own["seconds"] = 12.25
+    assert "77.00 there" in check.report(begun, [line])
     others: list[dict[str, Any]] = [
-        {"presentations": 3_000}, {"data": "long_range_copy"}, {"seed": 9}, {"digest": "other"}
+        {"seconds": 12.25}, {"presentations": 3_000}, {"data": "long_range_copy"}, {"seed": 9},
+        {"digest": "other"},
     ]  # fmt: skip
     for other in others:
         assert "training study" not in check.report(begun, [line | other])
