@@ -11,25 +11,24 @@ from numba import carray, cfunc, types
 
 from .layout import BY_COLUMN, GROUP, MIRRORED, SCRATCH_MAPS, WORDS
 from .loops import (
-    add_input_gradient,
     add_mirrored,
     add_scaled,
     add_times,
     carried_by_column,
     carried_by_row,
+    channel_begun,
+    channel_ended,
     claim,
     column_starts,
     costates_by_column,
     costates_by_row,
     decays,
-    dot,
     f32,
     fast,
     float_pointer,
     rate_gradient,
     states_by_column,
     states_by_row,
-    step_gradient,
     steps,
     times,
     word_pointer,
@@ -87,15 +86,10 @@ def _backward(b, part, first, count, given, gy, grads, scratch, H, W, softplus):
         walk = walks[r]
         for j in range(count):
             d = first + j
-            steps(delta[b, k, d], bias[r, d], softplus, dt[j])
-            times(dt[j], u[b, d], q[j])
-            gdt[j][:] = f32(0.0)
-            gq[j][:] = f32(0.0)
-            own[j][:] = f32(0.0)
-            if walk & MIRRORED:
-                add_mirrored(gy[b, d], own[j], H, W, walk)
-            else:
-                own[j][:] = gy[b, d]
+            channel_begun(
+                u[b, d], delta[b, k, d], gy[b, d], bias[r, d], softplus, H, W, walk,
+                dt[j], q[j], gdt[j], gq[j], own[j],
+            )  # fmt: skip
         for n in range(A.shape[2]):
             for j in range(count):
                 decays(dt[j], A[r, first + j, n], a[j])
@@ -116,12 +110,10 @@ def _backward(b, part, first, count, given, gy, grads, scratch, H, W, softplus):
                 gA[b, k, d, n] = rate_gradient(a[j], g[j], dt[j], A[r, d, n], gdt[j])
         for j in range(count):
             d = first + j
-            add_input_gradient(gq[j], dt[j], own[j], D[r, d], gu[b, d])
-            gD[b, k, d] = dot(own[j], u[b, d])
-            add_times(gq[j], u[b, d], gdt[j])
-            gbias[b, k, d] = step_gradient(
-                gdt[j], delta[b, k, d], bias[r, d], softplus, gdelta[b, k, d]
-            )
+            gD[b, k, d], gbias[b, k, d] = channel_ended(
+                u[b, d], delta[b, k, d], bias[r, d], D[r, d], softplus,
+                dt[j], gq[j], gdt[j], own[j], gu[b, d], gdelta[b, k, d],
+            )  # fmt: skip
 
 
 @fast

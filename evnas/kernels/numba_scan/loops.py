@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from .layout import BY_COLUMN, FRESH, REVERSE
+from .layout import BY_COLUMN, FRESH, MIRRORED, REVERSE
 
 f32, i32 = np.float32, np.int32
 LN_2, LOG2_E = f32(0.6931471805599453), f32(1.4426950408889634)
@@ -329,3 +329,26 @@ def step_gradient(gdt, delta, bias, softplus, out):
         out[t] = slope
         total += slope
     return total
+
+
+@fast
+def channel_begun(u, delta, gy, bias, softplus, H, W, walk, dt, q, gdt, gq, own):
+    """For the adjoint of one channel: its steps and inputs, its gradients still 0, and what comes
+    in, where the walk left it."""
+    steps(delta, bias, softplus, dt)
+    times(dt, u, q)
+    gdt[:] = f32(0.0)
+    gq[:] = f32(0.0)
+    own[:] = f32(0.0)
+    if walk & MIRRORED:
+        add_mirrored(gy, own, H, W, walk)
+    else:
+        own[:] = gy
+
+
+@fast
+def channel_ended(u, delta, bias, D, softplus, dt, gq, gdt, own, gu, gdelta):
+    """Its gradients, of u added to what other routes gave; returns those of D and of the bias."""
+    add_input_gradient(gq, dt, own, D, gu)
+    add_times(gq, u, gdt)
+    return dot(own, u), step_gradient(gdt, delta, bias, softplus, gdelta)

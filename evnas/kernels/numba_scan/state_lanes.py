@@ -6,21 +6,21 @@ once for each route, by step and state. The adjoint walks in chunks: forward fro
 them starts, which is kept, then back.
 """
 
+from typing import NamedTuple
+
 from numba import carray, types
 
 from .layout import BY_COLUMN, CHUNK, FRESH, GROUP, LANES, MIRRORED, REVERSE, VECTORS
 from .loops import (
     LOG2_E,
-    add_input_gradient,
     add_mirrored,
     add_scaled,
-    add_times,
-    dot,
+    channel_begun,
+    channel_ended,
     f32,
     fast,
     float_pointer,
     pointer_to,
-    step_gradient,
     steps,
     times,
 )
@@ -42,27 +42,37 @@ def vector(address):
     return carray(float_pointer(address), LANES)
 
 
+class Places(NamedTuple):
+    """Addresses of what a worker lays out."""
+
+    B: int
+    """By step and state, in blocks of LANES states; so are the next three."""
+    C: int
+    gB: int
+    gC: int
+    decay: int
+    """Of each step of a chunk."""
+    carried: int
+    """What it left of the states."""
+    starts: int
+    """The states at the start of each chunk, of GROUP channels."""
+    own: int
+    """The vectors of GROUP channels."""
+    pixels: int
+    """Of each step: int32."""
+
+
 @fast
 def places(scratch, L, N):
-    """Where a worker keeps what it lays out: B, C and their gradients by step and state, decays
-    and carried states of a chunk, states at the chunks' starts, the channels' own, the pixels."""
+    """Where they lie in what `layout.lane_floats` asked for."""
     maps = (N + LANES - 1) // LANES * L * WIDE
     B = (scratch + WIDE - 1) // WIDE * WIDE  # a vector of floats in one line of the cache
     decay = B + 4 * maps
-    starts = decay + 2 * CHUNK * WIDE
+    carried = decay + CHUNK * WIDE
+    starts = carried + CHUNK * WIDE
     own = starts + GROUP * ((L + CHUNK - 1) // CHUNK) * WIDE
     pixels = own + GROUP * OWN
-    return (
-        B,
-        B + maps,
-        B + 2 * maps,
-        B + 3 * maps,
-        decay,
-        decay + CHUNK * WIDE,
-        starts,
-        own,
-        pixels,
-    )
+    return Places(B, B + maps, B + 2 * maps, B + 3 * maps, decay, carried, starts, own, pixels)
 
 
 @fast
@@ -101,17 +111,12 @@ def by_pixel(at, pixels, maps):
 @fast
 def own_vectors(own, A, n):
     """A channel's own before the first step: its rates from state n on, all else 0."""
-    h, rate, a, ga, g = (
-        vector(own),
-        vector(own + RATE),
-        vector(own + A_OWN),
-        vector(own + GA),
-        vector(own + G),
-    )
+    rate, a = vector(own + RATE), vector(own + A_OWN)
     for lane in range(LANES):
-        value = A[n + lane] if n + lane < A.shape[0] else f32(0.0)
-        rate[lane], a[lane] = value * LOG2_E, value
-        h[lane] = ga[lane] = g[lane] = f32(0.0)
+        a[lane] = A[n + lane] if n + lane < A.shape[0] else f32(0.0)
+        rate[lane] = a[lane] * LOG2_E
+    for other in (H, GA, G):
+        emptied(own + other)
 
 
 @fast
@@ -152,32 +157,48 @@ def walk_states(own, B, pixels, first, end, line, dt, q):
 @fast
 def walk_back(own, at, block, pixels, first, end, line, dt, q, gy, gq, gdt):
     """Forward once more, then back, over one chunk."""
-    B, C, gB, gC, decay, carried = (
-        at[0] + block,
-        at[1] + block,
-        at[2] + block,
-        at[3] + block,
-        at[4],
-        at[5],
-    )
     for t in range(first, end):
         if line and t % line == 0:
             emptied(own + H)
-        p, kept = pixels[t], (t - first) * WIDE
+        p, kept, here = pixels[t], (t - first) * WIDE, block + t * WIDE
         advance_and_keep(
-            own + H, own + RATE, B + t * WIDE, dt[p], q[p], decay + kept, carried + kept
+            own + H, own + RATE, at.B + here, dt[p], q[p], at.decay + kept, at.carried + kept
         )
     for i in range(end - first):
         t = end - 1 - i
         if line and (t + 1) % line == 0:
             emptied(own + G)
-        p, kept, here = pixels[t], (t - first) * WIDE, t * WIDE
-        wanted = retreat(
-            own + G, own + A_OWN, own + GA, decay + kept, carried + kept,
-            B + here, C + here, gB + here, gC + here, dt[p], q[p], gy[p],
+        p, kept, here = pixels[t], (t - first) * WIDE, block + t * WIDE
+        of_q, of_decay = retreat(
+            own + G, own + A_OWN, own + GA, at.decay + kept, at.carried + kept,
+            at.B + here, at.C + here, at.gB + here, at.gC + here, dt[p], q[p], gy[p],
         )  # fmt: skip
-        gq[p] += wanted[0]
-        gdt[p] += wanted[1]
+        gq[p] += of_q
+        gdt[p] += of_decay
+
+
+@fast
+def walk_both_ways(at, n, pixels, line, count, dt, q, gy, gq, gdt):
+    """The adjoint of `count` channels' LANES states from state n on: forward, keeping the states
+    at the start of each chunk, then back over one chunk after the other."""
+    L = pixels.shape[0]
+    block, chunks = n // LANES * L * WIDE, (L + CHUNK - 1) // CHUNK
+    for i in range(chunks):
+        for j in range(count):
+            mine = at.own + j * OWN
+            copied(mine + H, at.starts + (i * GROUP + j) * WIDE)
+            if i + 1 < chunks:
+                first, end = i * CHUNK, (i + 1) * CHUNK
+                walk_states(mine, at.B + block, pixels, first, end, line, dt[j], q[j])
+    for back in range(chunks):
+        i = chunks - 1 - back
+        for j in range(count):
+            mine = at.own + j * OWN
+            copied(at.starts + (i * GROUP + j) * WIDE, mine + H)
+            walk_back(
+                mine, at, block, pixels, i * CHUNK, min(L, (i + 1) * CHUNK), line,
+                dt[j], q[j], gy[j], gq[j], gdt[j],
+            )  # fmt: skip
 
 
 @fast
@@ -188,7 +209,7 @@ def forward_of_lanes(b, channels, given, y, scratch, height, width, softplus):
     L, N = height * width, A.shape[2]
     dt, q, mirrored = maps[0], maps[1], maps[2]
     at = places(rest, L, N)
-    pixels = carray(int_pointer(at[8]), L)
+    pixels = carray(int_pointer(at.pixels), L)
     for d in range(start, end):
         y[b, d][:] = f32(0.0)
     for k in range(delta.shape[1]):
@@ -196,8 +217,8 @@ def forward_of_lanes(b, channels, given, y, scratch, height, width, softplus):
         walk = walks[r]
         line = walk_pixels(walk, height, width, pixels)
         line = line if walk & FRESH else 0
-        by_step(B[b, k], pixels, at[0])
-        by_step(C[b, k], pixels, at[1])
+        by_step(B[b, k], pixels, at.B)
+        by_step(C[b, k], pixels, at.C)
         for first in range(start, end, GROUP):
             count = min(GROUP, end - first)
             for j in range(count):
@@ -209,11 +230,11 @@ def forward_of_lanes(b, channels, given, y, scratch, height, width, softplus):
             for n in range(0, N, LANES):
                 block = n // LANES * L * WIDE
                 for j in range(count):
-                    own_vectors(at[7] + j * OWN, A[r, first + j], n)
+                    own_vectors(at.own + j * OWN, A[r, first + j], n)
                 for chunk in range(0, L, CHUNK):
                     for j in range(count):
                         read_states(
-                            at[7] + j * OWN, at[0] + block, at[1] + block, pixels,
+                            at.own + j * OWN, at.B + block, at.C + block, pixels,
                             chunk, min(L, chunk + CHUNK), line, dt[j], q[j],
                             mirrored[j] if walk & MIRRORED else y[b, first + j],
                         )  # fmt: skip
@@ -231,7 +252,7 @@ def backward_of_lanes(b, part, channels, given, gy, grads, scratch, height, widt
     L, N = height * width, A.shape[2]
     dt, q, own, gdt, gq = maps[0], maps[1], maps[2], maps[3], maps[4]
     at = places(rest, L, N)
-    pixels, chunks = carray(int_pointer(at[8]), L), (L + CHUNK - 1) // CHUNK
+    pixels = carray(int_pointer(at.pixels), L)
     for d in range(start, end):
         gu[b, d][:] = f32(0.0)
     for k in range(delta.shape[1]):
@@ -239,56 +260,31 @@ def backward_of_lanes(b, part, channels, given, gy, grads, scratch, height, widt
         walk = walks[r]
         line = walk_pixels(walk, height, width, pixels)
         line = line if walk & FRESH else 0
-        by_step(B[b, k], pixels, at[0])
-        by_step(C[b, k], pixels, at[1])
-        for address in range(at[2], at[4], WIDE):
+        by_step(B[b, k], pixels, at.B)
+        by_step(C[b, k], pixels, at.C)
+        for address in range(at.gB, at.decay, WIDE):
             emptied(address)
         for first in range(start, end, GROUP):
             count = min(GROUP, end - first)
             for j in range(count):
                 d = first + j
-                steps(delta[b, k, d], bias[r, d], softplus, dt[j])
-                times(dt[j], u[b, d], q[j])
-                gdt[j][:] = f32(0.0)
-                gq[j][:] = f32(0.0)
-                own[j][:] = f32(0.0)
-                if walk & MIRRORED:
-                    add_mirrored(gy[b, d], own[j], height, width, walk)
-                else:
-                    own[j][:] = gy[b, d]
+                channel_begun(
+                    u[b, d], delta[b, k, d], gy[b, d], bias[r, d], softplus, height, width, walk,
+                    dt[j], q[j], gdt[j], gq[j], own[j],
+                )  # fmt: skip
             for n in range(0, N, LANES):
-                block = n // LANES * L * WIDE
                 for j in range(count):
-                    own_vectors(at[7] + j * OWN, A[r, first + j], n)
-                for i in range(chunks):
-                    for j in range(count):
-                        mine = at[7] + j * OWN
-                        copied(mine + H, at[6] + (i * GROUP + j) * WIDE)
-                        if i + 1 < chunks:
-                            walk_states(
-                                mine, at[0] + block, pixels, i * CHUNK, (i + 1) * CHUNK, line,
-                                dt[j], q[j],
-                            )  # fmt: skip
-                for back in range(chunks):
-                    i = chunks - 1 - back
-                    for j in range(count):
-                        mine = at[7] + j * OWN
-                        copied(at[6] + (i * GROUP + j) * WIDE, mine + H)
-                        walk_back(
-                            mine, at, block, pixels, i * CHUNK, min(L, (i + 1) * CHUNK), line,
-                            dt[j], q[j], own[j], gq[j], gdt[j],
-                        )  # fmt: skip
+                    own_vectors(at.own + j * OWN, A[r, first + j], n)
+                walk_both_ways(at, n, pixels, line, count, dt, q, own, gq, gdt)
                 for j in range(count):
-                    found = vector(at[7] + j * OWN + GA)
+                    found = vector(at.own + j * OWN + GA)
                     for lane in range(min(LANES, N - n)):
                         gA[b, k, first + j, n + lane] = found[lane]
             for j in range(count):
                 d = first + j
-                add_input_gradient(gq[j], dt[j], own[j], D[r, d], gu[b, d])
-                gD[b, k, d] = dot(own[j], u[b, d])
-                add_times(gq[j], u[b, d], gdt[j])
-                gbias[b, k, d] = step_gradient(
-                    gdt[j], delta[b, k, d], bias[r, d], softplus, gdelta[b, k, d]
-                )
-        by_pixel(at[2], pixels, gB[part, b, k])
-        by_pixel(at[3], pixels, gC[part, b, k])
+                gD[b, k, d], gbias[b, k, d] = channel_ended(
+                    u[b, d], delta[b, k, d], bias[r, d], D[r, d], softplus,
+                    dt[j], gq[j], gdt[j], own[j], gu[b, d], gdelta[b, k, d],
+                )  # fmt: skip
+        by_pixel(at.gB, pixels, gB[part, b, k])
+        by_pixel(at.gC, pixels, gC[part, b, k])
