@@ -135,11 +135,13 @@ def test_differences_are_those_that_the_images_shown_can_tell():
     assert f"of {shown.presentations} presentations" in shown.text()
 
 
-def test_where_no_noise_is_known_a_plan_says_so():
+def test_where_no_noise_is_known_a_plan_says_so(tmp_path):
     table = load_sweep(TABLE_C, overrides=["proxy.data=long_range_copy"])
     assert detectable_differences(table) is None
     said = about_power(table, None)
     assert "cannot be told" in said and "known for long_range_copy" in said
+    own = load_sweep(TABLE_C, overrides=[f"proxy.data={{folder: {tmp_path}}}"])
+    assert f"known for {tmp_path}" in about_power(own, detectable_differences(own))
     rows = [{s: 70.0 + s * r * r for s in range(3)} for r in range(3)]  # as many as it asks for
     assert known_noise(rows, presentations=1600, data="long_range_copy") is not None
     known = load_sweep(TABLE_C)
