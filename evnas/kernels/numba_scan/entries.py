@@ -246,7 +246,7 @@ def _bodies(version):
 def entry_point(name):
     """The address of the machine code of one of `_bodies`, for `team.run`.
 
-    Compiled in a few seconds when it is first asked for on a machine, then read from numba's
+    Compiled in 7 to 18 seconds when it is first asked for on a machine, then read from numba's
     cache beside this file or in the user's own; compiled again by each process where neither
     can be written.
     """

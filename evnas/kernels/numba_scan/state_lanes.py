@@ -99,6 +99,16 @@ def by_step(maps, pixels, to):
 
 
 @fast
+def laid_out(walk, height, width, B, C, pixels, at):
+    """One route's pixels, B and C in their places; returns after how many steps its states begin
+    anew, 0 where they never do."""
+    line = walk_pixels(walk, height, width, pixels)
+    by_step(B, pixels, at.B)
+    by_step(C, pixels, at.C)
+    return line if walk & FRESH else 0
+
+
+@fast
 def by_pixel(at, pixels, maps):
     """The other way round, as `maps`."""
     N, L = maps.shape
@@ -215,10 +225,7 @@ def forward_of_lanes(b, channels, given, y, scratch, height, width, softplus):
     for k in range(delta.shape[1]):
         r = b * delta.shape[1] % A.shape[0] + k
         walk = walks[r]
-        line = walk_pixels(walk, height, width, pixels)
-        line = line if walk & FRESH else 0
-        by_step(B[b, k], pixels, at.B)
-        by_step(C[b, k], pixels, at.C)
+        line = laid_out(walk, height, width, B[b, k], C[b, k], pixels, at)
         for first in range(start, end, GROUP):
             count = min(GROUP, end - first)
             for j in range(count):
@@ -258,10 +265,7 @@ def backward_of_lanes(b, part, channels, given, gy, grads, scratch, height, widt
     for k in range(delta.shape[1]):
         r = b * delta.shape[1] % A.shape[0] + k
         walk = walks[r]
-        line = walk_pixels(walk, height, width, pixels)
-        line = line if walk & FRESH else 0
-        by_step(B[b, k], pixels, at.B)
-        by_step(C[b, k], pixels, at.C)
+        line = laid_out(walk, height, width, B[b, k], C[b, k], pixels, at)
         for address in range(at.gB, at.decay, WIDE):
             emptied(address)
         for first in range(start, end, GROUP):
